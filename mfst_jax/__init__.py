@@ -1,0 +1,25 @@
+"""MFST, the Multi-Features Siamese Tracker, in pure JAX."""
+
+from mfst_jax.checkpoints import load, save
+from mfst_jax.config import Config
+from mfst_jax.errors import InputError
+from mfst_jax.params import Params
+from mfst_jax.streaming import Tracker
+from mfst_jax.tracker import Output, Result, State, init, step, track
+from mfst_jax.version import __version__
+
+__all__ = [
+    "Config",
+    "InputError",
+    "Output",
+    "Params",
+    "Result",
+    "State",
+    "Tracker",
+    "__version__",
+    "init",
+    "load",
+    "save",
+    "step",
+    "track",
+]

@@ -1,0 +1,38 @@
+"""The SE-block: from a feature map's channel means to one weight a channel."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+REDUCTION = 4
+"""The channel reduction factor r (paper section IV-A e)."""
+
+
+class SEBlock(nn.Module):
+    """Squeeze-and-Excitation (Hu et al. 2018; paper section III-B b): features -> channel weights in (0, 1).
+
+    The dense layers have biases, as in the authors' code; equation (2) of the paper is the case where they are zero.
+    """
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
+        channels = features.shape[-1]
+        init = nn.initializers.xavier_uniform()
+        # (1) w_sq = mean of v_c(m, n) over m, n
+        squeezed = jnp.mean(features, axis=(1, 2))
+        # (2) w_ex = sigmoid(W2 relu(W1 w_sq))
+        hidden = nn.relu(nn.Dense(channels // REDUCTION, kernel_init=init, name="squeeze")(squeezed))
+        return nn.sigmoid(nn.Dense(channels, kernel_init=init, name="excite")(hidden))
+
+
+class SEBlocks(nn.Module):
+    """One SE-block for each layer of a backbone that it is given: features by layer -> channel weights by layer."""
+
+    @nn.compact
+    def __call__(self, features: dict[str, Float[Array, "n _ _ _"]]) -> dict[str, Float[Array, "n _"]]:
+        return {layer: SEBlock(name=layer)(maps) for layer, maps in features.items()}
+
+
+def recalibrate(features: Float[Array, "n h w c"], weights: Float[Array, "n c"]) -> Float[Array, "n h w c"]:
+    """F* = w_ex . F, each channel times its weight: equation (3) of the paper."""
+    return features * jnp.expand_dims(weights, (1, 2))

@@ -1,0 +1,112 @@
+"""The two backbones as Flax modules: S (SiamFC's AlexNet) and A (AlexNet, in torchvision's and in Caffe's variant).
+
+Both take float32 RGB images in 0..255, `[n, side, side, 3]`, and return the features of conv3, conv4, conv5 by name.
+Nothing is padded and the total stride is 8, so sides of 127 and 255 give maps of (10, 8, 6) and (26, 24, 22) cells.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from mfst_jax.params import AlexNetVariant
+
+LayerFeatures = dict[str, Float[Array, "n side side channels"]]
+
+BATCH_NORM_EPSILON = 1e-6
+CHANNELS = {
+    "siamfc": (96, 256, 384, 384, 256),
+    "torchvision": (64, 192, 384, 256, 256),
+    "caffe": (96, 256, 384, 384, 256),
+}
+"""Filters of conv1 to conv5."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""What torchvision's AlexNet was trained behind, for RGB in 0..1."""
+
+
+class SiamFC(nn.Module):
+    """S: the backbone of SiamFC (Bertinetto et al. 2016, table 1), BN in inference mode, no mean subtracted.
+
+    conv1-4 are bias-free with BN and ReLU behind them; conv5 has a bias and neither. conv2, conv4, conv5 have two groups.
+    """
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n side side 3"]) -> LayerFeatures:
+        conv1, conv2, conv3, conv4, conv5 = CHANNELS["siamfc"]
+        conv = partial(_conv, use_bias=False)
+
+        def norm_relu(x: Array, name: str) -> Array:
+            return nn.relu(nn.BatchNorm(use_running_average=True, epsilon=BATCH_NORM_EPSILON, name=name)(x))
+
+        x = norm_relu(conv(conv1, 11, "conv1", strides=2)(images), "bn1")
+        x = norm_relu(conv(conv2, 5, "conv2", groups=2)(_max_pool(x)), "bn2")
+        features = {}
+        x = features["conv3"] = norm_relu(conv(conv3, 3, "conv3")(_max_pool(x)), "bn3")
+        x = features["conv4"] = norm_relu(conv(conv4, 3, "conv4", groups=2)(x), "bn4")
+        features["conv5"] = conv(conv5, 3, "conv5", groups=2, use_bias=True)(x)
+        return features
+
+
+class AlexNet(nn.Module):
+    """A: AlexNet's five convolutions with conv1 at stride 2 and all padding dropped (paper section IV-A a).
+
+    `torchvision` normalises the image as on ImageNet; `caffe` takes it raw, has two groups in conv2, conv4 and conv5 and
+    local response normalisation before each pool (the authors' code). ReLU follows every convolution, conv5 too.
+    """
+
+    variant: AlexNetVariant
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n side side 3"]) -> LayerFeatures:
+        conv1, conv2, conv3, conv4, conv5 = CHANNELS[self.variant]
+        caffe = self.variant == "caffe"
+        groups = 2 if caffe else 1
+        normalise = local_response_norm if caffe else lambda x: x
+
+        x = images if caffe else (images / 255 - jnp.asarray(IMAGENET_MEAN)) / jnp.asarray(IMAGENET_STD)
+        x = nn.relu(_conv(conv1, 11, "conv1", strides=2)(x))
+        x = nn.relu(_conv(conv2, 5, "conv2", groups=groups)(_max_pool(normalise(x))))
+        features = {}
+        x = features["conv3"] = nn.relu(_conv(conv3, 3, "conv3")(_max_pool(normalise(x))))
+        x = features["conv4"] = nn.relu(_conv(conv4, 3, "conv4", groups=groups)(x))
+        features["conv5"] = nn.relu(_conv(conv5, 3, "conv5", groups=groups)(x))
+        return features
+
+
+def local_response_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    """`x / (1 + 2e-5 s)**0.75`, `s` the sum of squares over the five channels around each (Krizhevsky et al. 2012)."""
+    channels = x.shape[-1]
+    squares = jnp.pad(jnp.square(x), ((0, 0), (0, 0), (0, 0), (2, 2)))
+    total = sum(squares[..., shift : shift + channels] for shift in range(5))
+    root = lax.rsqrt(1 + 2e-5 * total)
+    return x * root * jnp.sqrt(root)  # d**-0.75 = d**-0.5 * d**-0.25
+
+
+def _conv(features: int, side: int, name: str, *, strides: int = 1, groups: int = 1, use_bias: bool = True) -> nn.Conv:
+    return nn.Conv(
+        features,
+        (side, side),
+        strides=strides,
+        padding="VALID",
+        feature_group_count=groups,
+        use_bias=use_bias,
+        conv_general_dilated=_convolve_by_group,
+        name=name,
+    )
+
+
+def _convolve_by_group(lhs: Array, rhs: Array, *args: Any, feature_group_count: int, **kwargs: Any) -> Array:
+    """`lax.conv_general_dilated` with the groups one after the other: XLA's grouped convolution is slow on CPUs."""
+    convolve = partial(lax.conv_general_dilated, **kwargs)
+    inputs = jnp.split(lhs, feature_group_count, axis=-1)
+    kernels = jnp.split(rhs, feature_group_count, axis=-1)
+    return jnp.concatenate([convolve(x, k, *args) for x, k in zip(inputs, kernels, strict=True)], axis=-1)
+
+
+def _max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+    return nn.max_pool(x, (3, 3), strides=(2, 2))

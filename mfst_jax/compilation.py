@@ -1,0 +1,50 @@
+"""`jax.jit` with the compiler options that this machine's JAX does best with, chosen in one place."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# XLA for CPUs may send float32 convolutions to YNNPACK, which is slow for these shapes. Only the empty string is accepted.
+CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+
+def jit(function: Function, static_argnames: tuple[str, ...] = ()) -> Function:
+    """`jax.jit(function)`, compiled with `compiler_options()` where the caller is not being traced itself.
+
+    JAX takes compiler options at the outermost `jit` alone; inside the caller's own `jit`, `vmap`, `grad` or `scan` this
+    is a plain `jax.jit`.
+    """
+    nested = jax.jit(function, static_argnames=static_argnames)
+
+    @functools.cache
+    def outermost() -> Callable[..., Any]:
+        return jax.jit(function, static_argnames=static_argnames, compiler_options=compiler_options())
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return (nested if is_traced((args, kwargs)) else outermost())(*args, **kwargs)
+
+    return cast(Function, call)
+
+
+def is_traced(tree: Any) -> bool:
+    """Whether a JAX transformation is looking on: an array of `tree` is a tracer, or so is whatever is made now."""
+    leaves = [*jax.tree.leaves(tree), jnp.zeros(())]
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+
+
+@functools.cache
+def compiler_options() -> dict[str, str] | None:
+    """Options for the default backend; None where there are none, or where this JAX does not know them."""
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=CPU_OPTIONS).lower(jnp.zeros(())).compile()
+    except jax.errors.JaxRuntimeError:  # the option is experimental and may go in any release
+        return None
+    return dict(CPU_OPTIONS)

@@ -1,0 +1,175 @@
+"""What the tracker does with its features: one frozen, hashable `Config`, its presets, and how text reaches each field.
+
+Sources: [paper] section IV-A of the MFST paper; [code] the authors' released TensorFlow 1 code; [SiamFC] Bertinetto et
+al. 2016, whose tracking loop both build on. Where the paper is silent, PAPER holds what tracked best on the training
+sequences (docs/choices.md).
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mfst_jax.errors import InputError
+from mfst_jax.fields import check_type, parse, require
+
+Model = Literal["siamfc", "alexnet"]
+Layer = Literal["conv3", "conv4", "conv5"]
+Strategy = Literal["hard", "soft_mean", "soft"]
+Upsampling = Literal["tf1", "corners", "half_pixel"]
+MODELS: tuple[Model, ...] = typing.get_args(Model)
+LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One way to track. `dataclasses.replace(PAPER, ...)` reaches every row of the paper's tables I and II.
+
+    Weights and factors always stand for (conv3, conv4, conv5), and model weights for (siamfc, alexnet), whichever of
+    them are in use: dropping a layer or a model needs no other change. Raises `InputError` on a value out of range.
+    """
+
+    models: tuple[Model, ...] = MODELS
+    """Which backbones are used: S is `siamfc`, A is `alexnet` [paper III-A]."""
+
+    siamfc_layers: tuple[Layer, ...] = LAYERS
+    siamfc_fusion: Strategy = "hard"
+    """How the layers of S become one map [paper table II: the best for S]."""
+    siamfc_weights: tuple[float, float, float] = (0.1, 0.3, 0.7)  # [paper IV-A e]
+    siamfc_factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)  # [code]
+    """What each raw cross-correlation is multiplied by."""
+
+    alexnet_layers: tuple[Layer, ...] = LAYERS
+    alexnet_fusion: Strategy = "soft"
+    """How the layers of A become one map [paper table II: the best for A]."""
+    alexnet_weights: tuple[float, float, float] = (0.1, 0.6, 0.3)  # [paper IV-A e]
+    alexnet_factors: tuple[float, float, float] = (1e-5, 1e-4, 1e-3)  # [code]
+
+    model_fusion: Strategy = "soft"
+    """How the maps of S and A become the final one [paper table II]."""
+    model_weights: tuple[float, float] = (0.3, 0.7)  # [paper IV-A e]
+
+    se: bool | None = None
+    """Whether SE-blocks reweigh the channels. None: wherever the weights hold them; True insists that they do."""
+    se_statistics: Literal["exemplar", "each"] = "exemplar"
+    """Whose channel statistics set the SE weight: the exemplar's, for both inputs [paper III-B b], or each its own [code]."""
+
+    scale_step: float = 1.025  # [paper IV-A e]
+    scale_count: int = 3  # [paper IV-A e]
+    scale_penalty: float = 0.9745  # [code]
+    """Factor on the peak of every scale but the middle one."""
+    scale_damping: float = 0.59  # [code]
+    """Share of the new scale in the running one: s *= (1 - damping) + damping * factor."""
+    scale_min: float = 0.2  # [code]
+    scale_max: float = 5.0  # [code]
+
+    window_influence: float = 0.176  # [code]
+    """Share of the Hann window in the final map."""
+    upsampling: Upsampling = "half_pixel"
+    """Geometry of 17x17 -> 272x272 (`localisation.upsample`); `tf1` is [code], `half_pixel` is [SiamFC]."""
+    context: float = 0.5  # [SiamFC]
+    """Share of (w + h) / 2 added around the box on each side."""
+    fill: Literal["frame", "first"] = "frame"
+    """Whose mean colour stands outside the frame: this frame's own [code], or the first frame's [SiamFC]."""
+    precision: Literal["default", "high", "highest"] = "highest"
+    """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check_type(f"config.{field.name}", getattr(self, field.name), FIELD_TYPES[field.name])
+        for name in ("models", "siamfc_layers", "alexnet_layers"):
+            value = getattr(self, name)
+            require(len(value) > 0, f"config.{name}", "at least one entry", value)
+            require(len(set(value)) == len(value), f"config.{name}", "no entry twice", value)
+        for name in ("siamfc_weights", "alexnet_weights", "model_weights"):
+            value = getattr(self, name)
+            require(all(math.isfinite(w) and w >= 0 for w in value), f"config.{name}", "finite numbers of at least 0", value)
+            require(sum(value) > 0, f"config.{name}", "at least one weight above 0", value)
+        for name in ("siamfc_factors", "alexnet_factors"):
+            value = getattr(self, name)
+            require(all(math.isfinite(f) and f > 0 for f in value), f"config.{name}", "finite numbers above 0", value)
+        require(math.isfinite(self.scale_step) and self.scale_step >= 1, "config.scale_step", "1 or more", self.scale_step)
+        odd = self.scale_count % 2 == 1 and self.scale_count > 0
+        require(odd, "config.scale_count", "an odd number of scales", self.scale_count)
+        require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
+        require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
+        require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)
+        require(1 <= self.scale_max < math.inf, "config.scale_max", "1 or more", self.scale_max)
+        require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
+        require(0 <= self.context < math.inf, "config.context", "0 or more", self.context)
+
+    def layers(self, model: Model) -> tuple[Layer, ...]:
+        """The layers of `model` in use, in network order; none where the model is not."""
+        chosen = self.siamfc_layers if model == "siamfc" else self.alexnet_layers
+        return tuple(layer for layer in LAYERS if layer in chosen and model in self.models)
+
+    def weights(self, model: Model) -> tuple[float, ...]:
+        """The fusion weight of each layer in use."""
+        return self._of_layers(model, self.siamfc_weights if model == "siamfc" else self.alexnet_weights)
+
+    def factors(self, model: Model) -> tuple[float, ...]:
+        """The response factor of each layer in use."""
+        return self._of_layers(model, self.siamfc_factors if model == "siamfc" else self.alexnet_factors)
+
+    def fusion(self, model: Model) -> Strategy:
+        """How the layers of `model` become one map."""
+        return self.siamfc_fusion if model == "siamfc" else self.alexnet_fusion
+
+    def _of_layers(self, model: Model, values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(values[LAYERS.index(layer)] for layer in self.layers(model))
+
+    def scale_factors(self) -> tuple[float, ...]:
+        """Factors on the search region's side, ascending, 1 in the middle: `scale_step ** (-1, 0, 1)`."""
+        reach = self.scale_count // 2
+        return tuple(self.scale_step**exponent for exponent in range(-reach, reach + 1))
+
+
+FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Config)
+
+PAPER = Config()
+"""The paper's words: both backbones, scale step 1.025, one SE weight a layer from the exemplar for both inputs."""
+
+AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill="frame")
+"""The authors' released code: scale step 1.0375, SE on each input by itself, corners-aligned upsampling."""
+
+SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False)
+"""conv5 of S alone: SiamFC itself."""
+
+ALEXNET = Config(models=("alexnet",))
+"""A alone: conv3-5 by soft weight. It runs on the built-in weights."""
+
+PRESETS: dict[str, Config] = {"paper": PAPER, "authors": AUTHORS, "siamfc": SIAMFC, "alexnet": ALEXNET}
+
+
+def override(config: Config, settings: Iterable[str]) -> Config:
+    """`config` with each `key=value` of `settings` applied, values read by the field's type; lists by commas.
+
+    Examples: `scale_step=1.03`, `models=siamfc`, `alexnet_weights=.1,.6,.3`, `se=none`.
+
+    Raises:
+      InputError: an unknown key, a value that does not fit the field, or a combination that `Config` refuses.
+    """
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"setting {setting!r}: expected key=value, found no '='")
+        if key not in FIELD_TYPES:
+            raise InputError(f"setting {key!r}: expected one of {', '.join(FIELD_TYPES)}, found no such field")
+        changes[key] = parse(key, text.strip(), FIELD_TYPES[key])
+    return dataclasses.replace(config, **changes)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """`config` as plain JSON values; `from_dict` is its inverse."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(config).items()}
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """The `Config` that `to_dict` wrote. Raises `InputError` on an unknown field or a value that does not fit."""
+    unknown = sorted(set(values) - set(FIELD_TYPES))
+    if unknown:
+        raise InputError(f"configuration: expected fields of Config, found {', '.join(unknown)}")
+    return Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

@@ -1,0 +1,73 @@
+"""Frame -> square crops around the target: the exemplar (127 x 127) and the search regions (255 x 255).
+
+Frames are uint8 RGB; crops are float32 RGB in 0..255. A frame may be padded at the bottom and on the right:
+`frame_size` says how much of it is real, and what lies beyond counts as outside.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+EXEMPLAR_SIZE = 127
+"""Side of the exemplar, in samples (paper section IV-A b)."""
+SEARCH_SIZE = 255
+"""Side of the search region, in samples (paper section IV-A b)."""
+
+Frame = UInt8[Array, "height width 3"]
+
+
+def mean_colour(frame: Frame, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
+    """Mean RGB over the real part of the frame, in 0..255.
+
+    Summed in integers, so that padding changes no bit of it: first each row (at most 255 x width), then the high and
+    the low 16 bits of the rows' sums apart, which keeps every sum below 2**32 up to 65,536 x 65,536 pixels.
+    """
+    height, width, _ = frame.shape
+    rows = jnp.arange(height) < frame_size[0]
+    columns = jnp.arange(width) < frame_size[1]
+    real = jnp.where(rows[:, None, None] & columns[None, :, None], frame, jnp.uint8(0))
+    row_sums = jnp.sum(real, axis=1, dtype=jnp.uint32)
+    high = jnp.sum(row_sums >> 16, axis=0, dtype=jnp.uint32).astype(jnp.float32)
+    low = jnp.sum(row_sums & 0xFFFF, axis=0, dtype=jnp.uint32).astype(jnp.float32)
+    return (high * 65536 + low) / jnp.prod(frame_size.astype(jnp.float32))
+
+
+def crop(
+    frame: Frame,
+    centre: Float[Array, "2"],
+    side: Float[Array, ""],
+    *,
+    fill: Float[Array, "3"],
+    frame_size: Int[Array, "2"],
+) -> Float[Array, "255 255 3"]:
+    """The square of `side` pixels around `centre` (x, y), sampled bilinearly on 255 x 255 points.
+
+    The points include both ends of the side: `centre - (side - 1) / 2 + i (side - 1) / 254`. One that lies outside
+    `[0, height - 1] x [0, width - 1]` takes the colour `fill`. Only the four neighbours of each point are read, so the
+    cost does not grow with the frame.
+    """
+    offsets = (jnp.arange(SEARCH_SIZE) / (SEARCH_SIZE - 1) - 0.5).astype(jnp.float32) * (side - 1)
+    x_low, x_high, x_share, x_inside = _neighbours(centre[0] + offsets, frame_size[1])
+    y_low, y_high, y_share, y_inside = _neighbours(centre[1] + offsets, frame_size[0])
+
+    def pixels(y: Int[Array, "255"], x: Int[Array, "255"]) -> Float[Array, "255 255 3"]:
+        return frame[y[:, None], x[None, :]].astype(jnp.float32)
+
+    x_share, y_share = x_share[None, :, None], y_share[:, None, None]
+    top = pixels(y_low, x_low) * (1 - x_share) + pixels(y_low, x_high) * x_share
+    bottom = pixels(y_high, x_low) * (1 - x_share) + pixels(y_high, x_high) * x_share
+    inside = y_inside[:, None, None] & x_inside[None, :, None]
+    return jnp.where(inside, top * (1 - y_share) + bottom * y_share, fill)
+
+
+def central_exemplar(search: Float[Array, "*batch 255 255 3"]) -> Float[Array, "*batch 127 127 3"]:
+    """The central 127 x 127 of a crop: rows and columns 64..190."""
+    start = (SEARCH_SIZE - EXEMPLAR_SIZE) // 2
+    return search[..., start : start + EXEMPLAR_SIZE, start : start + EXEMPLAR_SIZE, :]
+
+
+def _neighbours(position: Float[Array, "n"], length: Int[Array, ""]):
+    """The two pixels around each position on one axis, the share of the second, and whether the position is inside."""
+    last = length - 1
+    low = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, last)
+    inside = (position >= 0) & (position <= last.astype(jnp.float32))
+    return low, jnp.minimum(low + 1, last), position - low.astype(jnp.float32), inside

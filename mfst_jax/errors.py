@@ -1,0 +1,12 @@
+"""The errors that bad input raises: one line that names the thing, what was expected and what was found."""
+
+
+class InputError(ValueError):
+    """Something the caller gave is unusable. Its message is one line, and the command line exits with status 2."""
+
+
+class MissingExtraError(InputError, ImportError):
+    """An optional dependency is not installed. The message says which extra brings it."""
+
+    def __init__(self, package: str, extra: str, purpose: str):
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'mfst-jax[{extra}]'")

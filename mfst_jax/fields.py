@@ -1,0 +1,67 @@
+"""Values of typed fields: whether one fits its type, and how text becomes one. `config.py` says which fields there are."""
+
+import types
+import typing
+from typing import Any, Literal
+
+from mfst_jax.errors import InputError
+
+
+def require(good: bool, name: str, expected: str, found: object) -> None:
+    """Raises `InputError` unless `good`."""
+    if not good:
+        raise InputError(f"{name}: expected {expected}, found {found!r}")
+
+
+def check_type(name: str, value: object, kind: Any) -> None:
+    """Raises `InputError` unless `value` is of the type `kind`; a whole number is a number, a truth value is not."""
+    require(_fits(value, kind), name, describe(kind), value)
+
+
+def parse(name: str, text: str, kind: Any) -> Any:
+    """The value of type `kind` that `text` spells; the items of a tuple are separated by commas.
+
+    Raises:
+      InputError: it spells none.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    try:
+        if origin is tuple:
+            return tuple(parse(name, item.strip(), arguments[0]) for item in text.split(","))
+        if origin is types.UnionType:
+            return None if text.lower() == "none" else parse(name, text, arguments[0])
+        if kind is bool:
+            return {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}[text.lower()]
+        return text if origin is Literal else kind(text)
+    except (ValueError, KeyError):
+        raise InputError(f"{name}: expected {describe(kind)}, found {text!r}") from None
+
+
+def describe(kind: Any) -> str:
+    """A type in words, for messages."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin is types.UnionType:
+        return " or ".join(describe(option) for option in arguments)
+    if origin is tuple:
+        count = "any number of" if arguments[-1] is Ellipsis else str(len(arguments))
+        return f"{count} values, each {describe(arguments[0])}"
+    return {float: "a number", int: "a whole number", bool: "true or false", types.NoneType: "none"}[kind]
+
+
+def _fits(value: object, kind: Any) -> bool:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return isinstance(value, str) and value in arguments
+    if origin is types.UnionType:
+        return any(_fits(value, option) for option in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if arguments[-1] is Ellipsis:
+            return all(_fits(item, arguments[0]) for item in value)
+        return len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if kind in (float, int):
+        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+    return isinstance(value, kind)

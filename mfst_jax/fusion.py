@@ -1,0 +1,43 @@
+"""Several response maps -> one: hard weight, soft mean, soft weight (paper section III-C). Layers and models fuse alike."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfst_jax.config import MODELS, Config, Model, Strategy
+
+
+def fuse(
+    responses: Float[Array, "maps scales h w"], strategy: Strategy, weights: Sequence[float]
+) -> Float[Array, "scales h w"]:
+    """The combined response map of each scale.
+
+    Args:
+      responses: the maps r_t to combine, each over all scales. max(r_t) is ONE number over scales and positions.
+      strategy: which of the equations below.
+      weights: w_t, one a map; `soft_mean` uses none.
+    """
+    shares = jnp.asarray(weights, responses.dtype).reshape(-1, 1, 1, 1)
+    match strategy:
+        case "hard":  # (5) r* = sum_t w_t r_t
+            return jnp.sum(shares * responses, axis=0)
+        case "soft_mean":  # (6) r* = sum_t r_t / max(r_t)
+            return jnp.sum(_by_maximum(responses), axis=0)
+        case "soft":  # (7) r* = sum_t w_t r_t / max(r_t)
+            return jnp.sum(shares * _by_maximum(responses), axis=0)
+
+
+def _by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "maps scales h w"]:
+    """r_t / |max(r_t)|: the sign stays, so that a map below zero everywhere keeps its peak; a map of zeros stays zero."""
+    peak = jnp.abs(jnp.max(responses, axis=(1, 2, 3), keepdims=True))
+    return responses / jnp.where(peak > 0, peak, 1)
+
+
+def fuse_hierarchy(responses: dict[Model, Float[Array, "layers scales h w"]], config: Config) -> Float[Array, "scales h w"]:
+    """The final map of each scale: the layers of each model first, then the models (paper section III-C)."""
+    models = [model for model in MODELS if model in responses]
+    maps = [fuse(responses[model], config.fusion(model), config.weights(model)) for model in models]
+    if len(maps) == 1:
+        return maps[0]
+    return fuse(jnp.stack(maps), config.model_fusion, config.model_weights)

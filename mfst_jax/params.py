@@ -1,0 +1,91 @@
+"""`Params`: the weights as a pytree that knows what it holds, and the configuration that follows from it."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+
+from mfst_jax.config import ALEXNET, AUTHORS, PAPER, SIAMFC, Config, Model
+from mfst_jax.errors import InputError
+
+AlexNetVariant = Literal["torchvision", "caffe"]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a set of weights holds. Static under `jit`: two sets with equal contents share a compilation."""
+
+    siamfc: bool
+    alexnet: AlexNetVariant | None
+    siamfc_se: bool = False
+    alexnet_se: bool = False
+    config: Config | None = None
+    """The configuration that the weights recommend, where they do."""
+
+    def __post_init__(self):
+        if not self.siamfc and self.alexnet is None:
+            raise InputError("weights: expected a SiamFC backbone, an AlexNet or both, found neither")
+
+    def holds(self, model: Model) -> bool:
+        """Whether the backbone of `model` is there."""
+        return self.siamfc if model == "siamfc" else self.alexnet is not None
+
+    def holds_se(self, model: Model) -> bool:
+        """Whether the SE-blocks of `model` are there."""
+        return self.siamfc_se if model == "siamfc" else self.alexnet_se
+
+    def describe(self) -> str:
+        """In words, for messages: `SiamFC + SE, AlexNet (torchvision)`."""
+        parts = [("SiamFC", self.siamfc_se)] * self.siamfc
+        parts += [(f"AlexNet ({self.alexnet})", self.alexnet_se)] * (self.alexnet is not None)
+        return ", ".join(name + " + SE" * se for name, se in parts)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Params:
+    """The weights: Flax variables of `model.MFST`, float32, and what they hold as static metadata.
+
+    A pytree: `jax.tree.map`, `jax.grad`, `jax.device_put` and optimisers see the arrays alone.
+    """
+
+    variables: dict[str, Any]
+    """`{"params": ..., "batch_stats": ...}`, as `MFST.init` shapes them."""
+    contents: Contents = dataclasses.field(metadata={"static": True})
+
+
+def implied_config(contents: Contents) -> Config:
+    """The configuration that the weights imply: their own recommendation, or the preset of what they hold."""
+    if contents.config is not None:
+        return contents.config
+    if contents.siamfc and contents.alexnet is not None:
+        return AUTHORS if contents.alexnet == "caffe" else PAPER
+    if contents.alexnet is not None:
+        return ALEXNET
+    return SIAMFC
+
+
+def resolve_config(contents: Contents, config: Config | None) -> Config:
+    """`config`, or what the weights imply, once it is sure that the weights hold all that it asks for.
+
+    Raises:
+      InputError: it asks for a backbone or for SE-blocks that the weights lack.
+    """
+    config = implied_config(contents) if config is None else config
+    for model in config.models:
+        if not contents.holds(model):
+            raise InputError(
+                f"config.models: expected only what the weights hold ({contents.describe()}), found {model!r}"
+            )
+        if config.se and not contents.holds_se(model):
+            raise InputError(
+                f"config.se: expected weights with SE-blocks for {model!r}, found {contents.describe()}; "
+                "se=None uses SE-blocks only where there are some"
+            )
+    return config
+
+
+def uses_se(contents: Contents, config: Config, model: Model) -> bool:
+    """Whether `model`'s features are recalibrated under a resolved `config`."""
+    return contents.holds_se(model) if config.se is None else config.se

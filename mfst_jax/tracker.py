@@ -1,0 +1,181 @@
+"""The tracker: `init`, `step` and `track`, pure functions over an explicit state (paper section IV-A d)."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from mfst_jax import boxes, localisation, validation
+from mfst_jax.compilation import is_traced, jit
+from mfst_jax.config import Config
+from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, central_exemplar, crop, mean_colour
+from mfst_jax.fusion import fuse_hierarchy
+from mfst_jax.model import MFST, Exemplar
+from mfst_jax.params import Params, resolve_config
+
+
+@struct.dataclass
+class State:
+    """All that one track remembers from frame to frame. A pytree: states batch, and tracks interleave freely."""
+
+    exemplar: Exemplar  # the target's features in the first frame
+    centre: Float[Array, "*batch 2"]  # of the target, (x, y) in pixels
+    size: Float[Array, "*batch 2"]  # of the target in the first frame, (w, h) in pixels
+    scale: Float[Array, "*batch"]  # of the target, relative to the first frame
+    fill: Float[Array, "*batch 3"]  # the first frame's mean colour
+    frame_size: Int[Array, "*batch 2"]  # the real part of every frame, (height, width)
+    config: Config = struct.field(pytree_node=False)
+    frame_shape: tuple[int, ...] = struct.field(pytree_node=False)  # of every frame, padding included
+
+
+@struct.dataclass
+class Output:
+    """What one step says about its frame."""
+
+    box: Float[Array, "*batch 4"]  # (x, y, w, h)
+    score: Float[Array, "*batch"]  # in [0, 1]; falls when the target is lost
+    response: Float[Array, "*batch 272 272"]  # the fused map of the chosen scale, before the window
+
+
+@struct.dataclass
+class Result:
+    """A whole track. Row 0 is the given box, with a score of 1."""
+
+    boxes: Float[Array, "*batch frames 4"]
+    scores: Float[Array, "*batch frames"]
+
+
+def init(params: Params, frame: Any, box: Any, *, config: Config | None = None, frame_size: Any = None) -> State:
+    """Takes the object in `box` as the target.
+
+    Args:
+      params: the weights, from `mfst_jax.load`.
+      frame: [H, W, 3] uint8 RGB.
+      box: [4] float32 (x, y, w, h), 0-indexed pixels.
+      config: how to track; by default what the weights imply. Static under `jit`. The state keeps it for `step`.
+      frame_size: [2] int32 (height, width) of the real part of a frame that is padded below and on the right.
+
+    Returns:
+      The state before the next frame.
+
+    Raises:
+      InputError: a frame or box of the wrong shape or type; a box that is not finite, has no area or does not overlap the
+        frame (where no transformation hides its values); a configuration that asks for what the weights lack.
+    """
+    config = resolve_config(params.contents, config)
+    frame = validation.check_frame(frame)
+    frame_size = validation.check_frame_size(frame_size, frame.shape)
+    box = validation.check_box(box, frame_size)
+    return _init(params, frame, box, frame_size, config=config)
+
+
+def step(params: Params, state: State, frame: Any, *, config: Config | None = None) -> tuple[State, Output]:
+    """Finds the target in the next frame.
+
+    Args:
+      params: the weights that `state` was made with.
+      state: from `init`, or from the step before.
+      frame: [H, W, 3] uint8 RGB, of the first frame's shape.
+      config: by default the one that `state` was made with. Another may use fewer layers or models, and fuse otherwise.
+
+    Returns:
+      The state before the next frame, and this frame's box, score and fused response map.
+
+    Raises:
+      InputError: a frame of another shape or type than the first; a configuration that the state cannot serve.
+    """
+    config = validation.check_step_config(state.config, config, params.contents)
+    frame = validation.check_frame(frame, expected=state.frame_shape)
+    return _step(params, state, frame, config=config)
+
+
+def track(params: Params, frames: Any, box: Any, *, config: Config | None = None, frame_size: Any = None) -> Result:
+    """Follows the object in `box` through a video: `init` on the first frame, `step` on each other.
+
+    Called plainly it takes frame after frame, so that all videos of one frame shape share a compilation whatever their
+    length. Under a transformation (`jit`, `vmap`, ...) it is one `lax.scan`.
+
+    Args:
+      params: the weights, from `mfst_jax.load`.
+      frames: [T, H, W, 3] uint8 RGB.
+      box: [4] float32 (x, y, w, h) in the first frame, 0-indexed pixels.
+      config: how to track; by default what the weights imply. Static under `jit`.
+      frame_size: [2] int32 (height, width) of the real part of padded frames; the result is what it is without padding.
+
+    Returns:
+      The boxes [T, 4] and scores [T].
+
+    Raises:
+      InputError: as `init` does, or frames that are not [T, H, W, 3] with T of at least 1.
+    """
+    frames = validation.check_frames(frames)
+    state = init(params, frames[0], box, config=config, frame_size=frame_size)
+
+    def advance(state: State, frame: Array) -> tuple[State, Result]:
+        state, output = step(params, state, frame)
+        return state, Result(output.box, output.score)
+
+    first = Result(jnp.asarray(box, jnp.float32)[None], jnp.ones(1))
+    if is_traced((params, frames, box, frame_size)):
+        _, rest = jax.lax.scan(advance, state, frames[1:])
+        return jax.tree.map(lambda *rows: jnp.concatenate(rows), first, rest)
+    rows = []
+    for frame in frames[1:]:
+        state, row = advance(state, frame)
+        rows.append(row)
+    return jax.tree.map(lambda start, *rows: jnp.concatenate([start, *(row[None] for row in rows)]), first, *rows)
+
+
+@partial(jit, static_argnames=("config",))
+def _init(params: Params, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
+    with jax.default_matmul_precision(config.precision):
+        centre, size = boxes.to_centre(box)
+        fill = mean_colour(frame, frame_size)
+        region = crop(frame, centre, _search_side(size, config), fill=fill, frame_size=frame_size)
+        network = MFST(params.contents, config)
+        exemplar = network.apply(params.variables, central_exemplar(region), method="exemplar")
+    return State(
+        exemplar, centre, size, scale=jnp.float32(1), fill=fill, frame_size=frame_size, config=config, frame_shape=frame.shape
+    )
+
+
+@partial(jit, static_argnames=("config",))
+def _step(params: Params, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
+    with jax.default_matmul_precision(config.precision):
+        # One search region a scale, around the last position.
+        factors = jnp.asarray(config.scale_factors(), jnp.float32)
+        sides = _search_side(state.size, config) * state.scale * factors
+        fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
+        regions = jax.vmap(lambda side: crop(frame, state.centre, side, fill=fill, frame_size=state.frame_size))(sides)
+
+        # Their features, and a response map for each layer of each model and each scale.
+        network = MFST(params.contents, config)
+        features = network.apply(params.variables, regions, method="features")
+        responses = network.apply(params.variables, state.exemplar, features, method="responses")
+
+        # All maps upsampled, then fused into one a scale.
+        stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
+        upsampled = {model: localisation.upsample(maps, config.upsampling) for model, maps in stacked.items()}
+        fused = fuse_hierarchy(upsampled, config)
+
+        # The best scale, and the peak of its map once large displacements are penalised.
+        best = localisation.choose_scale(fused, config)
+        response = fused[best]
+        windowed = localisation.add_window(response, config.window_influence)
+        offset = localisation.displacement(windowed, config.upsampling)
+
+        # The box moves there and takes on part of the change in scale.
+        centre = state.centre + offset * sides[best] / SEARCH_SIZE
+        growth = 1 - config.scale_damping + config.scale_damping * factors[best]
+        scale = jnp.clip(state.scale * growth, config.scale_min, config.scale_max)
+        box = boxes.from_centre(centre, state.size * scale)
+        score = jnp.float32(0)
+    return state.replace(centre=centre, scale=scale), Output(box, score, response)
+
+
+def _search_side(size: Float[Array, "2"], config: Config) -> Float[Array, ""]:
+    """Side in pixels of the search region at scale 1: `s_x = s_z 255 / 127`."""
+    return boxes.context_side(size, config.context) * (SEARCH_SIZE / EXEMPLAR_SIZE)

@@ -1,0 +1,98 @@
+"""What the tracker's callers may hand in: shapes and types always, values where no transformation hides them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mfst_jax.config import Config
+from mfst_jax.errors import InputError
+from mfst_jax.params import Contents, resolve_config, uses_se
+
+
+def check_frames(frames: Any) -> Any:
+    """[T, H, W, 3] uint8 with at least one frame."""
+    _check_image_type("frames", frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
+        raise InputError(f"frames: expected [T, H, W, 3] with at least one frame, found {_shape(frames)}")
+    return frames
+
+
+def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> Any:
+    """[H, W, 3] uint8, of the `expected` shape where there is one."""
+    _check_image_type("frame", frame)
+    if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
+        raise InputError(f"frame: expected [H, W, 3], found {_shape(frame)}")
+    if expected is not None and frame.shape != expected:
+        raise InputError(f"frame: expected the first frame's shape {list(expected)}, found {_shape(frame)}")
+    return frame
+
+
+def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> jax.Array:
+    """[2] int32 (height, width), within the frame; the whole frame where it is None."""
+    if frame_size is None:
+        return jnp.asarray(frame_shape[:2], jnp.int32)
+    if np.shape(frame_size) != (2,):
+        raise InputError(f"frame_size: expected (height, width), found {_shape(frame_size)}")
+    if not jnp.issubdtype(jnp.result_type(frame_size[0]), jnp.integer):
+        raise InputError(f"frame_size: expected whole numbers, found {frame_size}")
+    values = concrete(frame_size)
+    if values is not None and not all(1 <= values[axis] <= frame_shape[axis] for axis in (0, 1)):
+        raise InputError(
+            f"frame_size: expected (height, width) from (1, 1) to {frame_shape[:2]}, found {tuple(values.tolist())}"
+        )
+    return jnp.asarray(frame_size, jnp.int32)
+
+
+def check_box(box: Any, frame_size: jax.Array) -> jax.Array:
+    """[4] float32 (x, y, w, h): finite, of positive size, and with some of it in the frame."""
+    if np.shape(box) != (4,):
+        raise InputError(f"box: expected four numbers (x, y, w, h), found {_shape(box)}")
+    values, size = concrete(box), concrete(frame_size)
+    if values is not None:
+        found = tuple(values.tolist())
+        if not np.all(np.isfinite(values)):
+            raise InputError(f"box: expected finite numbers, found {found}")
+        x, y, width, height = found
+        if width <= 0 or height <= 0:
+            raise InputError(f"box: expected a width and height above 0, found {found}")
+        if size is not None and not (x < size[1] and y < size[0] and x + width > 0 and y + height > 0):
+            raise InputError(f"box: expected it to overlap the frame of {size[1]} x {size[0]} pixels, found {found}")
+    return jnp.asarray(box, jnp.float32)
+
+
+def check_step_config(made_with: Config, config: Config | None, contents: Contents) -> Config:
+    """The configuration of a step: the one that the state was made with, or another that its exemplar can serve."""
+    if config is None or config == made_with:
+        return made_with
+    config = resolve_config(contents, config)
+    for model in config.models:
+        missing = [layer for layer in config.layers(model) if layer not in made_with.layers(model)]
+        if missing:
+            raise InputError(f"config: expected layers that the state's exemplar holds, found {model} {', '.join(missing)}")
+        if uses_se(contents, config, model) and config.se_statistics != made_with.se_statistics:
+            raise InputError(
+                f"config.se_statistics: expected {made_with.se_statistics!r} as in the state, found {config.se_statistics!r}"
+            )
+        if uses_se(contents, config, model) != uses_se(contents, made_with, model):
+            raise InputError(f"config.se: expected {made_with.se} as in the state, found {config.se}")
+    return config
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """The numbers of an array or sequence; None where a JAX transformation hides them."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        return None
+    return np.asarray(value)
+
+
+def _check_image_type(name: str, image: Any) -> None:
+    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
+        raise InputError(f"{name}: expected an array of uint8 RGB, found {type(image).__name__}")
+    if image.dtype != jnp.uint8:
+        raise InputError(f"{name}: expected uint8 RGB in 0..255, found {image.dtype}")
+
+
+def _shape(value: Any) -> str:
+    return f"shape {list(np.shape(value))}"
