@@ -1,0 +1,140 @@
+"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import numpy as np
+import tyro
+from tyro.conf import Positional, UseAppendAction
+
+from mfst_jax import checkpoints, config, video
+from mfst_jax.annotate import contact_sheet, save_image
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation import overlaps, success_auc
+from mfst_jax.following import Followed, first_box, follow
+from mfst_jax.params import implied_config, resolve_config
+
+Preset = Literal["paper", "authors", "siamfc", "alexnet"]
+Box = Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
+
+DEMO_PICTURES = 12
+DEMO_IOU = 0.6
+"""What the demonstration's mean overlap must exceed."""
+
+
+def track(
+    source: Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")],
+    /,
+    *,
+    box: Box = None,
+    weights: File = None,
+    preset: Preset | None = None,
+    set: Settings = (),
+    out: File = None,
+    boxes: File = None,
+) -> int:
+    """Follow one object through a video.
+
+    Without --out and --boxes, the boxes go to standard output.
+
+    Args:
+        source: A video, a folder or (quoted) glob of images, a folder in OTB's layout, or a webcam's number.
+        box: The object in the first frame as x,y,w,h in pixels, from 0; by default the source's first true box.
+        weights: An Orbax directory or a .safetensors file; by default the built-in weights.
+        preset: How to track; by default what the weights imply.
+        set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
+        out: The annotated video to write: .mp4, .mkv, .mov, .avi or .webm.
+        boxes: The table of boxes to write: CSV, a line a frame.
+    """
+    params = checkpoints.load(weights)
+    chosen = config.PRESETS[preset] if preset is not None else implied_config(params.contents)
+    settings = [setting for group in set for setting in group]
+    chosen = resolve_config(params.contents, config.override(chosen, settings))
+    opened = video.open_source(source)
+    followed = follow(opened, first_box(opened, box), params, chosen, video=out, table=boxes)
+    if out is None and boxes is None:
+        print("frame,x,y,w,h,score")
+        for number, (row, score) in enumerate(zip(followed.boxes, followed.scores, strict=True)):
+            print(",".join([str(number), *(f"{value:.4f}" for value in (*row, score))]))
+    _report(followed, opened.ground_truth)
+    for path in (out, boxes):
+        if path is not None:
+            print(f"wrote {path}", file=sys.stderr)
+    return 0
+
+
+def demo(*, out: Path = Path("mfst-demo")) -> int:
+    """Track the built-in clip with the built-in weights, and check the result against the clip's ground truth.
+
+    Args:
+        out: The folder for demo.mp4 (annotated), demo.png (a contact sheet) and demo.csv (the boxes).
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: expected a folder or a place for one, found {error.strerror}") from None
+    source, params = video.demo_source(), checkpoints.load()
+    assert source.ground_truth is not None
+    chosen = np.linspace(0, len(source.ground_truth) - 1, DEMO_PICTURES).round()
+    pictures = []
+
+    def keep(number: int, picture: np.ndarray) -> None:
+        if number in chosen:
+            pictures.append((number, picture))
+
+    movie, sheet, table = (out / f"demo.{suffix}" for suffix in ("mp4", "png", "csv"))
+    followed = follow(source, source.ground_truth[0], params, video=movie, table=table, see=keep)
+    save_image(contact_sheet(pictures), sheet)
+    print(f"tracked {len(followed.boxes)} frames with {params.contents.describe()} on {jax.devices()[0].platform}")
+    for path in (movie, sheet, table):
+        print(f"wrote {path}")
+    mean = float(np.mean(overlaps(followed.boxes, source.ground_truth)))
+    good = mean > DEMO_IOU
+    print(f"mean IoU with the ground truth: {mean:.3f} ({'as expected,' if good else 'NOT as expected,'} above {DEMO_IOU})")
+    return 0 if good else 1
+
+
+def info(weights: Annotated[Positional[Path | None], tyro.conf.arg(metavar="PATH")] = None, /) -> int:
+    """Say what a checkpoint holds, what it implies and where it comes from.
+
+    Args:
+        weights: An Orbax directory or a .safetensors file; by default the built-in weights.
+    """
+    params = checkpoints.load(weights)
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    print(f"holds: {params.contents.describe()}; {sum(sizes):,} numbers in {len(sizes)} arrays")
+    print(f"tracks by default with: {json.dumps(config.to_dict(implied_config(params.contents)))}")
+    print(f"provenance: {json.dumps(checkpoints.provenance(weights), indent=2)}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command. The exit status is 2 where the input is unusable, with one line on standard error that says why."""
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            {"track": track, "demo": demo, "info": info}, args=arguments, prog="mfst", description=__doc__
+        )
+    except InputError as error:
+        print(f"mfst: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mfst: interrupted; what was tracked is kept", file=sys.stderr)
+        return 130
+
+
+def _report(followed: Followed, truth: np.ndarray | None) -> None:
+    line = f"tracked {len(followed.boxes)} frames, {followed.frames_per_second:.1f} frames/s after compiling"
+    if truth is not None and len(overlaps(followed.boxes, truth)) > 1:
+        mean = np.mean(overlaps(followed.boxes, truth))
+        line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes, truth):.3f}"
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,333 @@
+"""Frames in: a video, a folder or glob of images, an OTB-like folder or a webcam, as one streamed `Source`.
+
+A frame is uint8 RGB `[height, width, 3]`, and every source hands out frames of one size, one at a time: nothing but
+the frame in hand is in memory. All bad input raises `InputError`.
+"""
+
+import re
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, ImageOps
+
+from mfst_jax.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+Frame = UInt8[np.ndarray, "height width 3"]
+Labelled = Generator[tuple[str, Frame], None, None]
+"""Frames, each with the words that name it in an error."""
+
+IMAGE_SUFFIXES = (".bmp", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+STILLS_FPS = 25.0
+"""Frames per second of a folder or glob of images."""
+TRUTH_FILES = {"groundtruth_rect.txt": 1, "groundtruth.txt": 0}
+"""Names of ground-truth files beside the images, and what their first pixel is called: OTB counts from 1."""
+SLACK = 2.5
+"""By how many frames a sound video may end before the time that its header gives."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where frames come from. `open_source` makes one."""
+
+    name: str
+    size: tuple[int, int]
+    """Height and width of every frame, in pixels."""
+    count: int | None
+    """How many frames there are: exact for images, what the header says for a video, None where it is not known."""
+    fps: float
+    """Frames per second; 25 for images."""
+    ground_truth: Float32[np.ndarray, "rows 4"] | None = field(repr=False)
+    """True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where the target is absent; may end early."""
+    read: Callable[[], Labelled] = field(repr=False, compare=False)
+    """Opens the source and yields its frames unchecked, each with its name; `frames` is the one to use."""
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """Every frame from the first on, read as it is asked for. Each call starts anew; `close()` ends one early.
+
+        Raises:
+          InputError: from the iterator: an image or a video that cannot be read, or that is cut short, after all frames
+            before that point; a frame of another size than the first.
+        """
+        with closing(self.read()) as labelled:
+            for label, frame in labelled:
+                if frame.shape[:2] != self.size:
+                    (height, width), (found_height, found_width) = self.size, frame.shape[:2]
+                    raise InputError(
+                        f"{label}: expected {width}x{height} pixels like the first frame, "
+                        f"found {found_width}x{found_height}"
+                    )
+                yield frame
+
+
+def open_source(source: str | Path) -> Source:
+    """The frames behind `source`, of which the first is read here, so that an unreadable source fails early.
+
+    Args:
+      source: a video file; an image; a folder of images in natural order (img2 before img10), or with them in `img/`,
+        and with their boxes in `groundtruth_rect.txt` (OTB: counted from 1) or `groundtruth.txt` (from 0); a glob
+        of images such as `frames/*.png`; or the number of a webcam. A path that exists goes before the last two.
+
+    Raises:
+      InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read.
+      MissingExtraError: a video or a webcam without PyAV installed.
+    """
+    text, path = str(source), Path(source)
+    try:
+        if text and path.is_dir():
+            return _open_folder(path)
+        if text and path.is_file():
+            return _open_images(path.name, [path]) if path.suffix.lower() in IMAGE_SUFFIXES else _open_video(path)
+    except OSError as error:
+        raise InputError(f"source {text}: expected a path that can be read, found {_reason(error)}") from None
+    if re.fullmatch("[0-9]+", text):
+        return _open_webcam(int(text))
+    if re.search(r"[*?\[]", text):
+        anchor = Path(path.anchor)
+        return _open_images(text, _images_of(f"glob {text}", anchor.glob(str(path.relative_to(anchor)))))
+    raise InputError(
+        f"source {text!r}: expected a video, an image, a folder or glob of images, or a webcam's number, "
+        "found no such file"
+    )
+
+
+def demo_source() -> Source:
+    """The clip that comes with the package, 150 frames of 640x360, with its ground truth (`assets/README.md`)."""
+    folder = Path(str(resources.files("mfst_jax") / "assets"))
+    table = np.loadtxt(folder / "demo.csv", np.float32, delimiter=",", skiprows=1, ndmin=2)
+    return _open_video(folder / "demo.mp4", table[:, 1:])
+
+
+def read_image(path: str | Path) -> Frame:
+    """The image in the file `path`, upright by its EXIF orientation. Raises `InputError` where it cannot be read.
+
+    Grey becomes RGB, 16-bit grey is scaled to 8 bits (not clipped), CMYK and palettes are converted, alpha is dropped.
+    """
+    try:
+        # Pillow warns of large images and odd metadata; what it cannot read, it raises.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            # A PGM of more than 8 bits comes as mode I, scaled to 16 bits.
+            if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PPM"):
+                grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
+                return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+            if image.mode in ("I", "F"):
+                raise InputError("32 bits per pixel")
+            # By way of RGBA, or a palette with several transparent colours would not convert.
+            return np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
+    except Exception as error:  # a decoder of a damaged file may raise anything
+        raise InputError(f"image {path}: expected a readable image of 8 or 16 bits, found {_reason(error)}") from None
+
+
+def read_ground_truth(path: Path, *, origin: int) -> Float32[np.ndarray, "rows 4"]:
+    """The boxes in a text file, a line `x y w h` each, between commas, tabs or spaces: 0-indexed, NaN where absent.
+
+    Args:
+      path: the file. A line with a NaN, or with no width or height, says that the target is absent.
+      origin: what the file calls the first pixel, 0 or 1.
+
+    Raises:
+      InputError: a file that cannot be read; a line that is not four numbers, is infinite or has a negative size.
+    """
+    try:
+        lines = path.read_text().rstrip().splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"ground truth {path}: expected a text file, found {_reason(error)}") from None
+    boxes = np.empty((len(lines), 4), np.float32)
+    for number, line in enumerate(lines):
+        try:
+            box = np.array([float(text) for text in re.split(r"\s*,\s*|\s+", line.strip())], np.float64)
+        except ValueError:
+            box = np.empty(0)
+        if box.shape != (4,) or np.isinf(box).any() or (box[2:] < 0).any():
+            raise InputError(
+                f"ground truth {path}, line {number + 1}: expected numbers x, y, w, h with w, h >= 0, found {line!r}"
+            )
+        absent = np.isnan(box).any() or (box[2:] == 0).any()
+        boxes[number] = np.nan if absent else box - (origin, origin, 0, 0)
+    return boxes
+
+
+def natural_key(path: Path) -> tuple[list[str | int], str]:
+    """Sorts img2 before img10."""
+    parts = re.split("([0-9]+)", path.as_posix().lower())
+    return [int(part) if part.isdecimal() else part for part in parts], path.as_posix()
+
+
+def _open_folder(folder: Path) -> Source:
+    inner = folder / "img"
+    paths = _images_of(f"folder {folder}", (inner if inner.is_dir() else folder).iterdir())
+    for name, origin in TRUTH_FILES.items():
+        if (folder / name).is_file():
+            truth = read_ground_truth(folder / name, origin=origin)
+            if len(truth) > len(paths):
+                raise InputError(
+                    f"ground truth {folder / name}: expected at most a line for each of {len(paths)} images, "
+                    f"found {len(truth)}"
+                )
+            return _open_images(folder.resolve().name, paths, truth)
+    return _open_images(folder.resolve().name, paths)
+
+
+def _images_of(what: str, entries: Iterable[Path]) -> list[Path]:
+    """The images among the paths, in natural order. Raises `InputError` if there is none."""
+    paths = [path for path in entries if not path.name.startswith(".")]
+    images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if not images:
+        found = f"{len(paths)} other entries" if paths else "nothing"
+        raise InputError(f"{what}: expected images ({' '.join(IMAGE_SUFFIXES)}), found {found}")
+    return sorted(images, key=natural_key)
+
+
+def _open_images(name: str, paths: list[Path], truth: np.ndarray | None = None) -> Source:
+    def read() -> Labelled:
+        for path in paths:
+            yield f"image {path}", read_image(path)
+
+    return Source(name, _first_size(read), len(paths), STILLS_FPS, truth, read)
+
+
+def _first_size(read: Callable[[], Labelled]) -> tuple[int, int]:
+    with closing(read()) as labelled:
+        height, width, _ = next(labelled)[1].shape
+    return height, width
+
+
+def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
+    what = f"video {path}"
+    read = partial(_decode, what, str(path))
+    with _container(what, str(path)) as container:
+        stream = _video_stream(what, container)
+        fps, count = _rate(stream), _declared(container, stream)[0]
+    return Source(path.stem, _first_size(read), count, fps, truth, read)
+
+
+def _open_webcam(index: int) -> Source:
+    what, device, options = f"webcam {index}", str(index), {}
+    if sys.platform == "darwin":
+        options = {"format": "avfoundation", "options": {"framerate": "30"}}
+    elif sys.platform == "win32":
+        device, options = f"video={_windows_webcam(index)}", {"format": "dshow"}
+    else:
+        device, options = f"/dev/video{index}", {"format": "v4l2"}
+    read = partial(_decode, what, device, **options)
+    with _container(what, device, **options) as container:
+        fps = _rate(_video_stream(what, container))
+    return Source(what, _first_size(read), None, fps, None, read)
+
+
+def _windows_webcam(index: int) -> str:
+    """DirectShow's name of a webcam: it knows no numbers."""
+    devices = [device for device in _av().enumerate_input_devices("dshow") if "video" in device.media_types]
+    if index >= len(devices):
+        raise InputError(f"webcam {index}: expected a number below the {len(devices)} webcams, found {index}")
+    return devices[index].name
+
+
+def _av():
+    try:
+        import av
+    except ImportError:
+        raise MissingExtraError("av", "video", "reading video files") from None
+    return av
+
+
+def _container(what: str, address: str, **options) -> "InputContainer":
+    av = _av()
+    try:
+        return av.open(address, **options)
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"{what}: expected a whole, readable video, found {_reason(error)}") from None
+
+
+def _video_stream(what: str, container: "InputContainer") -> "VideoStream":
+    if not container.streams.video:
+        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
+        raise InputError(f"{what}: expected a video stream, found {kinds}")
+    return container.streams.video[0]
+
+
+def _rate(stream: "VideoStream") -> float:
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else STILLS_FPS
+
+
+def _declared(container: "InputContainer", stream: "VideoStream") -> tuple[int | None, float | None]:
+    """Frames and seconds of video by the container's header; None where it does not say, or FFmpeg only estimates.
+
+    Frame counts are off in sound files too (an edit list hides frames, fields or dropped frames count as frames), so
+    the time is what tells a video that is cut short. AVI is the exception: FFmpeg derives its duration from the bytes
+    that are there, but its timestamps are frame numbers.
+    """
+    rate, seconds = _rate(stream), None
+    clock = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if container.format.name == "avi":
+        seconds = stream.frames / rate or None
+    elif stream.frames and stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    elif clock:  # Matroska, by most writers
+        seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    elif "matroska" in container.format.name and len(container.streams) == 1 and container.duration:
+        seconds = container.duration / 1e6
+    return stream.frames or (round(seconds * rate) if seconds else None), seconds
+
+
+def _decode(what: str, address: str, **options) -> Labelled:
+    """The frames of a video, turned upright, in stored pixels (no aspect correction). `InputError` where it breaks."""
+    av = _av()
+    with _container(what, address, **options) as container:
+        stream = _video_stream(what, container)
+        # Frame threads, PyAV's AUTO, would lose an error and the good frames decoded around it.
+        stream.thread_type = "SLICE"
+        count, seconds = _declared(container, stream)
+        read, end, incomplete, problem = 0, 0.0, False, None
+        try:
+            for packet in container.demux(stream):
+                incomplete = packet.is_corrupt if packet.size else incomplete
+                for frame in _frames_of(packet):
+                    # Rotation is counter-clockwise, as in numpy.
+                    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+                    if frame.time is not None and frame.time_base is not None:
+                        end = max(end, frame.time + float(frame.duration * frame.time_base))
+                    yield f"{what}, frame {read}", np.ascontiguousarray(pixels)
+                    read += 1
+        except av.FFmpegError as error:
+            problem = _reason(error)
+        if stream.start_time and stream.time_base:
+            end -= float(stream.start_time * stream.time_base)
+        if problem is None and incomplete and not container.format.name.startswith("mpeg"):  # those have no fixed end
+            problem = "the end of the file within a frame"
+        if problem is None and (not read or (seconds is not None and end < seconds - SLACK / _rate(stream))):
+            problem = "the end of the file"
+        if problem is not None:
+            raise InputError(f"{what}: expected {count or 'more'} frames, found {read}, then {problem}")
+
+
+def _frames_of(packet: "Packet") -> "Iterator[VideoFrame]":
+    """What a packet decodes to. If it does not decode, the good frames that the decoder still held come first."""
+    try:
+        frames = packet.decode()
+    except _av().FFmpegError:
+        with suppress(_av().FFmpegError):
+            yield from packet.stream.codec_context.decode(None)
+        raise
+    yield from frames
+
+
+def _reason(error: Exception) -> str:
+    """An exception's message as one line, without the path that the caller names anyway."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())

@@ -1,0 +1,44 @@
+"""What all tests stand on: strict JAX, two fake devices, the evaluation material where there is some, random weights."""
+
+import os
+
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from mfst_jax.config import MODELS, Config
+from mfst_jax.model import MFST
+from mfst_jax.params import Contents, Params
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of evaluation material: MFST_SHARED, or `shared` beside the project."""
+    folder = Path(os.environ.get("MFST_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no evaluation material: MFST_SHARED or {folder.name}/ beside the project would hold it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_params() -> Callable[[Contents], Params]:
+    """Random weights of any contents, from Flax's own initialisers; the same ones at each call."""
+
+    @cache
+    def make(contents: Contents) -> Params:
+        models = tuple(model for model in MODELS if contents.holds(model))
+        network = MFST(contents, Config(models=models))
+        exemplar, search = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
+        variables = jax.jit(network.init)(jax.random.key(0), exemplar, search)
+        return Params(dict(variables), contents)
+
+    return make

