@@ -1,10 +1,10 @@
-"""Accuracy: tracks every sequence below a folder and prints success AUC and precision, one line a sequence and the mean.
+"""Accuracy: tracks every sequence below a folder and prints success AUC and precision, each and on average.
 
     python benchmarks/success_auc.py ROOT [--weights PATH] [--preset NAME] [--set key=value ...] [--only NAME ...]
 
-ROOT holds one folder a sequence, in the layout of OTB (`img/`, `groundtruth_rect.txt`) or GOT-10k (`groundtruth.txt`). With
-`--results DIR`, raw results of other trackers (DIR/<tracker>/<sequence>.txt, boxes counted from 1) are scored beside, on
-the same sequences.
+ROOT holds one folder a sequence, in the layout of OTB (`img/`, `groundtruth_rect.txt`) or GOT-10k (`groundtruth.txt`).
+With `--results DIR`, raw results of other trackers (DIR/<tracker>/<sequence>.txt, boxes counted from 1) are scored
+beside, on the same sequences.
 """
 
 import sys

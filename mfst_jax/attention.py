@@ -33,6 +33,6 @@ class SEBlocks(nn.Module):
         return {layer: SEBlock(name=layer)(maps) for layer, maps in features.items()}
 
 
-def recalibrate(features: Float[Array, "n h w c"], weights: Float[Array, "n c"]) -> Float[Array, "n h w c"]:
+def recalibrate(features: Float[Array, "n h w c"], weights: Float[Array, "#n c"]) -> Float[Array, "n h w c"]:
     """F* = w_ex . F, each channel times its weight: equation (3) of the paper."""
     return features * jnp.expand_dims(weights, (1, 2))

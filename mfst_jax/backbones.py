@@ -9,12 +9,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from mfst_jax.params import AlexNetVariant
 
-LayerFeatures = dict[str, Float[Array, "n side side channels"]]
+LayerFeatures = dict[str, Float[Array, "n _ _ _"]]
 
 BATCH_NORM_EPSILON = 1e-6
 CHANNELS = {
@@ -24,15 +25,15 @@ CHANNELS = {
 }
 """Filters of conv1 to conv5."""
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)
+IMAGENET_STD = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
 """What torchvision's AlexNet was trained behind, for RGB in 0..1."""
 
 
 class SiamFC(nn.Module):
     """S: the backbone of SiamFC (Bertinetto et al. 2016, table 1), BN in inference mode, no mean subtracted.
 
-    conv1-4 are bias-free with BN and ReLU behind them; conv5 has a bias and neither. conv2, conv4, conv5 have two groups.
+    conv1-4 are bias-free, with BN and ReLU behind them; conv5 has a bias and neither. conv2, 4 and 5 have two groups.
     """
 
     @nn.compact
@@ -55,8 +56,8 @@ class SiamFC(nn.Module):
 class AlexNet(nn.Module):
     """A: AlexNet's five convolutions with conv1 at stride 2 and all padding dropped (paper section IV-A a).
 
-    `torchvision` normalises the image as on ImageNet; `caffe` takes it raw, has two groups in conv2, conv4 and conv5 and
-    local response normalisation before each pool (the authors' code). ReLU follows every convolution, conv5 too.
+    `torchvision` normalises the image as on ImageNet; `caffe` takes it raw, has two groups in conv2, 4 and 5 and local
+    response normalisation before each pool (the authors' code). ReLU follows every convolution, conv5 too.
     """
 
     variant: AlexNetVariant
@@ -68,7 +69,7 @@ class AlexNet(nn.Module):
         groups = 2 if caffe else 1
         normalise = local_response_norm if caffe else lambda x: x
 
-        x = images if caffe else (images / 255 - jnp.asarray(IMAGENET_MEAN)) / jnp.asarray(IMAGENET_STD)
+        x = images if caffe else (images / 255 - IMAGENET_MEAN) / IMAGENET_STD
         x = nn.relu(_conv(conv1, 11, "conv1", strides=2)(x))
         x = nn.relu(_conv(conv2, 5, "conv2", groups=groups)(_max_pool(normalise(x))))
         features = {}

@@ -96,7 +96,7 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
         print(f"wrote {path}")
     mean = float(np.mean(overlaps(followed.boxes, source.ground_truth)))
     good = mean > DEMO_IOU
-    print(f"mean IoU with the ground truth: {mean:.3f} ({'as expected,' if good else 'NOT as expected,'} above {DEMO_IOU})")
+    print(f"mean IoU with the ground truth: {mean:.3f} ({'as' if good else 'NOT as'} expected, above {DEMO_IOU})")
     return 0 if good else 1
 
 
@@ -115,7 +115,7 @@ def info(weights: Annotated[Positional[Path | None], tyro.conf.arg(metavar="PATH
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command. The exit status is 2 where the input is unusable, with one line on standard error that says why."""
+    """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
     try:
         return tyro.extras.subcommand_cli_from_dict(
             {"track": track, "demo": demo, "info": info}, args=arguments, prog="mfst", description=__doc__

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# XLA for CPUs may send float32 convolutions to YNNPACK, which is slow for these shapes. Only the empty string is accepted.
+# XLA may send a CPU's float32 convolutions to YNNPACK, slow for these shapes. Only the empty string is accepted.
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
 def jit(function: Function, static_argnames: tuple[str, ...] = ()) -> Function:
     """`jax.jit(function)`, compiled with `compiler_options()` where the caller is not being traced itself.
 
-    JAX takes compiler options at the outermost `jit` alone; inside the caller's own `jit`, `vmap`, `grad` or `scan` this
-    is a plain `jax.jit`.
+    JAX takes compiler options at the outermost `jit` alone; inside the caller's own `jit`, `vmap`, `grad` or `scan`
+    this is a plain `jax.jit`.
     """
     nested = jax.jit(function, static_argnames=static_argnames)
 

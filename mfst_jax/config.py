@@ -54,7 +54,7 @@ class Config:
     se: bool | None = None
     """Whether SE-blocks reweigh the channels. None: wherever the weights hold them; True insists that they do."""
     se_statistics: Literal["exemplar", "each"] = "exemplar"
-    """Whose channel statistics set the SE weight: the exemplar's, for both inputs [paper III-B b], or each its own [code]."""
+    """Whose channel means set the SE weight: the exemplar's for both inputs [paper III-B b], or each its own [code]."""
 
     scale_step: float = 1.025  # [paper IV-A e]
     scale_count: int = 3  # [paper IV-A e]
@@ -85,12 +85,16 @@ class Config:
             require(len(set(value)) == len(value), f"config.{name}", "no entry twice", value)
         for name in ("siamfc_weights", "alexnet_weights", "model_weights"):
             value = getattr(self, name)
-            require(all(math.isfinite(w) and w >= 0 for w in value), f"config.{name}", "finite numbers of at least 0", value)
+            require(
+                all(math.isfinite(w) and w >= 0 for w in value), f"config.{name}", "finite numbers of at least 0", value
+            )
             require(sum(value) > 0, f"config.{name}", "at least one weight above 0", value)
         for name in ("siamfc_factors", "alexnet_factors"):
             value = getattr(self, name)
             require(all(math.isfinite(f) and f > 0 for f in value), f"config.{name}", "finite numbers above 0", value)
-        require(math.isfinite(self.scale_step) and self.scale_step >= 1, "config.scale_step", "1 or more", self.scale_step)
+        require(
+            math.isfinite(self.scale_step) and self.scale_step >= 1, "config.scale_step", "1 or more", self.scale_step
+        )
         odd = self.scale_count % 2 == 1 and self.scale_count > 0
         require(odd, "config.scale_count", "an odd number of scales", self.scale_count)
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
@@ -172,4 +176,5 @@ def from_dict(values: dict[str, Any]) -> Config:
     unknown = sorted(set(values) - set(FIELD_TYPES))
     if unknown:
         raise InputError(f"configuration: expected fields of Config, found {', '.join(unknown)}")
-    return Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return Config(**fields)

@@ -1,4 +1,4 @@
-"""Cross-correlation of exemplar and search features: equation (4) of the paper, as a convolution and as a matrix product."""
+"""Cross-correlation of exemplar and search features (equation 4 of the paper), by convolution and by matrix product."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -20,12 +20,12 @@ def cross_correlate(
 def cross_correlate_by_taps(
     exemplar: Float[Array, "h w c"], search: Float[Array, "n height width c"]
 ) -> Float[Array, "n rows columns"]:
-    """The same numbers, far faster on CPUs and under `vmap`: all taps at every cell by one matrix product, then shifted.
+    """The same numbers, faster on CPUs and under `vmap`: all taps at every cell by one matrix product, then shifted.
 
     `p[u, v, n, i, j] = sum_c z[u, v, c] x[n, i, j, c]`, and `r[n, i, j] = sum_{u, v} p[u, v, n, i + u, j + v]`.
     """
     taps_high, taps_wide, _ = exemplar.shape
     rows, columns = search.shape[1] - taps_high + 1, search.shape[2] - taps_wide + 1
     products = jnp.einsum("uvc,nijc->uvnij", exemplar, search)
-    by_row = sum(products[:, v, :, :, v : v + columns] for v in range(taps_wide))
+    by_row = jnp.asarray(sum(products[:, v, :, :, v : v + columns] for v in range(taps_wide)))
     return jnp.asarray(sum(by_row[u, :, u : u + rows] for u in range(taps_high)))

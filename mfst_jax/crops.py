@@ -24,7 +24,7 @@ def mean_colour(frame: Frame, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
     height, width, _ = frame.shape
     rows = jnp.arange(height) < frame_size[0]
     columns = jnp.arange(width) < frame_size[1]
-    real = jnp.where(rows[:, None, None] & columns[None, :, None], frame, jnp.uint8(0))
+    real = jnp.where(rows[:, None, None] & columns[None, :, None], frame, jnp.zeros((), frame.dtype))
     row_sums = jnp.sum(real, axis=1, dtype=jnp.uint32)
     high = jnp.sum(row_sums >> 16, axis=0, dtype=jnp.uint32).astype(jnp.float32)
     low = jnp.sum(row_sums & 0xFFFF, axis=0, dtype=jnp.uint32).astype(jnp.float32)
@@ -56,7 +56,7 @@ def crop(
     top = pixels(y_low, x_low) * (1 - x_share) + pixels(y_low, x_high) * x_share
     bottom = pixels(y_high, x_low) * (1 - x_share) + pixels(y_high, x_high) * x_share
     inside = y_inside[:, None, None] & x_inside[None, :, None]
-    return jnp.where(inside, top * (1 - y_share) + bottom * y_share, fill)
+    return jnp.where(inside, top * (1 - y_share) + bottom * y_share, fill[None, None])
 
 
 def central_exemplar(search: Float[Array, "*batch 255 255 3"]) -> Float[Array, "*batch 127 127 3"]:

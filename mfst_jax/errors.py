@@ -9,4 +9,6 @@ class MissingExtraError(InputError, ImportError):
     """An optional dependency is not installed. The message says which extra brings it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'mfst-jax[{extra}]'")
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed: pip install 'mfst-jax[{extra}]'"
+        )

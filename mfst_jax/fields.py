@@ -1,4 +1,4 @@
-"""Values of typed fields: whether one fits its type, and how text becomes one. `config.py` says which fields there are."""
+"""Typed fields: whether a value fits its type, and how text becomes one. `config.py` says which fields there are."""
 
 import types
 import typing

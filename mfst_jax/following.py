@@ -51,7 +51,9 @@ def first_box(source: Source, box: str | None) -> Float32[np.ndarray, "4"]:
     if source.ground_truth is None or len(source.ground_truth) == 0:
         raise InputError(f"--box: expected x,y,w,h, as {source.name} has no ground truth to take it from, found none")
     if not np.isfinite(source.ground_truth[0]).all():
-        raise InputError(f"--box: expected x,y,w,h, as the target is absent from {source.name}'s first frame, found none")
+        raise InputError(
+            f"--box: expected x,y,w,h, as the target is absent from {source.name}'s first frame, found none"
+        )
     return source.ground_truth[0]
 
 
@@ -85,11 +87,10 @@ def follow(
     boxes, scores = [np.asarray(box, np.float32)], [1.0]
     with ExitStack() as stack:
         # Whatever can be wrong with the outputs shows here, before any work.
-        writers = [
-            BoxWriter(table) if table is not None else None,
-            VideoWriter(video, source.fps) if video is not None else None,
-        ]
-        rows, pictures = (stack.enter_context(writer) if writer is not None else None for writer in writers)
+        box_writer = BoxWriter(table) if table is not None else None
+        video_writer = VideoWriter(video, source.fps) if video is not None else None
+        rows = stack.enter_context(box_writer) if box_writer is not None else None
+        pictures = stack.enter_context(video_writer) if video_writer is not None else None
         progress = stack.enter_context(_progress(quiet))
         task = progress.add_task(source.name, total=source.count)
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Several response maps -> one: hard weight, soft mean, soft weight (paper section III-C). Layers and models fuse alike."""
+"""Several response maps -> one: hard weight, soft mean, soft weight (paper section III-C), for layers and models."""
 
 from collections.abc import Sequence
 
@@ -29,12 +29,14 @@ def fuse(
 
 
 def _by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "maps scales h w"]:
-    """r_t / |max(r_t)|: the sign stays, so that a map below zero everywhere keeps its peak; a map of zeros stays zero."""
+    """r_t / |max(r_t)|: signs stay, so that a map below zero everywhere keeps its peak; a map of zeros stays zero."""
     peak = jnp.abs(jnp.max(responses, axis=(1, 2, 3), keepdims=True))
     return responses / jnp.where(peak > 0, peak, 1)
 
 
-def fuse_hierarchy(responses: dict[Model, Float[Array, "layers scales h w"]], config: Config) -> Float[Array, "scales h w"]:
+def fuse_hierarchy(
+    responses: dict[Model, Float[Array, "layers scales h w"]], config: Config
+) -> Float[Array, "scales h w"]:
     """The final map of each scale: the layers of each model first, then the models (paper section III-C)."""
     models = [model for model in MODELS if model in responses]
     maps = [fuse(responses[model], config.fusion(model), config.weights(model)) for model in models]

@@ -16,14 +16,12 @@ CELL = 8
 """The backbones' total stride: pixels of the search crop between two cells of a response map."""
 
 
-def upsample(
-    responses: Float[Array, "*batch 17 17"], geometry: Upsampling
-) -> Float[Array, "*batch 272 272"]:
+def upsample(responses: Float[Array, "*batch 17 17"], geometry: Upsampling) -> Float[Array, "*batch 272 272"]:
     """Bicubic interpolation (Keys' kernel with a = -3/4) to 16 samples a cell, as one constant matrix on either side.
 
-    `half_pixel` keeps the area: sample i lies at cell `(i + 1/2) / 16 - 1/2`. `corners` and `tf1` put the first and the last
-    sample on the first and the last cell: sample i lies at cell `16 i / 271`. `tf1` also rounds the distance between
-    cells to 1/1024, as TensorFlow's table of weights does. Beyond the map its edge is repeated.
+    `half_pixel` keeps the area: sample i lies at cell `(i + 1/2) / 16 - 1/2`. `corners` and `tf1` put the first and the
+    last sample on the first and the last cell: sample i lies at cell `16 i / 271`. `tf1` also rounds the distance
+    between cells to 1/1024, as TensorFlow's table of weights does. Beyond the map its edge is repeated.
     """
     matrix = jnp.asarray(upsampling_matrix(geometry), responses.dtype)
     return matrix @ responses @ matrix.T
@@ -64,7 +62,7 @@ def hann_window() -> np.ndarray:
 
 
 def choose_scale(fused: Float[Array, "scales 272 272"], config: Config) -> Int[Array, ""]:
-    """Index of the scale whose peak is the highest, after the penalty on all but the middle one; the first wins a tie."""
+    """Index of the scale with the highest peak, after the penalty on all but the middle one; the first wins a tie."""
     penalties = np.full(config.scale_count, config.scale_penalty, np.float32)
     penalties[config.scale_count // 2] = 1
     return jnp.argmax(jnp.max(fused, axis=(1, 2)) * penalties)

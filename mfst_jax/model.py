@@ -1,7 +1,7 @@
 """The MFST network: two backbones, their SE-blocks, and six response maps (paper section III, figure 1).
 
-Every stage returns its arrays by name, `{model: {layer: array}}`. Where "intermediates" is mutable, `MFST` also leaves them
-there under `<model>_<layer>_<stage>`, the stage being exemplar, search or response.
+Every stage returns its arrays by name, `{model: {layer: array}}`. Where "intermediates" is mutable, `MFST` also leaves
+them there under `<model>_<layer>_<stage>`, the stage being exemplar, search or response.
 """
 
 import flax.linen as nn
@@ -11,22 +11,22 @@ from jaxtyping import Array, Float
 
 from mfst_jax.attention import SEBlocks, recalibrate
 from mfst_jax.backbones import AlexNet, SiamFC
-from mfst_jax.config import Config, Model
+from mfst_jax.config import Config, Layer, Model
 from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.params import Contents, uses_se
 
-Features = dict[str, dict[str, Float[Array, "n side side channels"]]]
-ChannelWeights = dict[str, dict[str, Float[Array, "n channels"]]]
-Responses = dict[str, dict[str, Float[Array, "n 17 17"]]]
+Features = dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]
+ChannelWeights = dict[Model, dict[Layer, Float[Array, "n _"]]]
+Responses = dict[Model, dict[Layer, Float[Array, "n 17 17"]]]
 
 
 @struct.dataclass
 class Exemplar:
     """The target as the network knows it."""
 
-    features: dict[str, dict[str, Float[Array, "*batch side side channels"]]]
+    features: dict[Model, dict[Layer, Float[Array, "*batch _ _ _"]]]
     """Recalibrated; sides of 10, 8, 6 cells for conv3, conv4, conv5."""
-    channel_weights: dict[str, dict[str, Float[Array, "*batch channels"]]]
+    channel_weights: dict[Model, dict[Layer, Float[Array, "*batch _"]]]
     """The SE weights that search features share; of no model where each input has its own, or where SE is off."""
 
 
@@ -82,16 +82,15 @@ class MFST(nn.Module):
                 responses[model][layer] = response
         return responses
 
-    def _channel_weights(self, model: Model, features: dict[str, Array]) -> dict[str, Array]:
+    def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """One weight a channel from the features' own statistics; none where `model` has no SE-blocks in use."""
         return getattr(self, f"{model}_se")(features) if uses_se(self.contents, self.config, model) else {}
 
     def _recalibrate(
-        self, model: Model, features: dict[str, Array], weights: dict[str, Array], stage: str
-    ) -> dict[str, Array]:
+        self, model: Model, features: dict[Layer, Array], weights: dict[Layer, Array], stage: str
+    ) -> dict[Layer, Array]:
         if weights:
             features = {layer: recalibrate(maps, weights[layer]) for layer, maps in features.items()}
         for layer, maps in features.items():
             self.sow("intermediates", f"{model}_{layer}_{stage}", maps)
         return features
-

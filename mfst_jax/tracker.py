@@ -1,5 +1,6 @@
 """The tracker: `init`, `step` and `track`, pure functions over an explicit state (paper section IV-A d)."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -62,8 +63,8 @@ def init(params: Params, frame: Any, box: Any, *, config: Config | None = None, 
       The state before the next frame.
 
     Raises:
-      InputError: a frame or box of the wrong shape or type; a box that is not finite, has no area or does not overlap the
-        frame (where no transformation hides its values); a configuration that asks for what the weights lack.
+      InputError: a frame or box of the wrong shape or type; a box that is not finite, has no area or does not overlap
+        the frame (where no transformation hides its values); a configuration that asks for what the weights lack.
     """
     config = resolve_config(params.contents, config)
     frame = validation.check_frame(frame)
@@ -114,19 +115,19 @@ def track(params: Params, frames: Any, box: Any, *, config: Config | None = None
     frames = validation.check_frames(frames)
     state = init(params, frames[0], box, config=config, frame_size=frame_size)
 
-    def advance(state: State, frame: Array) -> tuple[State, Result]:
+    def advance(state: State, frame: Any) -> tuple[State, tuple[Array, Array]]:
         state, output = step(params, state, frame)
-        return state, Result(output.box, output.score)
+        return state, (output.box, output.score)
 
-    first = Result(jnp.asarray(box, jnp.float32)[None], jnp.ones(1))
+    first = jnp.asarray(box, jnp.float32), jnp.float32(1)
     if is_traced((params, frames, box, frame_size)):
         _, rest = jax.lax.scan(advance, state, frames[1:])
-        return jax.tree.map(lambda *rows: jnp.concatenate(rows), first, rest)
-    rows = []
+        return Result(*(jnp.concatenate([start[None], column]) for start, column in zip(first, rest, strict=True)))
+    rows = [first]
     for frame in frames[1:]:
         state, row = advance(state, frame)
         rows.append(row)
-    return jax.tree.map(lambda start, *rows: jnp.concatenate([start, *(row[None] for row in rows)]), first, *rows)
+    return Result(*(jnp.stack(column) for column in zip(*rows, strict=True)))
 
 
 @partial(jit, static_argnames=("config",))
@@ -136,9 +137,16 @@ def _init(params: Params, frame: Array, box: Array, frame_size: Array, *, config
         fill = mean_colour(frame, frame_size)
         region = crop(frame, centre, _search_side(size, config), fill=fill, frame_size=frame_size)
         network = MFST(params.contents, config)
-        exemplar = network.apply(params.variables, central_exemplar(region), method="exemplar")
+        exemplar: Any = network.apply(params.variables, central_exemplar(region), method="exemplar")
     return State(
-        exemplar, centre, size, scale=jnp.float32(1), fill=fill, frame_size=frame_size, config=config, frame_shape=frame.shape
+        exemplar,
+        centre,
+        size,
+        scale=jnp.float32(1),
+        fill=fill,
+        frame_size=frame_size,
+        config=config,
+        frame_shape=frame.shape,
     )
 
 
@@ -154,7 +162,7 @@ def _step(params: Params, state: State, frame: Array, *, config: Config) -> tupl
         # Their features, and a response map for each layer of each model and each scale.
         network = MFST(params.contents, config)
         features = network.apply(params.variables, regions, method="features")
-        responses = network.apply(params.variables, state.exemplar, features, method="responses")
+        responses: Any = network.apply(params.variables, state.exemplar, features, method="responses")
 
         # All maps upsampled, then fused into one a scale.
         stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
@@ -173,7 +181,7 @@ def _step(params: Params, state: State, frame: Array, *, config: Config) -> tupl
         scale = jnp.clip(state.scale * growth, config.scale_min, config.scale_max)
         box = boxes.from_centre(centre, state.size * scale)
         score = jnp.float32(0)
-    return state.replace(centre=centre, scale=scale), Output(box, score, response)
+    return dataclasses.replace(state, centre=centre, scale=scale), Output(box, score, response)
 
 
 def _search_side(size: Float[Array, "2"], config: Config) -> Float[Array, ""]:

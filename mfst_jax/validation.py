@@ -19,14 +19,14 @@ def check_frames(frames: Any) -> Any:
     return frames
 
 
-def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> Any:
-    """[H, W, 3] uint8, of the `expected` shape where there is one."""
+def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> jax.Array:
+    """[H, W, 3] uint8, of the `expected` shape where there is one. A copy, so that the caller may reuse its buffer."""
     _check_image_type("frame", frame)
     if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
         raise InputError(f"frame: expected [H, W, 3], found {_shape(frame)}")
     if expected is not None and frame.shape != expected:
         raise InputError(f"frame: expected the first frame's shape {list(expected)}, found {_shape(frame)}")
-    return frame
+    return frame if isinstance(frame, jax.Array) else jnp.array(frame)
 
 
 def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> jax.Array:
@@ -70,10 +70,13 @@ def check_step_config(made_with: Config, config: Config | None, contents: Conten
     for model in config.models:
         missing = [layer for layer in config.layers(model) if layer not in made_with.layers(model)]
         if missing:
-            raise InputError(f"config: expected layers that the state's exemplar holds, found {model} {', '.join(missing)}")
+            raise InputError(
+                f"config: expected layers that the state's exemplar holds, found {model} {', '.join(missing)}"
+            )
         if uses_se(contents, config, model) and config.se_statistics != made_with.se_statistics:
             raise InputError(
-                f"config.se_statistics: expected {made_with.se_statistics!r} as in the state, found {config.se_statistics!r}"
+                f"config.se_statistics: expected {made_with.se_statistics!r} as in the state, "
+                f"found {config.se_statistics!r}"
             )
         if uses_se(contents, config, model) != uses_se(contents, made_with, model):
             raise InputError(f"config.se: expected {made_with.se} as in the state, found {config.se}")

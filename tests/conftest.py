@@ -1,4 +1,4 @@
-"""What all tests stand on: strict JAX, two fake devices, the evaluation material where there is some, random weights."""
+"""What all tests stand on: strict JAX, two fake devices, the evaluation material if there is some, random weights."""
 
 import os
 

@@ -28,7 +28,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_track_writes_boxes_and_video(clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_track_writes_boxes_and_video(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     folder, truth = clip
     boxes, movie = tmp_path / "boxes.csv", tmp_path / "out.mp4"
     assert cli.main(["track", str(folder), "--boxes", str(boxes), "--out", str(movie)]) == 0
@@ -74,7 +76,10 @@ def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
         (["{clip}", "--box", "10,10,0,10"], "width and height above 0"),
         (["{clip}", "--box", "nan,10,10,10"], "finite"),
         (["{clip}/img/*.png"], "--box: expected x,y,w,h"),
-        (["{clip}", "--preset", "siamfc"], "expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'"),
+        (
+            ["{clip}", "--preset", "siamfc"],
+            "expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'",
+        ),
         (["{clip}", "--set", "speed=9"], "setting 'speed'"),
         (["{clip}", "--set", "scale_step=fast"], "scale_step: expected a number, found 'fast'"),
         (["{clip}", "--weights", "nowhere"], "nowhere"),

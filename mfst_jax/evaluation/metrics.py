@@ -31,7 +31,7 @@ def centre_errors(boxes: Boxes, truth: Boxes) -> Float[np.ndarray, "counted"]:
 
 
 def success_auc(boxes: Boxes, truth: Boxes) -> float:
-    """Area under the success curve: the mean over 21 thresholds of the share of rows that overlap by more; NaN if none."""
+    """Area under the success curve: mean over 21 thresholds of the share of rows that overlap by more; NaN if none."""
     counted = overlaps(boxes, truth)
     return float(np.mean(counted[:, None] > SUCCESS_THRESHOLDS)) if counted.size else float("nan")
 

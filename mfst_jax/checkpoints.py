@@ -1,0 +1,244 @@
+"""Weights on disk: an Orbax directory or one `.safetensors` file, with a recommended configuration and a provenance.
+
+Both hold the arrays under the names of `layout` and one JSON object: in the file's metadata under `mfst_jax`, in the
+directory as `mfst_jax.json`. It has the `version` of this scheme, `config` (null or what `config.to_dict` gives),
+`provenance` (where the numbers come from), and what the arrays are verified by: `sha256` of all arrays in a file, and
+`files`, the SHA-256 of each file of a directory. Checkpoints without that object load too, so that those of other
+programs do, as long as the tensors are right.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from mfst_jax import layout
+from mfst_jax.config import Config, from_dict, to_dict
+from mfst_jax.errors import InputError
+from mfst_jax.params import Params
+from mfst_jax.version import __version__
+
+BUILT_IN = Path(__file__).with_name("weights") / "alexnet.safetensors"
+"""The weights that come with the package: torchvision's AlexNet, in float16."""
+
+SUFFIX = ".safetensors"
+_KEY = "mfst_jax"
+_METADATA_FILE = "mfst_jax.json"
+_VERSION = 1
+_SHOWN = 4
+"""How many problems an error message spells out."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a checkpoint holds, as it lies on disk: the tensors need not be those of MFST."""
+
+    arrays: dict[str, np.ndarray]
+    """By flat name, in the stored dtype."""
+    config: Config | None
+    provenance: dict[str, Any]
+
+
+def load(path: str | Path | None = None) -> Params:
+    """The weights in an Orbax directory or a safetensors file, as float32 on JAX's default device.
+
+    Args:
+      path: the directory or file; None for the built-in weights, an AlexNet.
+
+    Raises:
+      InputError: nothing there, not a checkpoint, a damaged one, or weights of another kind, shape or dtype.
+    """
+    path = BUILT_IN if path is None else Path(path)
+    stored = read(path)
+    contents, problems = layout.check(stored.arrays)
+    if contents is None or problems:
+        raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}")
+    variables = layout.nest({name: jnp.asarray(layout.to_float32(array)) for name, array in stored.arrays.items()})
+    return Params(variables, dataclasses.replace(contents, config=stored.config))
+
+
+def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:
+    """Writes `params` to `path`: one file where it ends in `.safetensors`, else an Orbax directory.
+
+    The arrays keep their dtype. Missing parent folders are made. The path holds either what it held before or the
+    complete new checkpoint, also where writing fails half-way.
+
+    Args:
+      params: weights that fit their own contents.
+      path: a new path, an older file, or a directory that is empty or a checkpoint of ours; these are replaced.
+      provenance: JSON values that say where the weights come from; `provenance(path)` returns them.
+
+    Raises:
+      InputError: the weights are not fit for use, or the path cannot be written or holds something else.
+    """
+    path = Path(path)
+    arrays = {name: np.ascontiguousarray(array) for name, array in layout.flatten(params.variables).items()}
+    contents, problems = layout.check(arrays)
+    if contents is not None and (claimed := dataclasses.replace(params.contents, config=None)) != contents:
+        problems = [f"{contents.describe()} where the contents say {claimed.describe()}", *problems]
+    if problems:
+        raise InputError(f"{path}: expected weights of MFST to save, found {_summary(problems)}")
+    metadata: dict[str, Any] = {
+        "version": _VERSION,
+        "config": None if params.contents.config is None else to_dict(params.contents.config),
+        "provenance": {"tool": f"mfst_jax {__version__}", "sources": []} if provenance is None else dict(provenance),
+    }
+    with _replacing(path) as new:
+        if path.suffix == SUFFIX:
+            metadata["sha256"] = digest(arrays)
+            new.write_bytes(safetensors.numpy.save(arrays, metadata={_KEY: json.dumps(metadata)}))
+        else:
+            _orbax().save(new, layout.nest(arrays))
+            metadata["files"] = _file_digests(new)
+            (new / _METADATA_FILE).write_text(json.dumps(metadata, indent=2))
+
+
+def provenance(path: str | Path | None = None) -> dict[str, Any]:
+    """Where the weights in `path` (None: the built-in ones) come from, as `save` was told; {} where it says nothing.
+
+    What `weight_port` writes: `tool`, and `sources`, each with `name`, `format`, `sha256` and `notes`.
+
+    Raises:
+      InputError: nothing there, not a checkpoint, or a damaged one.
+    """
+    return read(BUILT_IN if path is None else Path(path)).provenance
+
+
+def read(path: Path) -> Stored:
+    """Whatever tensors a safetensors file or an Orbax directory holds, with our metadata where they carry it.
+
+    Raises:
+      InputError: nothing there, not a checkpoint, or a damaged one.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: expected an Orbax directory or a safetensors file, found nothing there")
+    kind = "an Orbax checkpoint" if path.is_dir() else "a safetensors file"
+    try:
+        arrays, metadata = _read_orbax(path) if path.is_dir() else _read_safetensors(path)
+    except InputError:
+        raise
+    except Exception as error:  # the parsers do not say what they raise on damaged input
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path}: expected {kind}, found none or a damaged one ({reason:.200})") from error
+    if metadata is None:
+        return Stored(arrays, None, {})
+    config, origin = metadata.get("config"), metadata.get("provenance")
+    if not isinstance(config, dict | None) or not isinstance(origin, dict):
+        raise InputError(f"{path}: expected a configuration and a provenance in the metadata, found something else")
+    try:
+        return Stored(arrays, None if config is None else from_dict(config), origin)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    with safetensors.safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        text = (file.metadata() or {}).get(_KEY)
+    if text is None:
+        return arrays, None
+    metadata = _parse(path, text)
+    if metadata.get("sha256") != digest(arrays):
+        raise InputError(f"{path}: expected the arrays that were written there, found others (SHA-256 differs)")
+    return arrays, metadata
+
+
+def _read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Our files are verified before Orbax sees them: it reports damage by log messages and stray asyncio tasks too."""
+    metadata = None
+    if (path / _METADATA_FILE).exists():
+        metadata = _parse(path, (path / _METADATA_FILE).read_text())
+        found = _file_digests(path)
+        for name, sha256 in metadata["files"].items():
+            if found.get(name) != sha256:
+                raise InputError(
+                    f"{path}: expected the files that were written there, found {name!r} missing or changed"
+                )
+    return layout.flatten(_orbax().load(path.absolute())), metadata
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    metadata = json.loads(text)
+    version = metadata.get("version") if isinstance(metadata, dict) else None
+    if version != _VERSION:
+        raise InputError(f"{path}: expected checkpoint version {_VERSION}, found {version!r:.40}")
+    return metadata
+
+
+def _orbax() -> Any:
+    """Orbax, imported at first use: it takes seconds, and safetensors files do without."""
+    from orbax.checkpoint import v1
+
+    return v1
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, beside `path` and taking its place at the end; what stood there stays if anything fails."""
+    _check_replaceable(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent.absolute()) as scratch:
+            new, old = Path(scratch, "new"), Path(scratch, "old")
+            yield new
+            if not path.is_dir():
+                new.replace(path)
+                return
+            # A directory with entries cannot be replaced in one step: killed between the two renames, this process
+            # would leave the old checkpoint in the scratch folder.
+            path.rename(old)
+            try:
+                new.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
+    except OSError as error:
+        raise InputError(f"{path}: expected a place to write a checkpoint, found {error.strerror or error}") from error
+
+
+def _check_replaceable(path: Path) -> None:
+    if not path.exists():
+        return
+    if path.suffix == SUFFIX:
+        if not path.is_file():
+            raise InputError(f"{path}: expected a file or nothing to replace, found a directory")
+    elif not path.is_dir():
+        raise InputError(f"{path}: expected a directory or nothing to replace (files end in {SUFFIX}), found a file")
+    elif any(path.iterdir()) and not (path / _METADATA_FILE).exists():
+        raise InputError(f"{path}: expected an empty directory or a checkpoint of ours to replace, found another one")
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    sha256 = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        sha256.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        sha256.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return sha256.hexdigest()
+
+
+def _file_digests(path: Path) -> dict[str, str]:
+    """The SHA-256 of every file below `path` but the one that records them."""
+    digests = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file.name != _METADATA_FILE:
+            with file.open("rb") as stream:
+                digests[file.relative_to(path).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digests
+
+
+def _summary(problems: list[str]) -> str:
+    """In one line, whatever the tensors are called."""
+    more = len(problems) - _SHOWN
+    text = "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return " ".join(text.splitlines())

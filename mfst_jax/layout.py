@@ -1,0 +1,140 @@
+"""Where every weight of MFST lives: the names and shapes of the variable tree, and what a set of tensors amounts to.
+
+A flat name is the path through `Params.variables`, joined by slashes: `params/siamfc/conv1/kernel`. Kernels are HWIO
+(I is the input channels of one group), dense kernels [in, out]; everything is float32 once loaded.
+"""
+
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mfst_jax.config import LAYERS
+from mfst_jax.params import AlexNetVariant, Contents
+
+Shape = tuple[int, ...]
+
+# The kernels of conv1-5. SiamFC and the Caffe AlexNet share theirs: conv2, 4 and 5 are in two groups.
+_GROUPED: tuple[Shape, ...] = ((11, 11, 3, 96), (5, 5, 48, 256), (3, 3, 256, 384), (3, 3, 192, 384), (3, 3, 192, 256))
+_PLAIN: tuple[Shape, ...] = ((11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256))
+_ALEXNET_KERNELS: dict[AlexNetVariant, tuple[Shape, ...]] = {"torchvision": _PLAIN, "caffe": _GROUPED}
+
+_SE_REDUCTION = 4  # [paper III-B]
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def expected(contents: Contents) -> dict[str, Shape]:
+    """Every tensor that weights of these `contents` consist of, by flat name."""
+    shapes: dict[str, Shape] = {}
+    if contents.siamfc:
+        shapes |= _siamfc()
+    if contents.siamfc_se:
+        shapes |= _se("siamfc_se", _GROUPED)
+    if contents.alexnet is not None:
+        shapes |= _alexnet(_ALEXNET_KERNELS[contents.alexnet])
+        if contents.alexnet_se:
+            shapes |= _se("alexnet_se", _ALEXNET_KERNELS[contents.alexnet])
+    return shapes
+
+
+def _siamfc() -> dict[str, Shape]:
+    """BN after conv1-4, and so no bias there; a bias and no BN in conv5."""
+    shapes: dict[str, Shape] = {}
+    for number, kernel in enumerate(_GROUPED, start=1):
+        shapes[f"params/siamfc/conv{number}/kernel"] = kernel
+        if number == 5:
+            shapes["params/siamfc/conv5/bias"] = kernel[-1:]
+            continue
+        for leaf in ("params/siamfc/bn{}/scale", "params/siamfc/bn{}/bias"):
+            shapes[leaf.format(number)] = kernel[-1:]
+        for leaf in ("batch_stats/siamfc/bn{}/mean", "batch_stats/siamfc/bn{}/var"):
+            shapes[leaf.format(number)] = kernel[-1:]
+    return shapes
+
+
+def _alexnet(kernels: tuple[Shape, ...]) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {}
+    for number, kernel in enumerate(kernels, start=1):
+        shapes[f"params/alexnet/conv{number}/kernel"] = kernel
+        shapes[f"params/alexnet/conv{number}/bias"] = kernel[-1:]
+    return shapes
+
+
+def _se(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
+    """Two dense layers for each of conv3-5: C -> C/4 -> C."""
+    shapes: dict[str, Shape] = {}
+    for layer, kernel in zip(LAYERS, kernels[2:], strict=True):
+        wide, narrow = kernel[-1], kernel[-1] // _SE_REDUCTION
+        shapes[f"params/{branch}/{layer}/squeeze/kernel"] = (wide, narrow)
+        shapes[f"params/{branch}/{layer}/squeeze/bias"] = (narrow,)
+        shapes[f"params/{branch}/{layer}/excite/kernel"] = (narrow, wide)
+        shapes[f"params/{branch}/{layer}/excite/bias"] = (wide,)
+    return shapes
+
+
+def identify(shapes: Mapping[str, Shape]) -> Contents | None:
+    """What tensors of these names and shapes want to be, complete or not; None where no name is one of ours.
+
+    SE-blocks call for their backbone. An AlexNet is of the variant that more of its shapes agree with.
+    """
+    branches = {name.split("/")[1] for name in shapes if name.startswith(("params/", "batch_stats/"))}
+    siamfc = not branches.isdisjoint(("siamfc", "siamfc_se"))
+    alexnet = not branches.isdisjoint(("alexnet", "alexnet_se"))
+    if not siamfc and not alexnet:
+        return None
+    candidates = [
+        Contents(siamfc, variant, siamfc_se="siamfc_se" in branches, alexnet_se="alexnet_se" in branches)
+        for variant in (typing.get_args(AlexNetVariant) if alexnet else (None,))
+    ]
+    return max(candidates, key=lambda contents: sum(shapes.get(k) == v for k, v in expected(contents).items()))
+
+
+def check(arrays: Mapping[str, np.ndarray]) -> tuple[Contents | None, list[str]]:
+    """What the tensors amount to, and all that is wrong with them: one line a problem, none where they are fit for use.
+
+    A tensor may be missing, unknown, of the wrong shape, not floating point, or hold NaN or infinities (also those that
+    a float64 out of float32's range becomes).
+    """
+    shapes = {name: array.shape for name, array in arrays.items()}
+    contents = identify(shapes)
+    if contents is None:
+        found = ", ".join(sorted(shapes)[:3]) or "no tensor at all"
+        return None, [f"expected tensors such as params/siamfc/conv1/kernel, found {found}"]
+    table = expected(contents)
+    problems = [f"{name}: expected a tensor of shape {table[name]}, found none" for name in table if name not in shapes]
+    for name, array in arrays.items():
+        if name not in table:
+            problems.append(f"{name}: expected no such tensor, found one of shape {array.shape}")
+        elif array.shape != table[name]:
+            problems.append(f"{name}: expected shape {table[name]}, found {array.shape}")
+        elif array.dtype.name not in FLOATS:
+            problems.append(f"{name}: expected floating point, found {array.dtype.name}")
+        elif bad := int(np.sum(~np.isfinite(to_float32(array)))):
+            problems.append(f"{name}: expected finite numbers, found {bad} of {array.size} that are not")
+    return contents, problems
+
+
+def to_float32(array: np.ndarray) -> np.ndarray:
+    """`array` in native, contiguous float32; what lies out of range becomes infinite, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def flatten(variables: Any) -> dict[str, np.ndarray]:
+    """A tree of arrays as `{flat name: array}`, on the host."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+
+
+def nest(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of plain dictionaries that `flatten` took apart."""
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *folders, leaf = name.split("/")
+        branch = tree
+        for folder in folders:
+            branch = branch.setdefault(folder, {})
+        branch[leaf] = array
+    return tree

