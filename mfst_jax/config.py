@@ -73,6 +73,9 @@ class Config:
     """Share of (w + h) / 2 added around the box on each side."""
     fill: Literal["frame", "first"] = "frame"
     """Whose mean colour stands outside the frame: this frame's own [code], or the first frame's [SiamFC]."""
+    score_midpoint: float = 0.2
+    score_slope: float = 22.0
+    """The contrast at which the score is 1/2, and how steeply it rises there (`score.py`) [training split]."""
     precision: Literal["default", "high", "highest"] = "highest"
     """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
 
@@ -102,6 +105,8 @@ class Config:
         require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)
         require(1 <= self.scale_max < math.inf, "config.scale_max", "1 or more", self.scale_max)
         require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
+        require(math.isfinite(self.score_midpoint), "config.score_midpoint", "a finite number", self.score_midpoint)
+        require(0 < self.score_slope < math.inf, "config.score_slope", "a finite number above 0", self.score_slope)
         require(0 <= self.context < math.inf, "config.context", "0 or more", self.context)
 
     def layers(self, model: Model) -> tuple[Layer, ...]:

@@ -46,7 +46,8 @@ class MFST(nn.Module):
 
     def __call__(self, exemplar: Float[Array, "127 127 3"], search: Float[Array, "n 255 255 3"]) -> Responses:
         """The response maps of one exemplar image over n search images, RGB in 0..255."""
-        return self.responses(self.exemplar(exemplar), self.features(search))
+        target = self.exemplar(exemplar)
+        return self.responses(target, self.search(target, search))
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
         """What the backbones see in RGB images of 0..255, before any SE-block."""
@@ -67,16 +68,21 @@ class MFST(nn.Module):
                 shared[model] = weights
         return jax.tree.map(lambda batch: batch[0], Exemplar(recalibrated, shared))
 
+    def search(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> Features:
+        """The recalibrated features of the search images, by the exemplar's channel weights or by their own."""
+        recalibrated: Features = {}
+        for model, features in self.features(images).items():
+            shared = jax.tree.map(lambda w: w[None], exemplar.channel_weights.get(model))
+            weights = shared or self._channel_weights(model, features)
+            recalibrated[model] = self._recalibrate(model, features, weights, "search")
+        return recalibrated
+
     def responses(self, exemplar: Exemplar, search: Features) -> Responses:
         """Each layer's cross-correlation of the exemplar with the search features, times the configured factor."""
         responses: Responses = {}
         for model, features in search.items():
-            shared = jax.tree.map(lambda w: w[None], exemplar.channel_weights.get(model))
-            weights = shared or self._channel_weights(model, features)
-            features = self._recalibrate(model, features, weights, "search")
-            factors = self.config.factors(model)
             responses[model] = {}
-            for layer, factor in zip(self.config.layers(model), factors, strict=True):
+            for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
                 response = factor * cross_correlate_by_taps(exemplar.features[model][layer], features[layer])
                 self.sow("intermediates", f"{model}_{layer}_response", response)
                 responses[model][layer] = response

@@ -16,6 +16,7 @@ from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, central_exemplar, crop, m
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.model import MFST, Exemplar
 from mfst_jax.params import Params, resolve_config
+from mfst_jax.score import mean_similarity, peak_contrast_score
 
 
 @struct.dataclass
@@ -154,15 +155,12 @@ def _init(params: Params, frame: Array, box: Array, frame_size: Array, *, config
 def _step(params: Params, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     with jax.default_matmul_precision(config.precision):
         # One search region a scale, around the last position.
-        factors = jnp.asarray(config.scale_factors(), jnp.float32)
-        sides = _search_side(state.size, config) * state.scale * factors
-        fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
-        regions = jax.vmap(lambda side: crop(frame, state.centre, side, fill=fill, frame_size=state.frame_size))(sides)
+        regions, sides = search_regions(state, frame, config)
 
         # Their features, and a response map for each layer of each model and each scale.
         network = MFST(params.contents, config)
-        features = network.apply(params.variables, regions, method="features")
-        responses: Any = network.apply(params.variables, state.exemplar, features, method="responses")
+        search: Any = network.apply(params.variables, state.exemplar, regions, method="search")
+        responses: Any = network.apply(params.variables, state.exemplar, search, method="responses")
 
         # All maps upsampled, then fused into one a scale.
         stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
@@ -177,11 +175,26 @@ def _step(params: Params, state: State, frame: Array, *, config: Config) -> tupl
 
         # The box moves there and takes on part of the change in scale.
         centre = state.centre + offset * sides[best] / SEARCH_SIZE
-        growth = 1 - config.scale_damping + config.scale_damping * factors[best]
+        factor = jnp.asarray(config.scale_factors(), jnp.float32)[best]
+        growth = 1 - config.scale_damping + config.scale_damping * factor
         scale = jnp.clip(state.scale * growth, config.scale_min, config.scale_max)
         box = boxes.from_centre(centre, state.size * scale)
-        score = jnp.float32(0)
+
+        # What the target looks like there, against how it looks around.
+        seen = jax.tree.map(lambda of_scales: of_scales[best], search)
+        similarity = mean_similarity(state.exemplar.features, seen)
+        score = peak_contrast_score(similarity, offset, config)
     return dataclasses.replace(state, centre=centre, scale=scale), Output(box, score, response)
+
+
+def search_regions(
+    state: State, frame: Array, config: Config
+) -> tuple[Float[Array, "scales 255 255 3"], Float[Array, "scales"]]:
+    """The crop that a step looks at for each scale factor, ascending, and its side in pixels."""
+    sides = _search_side(state.size, config) * state.scale * jnp.asarray(config.scale_factors(), jnp.float32)
+    fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
+    regions = jax.vmap(lambda side: crop(frame, state.centre, side, fill=fill, frame_size=state.frame_size))(sides)
+    return regions, sides
 
 
 def _search_side(size: Float[Array, "2"], config: Config) -> Float[Array, ""]:

@@ -70,9 +70,8 @@ def test_features_responses_and_upsampling(params: Params, golden: dict[str, np.
     first = jnp.asarray(golden["frame1_search_crops"])[1]
     exemplar = network.apply(params.variables, central_exemplar(first), method="exemplar")
     second = jnp.asarray(golden["frame2_search_crops"])
-    responses = network.apply(
-        params.variables, exemplar, network.apply(params.variables, second, method="features"), method="responses"
-    )
+    search = network.apply(params.variables, exemplar, second, method="search")
+    responses = network.apply(params.variables, exemplar, search, method="responses")
     for layer in LAYERS:
         name = f"{LETTERS[model]}_{layer.replace('onv', '')}"
         response = responses[model][layer]

@@ -1,0 +1,74 @@
+"""Memory: tracks a long 1080p video as `mfst track` does, and prints the resident memory as the frames go by.
+
+    python benchmarks/memory.py [--frames 10000] [--weights PATH]
+
+The video is the built-in clip, enlarged and run back and forth; it is encoded first, in a process of its own. Linux only.
+"""
+
+import multiprocessing
+import os
+import resource
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tyro
+from PIL import Image
+
+import mfst_jax
+from mfst_jax.annotate import VideoWriter
+from mfst_jax.following import follow
+from mfst_jax.video import demo_source, open_source
+
+HEIGHT, WIDTH = 1080, 1920
+
+
+def encode(path: Path, frames: int) -> None:
+    """Writes the long video."""
+    clip = [np.asarray(Image.fromarray(frame).resize((WIDTH, HEIGHT))) for frame in demo_source().frames()]
+    period = clip + clip[-2:0:-1]
+    with VideoWriter(path, fps=25) as video:
+        for number in range(frames):
+            video.write(period[number % len(period)])
+
+
+def main(frames: int = 10_000, weights: Path | None = None) -> None:
+    """Encodes, tracks, and prints a line whenever the number of frames has doubled.
+
+    Args:
+        frames: Length of the video.
+        weights: As for `mfst track`.
+    """
+    source = demo_source()
+    assert source.ground_truth is not None
+    height, width = source.size
+    box = source.ground_truth[0] * np.array([WIDTH / width, HEIGHT / height] * 2, np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "long.mp4")
+        encoder = multiprocessing.get_context("spawn").Process(target=encode, args=(path, frames))
+        encoder.start()
+        encoder.join()
+
+        def report(number: int, _: np.ndarray) -> None:
+            done = number + 1
+            if done >= 25 and (done & (done - 1) == 0 or done == frames):
+                print(f"{done:>7} frames: {_resident():7.1f} MiB resident, {_peak():7.1f} MiB at most", flush=True)
+
+        params = mfst_jax.load(weights)
+        tracked = follow(
+            open_source(path), box, params, video=Path(folder, "out.mp4"), table=Path(folder, "boxes.csv"), see=report
+        )
+    print(f"{len(tracked.boxes)} frames tracked, {params.contents.describe()}")
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

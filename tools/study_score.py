@@ -1,0 +1,138 @@
+"""Study behind the score: how well candidates tell a target that is followed from one that is lost.
+
+    python tools/study_score.py ROOT [--weights PATH] [--preset NAME]
+
+Tracks every sequence below ROOT and prints each candidate's AUROC, frames with IoU > 0.5 against frames with IoU < 0.2.
+For the one in use it also prints the midpoint and slope of a logistic fit, and the fit's AUROC on sequences left out.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Array, Float
+from tyro.conf import Positional
+
+import mfst_jax
+from mfst_jax import config, localisation, params
+from mfst_jax.crops import SEARCH_SIZE
+from mfst_jax.evaluation import overlaps
+from mfst_jax.localisation import CELL, RESPONSE_SIZE
+from mfst_jax.model import MFST
+from mfst_jax.score import mean_similarity
+from mfst_jax.tracker import State, search_regions
+from mfst_jax.video import open_source
+
+FOLDS = 8
+
+
+def candidates(
+    weights: mfst_jax.Params, state: State, frame: Array, chosen: config.Config
+) -> tuple[State, Float[Array, "4"], dict[str, Array]]:
+    """One step, its box, and every candidate's value."""
+    regions, sides = search_regions(state, frame, chosen)
+    network = MFST(weights.contents, chosen)
+    search: Any = network.apply(weights.variables, state.exemplar, regions, method="search")
+    following, output = mfst_jax.step(weights, state, frame, config=chosen)
+
+    # The scale and the place that the step chose, from how its state moved.
+    growth = following.scale / state.scale
+    factors = jnp.asarray(chosen.scale_factors(), jnp.float32)
+    best = jnp.argmin(jnp.abs(1 - chosen.scale_damping + chosen.scale_damping * factors - growth))
+    cell = (following.centre - state.centre) / sides[best] * (SEARCH_SIZE / CELL)
+    column, row = jnp.round(cell).astype(jnp.int32) + RESPONSE_SIZE // 2
+
+    similarity = mean_similarity(state.exemplar.features, jax.tree.map(lambda of_scales: of_scales[best], search))
+    fused = output.response
+    peak = jnp.max(fused)
+    where_row, where_column = jnp.divmod(jnp.argmax(fused), fused.shape[1])
+    rows, columns = jnp.arange(fused.shape[0])[:, None], jnp.arange(fused.shape[1])[None]
+    far = jnp.maximum(jnp.abs(rows - where_row), jnp.abs(columns - where_column)) > 2 * localisation.UPSAMPLING_FACTOR
+    rest = jnp.sum(jnp.where(far, fused, 0)) / jnp.sum(far)
+    spread = jnp.sqrt(jnp.sum(jnp.where(far, jnp.square(fused - rest), 0)) / jnp.sum(far))
+    low = jnp.min(fused)
+    return (
+        following,
+        output.box,
+        {
+            "peak of the fused map": peak,
+            "1 - second peak / peak": 1 - jnp.max(jnp.where(far, fused, low)) / peak,
+            "peak-to-sidelobe ratio": (peak - rest) / spread,
+            "APCE": jnp.square(peak - low) / jnp.mean(jnp.square(fused - low)),
+            "similarity at the peak": similarity[row, column],
+            "contrast: highest - mean similarity": jnp.max(similarity) - jnp.mean(similarity),
+            "contrast: similarity at the peak - mean": similarity[row, column] - jnp.mean(similarity),
+        },
+    )
+
+
+def auroc(values: np.ndarray, positive: np.ndarray) -> float:
+    """Probability that a positive's value exceeds a negative's; ties count half."""
+    above = values[positive][:, None] - values[~positive][None]
+    return float(np.mean((above > 0) + 0.5 * (above == 0)))
+
+
+def fit_logistic(values: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
+    """Midpoint and slope of the logistic regression of `positive` on `values`, by Newton's method."""
+    inputs = np.stack([values, np.ones_like(values)], axis=1)
+    weights = np.zeros(2)
+    for _ in range(50):
+        probability = 1 / (1 + np.exp(-inputs @ weights))
+        curvature = (inputs * (probability * (1 - probability))[:, None]).T @ inputs + 1e-6 * np.eye(2)
+        weights -= np.linalg.solve(curvature, inputs.T @ (probability - positive))
+    return -weights[1] / weights[0], weights[0]
+
+
+def main(
+    root: Annotated[Positional[Path], tyro.conf.arg(metavar="ROOT")],
+    /,
+    *,
+    weights: Path | None = None,
+    preset: Literal["paper", "authors", "siamfc", "alexnet"] | None = None,
+) -> None:
+    """Prints the table.
+
+    Args:
+        root: A folder of sequences.
+        weights: As for `mfst track`.
+        preset: As for `mfst track`.
+    """
+    loaded = mfst_jax.load(weights)
+    chosen = params.resolve_config(loaded.contents, None if preset is None else config.PRESETS[preset])
+    advance = jax.jit(candidates, static_argnames="chosen")
+    values: dict[str, list[float]] = {}
+    ious, folds = [], []
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
+    for index, folder in enumerate(folders):
+        source = open_source(folder)
+        assert source.ground_truth is not None, folder
+        frames = source.frames()
+        state = mfst_jax.init(loaded, next(frames), source.ground_truth[0], config=chosen)
+        for truth, frame in zip(source.ground_truth[1:], frames, strict=False):
+            state, box, found = advance(loaded, state, frame, chosen=chosen)
+            overlap = overlaps(np.asarray(box)[None], truth[None])
+            if overlap.size:  # the target is there
+                ious.append(overlap[0])
+                folds.append(index % FOLDS)
+                for name, value in found.items():
+                    values.setdefault(name, []).append(float(value))
+    overlap, fold = np.array(ious), np.array(folds)
+    told = (overlap > 0.5) | (overlap < 0.2)
+    good, fold = overlap[told] > 0.5, fold[told]
+    print(f"{len(folders)} sequences, {np.sum(good)} frames with IoU > 0.5, {np.sum(~good)} with IoU < 0.2")
+    for name, column in values.items():
+        print(f"{name:<42} {auroc(np.array(column)[told], good):.3f}")
+    contrast = np.array(list(values.values())[-1])[told]
+    left_out = np.empty(len(good))
+    for number in range(FOLDS):
+        midpoint, slope = fit_logistic(contrast[fold != number], good[fold != number])
+        left_out[fold == number] = slope * (contrast[fold == number] - midpoint)
+    midpoint, slope = fit_logistic(contrast, good)
+    print(f"logistic fit: midpoint {midpoint:.3f}, slope {slope:.1f}; left-out AUROC {auroc(left_out, good):.3f}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
