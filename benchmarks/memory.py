@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--frames 10000] [--weights PATH]
 
-The video is the built-in clip, enlarged and run back and forth; it is encoded first, in a process of its own. Linux only.
+The video is the built-in clip, enlarged and run back and forth, encoded first in a process of its own. Linux only.
 """
 
 import multiprocessing

@@ -18,17 +18,20 @@ Frame = UInt8[Array, "height width 3"]
 def mean_colour(frame: Frame, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
     """Mean RGB over the real part of the frame, in 0..255.
 
-    Summed in integers, so that padding changes no bit of it: first each row (at most 255 x width), then the high and
-    the low 16 bits of the rows' sums apart, which keeps every sum below 2**32 up to 65,536 x 65,536 pixels.
+    Summed in integers, so that padding changes no bit of it. Each row's sum is split into a whole mean and a rest,
+    and so are the sums of those, which keeps every number below 2**32 up to 65,536 x 65,536 pixels.
     """
     height, width, _ = frame.shape
     rows = jnp.arange(height) < frame_size[0]
     columns = jnp.arange(width) < frame_size[1]
     real = jnp.where(rows[:, None, None] & columns[None, :, None], frame, jnp.zeros((), frame.dtype))
     row_sums = jnp.sum(real, axis=1, dtype=jnp.uint32)
-    high = jnp.sum(row_sums >> 16, axis=0, dtype=jnp.uint32).astype(jnp.float32)
-    low = jnp.sum(row_sums & 0xFFFF, axis=0, dtype=jnp.uint32).astype(jnp.float32)
-    return (high * 65536 + low) / jnp.prod(frame_size.astype(jnp.float32))
+    tall, wide = frame_size.astype(jnp.uint32)
+    row_means, row_rests = jnp.divmod(row_sums, wide)
+    carry, rest = jnp.divmod(jnp.sum(row_rests, axis=0, dtype=jnp.uint32), wide)
+    mean, row_rest = jnp.divmod(jnp.sum(row_means, axis=0, dtype=jnp.uint32) + carry, tall)
+    mean, row_rest, rest = (part.astype(jnp.float32) for part in (mean, row_rest, rest))
+    return mean + (row_rest + rest / wide.astype(jnp.float32)) / tall.astype(jnp.float32)
 
 
 def crop(

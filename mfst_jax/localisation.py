@@ -36,10 +36,11 @@ def upsampling_matrix(geometry: Upsampling) -> np.ndarray:
     else:
         position = sample * ((RESPONSE_SIZE - 1) / (UPSAMPLED_SIZE - 1))
     cell = np.floor(position)
-    if geometry == "tf1":  # float32 arithmetic, then the table's index; np.rint takes ties to even
-        position = sample.astype(np.float32) * np.float32((RESPONSE_SIZE - 1) / (UPSAMPLED_SIZE - 1))
-        cell = np.floor(position)
-        position = cell + np.rint((position - cell) * np.float32(1024)) / 1024
+    if geometry == "tf1":  # positions in float32, as there; np.rint takes ties to even
+        single = sample.astype(np.float32) * np.float32((RESPONSE_SIZE - 1) / (UPSAMPLED_SIZE - 1))
+        index = np.rint((single - np.floor(single)) * np.float32(1024))
+        cell = np.floor(single).astype(np.float64)
+        position = cell + index.astype(np.float64) / 1024
     matrix = np.zeros((UPSAMPLED_SIZE, RESPONSE_SIZE))
     for tap in range(-1, 3):
         source = np.clip(cell + tap, 0, RESPONSE_SIZE - 1).astype(int)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
 """Overlaps at which the success curve is taken: 0, 0.05, ... 1."""
 
-Boxes = Shaped[np.ndarray, "rows 4"]
+Boxes = Shaped[np.ndarray, "_ 4"]
 
 
 def overlaps(boxes: Boxes, truth: Boxes) -> Float[np.ndarray, "counted"]:

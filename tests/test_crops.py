@@ -1,0 +1,176 @@
+"""Crops against a slow float64 reference, and the laws: ends, fill, padding, shifts, transformations."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfst_jax.crops import central_exemplar, crop, mean_colour
+
+FILL = (10.0, 20.0, 30.0)
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def take(frame, centre, side, fill=FILL, frame_size=None, function=crop):
+    size = frame.shape[:2] if frame_size is None else frame_size
+    return np.asarray(
+        function(
+            jnp.asarray(frame),
+            jnp.asarray(centre, jnp.float32),
+            jnp.float32(side),
+            fill=jnp.asarray(fill, jnp.float32),
+            frame_size=jnp.asarray(size, jnp.int32),
+        )
+    )
+
+
+def reference(frame, centre, side, fill=FILL):
+    """The crop point by point in float64, and which points lie too near the frame's edge to be sure of."""
+    height, width, _ = frame.shape
+    result, unsure = np.empty((255, 255, 3)), np.zeros((255, 255), bool)
+    for i in range(255):
+        for j in range(255):
+            x = centre[0] - (side - 1) / 2 + j * (side - 1) / 254
+            y = centre[1] - (side - 1) / 2 + i * (side - 1) / 254
+            unsure[i, j] = min(abs(x), abs(y), abs(x - width + 1), abs(y - height + 1)) < 1e-3
+            if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+                result[i, j] = fill
+                continue
+            left, up = math.floor(x), math.floor(y)
+            result[i, j] = sum(
+                (1 - abs(x - u)) * (1 - abs(y - v)) * frame[v, u].astype(float)
+                for u in (left, left + 1)
+                for v in (up, up + 1)
+                if abs(x - u) < 1 and abs(y - v) < 1
+            )
+    return result, unsure
+
+
+@pytest.mark.parametrize(
+    ("centre", "side"),
+    [
+        ((40.3, 30.8), 50.7),  # inside
+        ((3.2, 55.9), 61.0),  # over two edges
+        ((40.0, 30.0), 300.0),  # larger than the frame
+        ((39.5, 29.5), 1.0),  # one point only
+        ((20.1, 20.2), 0.5),  # less than a pixel
+        ((-200.0, 30.0), 50.0),  # nowhere
+    ],
+)
+def test_a_crop_is_the_reference(centre, side):
+    frame = noise(60, 80)
+    expected, unsure = reference(frame, centre, side)
+    difference = np.abs(take(frame, centre, side) - expected).max(axis=-1)
+    assert difference[~unsure].max() < 0.02
+    assert unsure.mean() < 0.05
+
+
+def test_a_side_of_255_samples_every_pixel_ends_included():
+    frame = noise(300, 320)
+    found = take(frame, (150, 130), 255)
+    np.testing.assert_allclose(found, frame[3:258, 23:278], atol=0.01)
+    corners = np.ix_((0, 127, 254), (0, 127, 254))
+    np.testing.assert_array_equal(found[corners], frame[3:258, 23:278][corners])
+
+
+def test_half_the_side_lands_between_pixels():
+    frame = noise(200, 200).astype(float)
+    found = take(frame.astype(np.uint8), (100, 90), 128)
+    # The first sample lies at (100 - 63.5, 90 - 63.5) = (36.5, 26.5), the next half a pixel on.
+    np.testing.assert_allclose(found[0, 0], frame[26:28, 36:38].mean(axis=(0, 1)), atol=0.01)
+    np.testing.assert_allclose(found[0, 1], frame[26:28, 37].mean(axis=0), atol=0.01)
+    np.testing.assert_allclose(found[1, 1], frame[27, 37], atol=0.01)
+
+
+def test_the_last_pixels_are_inside_and_what_lies_beyond_is_fill():
+    frame = np.full((255, 255, 3), 200, np.uint8)
+    np.testing.assert_array_equal(take(frame, (127, 127), 255), 200)
+    shifted = take(frame, (128, 127), 255)
+    np.testing.assert_array_equal(shifted[:, :254], 200)
+    np.testing.assert_array_equal(shifted[:, 254], np.broadcast_to(FILL, (255, 3)))
+    shifted = take(frame, (127, 126.5), 255)
+    np.testing.assert_array_equal(shifted[1:], 200)
+    np.testing.assert_array_equal(shifted[0], np.broadcast_to(FILL, (255, 3)))
+
+
+def test_the_exemplar_is_rows_and_columns_64_to_190():
+    search = jnp.arange(2 * 255 * 255 * 3, dtype=jnp.float32).reshape(2, 255, 255, 3)
+    found = central_exemplar(search)
+    assert found.shape == (2, 127, 127, 3)
+    np.testing.assert_array_equal(found, np.asarray(search)[:, 64:191, 64:191])
+    np.testing.assert_array_equal(central_exemplar(search[0]), found[0])
+
+
+# Mean colour
+
+
+def mean(frame, frame_size=None, function=mean_colour):
+    return np.asarray(function(jnp.asarray(frame), jnp.asarray(frame_size or frame.shape[:2], jnp.int32)))
+
+
+def test_the_mean_of_a_large_white_frame_is_exactly_white():
+    """3000 x 3000 x 255 is beyond float32's whole numbers, and beyond int32."""
+    np.testing.assert_array_equal(mean(np.full((3000, 3000, 3), 255, np.uint8)), 255)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (480, 641)])
+def test_the_mean_colour_is_the_mean(shape):
+    frame = noise(*shape)
+    np.testing.assert_allclose(mean(frame), frame.astype(np.float64).mean(axis=(0, 1)), rtol=3e-7)
+
+
+def test_channels_do_not_mix():
+    frame = np.zeros((10, 20, 3), np.uint8)
+    frame[..., 0], frame[:5, :, 2] = 7, 100
+    np.testing.assert_array_equal(mean(frame), [7, 0, 50])
+
+
+# Padding
+
+
+@pytest.mark.parametrize("function", [mean_colour, jax.jit(mean_colour)], ids=["eager", "jit"])
+def test_padding_changes_no_bit_of_the_mean(function):
+    frame, padded = noise(61, 83), noise(97, 128, seed=1)
+    padded[:61, :83] = frame
+    np.testing.assert_array_equal(mean(padded, (61, 83), function), mean(frame, None, function))
+
+
+@pytest.mark.parametrize("function", [crop, jax.jit(crop)], ids=["eager", "jit"])
+@pytest.mark.parametrize(("centre", "side"), [((70.3, 50.6), 90.7), ((40.0, 30.0), 400.0), ((82.0, 60.0), 1.0)])
+def test_padding_changes_no_bit_of_a_crop(centre, side, function):
+    frame, padded = noise(61, 83), noise(97, 128, seed=1)
+    padded[:61, :83] = frame
+    found = take(padded, centre, side, frame_size=(61, 83), function=function)
+    np.testing.assert_array_equal(found, take(frame, centre, side, function=function))
+
+
+# Shifts and transformations
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(11, 7), (0, 30), (-20, 3)])
+def test_the_crop_moves_with_the_scene(dx, dy):
+    scene = noise(400, 500)
+    here, there = scene[40:300, 60:400], scene[40 - dy : 300 - dy, 60 - dx : 400 - dx]
+    found = [take(here, (150.3, 120.4), 130.5), take(there, (150.3 + dx, 120.4 + dy), 130.5)]
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)
+
+
+def test_jit_equals_eager():
+    frame = noise(60, 80)
+    np.testing.assert_allclose(
+        take(frame, (40.3, 30.8), 90.7, function=jax.jit(crop)), take(frame, (40.3, 30.8), 90.7), atol=0.01
+    )
+
+
+def test_sides_batch():
+    frame, sides = noise(60, 80), jnp.asarray([50.2, 61.3, 70.9], jnp.float32)
+    common = {"fill": jnp.asarray(FILL), "frame_size": jnp.asarray((60, 80), jnp.int32)}
+    batch = jax.vmap(lambda side: crop(jnp.asarray(frame), jnp.asarray((30.3, 20.2)), side, **common))(sides)
+    for index, side in enumerate(sides):
+        np.testing.assert_allclose(batch[index], take(frame, (30.3, 20.2), side), atol=0.01)
+    assert np.abs(batch[0] - batch[1]).max() > 10
