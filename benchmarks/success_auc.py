@@ -9,7 +9,7 @@ beside, on the same sequences.
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -27,7 +27,7 @@ def main(
     /,
     *,
     weights: Path | None = None,
-    preset: Literal["paper", "authors", "siamfc", "alexnet"] | None = None,
+    preset: config.Preset | None = None,
     set: UseAppendAction[tuple[tuple[str, ...], ...]] = (),
     only: tuple[str, ...] = (),
     results: Path | None = None,
@@ -43,9 +43,11 @@ def main(
         results: A folder of other trackers' raw results.
     """
     loaded = mfst_jax.load(weights)
-    chosen = config.PRESETS[preset] if preset is not None else params.implied_config(loaded.contents)
-    chosen = params.resolve_config(loaded.contents, config.override(chosen, [text for group in set for text in group]))
+    chosen = params.choose_config(loaded.contents, preset, [text for group in set for text in group])
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and (not only or folder.name in only))
+    unknown = sorted({*only} - {folder.name for folder in folders})
+    if unknown or not folders:
+        raise SystemExit(f"{root}: expected sequences, found none {' '.join(unknown)}")
     rows = []
     print(f"{'sequence':<28} {'AUC':>6} {'P@20':>6} {'IoU':>6} {'frames':>7}")
     for folder in folders:

@@ -31,6 +31,7 @@ TRACKED = (255, 176, 0)
 TRUE = (64, 196, 255)
 """Colour of the ground-truth box; as far from `TRACKED` for every kind of colour vision."""
 DARK = (16, 16, 16)
+BOX_HEADER = "frame,x,y,w,h,score"
 GAP = 6
 """Pixels between the pictures of a contact sheet."""
 
@@ -188,6 +189,12 @@ class VideoWriter:
         self._stream = stream
 
 
+def box_row(number: int, box: Box, score: SupportsFloat) -> str:
+    """The line of a table under `BOX_HEADER`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`."""
+    numbers = [*np.asarray(box, np.float64).tolist(), float(score)]
+    return ",".join([str(number), *(f"{value:.4f}" for value in numbers)])
+
+
 class BoxWriter:
     """Writes boxes as CSV with the header `frame,x,y,w,h,score`; frames count from 0, pixels too.
 
@@ -205,21 +212,22 @@ class BoxWriter:
     def __enter__(self) -> "BoxWriter":
         with self._target.reported(OSError):
             self._file = self._target.temporary.open("w", encoding="utf-8", newline="")
-        self._file.write("frame,x,y,w,h,score\n")
+        self._file.write(BOX_HEADER + "\n")
         self._empty = True
         return self
 
     def write(self, number: int, box: Box, score: SupportsFloat) -> None:
-        """Appends the row of frame `number`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`."""
-        numbers = [*np.asarray(box, np.float64).tolist(), float(score)]
+        """Appends the row of frame `number`."""
         with self._target.reported(OSError):
-            self._file.write(",".join([str(number), *(f"{value:.4f}" for value in numbers)]) + "\n")
+            self._file.write(box_row(number, box, score) + "\n")
             self._file.flush()
         self._empty = False
 
     def __exit__(self, *_: object) -> None:
-        with self._target.reported(OSError):
-            self._file.close()
+        try:
+            with self._target.reported(OSError):
+                self._file.close()
+        finally:
             if self._empty:
                 self._target.discard()
             else:
@@ -236,8 +244,8 @@ class _Target:
             raise InputError(f"{self.what}: expected one of {' '.join(suffixes)}, found {path.suffix or path.name!r}")
         if not path.parent.is_dir():
             raise InputError(f"{self.what}: expected an existing folder to write in, found none at {path.parent}")
-        if path.is_dir():
-            raise InputError(f"{self.what}: expected the name of a file, found a folder")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{self.what}: expected the name of a file, found a folder or a device")
         if not os.access(path.parent, os.W_OK):
             raise InputError(f"{self.what}: expected a folder that can be written to, found {path.parent} read-only")
         self.temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix.lower()}")

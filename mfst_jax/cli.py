@@ -1,10 +1,12 @@
 """The command `mfst`: track a source, run the demonstration, say what a checkpoint holds."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -12,13 +14,12 @@ import tyro
 from tyro.conf import Positional, UseAppendAction
 
 from mfst_jax import checkpoints, config, video
-from mfst_jax.annotate import contact_sheet, save_image
+from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps, success_auc
 from mfst_jax.following import Followed, first_box, follow
-from mfst_jax.params import implied_config, resolve_config
+from mfst_jax.params import choose_config, implied_config
 
-Preset = Literal["paper", "authors", "siamfc", "alexnet"]
 Box = Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
@@ -34,7 +35,7 @@ def track(
     *,
     box: Box = None,
     weights: File = None,
-    preset: Preset | None = None,
+    preset: config.Preset | None = None,
     set: Settings = (),
     out: File = None,
     boxes: File = None,
@@ -53,15 +54,11 @@ def track(
         boxes: The table of boxes to write: CSV, a line a frame.
     """
     params = checkpoints.load(weights)
-    chosen = config.PRESETS[preset] if preset is not None else implied_config(params.contents)
-    settings = [setting for group in set for setting in group]
-    chosen = resolve_config(params.contents, config.override(chosen, settings))
+    chosen = choose_config(params.contents, preset, [setting for group in set for setting in group])
+    _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes})
     opened = video.open_source(source)
-    followed = follow(opened, first_box(opened, box), params, chosen, video=out, table=boxes)
-    if out is None and boxes is None:
-        print("frame,x,y,w,h,score")
-        for number, (row, score) in enumerate(zip(followed.boxes, followed.scores, strict=True)):
-            print(",".join([str(number), *(f"{value:.4f}" for value in (*row, score))]))
+    hear = _print_row if out is None and boxes is None else None
+    followed = follow(opened, first_box(opened, box), params, chosen, video=out, table=boxes, hear=hear)
     _report(followed, opened.ground_truth)
     for path in (out, boxes):
         if path is not None:
@@ -75,11 +72,11 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
     Args:
         out: The folder for demo.mp4 (annotated), demo.png (a contact sheet) and demo.csv (the boxes).
     """
+    source, params = video.demo_source(), checkpoints.load()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: expected a folder or a place for one, found {error.strerror}") from None
-    source, params = video.demo_source(), checkpoints.load()
     assert source.ground_truth is not None
     chosen = np.linspace(0, len(source.ground_truth) - 1, DEMO_PICTURES).round()
     pictures = []
@@ -124,8 +121,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mfst: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("mfst: interrupted; what was tracked is kept", file=sys.stderr)
+        print("mfst: interrupted; what was tracked until then is written", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def command() -> int:
+    """`main` for a process of its own, where a polite kill ends a track as Ctrl-C does: what was tracked is written."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return main()
+
+
+def _check_apart(paths: dict[str, Path | None]) -> None:
+    """Refuses to write one file over another that is named too."""
+    named: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is not None and (other := named.setdefault(path.resolve(), name)) != name:
+            raise InputError(f"{name} {path}: expected another file than {other}, found the same")
+
+
+def _print_row(number: int, box: np.ndarray, score: float) -> None:
+    if number == 0:
+        print(BOX_HEADER)
+    print(box_row(number, box, score), flush=True)
 
 
 def _report(followed: Followed, truth: np.ndarray | None) -> None:
@@ -137,4 +157,4 @@ def _report(followed: Followed, truth: np.ndarray | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

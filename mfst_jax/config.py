@@ -81,6 +81,8 @@ class Config:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
+            if isinstance(getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
             check_type(f"config.{field.name}", getattr(self, field.name), FIELD_TYPES[field.name])
         for name in ("models", "siamfc_layers", "alexnet_layers"):
             value = getattr(self, name)
@@ -91,7 +93,12 @@ class Config:
             require(
                 all(math.isfinite(w) and w >= 0 for w in value), f"config.{name}", "finite numbers of at least 0", value
             )
-            require(sum(value) > 0, f"config.{name}", "at least one weight above 0", value)
+        for model in self.models:
+            used = self.weights(model)
+            enough = self.fusion(model) == "soft_mean" or sum(used) > 0
+            require(enough, f"config.{model}_weights", "a weight above 0 among the layers in use", used)
+        enough = self.model_fusion == "soft_mean" or len(self.models) == 1 or sum(self.model_weights) > 0
+        require(enough, "config.model_weights", "a weight above 0", self.model_weights)
         for name in ("siamfc_factors", "alexnet_factors"):
             value = getattr(self, name)
             require(all(math.isfinite(f) and f > 0 for f in value), f"config.{name}", "finite numbers above 0", value)
@@ -149,7 +156,8 @@ SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False)
 ALEXNET = Config(models=("alexnet",))
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
-PRESETS: dict[str, Config] = {"paper": PAPER, "authors": AUTHORS, "siamfc": SIAMFC, "alexnet": ALEXNET}
+Preset = Literal["paper", "authors", "siamfc", "alexnet"]
+PRESETS: dict[Preset, Config] = {"paper": PAPER, "authors": AUTHORS, "siamfc": SIAMFC, "alexnet": ALEXNET}
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Something the caller gave is unusable. Its message is one line, and the command line exits with status 2."""
+    """Something the caller gave is unusable. The command line prints the message and exits with status 2."""
 
 
 class MissingExtraError(InputError, ImportError):

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ def follow(
     video: Path | None = None,
     table: Path | None = None,
     see: Callable[[int, Picture], None] | None = None,
+    hear: Callable[[int, np.ndarray, float], None] | None = None,
     quiet: bool = False,
 ) -> Followed:
     """Tracks `box` through the source, one frame in memory at a time.
@@ -78,6 +79,7 @@ def follow(
       video: where to write the annotated video; the true boxes are drawn too, as far as the source has some.
       table: where to write the boxes as CSV.
       see: called with the number of each frame and its annotated picture.
+      hear: called with the number of each frame, its box and its score.
       quiet: no progress bar.
 
     Raises:
@@ -94,7 +96,8 @@ def follow(
         progress = stack.enter_context(_progress(quiet))
         task = progress.add_task(source.name, total=source.count)
         started = time.perf_counter()
-        for number, frame in enumerate(source.frames()):
+        frames = stack.enter_context(closing(source.frames()))
+        for number, frame in enumerate(frames):
             if number == 0:
                 tracker.init(frame, box)
             else:
@@ -102,6 +105,8 @@ def follow(
                 scores.append(tracker.score)
             if rows is not None:
                 rows.write(number, boxes[-1], scores[-1])
+            if hear is not None:
+                hear(number, boxes[-1], scores[-1])
             if pictures is not None or see is not None:
                 truth = _row(source.ground_truth, number)
                 picture = draw(frame, boxes[-1], score=scores[-1], number=number, truth=truth)

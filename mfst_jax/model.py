@@ -38,9 +38,11 @@ class MFST(nn.Module):
 
     def setup(self):
         for model in self.config.models:
-            variant = self.contents.alexnet
-            backbone = AlexNet(variant) if model == "alexnet" and variant else SiamFC()
-            setattr(self, model, backbone)
+            if model == "siamfc":
+                self.siamfc = SiamFC()
+            else:
+                assert self.contents.alexnet is not None, "a resolved config asks for no backbone that is not there"
+                self.alexnet = AlexNet(self.contents.alexnet)
             if uses_se(self.contents, self.config, model):
                 setattr(self, f"{model}_se", SEBlocks())
 

@@ -1,12 +1,13 @@
 """`Params`: the weights as a pytree that knows what it holds, and the configuration that follows from it."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, SIAMFC, Config, Model
+from mfst_jax.config import ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC, Config, Model, Preset, override
 from mfst_jax.errors import InputError
 
 AlexNetVariant = Literal["torchvision", "caffe"]
@@ -70,9 +71,11 @@ def resolve_config(contents: Contents, config: Config | None) -> Config:
     """`config`, or what the weights imply, once it is sure that the weights hold all that it asks for.
 
     Raises:
-      InputError: it asks for a backbone or for SE-blocks that the weights lack.
+      InputError: it is no Config, or asks for a backbone or for SE-blocks that the weights lack.
     """
     config = implied_config(contents) if config is None else config
+    if not isinstance(config, Config):
+        raise InputError(f"config: expected a Config such as mfst_jax.config.PAPER, found {config!r:.80}")
     for model in config.models:
         if not contents.holds(model):
             raise InputError(
@@ -84,6 +87,16 @@ def resolve_config(contents: Contents, config: Config | None) -> Config:
                 "se=None uses SE-blocks only where there are some"
             )
     return config
+
+
+def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[str]) -> Config:
+    """The configuration of a command line: a preset, or what the weights imply, with `key=value` settings on top.
+
+    Raises:
+      InputError: as `config.override` and `resolve_config` do.
+    """
+    start = implied_config(contents) if preset is None else PRESETS[preset]
+    return resolve_config(contents, override(start, settings))
 
 
 def uses_se(contents: Contents, config: Config, model: Model) -> bool:

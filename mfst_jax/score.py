@@ -38,8 +38,8 @@ def normalised_correlation(
     squares = jnp.sum(jnp.square(search), axis=-1)
     by_row = jnp.asarray(sum(squares[:, v : v + columns] for v in range(exemplar.shape[1])))
     energy = jnp.asarray(sum(by_row[u : u + rows] for u in range(exemplar.shape[0])))
-    norm = jnp.sqrt(energy * jnp.sum(jnp.square(exemplar)))
-    return product / jnp.where(norm > 0, norm, 1)
+    squared_norms = energy * jnp.sum(jnp.square(exemplar))
+    return product * jax.lax.rsqrt(jnp.where(squared_norms > 0, squared_norms, 1))  # all zero: 0 / 1
 
 
 def peak_contrast_score(

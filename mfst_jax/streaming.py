@@ -15,8 +15,8 @@ class Tracker:
     """A thin shell over `init` and `step`: one object, followed frame by frame.
 
     Attributes:
-      name: what toolkits call it.
-      is_deterministic: True; toolkits run such a tracker once.
+      name: what a toolkit's tables call it.
+      is_deterministic: True: a toolkit needs to run it only once.
       state: the tracker's `State`; None before `init`.
       score: of the last box, in [0, 1]; it falls when the target is lost.
     """
@@ -46,7 +46,7 @@ class Tracker:
             raise InputError("Tracker.update: expected a call of init first, found none")
         self.state, output = tracker.step(self._params, self.state, _to_frame(image))
         self.score = float(output.score)
-        return np.asarray(output.box)
+        return np.array(output.box)
 
 
 def _to_frame(image: Any) -> np.ndarray:

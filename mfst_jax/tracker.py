@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int
 
@@ -15,7 +16,7 @@ from mfst_jax.config import Config
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, central_exemplar, crop, mean_colour
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.model import MFST, Exemplar
-from mfst_jax.params import Params, resolve_config
+from mfst_jax.params import Contents, Params, resolve_config
 from mfst_jax.score import mean_similarity, peak_contrast_score
 
 
@@ -30,6 +31,7 @@ class State:
     fill: Float[Array, "*batch 3"]  # the first frame's mean colour
     frame_size: Int[Array, "*batch 2"]  # the real part of every frame, (height, width)
     config: Config = struct.field(pytree_node=False)
+    contents: Contents = struct.field(pytree_node=False)  # of the weights that made it
     frame_shape: tuple[int, ...] = struct.field(pytree_node=False)  # of every frame, padding included
 
 
@@ -67,7 +69,7 @@ def init(params: Params, frame: Any, box: Any, *, config: Config | None = None, 
       InputError: a frame or box of the wrong shape or type; a box that is not finite, has no area or does not overlap
         the frame (where no transformation hides its values); a configuration that asks for what the weights lack.
     """
-    config = resolve_config(params.contents, config)
+    config = resolve_config(validation.check_params(params).contents, config)
     frame = validation.check_frame(frame)
     frame_size = validation.check_frame_size(frame_size, frame.shape)
     box = validation.check_box(box, frame_size)
@@ -87,9 +89,11 @@ def step(params: Params, state: State, frame: Any, *, config: Config | None = No
       The state before the next frame, and this frame's box, score and fused response map.
 
     Raises:
-      InputError: a frame of another shape or type than the first; a configuration that the state cannot serve.
+      InputError: a frame of another shape or type than the first; other weights than the state was made with, by their
+        contents; a configuration that the state cannot serve.
     """
-    config = validation.check_step_config(state.config, config, params.contents)
+    contents = validation.check_params(params, expected=state.contents).contents
+    config = validation.check_step_config(state.config, config, contents)
     frame = validation.check_frame(frame, expected=state.frame_shape)
     return _step(params, state, frame, config=config)
 
@@ -114,6 +118,9 @@ def track(params: Params, frames: Any, box: Any, *, config: Config | None = None
       InputError: as `init` does, or frames that are not [T, H, W, 3] with T of at least 1.
     """
     frames = validation.check_frames(frames)
+    traced = is_traced((params, frames, box, frame_size))
+    if not traced:  # on the host, where neither slicing nor stacking compiles anything for this length
+        frames = np.asarray(frames)
     state = init(params, frames[0], box, config=config, frame_size=frame_size)
 
     def advance(state: State, frame: Any) -> tuple[State, tuple[Array, Array]]:
@@ -121,14 +128,14 @@ def track(params: Params, frames: Any, box: Any, *, config: Config | None = None
         return state, (output.box, output.score)
 
     first = jnp.asarray(box, jnp.float32), jnp.float32(1)
-    if is_traced((params, frames, box, frame_size)):
+    if traced:
         _, rest = jax.lax.scan(advance, state, frames[1:])
         return Result(*(jnp.concatenate([start[None], column]) for start, column in zip(first, rest, strict=True)))
     rows = [first]
     for frame in frames[1:]:
         state, row = advance(state, frame)
         rows.append(row)
-    return Result(*(jnp.stack(column) for column in zip(*rows, strict=True)))
+    return Result(*(jnp.asarray(np.stack(column)) for column in zip(*jax.device_get(rows), strict=True)))
 
 
 @partial(jit, static_argnames=("config",))
@@ -147,6 +154,7 @@ def _init(params: Params, frame: Array, box: Array, frame_size: Array, *, config
         fill=fill,
         frame_size=frame_size,
         config=config,
+        contents=params.contents,
         frame_shape=frame.shape,
     )
 

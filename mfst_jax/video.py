@@ -97,7 +97,11 @@ def open_source(source: str | Path) -> Source:
         return _open_webcam(int(text))
     if re.search(r"[*?\[]", text):
         anchor = Path(path.anchor)
-        return _open_images(text, _images_of(f"glob {text}", anchor.glob(str(path.relative_to(anchor)))))
+        try:
+            entries = list(anchor.glob(str(path.relative_to(anchor))))
+        except (OSError, ValueError) as error:
+            raise InputError(f"glob {text}: expected a pattern of file names, found {_reason(error)}") from None
+        return _open_images(text, _images_of(f"glob {text}", entries))
     raise InputError(
         f"source {text!r}: expected a video, an image, a folder or glob of images, or a webcam's number, "
         "found no such file"

@@ -1,6 +1,9 @@
 """The command `mfst`, run in this process on small videos that the tests make."""
 
 import csv
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from PIL import Image
 from scenes import video
 
+import mfst_jax
 from mfst_jax import checkpoints, cli, config
 
 
@@ -84,8 +88,12 @@ def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
         (["{clip}", "--set", "scale_step=fast"], "scale_step: expected a number, found 'fast'"),
         (["{clip}", "--weights", "nowhere"], "nowhere"),
         (["{clip}", "--out", "{clip}/nowhere/out.mp4"], "expected an existing folder"),
-        (["{clip}", "--out", "{clip}/out.gif"], "found .gif"),
+        (["{clip}", "--out", "{clip}/out.gif"], "found '.gif'"),
         (["{clip}", "--boxes", "{clip}/nowhere/boxes.csv"], "expected an existing folder"),
+        (["{clip}", "--boxes", "/dev/null"], "found a folder or a device"),
+        (["{clip}", "--boxes", "{clip}/x.mp4", "--out", "{clip}/x.mp4"], "expected another file than --out"),
+        (["{clip}/img/0001.png", "--out", "{clip}/img/0001.png"], "expected another file than SOURCE"),
+        (["{clip}/**.png", "--box", "1,1,9,9"], "glob"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -115,6 +123,37 @@ def test_what_was_tracked_before_an_error_is_kept(
     assert "0003.png" in capsys.readouterr().err
     assert [row["frame"] for row in rows(boxes)] == ["0", "1"]
     assert movie.stat().st_size > 0
+
+
+def test_boxes_on_standard_output_come_as_they_are_found(
+    clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str]
+):
+    folder, _ = clip
+    (folder / "img" / "0003.png").write_bytes(b"")
+    assert cli.main(["track", str(folder)]) == 2
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["frame", "0", "1"]
+
+
+def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
+    boxes = tmp_path / "boxes.csv"
+    clip = Path(mfst_jax.__file__).parent / "assets" / "demo.mp4"
+    arguments = [sys.executable, "-m", "mfst_jax.cli", "track", str(clip), "--box", "158,208,61,44"]
+    process = subprocess.Popen([*arguments, "--boxes", str(boxes)], cwd=Path(__file__).parents[1])
+    try:
+        for _ in range(1200):
+            hidden = [path for path in tmp_path.iterdir() if len(path.read_text().splitlines()) > 3]
+            if hidden or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        assert process.poll() is None, "it ended before it could be killed"
+        process.terminate()
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+    table = rows(boxes)
+    assert 3 <= len(table) < 150
+    assert [int(row["frame"]) for row in table] == list(range(len(table)))
+    assert [path.name for path in tmp_path.iterdir()] == ["boxes.csv"]
 
 
 def test_an_error_before_the_first_frame_leaves_older_files_alone(clip: tuple[Path, np.ndarray], tmp_path: Path):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -172,6 +173,8 @@ def test_one_compilation_per_frame_shape(params: Params):
         state = mfst_jax.init(params, frames[1], truth[1], config=config)
         for frame in frames[2:]:
             state, _ = mfst_jax.step(params, state, frame)
+        mfst_jax.track(params, frames, truth[0], config=config)  # of another length
+        mfst_jax.track(params, jax.device_put(frames[:3]), truth[0], config=config)
     assert compiled == []
     other, truth = video(14, frames=2, size=(90, 120), start=(30, 20))
     with counted_compilations() as compiled:
@@ -246,6 +249,34 @@ def test_a_streaming_tracker_gives_the_same_boxes(params: Params):
     assert tracker.score == float(result.scores[-1])
 
 
+def test_boxes_and_sizes_of_traced_numbers(params: Params):
+    frames, truth = video(26, frames=2)
+    x, y, width, height = truth[0].tolist()
+
+    @jax.jit
+    def track(x: jax.Array, rows: jax.Array) -> mfst_jax.Result:
+        return mfst_jax.track(params, frames, (x, y, width, height), frame_size=(rows, 160))
+
+    expected = mfst_jax.track(params, frames, truth[0])
+    np.testing.assert_allclose(track(jnp.float32(x), jnp.int32(120)).boxes, expected.boxes, **CLOSE)
+
+
+@pytest.mark.parametrize("make", [list, tuple, jnp.asarray, lambda box: np.asarray(box, np.int64)])
+def test_boxes_of_any_kind_of_number(params: Params, make: Callable[[Any], Any]):
+    frames, truth = video(27, frames=1)
+    box = make([int(value) for value in truth[0]])
+    np.testing.assert_array_equal(mfst_jax.track(params, frames, box).boxes, truth)
+
+
+def test_frames_of_any_memory_layout(params: Params):
+    frames, truth = video(28, frames=2)
+    expected = mfst_jax.track(params, frames, truth[0]).boxes
+    frozen = frames.copy()
+    frozen.flags.writeable = False
+    for other in (frozen, np.asfortranarray(frames), jnp.asarray(frames), frames[:, ::-1][:, ::-1]):
+        np.testing.assert_array_equal(mfst_jax.track(params, other, truth[0]).boxes, expected)
+
+
 NAN, INFINITE = float("nan"), float("inf")
 
 
@@ -259,9 +290,15 @@ NAN, INFINITE = float("nan"), float("inf")
         ((NAN, 10, 20, 20), "finite"),
         ((10, 10, INFINITE, 20), "finite"),
         ((10, 10, 20), "four numbers"),
+        ((10, 10, (20, 2), 20), "four numbers"),
+        (("10", "10", "20", "20"), "four numbers"),
+        (np.array([1, 2, 3, 4j]), "four numbers"),
+        (None, "four numbers"),
+        ((0, 0, 1e39, 1e39), "sides of"),
+        ((10, 10, 1e-30, 20), "sides of"),
     ],
 )
-def test_unusable_boxes(params: Params, box: tuple[float, ...], message: str):
+def test_unusable_boxes(params: Params, box: Any, message: str):
     frames, _ = video(21, frames=1)
     with pytest.raises(InputError, match=message):
         mfst_jax.init(params, frames[0], box)
@@ -282,8 +319,8 @@ def test_unusable_frames(params: Params):
         mfst_jax.step(params, state, frames[1, 1:])
 
 
-@pytest.mark.parametrize("size", [(121, 160), (0, 10), (10, 20, 30), (10.5, 20)])
-def test_unusable_frame_sizes(params: Params, size: tuple[float, ...]):
+@pytest.mark.parametrize("size", [(121, 160), (0, 10), (10, 20, 30), (10.5, 20), 120])
+def test_unusable_frame_sizes(params: Params, size: Any):
     frames, truth = video(23, frames=1)
     with pytest.raises(InputError, match="frame_size"):
         mfst_jax.init(params, frames[0], truth[0], frame_size=size)
@@ -296,11 +333,28 @@ def test_asking_for_what_the_weights_lack(params: Params, config: Config):
         mfst_jax.init(params, frames[0], truth[0], config=config)
 
 
+def test_a_step_with_other_weights(params: Params, both: Params):
+    frames, truth = video(29, frames=2)
+    state = mfst_jax.init(both, frames[0], truth[0])
+    with pytest.raises(InputError, match=r"like those of the state \(SiamFC \+ SE"):
+        mfst_jax.step(params, state, frames[1])
+
+
+def test_things_that_are_no_weights_and_no_configuration(params: Params):
+    frames, truth = video(29, frames=1)
+    bad: Any = params.variables
+    with pytest.raises(InputError, match=r"params: expected what mfst_jax\.load returns, found dict"):
+        mfst_jax.init(bad, frames[0], truth[0])
+    bad = "alexnet"
+    with pytest.raises(InputError, match="config: expected a Config"):
+        mfst_jax.init(params, frames[0], truth[0], config=bad)
+
+
 def test_a_configuration_that_the_state_cannot_serve(both: Params):
     frames, truth = video(25, frames=2)
     state = mfst_jax.init(both, frames[0], truth[0], config=replace(PAPER, alexnet_layers=("conv5",)))
     with pytest.raises(InputError, match="alexnet conv3, conv4"):
         mfst_jax.step(both, state, frames[1], config=PAPER)
-    for other in (replace(PAPER, se=False), replace(PAPER, se_statistics="each")):
-        with pytest.raises(InputError, match=r"config\.se"):
+    for other in (replace(PAPER, se=False), replace(PAPER, se_statistics="each"), replace(PAPER, context=0.4)):
+        with pytest.raises(InputError, match=r"config\.(se|context)"):
             mfst_jax.step(both, state, frames[1], config=replace(other, alexnet_layers=("conv5",)))

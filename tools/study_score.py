@@ -7,7 +7,7 @@ For the one in use it also prints the midpoint and slope of a logistic fit, and 
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -91,7 +91,7 @@ def main(
     /,
     *,
     weights: Path | None = None,
-    preset: Literal["paper", "authors", "siamfc", "alexnet"] | None = None,
+    preset: config.Preset | None = None,
 ) -> None:
     """Prints the table.
 
@@ -101,7 +101,7 @@ def main(
         preset: As for `mfst track`.
     """
     loaded = mfst_jax.load(weights)
-    chosen = params.resolve_config(loaded.contents, None if preset is None else config.PRESETS[preset])
+    chosen = params.choose_config(loaded.contents, preset, ())
     advance = jax.jit(candidates, static_argnames="chosen")
     values: dict[str, list[float]] = {}
     ious, folds = [], []
