@@ -1,6 +1,6 @@
 """Memory: tracks a long 1080p video as `mfst track` does, and prints the resident memory as the frames go by.
 
-    python benchmarks/memory.py [--frames 10000] [--weights PATH]
+    python benchmarks/memory.py [--frames 10000] [--weights PATH] [--set key=value ...]
 
 The video is the built-in clip, enlarged and run back and forth, encoded first in a process of its own. Linux only.
 """
@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import tyro
 from PIL import Image
+from tyro.conf import UseAppendAction
 
 import mfst_jax
 from mfst_jax.annotate import VideoWriter
 from mfst_jax.following import follow
+from mfst_jax.params import choose_config
 from mfst_jax.video import demo_source, open_source
 
 HEIGHT, WIDTH = 1080, 1920
@@ -32,12 +34,17 @@ def encode(path: Path, frames: int) -> None:
             video.write(period[number % len(period)])
 
 
-def main(frames: int = 10_000, weights: Path | None = None) -> None:
+def main(
+    frames: int = 10_000,
+    weights: Path | None = None,
+    set: UseAppendAction[tuple[tuple[str, ...], ...]] = (),
+) -> None:
     """Encodes, tracks, and prints a line whenever the number of frames has doubled.
 
     Args:
         frames: Length of the video.
         weights: As for `mfst track`.
+        set: As for `mfst track`.
     """
     source = demo_source()
     assert source.ground_truth is not None
@@ -49,15 +56,17 @@ def main(frames: int = 10_000, weights: Path | None = None) -> None:
         encoder.start()
         encoder.join()
 
-        def report(number: int, _: np.ndarray) -> None:
+        if encoder.exitcode:
+            raise SystemExit(f"encoding the long video failed: {encoder.exitcode}")
+
+        def report(number: int, *_: object) -> None:
             done = number + 1
             if done >= 25 and (done & (done - 1) == 0 or done == frames):
                 print(f"{done:>7} frames: {_resident():7.1f} MiB resident, {_peak():7.1f} MiB at most", flush=True)
 
         params = mfst_jax.load(weights)
-        tracked = follow(
-            open_source(path), box, params, video=Path(folder, "out.mp4"), table=Path(folder, "boxes.csv"), see=report
-        )
+        chosen = choose_config(params.contents, None, [text for group in set for text in group])
+        tracked = follow(open_source(path), box, params, chosen, table=Path(folder, "boxes.csv"), hear=report)
     print(f"{len(tracked.boxes)} frames tracked, {params.contents.describe()}")
 
 

@@ -146,11 +146,14 @@ def _init(params: Params, frame: Array, box: Array, frame_size: Array, *, config
         region = crop(frame, centre, _search_side(size, config), fill=fill, frame_size=frame_size)
         network = MFST(params.contents, config)
         exemplar: Any = network.apply(params.variables, central_exemplar(region), method="exemplar")
+        # A step makes centre and scale depend on all that the exemplar does. Under `shard_map`, `lax.scan` wants the
+        # first state to be of that kind already.
+        zero = 0 * jax.tree.leaves(exemplar)[0].ravel()[0]
     return State(
         exemplar,
-        centre,
+        centre + zero,
         size,
-        scale=jnp.float32(1),
+        scale=1 + zero,
         fill=fill,
         frame_size=frame_size,
         config=config,
