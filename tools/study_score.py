@@ -27,6 +27,7 @@ from mfst_jax.tracker import State, search_regions
 from mfst_jax.video import open_source
 
 FOLDS = 8
+IN_USE = "contrast: similarity at the peak - mean"
 
 
 def candidates(
@@ -64,7 +65,7 @@ def candidates(
             "APCE": jnp.square(peak - low) / jnp.mean(jnp.square(fused - low)),
             "similarity at the peak": similarity[row, column],
             "contrast: highest - mean similarity": jnp.max(similarity) - jnp.mean(similarity),
-            "contrast: similarity at the peak - mean": similarity[row, column] - jnp.mean(similarity),
+            IN_USE: similarity[row, column] - jnp.mean(similarity),
         },
     )
 
@@ -125,7 +126,7 @@ def main(
     print(f"{len(folders)} sequences, {np.sum(good)} frames with IoU > 0.5, {np.sum(~good)} with IoU < 0.2")
     for name, column in values.items():
         print(f"{name:<42} {auroc(np.array(column)[told], good):.3f}")
-    contrast = np.array(list(values.values())[-1])[told]
+    contrast = np.array(values[IN_USE])[told]
     left_out = np.empty(len(good))
     for number in range(FOLDS):
         midpoint, slope = fit_logistic(contrast[fold != number], good[fold != number])
