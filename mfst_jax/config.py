@@ -73,8 +73,8 @@ class Config:
     """Share of (w + h) / 2 added around the box on each side."""
     fill: Literal["frame", "first"] = "frame"
     """Whose mean colour stands outside the frame: this frame's own [code], or the first frame's [SiamFC]."""
-    score_midpoint: float = 0.2
-    score_slope: float = 22.0
+    score_midpoint: float = 0.188
+    score_slope: float = 22.5
     """The contrast at which the score is 1/2, and how steeply it rises there (`score.py`) [training split]."""
     precision: Literal["default", "high", "highest"] = "highest"
     """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
@@ -150,10 +150,10 @@ PAPER = Config()
 AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill="frame")
 """The authors' released code: scale step 1.0375, SE on each input by itself, corners-aligned upsampling."""
 
-SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False)
+SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_midpoint=0.355, score_slope=16.4)
 """conv5 of S alone: SiamFC itself."""
 
-ALEXNET = Config(models=("alexnet",))
+ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
 Preset = Literal["paper", "authors", "siamfc", "alexnet"]
