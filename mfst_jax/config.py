@@ -1,8 +1,8 @@
 """What the tracker does with its features: one frozen, hashable `Config`, its presets, and how text reaches each field.
 
 Sources: [paper] section IV-A of the MFST paper; [code] the authors' released TensorFlow 1 code; [SiamFC] Bertinetto et
-al. 2016, whose tracking loop both build on. Where the paper is silent, PAPER holds what tracked best on the training
-sequences (docs/choices.md).
+al. 2016, whose tracking loop both build on. Where the paper is silent, PAPER follows the code, or what was measured on
+training sequences (docs/choices.md).
 """
 
 import dataclasses
