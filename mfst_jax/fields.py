@@ -45,7 +45,7 @@ def describe(kind: Any) -> str:
     if origin is types.UnionType:
         return " or ".join(describe(option) for option in arguments)
     if origin is tuple:
-        count = "a tuple of any number of" if arguments[-1] is Ellipsis else f"a tuple of {len(arguments)}"
+        count = "any number of" if arguments[-1] is Ellipsis else str(len(arguments))
         return f"{count} values, each {describe(arguments[0])}"
     return {float: "a number", int: "a whole number", bool: "true or false", types.NoneType: "none"}[kind]
 

@@ -203,6 +203,12 @@ def test_se_is_a_truth_value_or_none(text, value):
     assert override(Config(se=True if value is None else None), [f"se={text}"]).se is value
 
 
+def test_a_list_does_where_a_tuple_is_meant():
+    config = Config(models=["alexnet"], alexnet_weights=[0.2, 0.5, 0.3])
+    assert config == Config(models=("alexnet",), alexnet_weights=(0.2, 0.5, 0.3))
+    assert hash(config) == hash(dataclasses.replace(config))
+
+
 def test_settings_apply_together_and_the_last_wins():
     # Each alone is fine or not; what counts is the configuration that they make.
     config = override(SIAMFC, ["scale_count=7", "scale_step=1.1", "scale_step=1.2"])
@@ -297,7 +303,7 @@ NAN, INFINITY = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *[("models", value) for value in ((), ("siamfc", "siamfc"), ("vgg",), "siamfc", ["siamfc"])],
+        *[("models", value) for value in ((), ("siamfc", "siamfc"), ("vgg",), "siamfc", ["vgg"])],
         *[(f"{m}_layers", value) for m in MODELS for value in ((), ("conv3", "conv3"), ("conv2",), "conv5", None)],
         *[(f"{m}_fusion", value) for m in (*MODELS, "model") for value in ("mean", None, 1)],
         *[
