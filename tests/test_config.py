@@ -303,7 +303,7 @@ NAN, INFINITY = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *[("models", value) for value in ((), ("siamfc", "siamfc"), ("vgg",), "siamfc", ["vgg"])],
+        *[("models", value) for value in ((), ("siamfc", "siamfc"), ("vgg",), "siamfc")],
         *[(f"{m}_layers", value) for m in MODELS for value in ((), ("conv3", "conv3"), ("conv2",), "conv5", None)],
         *[(f"{m}_fusion", value) for m in (*MODELS, "model") for value in ("mean", None, 1)],
         *[
