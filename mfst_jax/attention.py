@@ -4,8 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-REDUCTION = 4
-"""The channel reduction factor r (paper section IV-A e)."""
+from mfst_jax.layout import SE_REDUCTION
 
 
 class SEBlock(nn.Module):
@@ -21,7 +20,7 @@ class SEBlock(nn.Module):
         # (1) w_sq = mean of v_c(m, n) over m, n
         squeezed = jnp.mean(features, axis=(1, 2))
         # (2) w_ex = sigmoid(W2 relu(W1 w_sq))
-        hidden = nn.relu(nn.Dense(channels // REDUCTION, kernel_init=init, name="squeeze")(squeezed))
+        hidden = nn.relu(nn.Dense(channels // SE_REDUCTION, kernel_init=init, name="squeeze")(squeezed))
         return nn.sigmoid(nn.Dense(channels, kernel_init=init, name="excite")(hidden))
 
 

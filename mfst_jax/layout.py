@@ -21,7 +21,8 @@ _GROUPED: tuple[Shape, ...] = ((11, 11, 3, 96), (5, 5, 48, 256), (3, 3, 256, 384
 _PLAIN: tuple[Shape, ...] = ((11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256))
 _ALEXNET_KERNELS: dict[AlexNetVariant, tuple[Shape, ...]] = {"torchvision": _PLAIN, "caffe": _GROUPED}
 
-_SE_REDUCTION = 4  # [paper III-B]
+SE_REDUCTION = 4
+"""The channel reduction factor r of the SE-blocks (paper section IV-A e)."""
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -66,7 +67,7 @@ def _se(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
     """Two dense layers for each of conv3-5: C -> C/4 -> C."""
     shapes: dict[str, Shape] = {}
     for layer, kernel in zip(LAYERS, kernels[2:], strict=True):
-        wide, narrow = kernel[-1], kernel[-1] // _SE_REDUCTION
+        wide, narrow = kernel[-1], kernel[-1] // SE_REDUCTION
         shapes[f"params/{branch}/{layer}/squeeze/kernel"] = (wide, narrow)
         shapes[f"params/{branch}/{layer}/squeeze/bias"] = (narrow,)
         shapes[f"params/{branch}/{layer}/excite/kernel"] = (narrow, wide)

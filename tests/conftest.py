@@ -1,5 +1,6 @@
 """What all tests stand on: strict JAX, two fake devices, the evaluation material if there is some, random weights."""
 
+import builtins
 import os
 
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
@@ -42,3 +43,16 @@ def random_params() -> Callable[[Contents], Params]:
         return Params(dict(variables), contents)
 
     return make
+
+
+@pytest.fixture
+def without_av(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on PyAV is not installed."""
+    plain = builtins.__import__
+
+    def missing(name, *rest, **more):
+        if name == "av":
+            raise ImportError(name)
+        return plain(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)

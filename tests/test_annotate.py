@@ -1,6 +1,5 @@
 """What `annotate` draws and writes, and that no half-written file is ever seen."""
 
-import builtins
 import csv
 
 import av
@@ -168,15 +167,8 @@ def test_unknown_video_suffix(tmp_path, name):
         VideoWriter(tmp_path / name, fps=25)
 
 
-def test_a_missing_av_names_the_extra(tmp_path, monkeypatch):
-    plain = builtins.__import__
-
-    def without_av(name, *rest, **more):
-        if name == "av":
-            raise ImportError(name)
-        return plain(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without_av)
+@pytest.mark.usefixtures("without_av")
+def test_a_missing_av_names_the_extra(tmp_path):
     with pytest.raises(MissingExtraError, match=r"mfst-jax\[video\]"):
         VideoWriter(tmp_path / "out.mp4", fps=25)
 

@@ -1,6 +1,5 @@
 """Frames from every kind of source, what is refused and how, and that nothing but the frame in hand is kept."""
 
-import builtins
 import re
 import runpy
 import struct
@@ -496,16 +495,9 @@ def test_leaving_early_closes_the_file(tmp_path):
         }
 
 
-def test_a_missing_av_names_the_extra(tmp_path, monkeypatch):
+def test_a_missing_av_names_the_extra(tmp_path, request):
     path = make_video(tmp_path / "a.mp4", 3)
-    plain = builtins.__import__
-
-    def without_av(name, *rest, **more):
-        if name == "av":
-            raise ImportError(name)
-        return plain(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without_av)
+    request.getfixturevalue("without_av")
     with pytest.raises(MissingExtraError, match=r"mfst-jax\[video\]"):
         open_source(path)
 
