@@ -28,23 +28,31 @@ CHANNELS = {
 IMAGENET_MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)
 IMAGENET_STD = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
 """What torchvision's AlexNet was trained behind, for RGB in 0..1."""
+LUMINANCE = np.array([[[[0.2989, 0.587, 0.114]]]], np.float32)
+"""Grey from RGB (ITU-R BT.601, as MATLAB's rgb2gray has it)."""
 
 
 class SiamFC(nn.Module):
     """S: the backbone of SiamFC (Bertinetto et al. 2016, table 1), BN in inference mode, no mean subtracted.
 
-    conv1-4 are bias-free, with BN and ReLU behind them; conv5 has a bias and neither. conv2, 4 and 5 have two groups.
+    conv1-4 have BN and ReLU behind them; conv5 has a bias and neither. conv2, 4 and 5 have two groups.
     """
+
+    bias: bool = False
+    """Whether conv1-4 have biases too: BN makes them redundant, but weights of other programs may have them."""
+    grey: bool = False
+    """Whether conv1 sees the images in grey (SiamFC's second published network)."""
 
     @nn.compact
     def __call__(self, images: Float[Array, "n side side 3"]) -> LayerFeatures:
         conv1, conv2, conv3, conv4, conv5 = CHANNELS["siamfc"]
-        conv = partial(_conv, use_bias=False)
+        conv = partial(_conv, use_bias=self.bias)
 
         def norm_relu(x: Array, name: str) -> Array:
             return nn.relu(nn.BatchNorm(use_running_average=True, epsilon=BATCH_NORM_EPSILON, name=name)(x))
 
-        x = norm_relu(conv(conv1, 11, "conv1", strides=2)(images), "bn1")
+        x = jnp.sum(images * LUMINANCE, axis=-1, keepdims=True) if self.grey else images
+        x = norm_relu(conv(conv1, 11, "conv1", strides=2)(x), "bn1")
         x = norm_relu(conv(conv2, 5, "conv2", groups=2)(_max_pool(x)), "bn2")
         features = {}
         x = features["conv3"] = norm_relu(conv(conv3, 3, "conv3")(_max_pool(x)), "bn3")

@@ -88,15 +88,13 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
         problems = [f"{contents.describe()} where the contents say {claimed.describe()}", *problems]
     if problems:
         raise InputError(f"{path}: expected weights of MFST to save, found {_summary(problems)}")
-    metadata: dict[str, Any] = {
-        "version": _VERSION,
-        "config": None if params.contents.config is None else to_dict(params.contents.config),
-        "provenance": {"tool": f"mfst_jax {__version__}", "sources": []} if provenance is None else dict(provenance),
-    }
-    with _replacing(path) as new:
+    if provenance is None:
+        provenance = {"tool": f"mfst_jax {__version__}", "sources": []}
+    metadata = make_metadata(params.contents.config, provenance)
+    check_replaceable(path)
+    with replacing(path) as new:
         if path.suffix == SUFFIX:
-            metadata["sha256"] = digest(arrays)
-            new.write_bytes(safetensors.numpy.save(arrays, metadata={_KEY: json.dumps(metadata)}))
+            write_safetensors(new, arrays, metadata)
         else:
             _orbax().save(new, layout.nest(arrays))
             metadata["files"] = _file_digests(new)
@@ -130,8 +128,27 @@ def read(path: Path) -> Stored:
     except Exception as error:  # the parsers do not say what they raise on damaged input
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: expected {kind}, found none or a damaged one ({reason:.200})") from error
+    return interpret(path, arrays, metadata)
+
+
+def make_metadata(config: Config | None, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object that goes with arrays, as it is in every kind of file."""
+    return {
+        "version": _VERSION,
+        "config": None if config is None else to_dict(config),
+        "provenance": dict(provenance),
+    }
+
+
+def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Stored:
+    """Arrays and the JSON object that goes with them, None where there is none.
+
+    Raises:
+      InputError: it is not such an object.
+    """
     if metadata is None:
         return Stored(arrays, None, {})
+    _check_version(path, metadata)
     config, origin = metadata.get("config"), metadata.get("provenance")
     if not isinstance(config, dict | None) or not isinstance(origin, dict):
         raise InputError(f"{path}: expected a configuration and a provenance in the metadata, found something else")
@@ -139,6 +156,12 @@ def read(path: Path) -> Stored:
         return Stored(arrays, None if config is None else from_dict(config), origin)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+    """Writes named arrays with `metadata` and their digest, by which `read` verifies them; not atomic by itself."""
+    text = json.dumps({**metadata, "sha256": digest(arrays)})
+    path.write_bytes(safetensors.numpy.save(dict(arrays), metadata={_KEY: text}))
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
@@ -169,10 +192,14 @@ def _read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | Non
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
     metadata = json.loads(text)
+    _check_version(path, metadata)
+    return metadata
+
+
+def _check_version(path: Path, metadata: Any) -> None:
     version = metadata.get("version") if isinstance(metadata, dict) else None
     if version != _VERSION:
         raise InputError(f"{path}: expected checkpoint version {_VERSION}, found {version!r:.40}")
-    return metadata
 
 
 def _orbax() -> Any:
@@ -183,9 +210,12 @@ def _orbax() -> Any:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, beside `path` and taking its place at the end; what stood there stays if anything fails."""
-    _check_replaceable(path)
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, beside `path` and taking its place at the end; what stood there stays if anything fails.
+
+    Raises:
+      InputError: it cannot be written there.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent.absolute()) as scratch:
@@ -206,7 +236,8 @@ def _replacing(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: expected a place to write a checkpoint, found {error.strerror or error}") from error
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
+    """Refuses, with an InputError, to put a checkpoint in the place of something that is none."""
     if not path.exists():
         return
     if path.suffix == SUFFIX:

@@ -30,7 +30,7 @@ def expected(contents: Contents) -> dict[str, Shape]:
     """Every tensor that weights of these `contents` consist of, by flat name."""
     shapes: dict[str, Shape] = {}
     if contents.siamfc:
-        shapes |= _siamfc()
+        shapes |= _siamfc(bias=contents.siamfc_bias, grey=contents.siamfc_grey)
     if contents.siamfc_se:
         shapes |= _se("siamfc_se", _GROUPED)
     if contents.alexnet is not None:
@@ -40,13 +40,16 @@ def expected(contents: Contents) -> dict[str, Shape]:
     return shapes
 
 
-def _siamfc() -> dict[str, Shape]:
-    """BN after conv1-4, and so no bias there; a bias and no BN in conv5."""
+def _siamfc(*, bias: bool, grey: bool) -> dict[str, Shape]:
+    """BN after conv1-4, which makes a bias there redundant; a bias and no BN in conv5."""
     shapes: dict[str, Shape] = {}
     for number, kernel in enumerate(_GROUPED, start=1):
+        if number == 1 and grey:
+            kernel = (*kernel[:2], 1, kernel[3])
         shapes[f"params/siamfc/conv{number}/kernel"] = kernel
+        if number == 5 or bias:
+            shapes[f"params/siamfc/conv{number}/bias"] = kernel[-1:]
         if number == 5:
-            shapes["params/siamfc/conv5/bias"] = kernel[-1:]
             continue
         for leaf in ("params/siamfc/bn{}/scale", "params/siamfc/bn{}/bias"):
             shapes[leaf.format(number)] = kernel[-1:]
@@ -86,7 +89,14 @@ def identify(shapes: Mapping[str, Shape]) -> Contents | None:
     if not siamfc and not alexnet:
         return None
     candidates = [
-        Contents(siamfc, variant, siamfc_se="siamfc_se" in branches, alexnet_se="alexnet_se" in branches)
+        Contents(
+            siamfc,
+            variant,
+            siamfc_se="siamfc_se" in branches,
+            alexnet_se="alexnet_se" in branches,
+            siamfc_bias=not shapes.keys().isdisjoint(f"params/siamfc/conv{number}/bias" for number in range(1, 5)),
+            siamfc_grey=shapes.get("params/siamfc/conv1/kernel", ())[2:3] == (1,),
+        )
         for variant in (typing.get_args(AlexNetVariant) if alexnet else (None,))
     ]
     return max(candidates, key=lambda contents: sum(shapes.get(k) == v for k, v in expected(contents).items()))

@@ -39,7 +39,7 @@ class MFST(nn.Module):
     def setup(self):
         for model in self.config.models:
             if model == "siamfc":
-                self.siamfc = SiamFC()
+                self.siamfc = SiamFC(self.contents.siamfc_bias, self.contents.siamfc_grey)
             else:
                 assert self.contents.alexnet is not None, "a resolved config asks for no backbone that is not there"
                 self.alexnet = AlexNet(self.contents.alexnet)

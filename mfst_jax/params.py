@@ -21,6 +21,10 @@ class Contents:
     alexnet: AlexNetVariant | None
     siamfc_se: bool = False
     alexnet_se: bool = False
+    siamfc_bias: bool = False
+    """Whether SiamFC's conv1-4 have biases before BN, as those of some other programs do."""
+    siamfc_grey: bool = False
+    """Whether SiamFC sees grey images: conv1 has one input channel."""
     config: Config | None = None
     """The configuration that the weights recommend, where they do."""
 
@@ -38,7 +42,7 @@ class Contents:
 
     def describe(self) -> str:
         """In words, for messages: `SiamFC + SE, AlexNet (torchvision)`."""
-        parts = [("SiamFC", self.siamfc_se)] * self.siamfc
+        parts = [("SiamFC (grey)" if self.siamfc_grey else "SiamFC", self.siamfc_se)] * self.siamfc
         parts += [(f"AlexNet ({self.alexnet})", self.alexnet_se)] * (self.alexnet is not None)
         return ", ".join(name + " + SE" * se for name, se in parts)
 

@@ -1,6 +1,9 @@
-"""Weights of other programs into MFST's: `read` one source, `convert` several into one checkpoint."""
+"""Weights of other programs into MFST's, and back: `read`, `convert`, `export`, `verify`, `fetch`."""
 
-from weight_port.conversion import Source, convert, read
+from weight_port.conversion import Source, convert, merge, read
+from weight_port.exporting import export
+from weight_port.fetching import fetch
 from weight_port.problems import SourceError
+from weight_port.verification import Verification, verify
 
-__all__ = ["Source", "SourceError", "convert", "read"]
+__all__ = ["Source", "SourceError", "Verification", "convert", "export", "fetch", "merge", "read", "verify"]

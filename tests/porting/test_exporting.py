@@ -1,0 +1,200 @@
+"""Exporting: every way back is bitwise, in every direction; what a layout has no place for is told."""
+
+import dataclasses
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sources import AUTHORS, BOTH, A, Arrays, S, assert_same, random_arrays
+
+import weight_port
+from mfst_jax import checkpoints, layout
+from mfst_jax.config import Config
+from mfst_jax.errors import InputError
+from mfst_jax.params import Contents, Params
+from weight_port import containers
+from weight_port.exporting import Layout
+
+FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
+BIASED = dataclasses.replace(S, siamfc_bias=True)
+GREY = dataclasses.replace(S, siamfc_grey=True)
+NAMES = {
+    "torch-siamfc": "out.pth",
+    "torchvision-alexnet": "out.pth",
+    "tf1": "model.ckpt-0",
+    "matconvnet": "out.mat",
+    "safetensors": "out.safetensors",
+}
+
+
+def write(path: Path, contents: Contents, arrays: Arrays) -> Path:
+    checkpoints.save(Params(layout.nest(arrays), contents), path)
+    return path
+
+
+def positive_variances(arrays: Arrays) -> Arrays:
+    return {name: np.abs(array) if name.endswith("/var") else array for name, array in arrays.items()}
+
+
+def there_and_back(path: Path, to: Layout, out: str = "", **options: bool) -> Params:
+    there = path.with_name(out or NAMES[to])
+    weight_port.export(path, there, to, **options)
+    return weight_port.convert([there], path.with_name("back.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("to", "contents"),
+    [
+        ("torch-siamfc", S),
+        ("torch-siamfc", BIASED),
+        ("torch-siamfc", GREY),
+        ("torchvision-alexnet", A),
+        ("tf1", S),
+        ("tf1", A),
+        ("tf1", AUTHORS),
+        ("tf1", FULL),
+        ("matconvnet", S),
+        ("matconvnet", BIASED),
+        ("matconvnet", GREY),
+        ("safetensors", FULL),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.describe(),
+)
+def test_there_and_back(tmp_path: Path, to: Layout, contents: Contents):
+    arrays = positive_variances(random_arrays(contents))
+    path = write(tmp_path / "in.safetensors", contents, arrays)
+    params = there_and_back(path, to)
+    assert params.contents == contents
+    assert_same(params, arrays)
+
+
+@pytest.mark.parametrize(("to", "contents"), [("torch-siamfc", S), ("torchvision-alexnet", A)])
+@pytest.mark.parametrize(("name", "legacy"), [("x.pth", False), ("x.pth", True), ("x.safetensors", False)])
+def test_every_container_of_pytorch(tmp_path: Path, to: Layout, contents: Contents, name: str, legacy: bool):
+    arrays = positive_variances(random_arrays(contents))
+    assert_same(there_and_back(write(tmp_path / "in", contents, arrays), to, name, legacy=legacy), arrays)
+
+
+ODD = [0.0, -0.0, 1e-45, 1e-38, 3e-7, 1e-6, 1.0000001e-6, 0.1, 1 / 3, 1e10, 3e38]
+
+
+@pytest.mark.parametrize("to", ["torch-siamfc", "tf1", "matconvnet"])
+@given(data=st.data())
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_number_comes_back(tmp_path: Path, to: Layout, data: st.DataObject):
+    arrays = random_arrays(S, data.draw(st.integers(0, 2**32 - 1)))
+    scale = data.draw(st.sampled_from([1e-30, 1e-7, 1.0, 1e6]))
+    for name, array in arrays.items():
+        array *= np.float32(scale)
+        array.flat[: len(ODD)] = np.abs(ODD) if name.endswith("/var") else ODD
+    arrays = positive_variances(arrays)
+    assert_same(there_and_back(write(tmp_path / "in.safetensors", S, arrays), to), arrays)
+
+
+@pytest.mark.parametrize("to", ["torch-siamfc", "torchvision-alexnet", "tf1", "matconvnet"])
+def test_their_files_come_back_too(tmp_path: Path, to: Layout):
+    """Theirs -> ours -> theirs: the same tensors, bit by bit, those that MFST has no place for too."""
+    arrays = positive_variances(random_arrays(AUTHORS if to == "tf1" else BOTH))
+    first = tmp_path / "first" / NAMES[to]
+    weight_port.export(write(tmp_path / "in.safetensors", AUTHORS if to == "tf1" else BOTH, arrays), first, to)
+    theirs = containers.read(first).arrays
+    kept = [name for name in theirs if name.startswith(("adjust", "detection", "global_step"))]
+    for position, name in enumerate(kept):
+        theirs[name] = np.full_like(theirs[name], 7 + position)
+    changed = tmp_path / "changed" / NAMES[to]
+    changed.parent.mkdir()
+    rewrite(to, changed, theirs)
+    weight_port.convert([changed], tmp_path / "ours")
+    weight_port.convert([tmp_path / "ours"], tmp_path / "again.safetensors")  # the way back may be a long one
+    weight_port.export(tmp_path / "again.safetensors", tmp_path / "second" / NAMES[to], to)
+    back = containers.read(tmp_path / "second" / NAMES[to]).arrays
+    assert back.keys() == theirs.keys()
+    for name, array in theirs.items():
+        assert (back[name].dtype, back[name].tobytes()) == (array.dtype, array.tobytes()), name
+
+
+def rewrite(to: str, path: Path, arrays: Arrays) -> None:
+    from weight_port import matconvnet, tf1_bundles, torch_files
+
+    if to == "tf1":
+        tf1_bundles.write(path, arrays)
+    elif to == "matconvnet":
+        matconvnet.write(path, arrays, {"version": 1, "config": None, "provenance": {}})
+    else:
+        torch_files.write_zip(path, arrays, {"version": 1, "config": None, "provenance": {}})
+
+
+@pytest.mark.parametrize("to", get_args(Layout))
+def test_provenance_goes_along(tmp_path: Path, to: Layout):
+    config = Config(scale_step=1.03)
+    contents = dataclasses.replace(BOTH, config=config)
+    path = write(tmp_path / "in.safetensors", contents, positive_variances(random_arrays(BOTH)))
+    weight_port.export(path, tmp_path / NAMES[to], to)
+    source = weight_port.read(tmp_path / NAMES[to])
+    assert source.config == config
+    [origin] = source.provenance["sources"]
+    assert origin["name"] == "in.safetensors"
+    assert origin["sha256"] == containers.read(path).sha256
+
+
+def test_what_has_no_place_is_told(tmp_path: Path):
+    path = write(tmp_path / "in.safetensors", FULL, positive_variances(random_arrays(FULL)))
+    notes = weight_port.export(path, tmp_path / "out.mat", "matconvnet")
+    assert notes == [
+        f"left out {branch}: the layout has no place for it"
+        for branch in ("AlexNet", "the SE-blocks of AlexNet", "the SE-blocks of SiamFC")
+    ]
+    assert weight_port.export(path, tmp_path / "model.ckpt-0", "tf1") == []
+
+
+def test_biases_go_into_means_where_there_is_no_other_place(tmp_path: Path):
+    arrays = positive_variances(random_arrays(BIASED))
+    path = write(tmp_path / "in.safetensors", BIASED, arrays)
+    [note] = weight_port.export(path, tmp_path / "model.ckpt-0", "tf1")
+    assert "BN's means" in note
+    found = weight_port.read(tmp_path / "model.ckpt-0").arrays
+    expected = arrays["batch_stats/siamfc/bn2/mean"] - arrays["params/siamfc/conv2/bias"]
+    np.testing.assert_array_equal(found["batch_stats/siamfc/bn2/mean"], expected)
+    assert weight_port.verify(path, tmp_path / "model.ckpt-0").same()
+
+
+def test_the_names_are_those_of_siamfc_pytorch(tmp_path: Path):
+    path = write(tmp_path / "in.safetensors", S, positive_variances(random_arrays(S)))
+    weight_port.export(path, tmp_path / "x.safetensors", "torch-siamfc")
+    theirs = safetensors.numpy.load_file(tmp_path / "x.safetensors")
+    bn = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    assert theirs.keys() == {
+        *(f"backbone.conv{n}.0.{leaf}" for n in range(1, 6) for leaf in ("weight", "bias")),
+        *(f"backbone.conv{n}.1.{leaf}" for n in range(1, 5) for leaf in bn),
+    }
+    assert theirs["backbone.conv2.0.weight"].shape == (256, 48, 5, 5)
+    assert not theirs["backbone.conv2.0.bias"].any()
+
+
+def test_a_bundle_has_the_released_names(tmp_path: Path):
+    path = write(tmp_path / "in.safetensors", AUTHORS, positive_variances(random_arrays(AUTHORS)))
+    weight_port.export(path, tmp_path / "model.ckpt-0", "tf1")
+    theirs = containers.read(tmp_path).arrays  # by the folder that it is alone in
+    # 34 of SiamFC, 12 of its SE-blocks, 10 of AlexNet, 12 of its SE-blocks, 6 biases of responses, the count of steps:
+    # the released 65 and 41 without their momenta (15 each), the second count of steps in common
+    assert len(theirs) == 65 + 41 - 2 * 15 - 1
+    assert theirs["convolutional_alexnet/conv2/b2/BatchNorm/moving_variance"].shape == (128,)
+    assert theirs["alex_branch_se/conv5_sq_W"].shape == (1, 1, 256, 64)
+
+
+def test_nothing_is_written_where_something_is_wrong(tmp_path: Path):
+    path = write(tmp_path / "in.safetensors", A, random_arrays(A))
+    with pytest.raises(InputError, match=r"expected SiamFC for torch-siamfc, found AlexNet \(torchvision\)"):
+        weight_port.export(path, tmp_path / "out.pth", "torch-siamfc")
+    with pytest.raises(InputError, match=r"expected a name that ends in \.safetensors, found '\.pth'"):
+        weight_port.export(path, tmp_path / "out.pth", "safetensors")
+    with pytest.raises(InputError, match=r"expected one of torch-siamfc, .*, found 'onnx'"):
+        weight_port.export(path, tmp_path / "out.onnx", "onnx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="expected a place to write"):
+        weight_port.export(path, tmp_path / "file" / "model.ckpt-0", "tf1")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "in.safetensors"]

@@ -1,0 +1,177 @@
+"""The way back: weights of MFST in the layout of another program."""
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from mfst_jax import checkpoints, layout
+from mfst_jax.errors import InputError
+from mfst_jax.params import Contents
+from weight_port import containers, matconvnet, rules, tables, tf1_bundles, torch_files
+from weight_port.conversion import Source, merge
+from weight_port.rules import Table
+
+Layout = Literal["torch-siamfc", "torchvision-alexnet", "tf1", "matconvnet", "safetensors"]
+"""What `export` writes; `safetensors` is our own layout, in one file."""
+
+Arrays = dict[str, np.ndarray]
+_BRANCHES = {
+    "siamfc": "SiamFC",
+    "siamfc_se": "the SE-blocks of SiamFC",
+    "alexnet": "AlexNet",
+    "alexnet_se": "the SE-blocks of AlexNet",
+}
+_RESPONSE_FACTOR = 1e-3
+"""What SiamFC scales its response by, where the weights do not come with a factor of their own."""
+
+
+@dataclass(frozen=True)
+class _Format:
+    table: Table
+    needs: str
+    """The branch without which there is nothing to write; "" where any will do."""
+    write: Callable[[Path, Arrays, dict[str, Any]], None]
+    complete: Callable[[Arrays, Contents], Arrays] = lambda arrays, contents: arrays
+    """Adds the tensors that the layout has and MFST has not."""
+
+
+def export(source: str | Path | Source, out: str | Path, to: Layout | str, *, legacy: bool = False) -> list[str]:
+    """Writes the weights of `source` to `out` as another program has them, and returns what there is to say about it.
+
+    What the layout has no place for is left out; what MFST has no place for (the scale of SiamFC's response, counts of
+    batches) is as in the file that the weights once came from, or else neutral. A file carries our metadata where its
+    format lets it, which no other program minds.
+
+    Args:
+      source: anything that `conversion.read` reads, or what it returned.
+      out: the file to write, replaced if it exists; for `tf1` what the names of its files begin with (`model.ckpt-0`).
+        PyTorch's layouts become a safetensors file where it ends in `.safetensors`, else one as torch.save writes it.
+      to: the layout.
+      legacy: writes PyTorch's layouts in the format from before PyTorch 1.6.
+
+    Raises:
+      SourceError, InputError: as `merge`; the weights lack what the layout is about; `out` cannot be written.
+    """
+    out = Path(out)
+    params, provenance = merge([source])
+    if to == "safetensors":
+        if out.suffix != checkpoints.SUFFIX:
+            raise InputError(f"{out}: expected a name that ends in {checkpoints.SUFFIX}, found {out.suffix!r}")
+        checkpoints.save(params, out, provenance=provenance)
+        return []
+    chosen = _format(to, out, legacy=legacy)
+    arrays = layout.flatten(params.variables)
+    if chosen.needs and not any(name.split("/")[1] == chosen.needs for name in arrays):
+        raise InputError(f"{source}: expected {_BRANCHES[chosen.needs]} for {to}, found {params.contents.describe()}")
+    notes: list[str] = []
+    if to == "tf1" and params.contents.siamfc_bias:
+        arrays = _biases_into_means(arrays)
+        notes.append("the biases of SiamFC's conv1-4 went into BN's means: the layout has no place for them")
+    theirs, left = rules.invert(chosen.table, arrays)
+    left_out = dict.fromkeys(_BRANCHES[name.split("/")[1]] for name in left)
+    notes += [f"left out {branch}: the layout has no place for it" for branch in left_out]
+    theirs = chosen.complete(theirs, params.contents)
+    theirs.update({name: np.full_like(theirs[name], value) for name, value in _kept(provenance) if name in theirs})
+    metadata = checkpoints.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
+    chosen.write(out, theirs, metadata)
+    return notes
+
+
+def _format(to: str, out: Path, *, legacy: bool) -> _Format:
+    torch = _write_torch_legacy if legacy else _write_torch
+    if out.suffix == checkpoints.SUFFIX:
+        torch = _write_safetensors
+    formats = {
+        "torch-siamfc": _Format(tables.TORCH_SIAMFC, "siamfc", torch, _complete_torch),
+        "torchvision-alexnet": _Format(tables.TORCHVISION_ALEXNET, "alexnet", torch),
+        "tf1": _Format(tables.TF1, "", _write_tf1, _complete_tf1),
+        "matconvnet": _Format(tables.MATCONVNET, "siamfc", _write_mat, _complete_mat),
+    }
+    if to not in formats:
+        raise InputError(f"to: expected one of {', '.join(get_args(Layout))}, found {to!r}")
+    return formats[to]
+
+
+def _complete_torch(arrays: Arrays, contents: Contents) -> Arrays:
+    """siamfc-pytorch's convolutions all have biases, and its BN layers count the batches that they were trained on."""
+    for number in tables.NORMALISED:
+        scale = arrays[f"backbone.conv{number}.1.weight"]
+        arrays.setdefault(f"backbone.conv{number}.0.bias", np.zeros_like(scale))
+        arrays[f"backbone.conv{number}.1.num_batches_tracked"] = np.zeros((), np.int64)
+    return arrays
+
+
+def _complete_mat(arrays: Arrays, contents: Contents) -> Arrays:
+    for number in tables.NORMALISED:
+        arrays.setdefault(f"conv{number}b", np.zeros_like(arrays[f"bn{number}b"]))
+    return arrays | {
+        "adjust_f": np.full((1, 1), _RESPONSE_FACTOR, np.float32),
+        "adjust_b": np.zeros((1, 1), np.float32),
+    }
+
+
+def _complete_tf1(arrays: Arrays, contents: Contents) -> Arrays:
+    """The biases of the responses, which a graph restores with the rest, and the count of steps."""
+    arrays["global_step"] = np.zeros((), np.int64)
+    for letter, present in (("s", contents.siamfc), ("a", contents.alexnet is not None)):
+        for number in "345" if present else "":
+            arrays[f"detection/biases_{letter}_c{number}"] = np.zeros(1, np.float32)
+    return arrays
+
+
+def _biases_into_means(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """BN of x + bias is BN of x with the mean less by that bias."""
+    moved = dict(arrays)
+    for number in tables.NORMALISED:
+        mean = f"batch_stats/siamfc/bn{number}/mean"
+        moved[mean] = moved[mean] - moved.pop(f"params/siamfc/conv{number}/bias")
+    return moved
+
+
+def _kept(provenance: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The small tensors that sources came with, however far back."""
+    found = [item for source in provenance.get("sources", []) for item in _kept(source)]
+    return found + [(name, value) for name, values in provenance.get("kept", {}).items() for value in values]
+
+
+def _write_torch(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    with checkpoints.replacing(out) as new:
+        torch_files.write_zip(new, arrays, metadata)
+
+
+def _write_torch_legacy(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    with checkpoints.replacing(out) as new:
+        torch_files.write_legacy(new, arrays, metadata)
+
+
+def _write_safetensors(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    with checkpoints.replacing(out) as new:
+        checkpoints.write_safetensors(new, arrays, metadata)
+
+
+def _write_mat(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    with checkpoints.replacing(out) as new:
+        matconvnet.write(new, arrays, metadata)
+
+
+def _write_tf1(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    """A bundle of several files: each is complete when it gets its name, the index last, without which it is none."""
+    prefix = out.with_name(re.sub(r"\.index$", "", out.name))
+    try:
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{prefix.name}.", dir=prefix.parent.absolute()) as scratch:
+            new = Path(scratch, prefix.name)
+            tf1_bundles.write(new, arrays)
+            index = tf1_bundles.locate(new)
+            assert index is not None
+            containers.sidecar(index).write_text(json.dumps(metadata, indent=2))
+            for path in sorted(Path(scratch).iterdir(), key=lambda path: path.suffix == ".index"):
+                path.replace(prefix.parent / path.name)
+    except OSError as error:
+        raise InputError(f"{prefix}: expected a place to write a bundle, found {error.strerror or error}") from error

@@ -1,0 +1,93 @@
+"""Whether two sets of weights are the same network: both run on the same images, and every layer is compared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mfst_jax.attention import SEBlocks
+from mfst_jax.backbones import AlexNet, SiamFC
+from mfst_jax.params import Params
+from weight_port.conversion import Source, merge
+
+TOLERANCE = 1e-5
+_IMAGES = (2, 127, 127, 3)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of it."""
+
+    differences: dict[str, float]
+    """The largest difference of each layer's output, by `backbone/layer`, in parts of the first's largest."""
+    unmatched: tuple[str, ...]
+    """What one of the two has and the other has not, in a line each."""
+
+    def same(self, tolerance: float = TOLERANCE) -> bool:
+        """Whether everything is in both, and no difference is above `tolerance`."""
+        return not self.unmatched and all(difference <= tolerance for difference in self.differences.values())
+
+
+def verify(first: str | Path | Source, second: str | Path | Source, *, seed: int = 0) -> Verification:
+    """Runs both through our modules on random images, `seed` says which, and compares the outputs layer by layer.
+
+    The output of a SiamFC layer is what BN makes of it; that of an SE-block is its channel weights.
+
+    Raises:
+      SourceError, InputError: as `conversion.merge` does for either.
+    """
+    one, other = (_outputs(merge([source])[0], seed) for source in (first, second))
+    unmatched = [f"{name}: only in {first}" for name in one if name not in other]
+    unmatched += [f"{name}: only in {second}" for name in other if name not in one]
+    differences: dict[str, float] = {}
+    for name in one:
+        if name not in other:
+            continue
+        if one[name].shape != other[name].shape:
+            unmatched.append(f"{name}: {one[name].shape[-1]} channels in {first}, {other[name].shape[-1]} in {second}")
+            continue
+        scale = float(np.abs(one[name]).max()) or 1.0
+        differences[name] = float(np.abs(one[name] - other[name]).max()) / scale
+    return Verification(differences, tuple(unmatched))
+
+
+def _outputs(params: Params, seed: int) -> dict[str, np.ndarray]:
+    """The output of every layer, by `backbone/layer`."""
+    images = jnp.asarray(np.random.default_rng(seed).integers(0, 256, _IMAGES), jnp.float32)
+    contents = params.contents
+    outputs: dict[str, np.ndarray] = {}
+    backbones: dict[str, tuple[nn.Module, bool]] = {}
+    if contents.siamfc:
+        backbones["siamfc"] = (SiamFC(contents.siamfc_bias, contents.siamfc_grey), contents.siamfc_se)
+    if contents.alexnet is not None:
+        backbones["alexnet"] = (AlexNet(contents.alexnet), contents.alexnet_se)
+    for name, (module, se) in backbones.items():
+        features, state = jax.jit(
+            lambda variables, module=module: module.apply(
+                variables, images, capture_intermediates=True, mutable=["intermediates"]
+            )
+        )(_branch(params, name))
+        for layer, output in _layers(state["intermediates"]).items():
+            outputs[f"{name}/{layer}"] = np.asarray(output)
+        if se:
+            weights: Any = SEBlocks().apply(_branch(params, f"{name}_se"), features)
+            for layer in weights:
+                outputs[f"{name}/SE {layer}"] = np.asarray(weights[layer])
+    return outputs
+
+
+def _branch(params: Params, branch: str) -> dict[str, Any]:
+    return {kind: branches[branch] for kind, branches in params.variables.items() if branch in branches}
+
+
+def _layers(intermediates: Mapping[str, Any]) -> dict[str, Any]:
+    """conv1 to conv5, each after its BN where it has one."""
+    return {
+        f"conv{number}": intermediates.get(f"bn{number}", intermediates[f"conv{number}"])["__call__"][0]
+        for number in range(1, 6)
+    }
