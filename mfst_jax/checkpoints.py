@@ -161,7 +161,7 @@ def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Store
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
     """Writes named arrays with `metadata` and their digest, by which `read` verifies them; not atomic by itself."""
     text = json.dumps({**metadata, "sha256": digest(arrays)})
-    path.write_bytes(safetensors.numpy.save(dict(arrays), metadata={_KEY: text}))
+    safetensors.numpy.save_file(dict(arrays), path, metadata={_KEY: text})
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
