@@ -161,7 +161,13 @@ def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Store
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
     """Writes named arrays with `metadata` and their digest, by which `read` verifies them; not atomic by itself."""
     text = json.dumps({**metadata, "sha256": digest(arrays)})
-    safetensors.numpy.save_file(dict(arrays), path, metadata={_KEY: text})
+    path.touch()
+    mode = path.stat().st_mode
+    try:
+        safetensors.numpy.save_file(dict(arrays), path, metadata={_KEY: text})
+    except safetensors.SafetensorError as error:  # which is what it makes of a full disk
+        raise OSError(str(error)) from error
+    path.chmod(mode)  # of a file that this user makes; save_file's own is for nobody else to read
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
