@@ -1,4 +1,4 @@
-"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds."""
+"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate."""
 
 import json
 import os
@@ -11,18 +11,18 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
-from tyro.conf import Positional, UseAppendAction
+from tyro.conf import Positional
 
 from mfst_jax import checkpoints, config, video
 from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
+from mfst_jax.arguments import File, Settings
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps, success_auc
+from mfst_jax.evaluation.commands import evaluate, score
 from mfst_jax.following import Followed, first_box, follow
 from mfst_jax.params import choose_config, implied_config
 
 Box = Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]
-File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
-Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
 
 DEMO_PICTURES = 12
 DEMO_IOU = 0.6
@@ -115,7 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            {"track": track, "demo": demo, "info": info}, args=arguments, prog="mfst", description=__doc__
+            {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score},
+            args=arguments,
+            prog="mfst",
+            description=__doc__,
         )
     except InputError as error:
         print(f"mfst: {error}", file=sys.stderr)

@@ -115,7 +115,7 @@ def fetch(
         rich.progress.DownloadColumn(),
         rich.progress.TransferSpeedColumn(),
     )
-    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         path = fetching.fetch(
             what,

@@ -1,49 +1,178 @@
-"""OTB's measures of one track (Wu et al. 2015): overlap, centre error, success AUC, precision at 20 px. NumPy, float64.
+"""Measures of one track against its ground truth, as OTB, TrackingNet and GOT-10k define them. NumPy, float64.
 
 Boxes are [T, 4] `(x, y, w, h)`. A row of the ground truth that is not finite says that the target is absent, and does
-not count; rows that only one side has do not count either.
+not count; rows that only one side has do not count either. A box that is not finite is a miss.
+
+Boxes are often whole numbers, so overlaps and errors often lie exactly on a threshold, where rounding decides. Hence
+the arithmetic is that of the got10k toolkit, operation by operation: its curves come out to the last digit.
+
+References: OTB: Wu et al. 2015, "Object Tracking Benchmark". Normalised precision: Müller et al. 2018, "TrackingNet",
+section 4.2. AO and SR: Huang et al. 2019, "GOT-10k", and its toolkit.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Float64, Shaped
 
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
 """Overlaps at which the success curve is taken: 0, 0.05, ... 1."""
+PRECISION_THRESHOLDS = np.arange(51)
+"""Centre errors, in pixels, at which the precision curve is taken."""
+NORMALISED_THRESHOLDS = np.arange(51) / 100
+"""Centre errors, in sizes of the true box, at which the normalised precision curve is taken."""
+
+_huge_numbers = np.errstate(over="ignore", invalid="ignore")
+"""Boxes of a tracker that went astray may be; they miss."""
 
 Boxes = Shaped[np.ndarray, "_ 4"]
+Counted = Float[np.ndarray, "counted"]
 
 
-def overlaps(boxes: Boxes, truth: Boxes) -> Float[np.ndarray, "counted"]:
+def overlaps(boxes: Boxes, truth: Boxes) -> Counted:
     """Intersection over union of each counted row, in [0, 1]."""
-    boxes, truth = _counted(boxes, truth)
-    corner = np.maximum(boxes[:, :2], truth[:, :2])
-    opposite = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
-    intersection = np.prod(np.maximum(opposite - corner, 0), axis=1)
-    union = np.prod(boxes[:, 2:], axis=1) + np.prod(truth[:, 2:], axis=1) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return _overlaps(*_counted(boxes, truth))
 
 
-def centre_errors(boxes: Boxes, truth: Boxes) -> Float[np.ndarray, "counted"]:
+def centre_errors(boxes: Boxes, truth: Boxes) -> Counted:
     """Distance in pixels between the centres, for each counted row."""
+    return _lengths(_offsets(*_counted(boxes, truth)))
+
+
+def normalised_errors(boxes: Boxes, truth: Boxes) -> Counted:
+    """Distance between the centres, `x` in widths and `y` in heights of the true box, for each counted row."""
     boxes, truth = _counted(boxes, truth)
-    difference = (boxes[:, :2] + (boxes[:, 2:] - 1) / 2) - (truth[:, :2] + (truth[:, 2:] - 1) / 2)
-    return np.linalg.norm(difference, axis=1)
+    return _lengths(_offsets(boxes, truth), truth[:, 2:])
 
 
 def success_auc(boxes: Boxes, truth: Boxes) -> float:
     """Area under the success curve: mean over 21 thresholds of the share of rows that overlap by more; NaN if none."""
-    counted = overlaps(boxes, truth)
-    return float(np.mean(counted[:, None] > SUCCESS_THRESHOLDS)) if counted.size else float("nan")
+    return measure(boxes, truth).success_auc
 
 
 def precision_20px(boxes: Boxes, truth: Boxes) -> float:
     """Share of rows whose centre is at most 20 pixels off; NaN if none counts."""
-    counted = centre_errors(boxes, truth)
-    return float(np.mean(counted <= 20)) if counted.size else float("nan")
+    return measure(boxes, truth).precision_20px
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What a track scores, or what several do on average."""
+
+    success_curve: Float64[np.ndarray, "21"]
+    """Share of rows that overlap by more than each of `SUCCESS_THRESHOLDS`."""
+    precision_curve: Float64[np.ndarray, "51"]
+    """Share of rows whose centre is off by at most each of `PRECISION_THRESHOLDS`."""
+    normalised_curve: Float64[np.ndarray, "51"]
+    """Share of rows whose normalised error is at most each of `NORMALISED_THRESHOLDS`."""
+    average_overlap: float
+    """Mean intersection over union: GOT-10k's AO."""
+
+    @property
+    def success_auc(self) -> float:
+        """Mean of the success curve."""
+        return float(np.mean(self.success_curve))
+
+    @property
+    def precision_20px(self) -> float:
+        """Share of rows whose centre is at most 20 pixels off."""
+        return float(self.precision_curve[20])
+
+    @property
+    def normalised_precision(self) -> float:
+        """Mean of the normalised precision curve."""
+        return float(np.mean(self.normalised_curve))
+
+    @property
+    def success_rate_50(self) -> float:
+        """Share of rows that overlap by more than 0.5: GOT-10k's SR.50."""
+        return float(self.success_curve[10])
+
+    @property
+    def success_rate_75(self) -> float:
+        """Share of rows that overlap by more than 0.75: GOT-10k's SR.75."""
+        return float(self.success_curve[15])
+
+
+SCORES = (
+    "success_auc",
+    "precision_20px",
+    "normalised_precision",
+    "success_rate_50",
+    "success_rate_75",
+    "average_overlap",
+)
+"""The numbers among `Measures`."""
+
+
+def measure(boxes: Boxes, truth: Boxes) -> Measures:
+    """All measures of one track; NaN if no row counts."""
+    boxes, truth = _counted(boxes, truth)
+    if not (rows := len(truth)):
+        return Measures(np.full(21, np.nan), np.full(51, np.nan), np.full(51, np.nan), float("nan"))
+    overlap, offsets = _overlaps(boxes, truth), _offsets(boxes, truth)
+    return Measures(
+        (rows - _at_most(overlap, SUCCESS_THRESHOLDS)) / rows,
+        _at_most(_lengths(offsets), PRECISION_THRESHOLDS) / rows,
+        _at_most(_lengths(offsets, truth[:, 2:]), NORMALISED_THRESHOLDS) / rows,
+        float(np.mean(overlap)),
+    )
+
+
+def average(measures: Sequence[Measures], weights: Float64[np.ndarray, "measures"] | None = None) -> Measures:
+    """The mean of one or more: of the curves, threshold by threshold, and so of every number."""
+
+    def mean(name: str) -> np.ndarray:
+        return np.asarray(np.average([getattr(each, name) for each in measures], axis=0, weights=weights))
+
+    return Measures(
+        mean("success_curve"), mean("precision_curve"), mean("normalised_curve"), float(mean("average_overlap"))
+    )
+
+
+def clip(boxes: Boxes, size: tuple[int, int]) -> Float64[np.ndarray, "_ 4"]:
+    """Boxes cut to a frame of `size` (height, width) as GOT-10k's toolkit does: the corner first, then what is left.
+
+    A box that begins left of the frame is moved into it at its full width.
+    """
+    bound = np.array(size[::-1], np.float64)
+    corner = np.clip(boxes[:, :2], 0, bound)
+    return np.concatenate([corner, np.clip(boxes[:, 2:], 0, bound - corner)], axis=1)
+
+
+@_huge_numbers
+def _overlaps(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    corner = np.maximum(boxes[:, :2], truth[:, :2])
+    opposite = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
+    intersection = _areas(np.maximum(opposite - corner, 0))
+    union = _areas(boxes[:, 2:]) + _areas(truth[:, 2:]) - intersection
+    return np.clip(np.nan_to_num(intersection / (union + np.finfo(float).eps)), 0, 1)
+
+
+def _areas(sizes: np.ndarray) -> np.ndarray:
+    return sizes[:, 0] * sizes[:, 1]
+
+
+@_huge_numbers
+def _offsets(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    return (boxes[:, :2] + (boxes[:, 2:] - 1) / 2) - (truth[:, :2] + (truth[:, 2:] - 1) / 2)
+
+
+@_huge_numbers
+def _lengths(offsets: np.ndarray, units: np.ndarray | None = None) -> np.ndarray:
+    """In pixels or other positive units; NaN where a unit is 0."""
+    offsets = offsets if units is None else offsets / np.where(units > 0, units, np.nan)
+    return np.sqrt(offsets[:, 0] ** 2 + offsets[:, 1] ** 2)
+
+
+def _at_most(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many values each threshold is not exceeded by; NaN is above all."""
+    return np.searchsorted(np.sort(values), thresholds, side="right")
 
 
 def _counted(boxes: Boxes, truth: Boxes) -> tuple[np.ndarray, np.ndarray]:
     rows = min(len(boxes), len(truth))
     boxes, truth = np.asarray(boxes[:rows], np.float64), np.asarray(truth[:rows], np.float64)
     present = np.isfinite(truth).all(axis=1)
-    return boxes[present], truth[present]
+    return np.where(np.isfinite(boxes).all(axis=1, keepdims=True), boxes, np.nan)[present], truth[present]

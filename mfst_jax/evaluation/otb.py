@@ -1,0 +1,59 @@
+"""OTB's 100 entries (Wu et al. 2015), in `otb100.tsv`: where each annotation lies, its frames, lists and attributes.
+
+An entry is one target: two folders, Jogging and Skating2, hold two. Frames are the numbers in the images' names, since
+four annotations begin late: David's, which has images before that, and three of the BlurCars. The lists are those of
+OTB-100, OTB-50 and OTB-2013 (51 targets).
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TABLE = Path(__file__).with_name("otb100.tsv")
+
+ATTRIBUTES = {
+    "IV": "illumination variation",
+    "SV": "scale variation",
+    "OCC": "occlusion",
+    "DEF": "deformation",
+    "MB": "motion blur",
+    "FM": "fast motion",
+    "IPR": "in-plane rotation",
+    "OPR": "out-of-plane rotation",
+    "OV": "out of view",
+    "BC": "background clutter",
+    "LR": "low resolution",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One target of the benchmark."""
+
+    name: str
+    annotation: str
+    """Its ground truth, counted from the benchmark's folder."""
+    first: int
+    last: int
+    """The numbers of its first and its last frame."""
+    lists: tuple[str, ...]
+    """The protocols that have it, among `otb100`, `otb50` and `otb2013`."""
+    attributes: tuple[str, ...]
+
+
+@cache
+def entries(protocol: str = "otb100") -> tuple[Entry, ...]:
+    """The entries of one list, in the order of their names."""
+    rows = [line.split("\t") for line in TABLE.read_text().splitlines()[1:]]
+    table = [
+        Entry(name, annotation, int(first), int(last), tuple(lists.split()), tuple(attributes.split()))
+        for name, annotation, first, last, lists, attributes in rows
+    ]
+    return tuple(entry for entry in table if protocol in entry.lists)
+
+
+def key(name: str) -> str:
+    """What the spellings of a sequence's name have in common: `carDark`, `Jogging.1`, and `Human4` for its target 2."""
+    plain = re.sub(r"[._ ]", "-", name.casefold())
+    return "human4-2" if plain == "human4" else plain

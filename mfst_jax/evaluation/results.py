@@ -1,0 +1,164 @@
+"""Raw results on disk: boxes, and seconds a frame, of any tracker on one sequence each.
+
+In OTB's layout a tracker's folder holds `<sequence>.txt`, boxes (x, y, w, h) that count pixels from 1, and maybe
+`times/<sequence>_time.txt`. In GOT-10k's it holds `<sequence>/<sequence>_001.txt`, counting from 0, one file a
+repetition, and `<sequence>/<sequence>_time.txt`. Numbers stand between commas, tabs or spaces.
+"""
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Num
+
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation import otb
+from mfst_jax.evaluation.annotations import read_numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a tracker made of one sequence."""
+
+    path: Path
+    """The file of its first run."""
+    runs: tuple[Float64[np.ndarray, "_ 4"], ...]
+    """The boxes (x, y, w, h) of each run as they are written: shifting them by a pixel would round some."""
+    origin: int
+    """What the file calls the first pixel."""
+    frames_per_second: float | None
+    """Mean of 1 / seconds over the frames that took some, as the got10k toolkit has it; None where nobody measured."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the times, a line."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folder of one tracker."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the tracker is called."""
+        return self.folder.resolve().name
+
+    @cached_property
+    def _files(self) -> dict[str, list[Path]]:
+        """The files of boxes by the key of their sequence; the first run of several."""
+        flat = {path: path.stem for path in sorted(self.folder.glob("*.txt")) if path.name[0] not in "._"}
+        nested = {path: path.parent.name for path in sorted(self.folder.glob("*/*_001.txt"))}
+        nested = {path: name for path, name in nested.items() if path.stem == f"{name}_001"}
+        files: dict[str, list[Path]] = {}
+        for path, name in (flat | nested).items():
+            files.setdefault(otb.key(name), []).append(path)
+        return files
+
+    def hold(self, sequences: Iterable[str]) -> bool:
+        """Whether there is one on any of these."""
+        return any(otb.key(sequence) in self._files for sequence in sequences)
+
+    def read(self, sequence: str) -> Result | None:
+        """The result on a sequence, under any accepted spelling of its name; None if there is none.
+
+        Raises:
+          InputError: a file that cannot be read, or a line that is not four numbers; several files for the sequence,
+            none of which has its exact name.
+        """
+        paths = self._files.get(otb.key(sequence), [])
+        exact = [path for path in paths if sequence in (path.stem, path.parent.name)]
+        if len(exact or paths) > 1:
+            found = " and ".join(str(path.relative_to(self.folder)) for path in exact or paths)
+            raise InputError(f"{self.folder}: expected one file for {sequence}, found {found}")
+        return _read(*(exact or paths)) if paths else None
+
+
+def find_results(folder: str | Path, sequences: Collection[str]) -> tuple[list[Results], list[str]]:
+    """The results of one tracker, if `folder` holds some on these sequences, or else of each that has a folder in it.
+
+    Returns:
+      the trackers in the order of their names, and a line for each folder without such results.
+
+    Raises:
+      InputError: no folder there, or no such results in it.
+    """
+    folder = Path(folder)
+    try:
+        inner = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder of results, found {error.strerror}") from None
+    if (one := Results(folder)).hold(sequences):
+        return [one], []
+    several = [Results(path) for path in inner]
+    trackers = [results for results in several if results.hold(sequences)]
+    if not trackers:
+        expected = f"results such as {min(sequences)}.txt, or a folder of them for each tracker"
+        raise InputError(f"{folder}: expected {expected}, found none")
+    empty = [results.folder for results in several if results not in trackers]
+    return trackers, [f"{path}: expected results such as {min(sequences)}.txt, found none" for path in empty]
+
+
+def write_result(
+    folder: Path,
+    sequence: str,
+    boxes: Num[np.ndarray, "frames 4"],
+    seconds: Num[np.ndarray, "frames"] | None = None,
+) -> None:
+    """Writes a result in OTB's layout. Where its file is there, it is complete, and so are its times.
+
+    Args:
+      folder: the tracker's; it is made if need be.
+      sequence: the sequence's name.
+      boxes: (x, y, w, h) in 0-indexed pixels, of which four decimals are kept.
+      seconds: what each frame took.
+
+    Raises:
+      InputError: it cannot be written there.
+    """
+    if seconds is not None:
+        write_atomically(folder / "times" / f"{sequence}_time.txt", "".join(f"{second:.8f}\n" for second in seconds))
+    lines = [",".join(f"{number:.4f}" for number in box) for box in boxes + np.array([1.0, 1.0, 0.0, 0.0])]
+    write_atomically(folder / f"{sequence}.txt", "".join(f"{line}\n" for line in lines))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file under a temporary name and renames it once it is on disk, so that nobody finds half of it.
+
+    Missing folders are made. What a killed process leaves has the same temporary name, so the next one replaces it.
+    Raises `InputError` if it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: expected to write it, found {error.strerror}") from error
+
+
+def _read(path: Path) -> Result:
+    name = path.parent.name
+    if path.stem == f"{name}_001":
+        runs, times, origin = sorted(path.parent.glob(f"{name}_[0-9]*.txt")), path.with_name(f"{name}_time.txt"), 0
+    else:
+        runs, times, origin = [path], path.parent / "times" / f"{path.stem}_time.txt", 1
+    boxes = tuple(read_numbers(run, (4,)) for run in runs)
+    try:
+        return Result(path, boxes, origin, _speed(times) if times.is_file() else None)
+    except InputError as error:
+        return Result(path, boxes, origin, None, (str(error),))
+
+
+def _speed(path: Path) -> float | None:
+    seconds = read_numbers(path, range(1, 100))
+    seconds = seconds[seconds > 0]
+    return float(np.mean(1 / seconds)) if seconds.size else None

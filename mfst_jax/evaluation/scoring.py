@@ -1,0 +1,230 @@
+"""Results and annotations to a `Summary`: every score by sequence, by attribute and overall, and what is wrong.
+
+What is a row, by the rules of each benchmark's own toolkit:
+
+- OTB: every annotated frame. The first box is taken to be right, whatever it is. Where the target is absent, the true
+  box is the zeros that OTB writes then, so no box overlaps it.
+- GOT-10k: every frame but the first in which some of the target is visible, boxes and truth cut to the frame.
+  Sequences count by their number of such frames.
+- VOT, and folders of sequences: as OTB, but frames without the target do not count.
+
+A row that a tracker did not write is a miss; one too many is ignored. Either is among the problems.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation.annotations import line_numbers
+from mfst_jax.evaluation.datasets import Dataset, Protocol, title
+from mfst_jax.evaluation.metrics import SCORES, Measures, average, clip, measure
+from mfst_jax.evaluation.otb import ATTRIBUTES
+from mfst_jax.evaluation.results import Result, Results
+from mfst_jax.evaluation.sequences import Sequence
+from mfst_jax.evaluation.statistics import Comparison, bootstrap_interval, compare
+
+Align = Literal["first", "last"]
+"""Which rows of a result that has too few meet the truth's: the first ones or the last ones of both."""
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceScore:
+    """What a tracker scores on one sequence."""
+
+    measures: Measures
+    frames: int
+    """How many count, of all runs."""
+    frames_per_second: float | None
+    attributes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a tracker scores on a benchmark. `to_json` gives it as plain values."""
+
+    tracker: str
+    protocol: Protocol
+    title: str
+    """The benchmark, and how much of it was scored."""
+    sequences: Mapping[str, SequenceScore]
+    missing: tuple[str, ...]
+    """The names of sequences that should count and do not."""
+    problems: tuple[str, ...]
+    """What is wrong with those, and odd about the others: a line each."""
+    config: Mapping[str, Any] | None = None
+    weights: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] | None = None
+
+    @cached_property
+    def overall(self) -> Measures | None:
+        """The mean over the sequences; None where there is none."""
+        return self._mean(self.sequences.values())
+
+    @cached_property
+    def attributes(self) -> dict[str, Measures]:
+        """The mean over the sequences with each attribute that any has, in OTB's order."""
+        means = {
+            attribute: self._mean(score for score in self.sequences.values() if attribute in score.attributes)
+            for attribute in ATTRIBUTES
+        }
+        return {attribute: mean for attribute, mean in means.items() if mean is not None}
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """The mean over the sequences of which it is known."""
+        speeds = [score.frames_per_second for score in self.sequences.values() if score.frames_per_second is not None]
+        return float(np.mean(speeds)) if speeds else None
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """A bootstrap confidence interval of one of `metrics.SCORES`; None for fewer than two sequences."""
+        scores = list(self.sequences.values())
+        if len(scores) < 2:
+            return None
+        values = np.array([getattr(score.measures, name) for score in scores])
+        return bootstrap_interval(values, weights=self._weights(scores))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; a number that is not known is null.
+
+        - `tracker`, `protocol`, `title`: whose scores these are, by which rules, and of what.
+        - `success_auc`, `precision_20px`, `normalised_precision`, `success_rate_50`, `success_rate_75`,
+          `average_overlap`: the mean scores, as `metrics.Measures` defines them.
+        - `intervals`: the 95 % confidence intervals of the first two, as [low, high] or null.
+        - `frames_per_second`: mean speed, where it was measured.
+        - `frames`: how many count.
+        - `success_curve`, `precision_curve`, `normalised_curve`: the mean curves, over the overlaps 0, 0.05, ... 1, the
+          errors 0, 1, ... 50 pixels and the errors 0, 0.01, ... 0.5 sizes.
+        - `sequences`: by name, the scores, `frames` and `frames_per_second` of each.
+        - `attributes`: by OTB's abbreviation, the mean scores and the number `sequences` of those that have it.
+        - `missing`: the names of sequences that should count and do not; `problems`: what is wrong, a line each.
+        - `config`, `weights`, `versions`: what the tracker ran with, where from, on what; null where not known.
+        """
+        overall, scores = self.overall, self.sequences.values()
+        curves = ("success_curve", "precision_curve", "normalised_curve")
+        return {
+            "tracker": self.tracker,
+            "protocol": self.protocol,
+            "title": self.title,
+            **_numbers(overall),
+            "intervals": {name: self.interval(name) for name in SCORES[:2]},
+            "frames_per_second": self.frames_per_second,
+            "frames": sum(score.frames for score in scores),
+            **{curve: None if overall is None else getattr(overall, curve).tolist() for curve in curves},
+            "sequences": {
+                name: {
+                    **_numbers(score.measures),
+                    "frames": score.frames,
+                    "frames_per_second": score.frames_per_second,
+                }
+                for name, score in self.sequences.items()
+            },
+            "attributes": {
+                name: {**_numbers(mean), "sequences": sum(name in score.attributes for score in scores)}
+                for name, mean in self.attributes.items()
+            },
+            "missing": list(self.missing),
+            "problems": list(self.problems),
+            "config": self.config,
+            "weights": self.weights,
+            "versions": self.versions,
+        }
+
+    def _mean(self, scores: Iterable[SequenceScore]) -> Measures | None:
+        scores = list(scores)
+        return average([score.measures for score in scores], self._weights(scores)) if scores else None
+
+    def _weights(self, scores: list[SequenceScore]) -> np.ndarray | None:
+        return np.array([float(score.frames) for score in scores]) if self.protocol == "got10k" else None
+
+
+def score(
+    results: Results,
+    dataset: Dataset,
+    *,
+    align: Align = "first",
+    config: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Summary:
+    """Scores one tracker's results on the sequences of `dataset`, as far as there are some.
+
+    Args:
+      results: where they are.
+      dataset: the sequences; their images are not needed.
+      align: which rows count where a result has too few.
+      config: what the tracker ran with, for the summary.
+      weights: where its weights come from, for the summary.
+      versions: what it ran on, for the summary.
+    """
+    scores: dict[str, SequenceScore] = {}
+    missing, problems = list(dataset.missing), list(dataset.problems)
+    for sequence in dataset.sequences:
+        try:
+            result = results.read(sequence.name)
+            if result is None:
+                raise InputError(f"{results.folder / sequence.name}.txt: expected a result, found none")
+            scores[sequence.name] = _score(sequence, result, dataset.protocol, align, problems)
+        except InputError as error:
+            missing.append(sequence.name)
+            problems.append(str(error))
+    named = title(dataset.protocol, len(scores), dataset.total)
+    return Summary(
+        results.name, dataset.protocol, named, scores, tuple(missing), tuple(problems), config, weights, versions
+    )
+
+
+def paired(first: Summary, second: Summary, name: str) -> Comparison | None:
+    """Compares two trackers by one of `metrics.SCORES` on the sequences that both have; None without any."""
+    common = [sequence for sequence in first.sequences if sequence in second.sequences]
+    values = [[getattr(each.sequences[sequence].measures, name) for sequence in common] for each in (first, second)]
+    return compare(*np.array(values)) if common else None
+
+
+def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align, problems: list[str]) -> SequenceScore:
+    # In the coordinates of the files, whichever are right for the benchmark: OTB's count from 1.
+    origin = 0 if protocol == "got10k" else 1
+    truth = sequence.ground_truth + np.array([origin, origin, 0, 0])
+    if protocol.startswith("otb"):
+        truth[sequence.absent] = 0
+    shift = origin - result.origin
+    runs = [_rows(boxes + np.array([shift, shift, 0, 0]), truth, align) for boxes in result.runs]
+    if protocol == "got10k":
+        runs = [(boxes[1:], true[1:]) for boxes, true in runs]
+    else:
+        for boxes, true in runs:
+            boxes[0] = true[0]
+    boxes, truth = (np.concatenate(rows) for rows in zip(*runs, strict=True))
+    if protocol == "got10k" and sequence.size is not None:
+        boxes, truth = clip(boxes, sequence.size), clip(truth, sequence.size)
+    frames = int(np.isfinite(truth).all(axis=1).sum())
+    if frames == 0:
+        raise InputError(f"{result.path}: expected frames that count, found none in {sequence.name}")
+    problems += [*result.problems, *_oddities(sequence, result, protocol)]
+    return SequenceScore(measure(boxes, truth), frames, result.frames_per_second, sequence.attributes)
+
+
+def _rows(boxes: np.ndarray, truth: np.ndarray, align: Align) -> tuple[np.ndarray, np.ndarray]:
+    """As many rows of both."""
+    lacking = max(0, len(truth) - len(boxes))
+    if align == "first" and lacking:
+        return np.pad(boxes, ((0, lacking), (0, 0)), constant_values=np.nan), truth
+    return boxes[: len(truth)], truth[lacking:]
+
+
+def _oddities(sequence: Sequence, result: Result, protocol: Protocol) -> Iterator[str]:
+    for boxes in result.runs:
+        if len(boxes) != (rows := len(sequence.ground_truth)):
+            line = min(rows, len(boxes)) + 1
+            yield f"{result.path}, line {line}: expected {rows} lines, one a frame, found {len(boxes)}"
+        if (lost := np.flatnonzero(~np.isfinite(boxes).all(axis=1))).size:
+            yield f"{result.path}, {line_numbers(lost)}: no box there"
+    if protocol == "got10k" and sequence.size is None:
+        yield f"{sequence.name}: expected the size of its frames to cut boxes to, found it nowhere"
+
+
+def _numbers(measures: Measures | None) -> dict[str, float | None]:
+    return {name: None if measures is None else getattr(measures, name) for name in SCORES}

@@ -1,0 +1,299 @@
+"""Benchmarks on disk, whole, partial and damaged: which frames, which boxes, what is missing and what is said of it."""
+
+import numpy as np
+import pytest
+from layouts import boxes_of, from_one, got10k, otb, write_images, write_rows
+
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation import load
+from mfst_jax.evaluation.otb import entries
+
+NAN = float("nan")
+
+
+def numbers(sequence):
+    return [int(path.stem) for path in sequence.frames]
+
+
+def only(dataset):
+    (sequence,) = dataset.sequences
+    return sequence
+
+
+# OTB
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "rows", "first"),
+    [
+        ("David", range(1, 771), 471, 300),
+        ("Football1", range(1, 82), 74, 1),
+        ("BlurCar3", range(3, 360), 357, 3),
+        ("BlurCar3", range(1, 358), 357, 1),  # renumbered, but as many as true boxes
+        ("Deer", range(1, 13), 12, 1),  # the beginning of both
+    ],
+)
+def test_otb_takes_the_frames_that_are_annotated(tmp_path, name, images, rows, first):
+    otb(tmp_path, name, boxes_of(rows), images)
+    sequence = only(load(tmp_path, "otb100"))
+    assert numbers(sequence) == list(range(first, first + rows))
+    np.testing.assert_allclose(sequence.ground_truth, boxes_of(rows))
+    assert sequence.attributes == next(entry.attributes for entry in entries() if entry.name == name)
+    assert sequence.problems == ()
+
+
+def test_otb_finds_both_targets_of_a_folder_and_each_in_its_own(tmp_path):
+    one, two = boxes_of(307), boxes_of(307) + 5
+    otb(tmp_path, "Jogging", one, file="groundtruth_rect.1.txt")
+    write_rows(tmp_path / "Jogging/groundtruth_rect.2.txt", from_one(two), "\t")
+    otb(tmp_path, "Skating2-1", boxes_of(473), delimiter=" ")
+    otb(tmp_path, "Human4", boxes_of(667), file="groundtruth_rect.2.txt")
+    (tmp_path / "Human4/groundtruth_rect.1.txt").write_text("\n")
+    dataset = load(tmp_path, "otb100")
+    assert [sequence.name for sequence in dataset.sequences] == ["Human4-2", "Jogging-1", "Jogging-2", "Skating2-1"]
+    np.testing.assert_allclose(dataset.sequences[1].ground_truth, one)
+    np.testing.assert_allclose(dataset.sequences[2].ground_truth, two)
+    assert dataset.problems == ()
+    assert len(dataset.missing) == 96
+    assert dataset.title == "OTB-100 (4 of 100 sequences)"
+
+
+def test_a_folder_of_one_target_is_not_taken_for_the_other(tmp_path):
+    otb(tmp_path, "Jogging", boxes_of(307))
+    otb(tmp_path, "Deer", boxes_of(71))
+    dataset = load(tmp_path)
+    assert dataset.missing == ("Jogging-1", "Jogging-2")
+    for target, problem in zip("12", dataset.problems, strict=True):
+        assert problem == f"{tmp_path}/Jogging: expected a file with the true boxes of Jogging-{target}, found none"
+
+
+def test_a_sequence_that_is_there_twice_is_named(tmp_path):
+    otb(tmp_path, "Jogging", boxes_of(307), file="groundtruth_rect.1.txt")
+    otb(tmp_path, "Jogging-1", boxes_of(307) + 9)
+    dataset = load(tmp_path, "otb100")
+    np.testing.assert_allclose(only(dataset).ground_truth, boxes_of(307) + 9)
+    problem, _ = dataset.problems  # and Jogging-2 is not annotated
+    used = tmp_path / "Jogging-1/groundtruth_rect.txt"
+    assert problem == f"{tmp_path}/Jogging/groundtruth_rect.1.txt: Jogging-1 is in {used} too, which is used"
+
+
+def test_one_sequence_by_itself_will_do(tmp_path):
+    folder = otb(tmp_path, "Deer", boxes_of(71))
+    assert only(load(folder)).name == "Deer"
+    assert load(folder).protocol == "otb100"
+
+
+@pytest.mark.parametrize(
+    ("names", "protocol", "count"), [(["Deer", "Man", "mine"], "otb100", 2), (["Deer", "mine"], "folder", 2)]
+)
+def test_whose_rules_count_is_guessed_by_the_names(tmp_path, names, protocol, count):
+    for name in names:
+        otb(tmp_path, name, boxes_of(5))
+    dataset = load(tmp_path)
+    assert (dataset.protocol, len(dataset.sequences), dataset.missing) == (protocol, count, ())
+    assert bool(dataset.problems) == (count < len(names))
+
+
+# The layouts of others
+
+
+def test_got10k(tmp_path):
+    boxes = boxes_of(4)
+    got10k(tmp_path / "val", "B", boxes, absent=[0, 0, 1, 0], cover=[8, 8, 0, 3], size=(480, 640))
+    got10k(tmp_path / "val", "A", boxes, absent=[0, 1, 0, 0], size=None)
+    (tmp_path / "val/list.txt").write_text("B\nA\n\nC\nB\n")
+    (tmp_path / "train").mkdir()
+    dataset = load(tmp_path, "got10k")
+    first, second = dataset.sequences
+    assert [path.name for path in first.frames] == [f"{number:08d}.jpg" for number in range(1, 5)]
+    np.testing.assert_array_equal(first.absent, [False, False, True, False])
+    np.testing.assert_array_equal(first.ground_truth[~first.absent], boxes[~first.absent])
+    assert np.isnan(first.ground_truth[2]).all()
+    np.testing.assert_array_equal(second.absent, [False, True, False, False])
+    assert (first.size, second.size) == ((480, 640), (4, 6))
+    assert dataset.missing == ("C",)
+    assert dataset.problems == (f"{tmp_path}/val/list.txt, line 5: expected every name once, found B as in line 1",)
+    assert dataset.title == "GOT-10k (2 of 3 sequences)"
+
+
+def test_got10k_may_end_after_the_first_box(tmp_path):
+    """As in its test split."""
+    folder = got10k(tmp_path, "A", boxes_of(5))
+    write_rows(folder / "groundtruth.txt", boxes_of(1))
+    sequence = only(load(tmp_path, "got10k"))
+    assert len(sequence.frames) == len(sequence.ground_truth) == 5
+    assert np.isnan(sequence.ground_truth[1:]).all()
+    assert not sequence.absent.any()
+    assert sequence.problems == (f"{folder}/groundtruth.txt, line 2: expected 5 lines, one a frame, found 1",)
+
+
+def test_vot(tmp_path):
+    corners = np.array([(0, 0, 4, 0, 4, 4, 0, 4), (1, 1, 5, 1, 5, 5, 1, 5)])
+    write_images(tmp_path / "ball/color", (1, 2), digits=8)
+    write_rows(tmp_path / "ball/groundtruth.txt", corners)
+    write_images(tmp_path / "cup/frames", (1, 2), digits=8)
+    (tmp_path / "cup/sequence").write_text("channels.color=frames/%08d.jpg\nfps=30\n")
+    write_rows(tmp_path / "cup/groundtruth.txt", boxes_of(2))
+    (tmp_path / "list.txt").write_text("cup\nball\n")
+    cup, ball = load(tmp_path, "vot").sequences
+    np.testing.assert_array_equal(ball.ground_truth, [(0, 0, 4, 4), (1, 1, 4, 4)])
+    np.testing.assert_array_equal(cup.ground_truth, boxes_of(2))
+    assert [path.parent.name for path in (*cup.frames, *ball.frames)] == ["frames"] * 2 + ["color"] * 2
+    np.testing.assert_array_equal(
+        load(tmp_path, "vot", polygons="area").sequences[1].ground_truth[0], (-0.5, -0.5, 5, 5)
+    )
+
+
+def test_a_folder_may_hold_any_layout(tmp_path):
+    otb(tmp_path, "s10", boxes_of(3))
+    got10k(tmp_path, "s9", boxes_of(3))
+    write_images(tmp_path / "no_boxes", (1, 2))
+    dataset = load(tmp_path, "folder")
+    assert [sequence.name for sequence in dataset.sequences] == ["s9", "s10"]
+    for sequence in dataset.sequences:
+        np.testing.assert_array_equal(sequence.ground_truth, boxes_of(3))
+    assert dataset.missing == ("no_boxes",)
+    assert dataset.title == "Sequences (2 of 3 sequences)"
+
+
+# Without images
+
+
+def test_annotations_alone(tmp_path):
+    for name in ("Human4", "Deer", "Board"):
+        write_rows(tmp_path / f"{name}.txt", from_one(boxes_of({"Human4": 667, "Deer": 70, "Board": 698}[name])))
+    (tmp_path / "_list.txt").write_text("not numbers")
+    dataset = load(tmp_path, images=False)
+    assert [sequence.name for sequence in dataset.sequences] == ["Board", "Deer", "Human4-2"]
+    assert all(sequence.frames == () for sequence in dataset.sequences)
+    np.testing.assert_allclose(dataset.sequences[1].ground_truth, boxes_of(70))
+    assert dataset.problems == (f"{tmp_path}/Deer.txt, line 71: expected 71 lines, one a frame, found 70",)
+    with pytest.raises(InputError, match="expected sequences of OTB-100, found none"):
+        load(tmp_path, "otb100")
+    assert len(load(tmp_path, "otb50", images=False).missing) == 48
+
+
+def test_annotations_alone_of_a_dataset_whose_images_are_gone(tmp_path):
+    folder = otb(tmp_path, "Deer", boxes_of(71), ())
+    (folder / "img").rmdir()
+    got10k(tmp_path, "A", boxes_of(3))
+    assert len(load(tmp_path, "folder", images=False).sequences) == 2
+    (tmp_path / "notes.txt").write_text("mine")
+    assert len(load(tmp_path, "folder", images=False).sequences) == 2
+
+
+# Damage
+
+
+def damaged(tmp_path, damage):
+    """A good sequence beside one that `damage` was done to."""
+    otb(tmp_path, "good", boxes_of(5))
+    damage(otb(tmp_path, "bad", boxes_of(6)))
+    return load(tmp_path, "folder")
+
+
+def write(text):
+    return lambda folder: (folder / "groundtruth_rect.txt").write_text(text)
+
+
+ROWS = "1,2,3,4\n" * 5
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (write(""), "groundtruth_rect.txt, line 1: expected numbers, found an empty file"),
+        (write(ROWS + "1,2,3,x\n"), "groundtruth_rect.txt, line 6: expected 4 numbers, found '1,2,3,x'"),
+        (
+            write(ROWS + "1,2,3,-4\n"),
+            "groundtruth_rect.txt, line 6: expected finite x, y, w, h with w, h >= 0, found 1,2",
+        ),
+        (write(ROWS * 2), "groundtruth_rect.txt, line 7: expected 6 lines, one a frame, found 10"),
+        (
+            write("0,0,0,0\n" + ROWS),
+            "groundtruth_rect.txt, line 1: expected a box to start from, found the target absent",
+        ),
+        (
+            lambda folder: (folder / "img/0003.jpg").unlink(),
+            "img/0003.jpg: expected frames 1 to 6, found none of this name",
+        ),
+        (
+            lambda folder: [(folder / f"img/000{number}.jpg").unlink() for number in (2, 4, 5)],
+            "img/0002.jpg: expected frames 1 to 6, found none of this name and 2 more",
+        ),
+        (lambda folder: [path.unlink() for path in (folder / "img").iterdir()], "img: expected images (.bmp"),
+        (
+            lambda folder: (folder / "groundtruth_rect.txt").unlink(),
+            ": expected a file with the true boxes of bad, found",
+        ),
+        (
+            lambda folder: (folder / "absence.label").write_text("0\n1\n"),
+            "absence.label, line 3: expected 6 lines, one a box, found 2",
+        ),
+        (
+            lambda folder: (folder / "cover.label").write_text("8\n" * 5 + "a"),
+            "cover.label, line 6: expected 1 numbers",
+        ),
+    ],
+)
+def test_a_damaged_sequence_is_named_and_the_others_are_loaded(tmp_path, damage, problem):
+    dataset = damaged(tmp_path, damage)
+    assert only(dataset).name == "good"
+    assert dataset.missing == ("bad",)
+    (found,) = dataset.problems
+    assert found.startswith(f"{tmp_path}/bad{'' if problem.startswith(':') else '/'}{problem}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "absent", "problem"),
+    [
+        ("1,2,3,4\n0,0,0,0\n1,2,3,4\nnan,nan,nan,nan\n1,2,0,4\n1,2,3,4\n", [2, 4, 5], "lines 2, 4-5: no target there"),
+        ("1,2,3,4\n" * 4, [], "line 5: expected 6 lines, one a frame, found 4"),
+    ],
+)
+def test_what_is_odd_is_named_and_does_not_count(tmp_path, rows, absent, problem):
+    dataset = damaged(tmp_path, write(rows))
+    bad = dataset.sequences[0]
+    assert (bad.name, dataset.missing, bad.problems) == ("bad", (), dataset.problems)
+    assert list(np.flatnonzero(bad.absent) + 1) == absent
+    assert len(bad.ground_truth) == 6
+    annotated = ~np.isnan(bad.ground_truth).any(axis=1)
+    assert annotated.sum() == len(rows.splitlines()) - len(absent)
+    assert dataset.problems == (f"{tmp_path}/bad/groundtruth_rect.txt, {problem}",)
+
+
+@pytest.mark.parametrize("protocol", [None, "otb2013", "got10k", "vot", "folder"])
+def test_nothing_to_load(tmp_path, protocol):
+    with pytest.raises(InputError, match=r"expected sequences of .*, found none"):
+        load(tmp_path, protocol)
+    with pytest.raises(InputError, match="nowhere: expected a folder of sequences, found No such file"):
+        load(tmp_path / "nowhere", protocol)
+    (tmp_path / "Deer.txt").write_text("x")
+    with pytest.raises(InputError, match=r"found none: .*Deer\.txt, line 1"):
+        load(tmp_path, images=False)
+
+
+# The real ones
+
+
+def test_the_partial_copy_of_otb(shared):
+    dataset = load(shared / "data/OTB")
+    assert (dataset.title, dataset.missing) == ("OTB-100 (13 of 100 sequences)", ())
+    lengths = {sequence.name: len(sequence.frames) for sequence in dataset.sequences}
+    table = {entry.name: entry.last - entry.first + 1 for entry in entries()}
+    assert lengths == {name: table[name] for name in lengths}
+    annotations = {
+        sequence.name: sequence for sequence in load(shared / "data/otb_annotations", images=False).sequences
+    }
+    assert len(annotations) == 100
+    for sequence in dataset.sequences:
+        np.testing.assert_array_equal(sequence.ground_truth, annotations[sequence.name].ground_truth)
+
+
+def test_the_training_sequences(shared):
+    dataset = load(shared / "data/train", "got10k")
+    assert len(dataset.sequences) == 40
+    assert all(len(sequence.frames) == len(sequence.ground_truth) for sequence in dataset.sequences)
+    assert (dataset.missing, dataset.problems) == ((), ())
+    for sequence in dataset.sequences:
+        np.testing.assert_array_equal(np.isnan(sequence.ground_truth).any(axis=1), sequence.absent)

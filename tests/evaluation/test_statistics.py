@@ -1,0 +1,99 @@
+"""Intervals and comparisons: by hand where that is possible, by simulation where not."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfst_jax.evaluation.statistics import bootstrap_interval, compare, holm
+
+
+def test_an_interval_holds_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(200):
+        low, high = bootstrap_interval(rng.beta(4, 2, 60))
+        held += low <= 4 / 6 <= high
+    assert 0.9 <= held / 200 <= 0.99
+
+
+def test_an_interval_has_the_width_of_the_normal_one():
+    scores = np.random.default_rng(2).normal(0.6, 0.2, 400)
+    low, high = bootstrap_interval(scores)
+    assert high - low == pytest.approx(2 * 1.96 * scores.std() / 20, rel=0.05)
+    narrower = bootstrap_interval(scores, level=0.5)
+    assert low < narrower[0] < scores.mean() < narrower[1] < high
+
+
+def test_intervals_are_the_same_each_time_and_differ_by_seed():
+    scores = np.random.default_rng(7).random(10)
+    assert bootstrap_interval(scores) == bootstrap_interval(scores)
+    assert bootstrap_interval(scores) != bootstrap_interval(scores, seed=1)
+
+
+def test_weights_count_a_sequence_more_than_once():
+    scores = np.array([0.2, 0.4, 0.9])
+    assert bootstrap_interval(scores, weights=np.full(3, 7.0)) == pytest.approx(bootstrap_interval(scores))
+    low, high = bootstrap_interval(scores, weights=np.array([1.0, 1.0, 98.0]))
+    assert high == pytest.approx(0.9)
+    assert low < 0.5
+
+
+@pytest.mark.parametrize("scores", [[0.7], [0.7] * 5])
+def test_without_spread_an_interval_is_a_point(scores):
+    assert bootstrap_interval(np.array(scores)) == pytest.approx((0.7, 0.7))
+
+
+def test_a_comparison_is_paired():
+    """A small difference on every sequence is real, however much the sequences differ."""
+    rng = np.random.default_rng(3)
+    hard = rng.uniform(0.1, 0.9, 50)
+    comparison = compare(hard + 0.01 + 0.002 * rng.normal(size=50), hard)
+    assert comparison.difference == pytest.approx(0.01, abs=0.001)
+    assert 0.008 < comparison.interval[0] < comparison.difference < comparison.interval[1] < 0.012
+    assert comparison.p_value == 1 / 10_001
+
+
+def test_a_comparison_the_other_way_round():
+    rng = np.random.default_rng(4)
+    first, second = rng.random((2, 20))
+    there, back = compare(first, second), compare(second, first)
+    assert there.difference == -back.difference
+    assert there.p_value == back.p_value
+    np.testing.assert_allclose(there.interval, (-back.interval[1], -back.interval[0]))
+
+
+def test_the_p_value_is_the_share_of_signs():
+    differences = np.array([3.0, 1.0, -2.0, 4.0, 2.0])
+    signs = itertools.product((-1, 1), repeat=5)
+    exact = np.mean([abs(np.dot(sign, differences)) >= abs(differences.sum()) for sign in signs])
+    assert compare(differences, np.zeros(5)).p_value == pytest.approx(exact, abs=0.015)
+
+
+def test_equal_trackers_do_not_differ():
+    scores = np.random.default_rng(5).random(30)
+    comparison = compare(scores, scores)
+    assert (comparison.difference, comparison.interval, comparison.p_value) == (0, (0, 0), 1)
+    assert compare(scores[:1], scores[1:2]).p_value == 1
+
+
+def test_chance_is_rarely_called_real():
+    rng = np.random.default_rng(6)
+    alarms = [compare(*rng.normal(size=(2, 25))).p_value < 0.05 for _ in range(200)]
+    assert 0.01 <= np.mean(alarms) <= 0.1
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5]) == [0.5]
+    assert holm([0.6, 0.9]) == [1, 1]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_raises_and_keeps_the_order(p_values):
+    raised = holm(p_values)
+    assert all(low <= high <= 1 for low, high in zip(p_values, raised, strict=True))
+    assert [raised[i] for i in np.argsort(p_values, kind="stable")] == sorted(raised)
+    assert min(raised) == pytest.approx(min(1, len(p_values) * min(p_values)))
