@@ -21,6 +21,8 @@ Layout = Literal["torch-siamfc", "torchvision-alexnet", "tf1", "matconvnet", "sa
 """What `export` writes; `safetensors` is our own layout, in one file."""
 
 Arrays = dict[str, np.ndarray]
+Writer = Callable[[Path, Arrays, dict[str, Any]], None]
+"""Writes arrays and our metadata to a path."""
 _BRANCHES = {
     "siamfc": "SiamFC",
     "siamfc_se": "the SE-blocks of SiamFC",
@@ -36,7 +38,7 @@ class _Format:
     table: Table
     needs: str
     """The branch without which there is nothing to write; "" where any will do."""
-    write: Callable[[Path, Arrays, dict[str, Any]], None]
+    write: Writer
     complete: Callable[[Arrays, Contents], Arrays] = lambda arrays, contents: arrays
     """Adds the tensors that the layout has and MFST has not."""
 
@@ -84,18 +86,28 @@ def export(source: str | Path | Source, out: str | Path, to: Layout | str, *, le
 
 
 def _format(to: str, out: Path, *, legacy: bool) -> _Format:
-    torch = _write_torch_legacy if legacy else _write_torch
+    torch = _whole(torch_files.write_legacy if legacy else torch_files.write_zip)
     if out.suffix == checkpoints.SUFFIX:
-        torch = _write_safetensors
+        torch = _whole(checkpoints.write_safetensors)
     formats = {
         "torch-siamfc": _Format(tables.TORCH_SIAMFC, "siamfc", torch, _complete_torch),
         "torchvision-alexnet": _Format(tables.TORCHVISION_ALEXNET, "alexnet", torch),
         "tf1": _Format(tables.TF1, "", _write_tf1, _complete_tf1),
-        "matconvnet": _Format(tables.MATCONVNET, "siamfc", _write_mat, _complete_mat),
+        "matconvnet": _Format(tables.MATCONVNET, "siamfc", _whole(matconvnet.write), _complete_mat),
     }
     if to not in formats:
         raise InputError(f"to: expected one of {', '.join(get_args(Layout))}, found {to!r}")
     return formats[to]
+
+
+def _whole(write: Writer) -> Writer:
+    """`write`, but what it writes takes its place only once it is complete."""
+
+    def replace(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+        with checkpoints.replacing(out) as new:
+            write(new, arrays, metadata)
+
+    return replace
 
 
 def _complete_torch(arrays: Arrays, contents: Contents) -> Arrays:
@@ -138,26 +150,6 @@ def _kept(provenance: Mapping[str, Any]) -> list[tuple[str, float]]:
     """The small tensors that sources came with, however far back."""
     found = [item for source in provenance.get("sources", []) for item in _kept(source)]
     return found + [(name, value) for name, values in provenance.get("kept", {}).items() for value in values]
-
-
-def _write_torch(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-    with checkpoints.replacing(out) as new:
-        torch_files.write_zip(new, arrays, metadata)
-
-
-def _write_torch_legacy(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-    with checkpoints.replacing(out) as new:
-        torch_files.write_legacy(new, arrays, metadata)
-
-
-def _write_safetensors(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-    with checkpoints.replacing(out) as new:
-        checkpoints.write_safetensors(new, arrays, metadata)
-
-
-def _write_mat(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-    with checkpoints.replacing(out) as new:
-        matconvnet.write(new, arrays, metadata)
 
 
 def _write_tf1(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
