@@ -8,6 +8,7 @@ Both read, score and give every number as JSON; its plots are left out.
 """
 
 import contextlib
+import importlib
 import io
 import json
 import statistics
@@ -17,12 +18,12 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from got10k.experiments import ExperimentOTB
 from tyro.conf import Positional
 
 from mfst_jax.evaluation import find_results, load, otb, score
 from mfst_jax.evaluation.results import Results
 
+ExperimentOTB = importlib.import_module("got10k.experiments").ExperimentOTB
 EXTRA_IMAGES = {"David": (1, 770), "Diving": (1, 231), "Football1": (1, 81), "Freeman3": (1, 474), "Freeman4": (1, 297)}
 """Numbers of the images in folders that hold more than the annotated frames, which the toolkit cuts."""
 
