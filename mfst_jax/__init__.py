@@ -3,12 +3,14 @@
 from mfst_jax.checkpoints import load, save
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
+from mfst_jax.fast import Compiled, compile
 from mfst_jax.params import Params
 from mfst_jax.streaming import Tracker
 from mfst_jax.tracker import Output, Result, State, init, step, track
 from mfst_jax.version import __version__
 
 __all__ = [
+    "Compiled",
     "Config",
     "InputError",
     "Output",
@@ -17,6 +19,7 @@ __all__ = [
     "State",
     "Tracker",
     "__version__",
+    "compile",
     "init",
     "load",
     "save",

@@ -22,10 +22,10 @@ def cross_correlate_by_taps(
 ) -> Float[Array, "n rows columns"]:
     """The same numbers, faster on CPUs and under `vmap`: all taps at every cell by one matrix product, then shifted.
 
-    `p[u, v, n, i, j] = sum_c z[u, v, c] x[n, i, j, c]`, and `r[n, i, j] = sum_{u, v} p[u, v, n, i + u, j + v]`.
+    `p[n, i, j, u, v] = sum_c x[n, i, j, c] z[u, v, c]`, and `r[n, i, j] = sum_{u, v} p[n, i + u, j + v, u, v]`.
     """
     taps_high, taps_wide, _ = exemplar.shape
     rows, columns = search.shape[1] - taps_high + 1, search.shape[2] - taps_wide + 1
-    products = jnp.einsum("uvc,nijc->uvnij", exemplar, search)
-    by_row = jnp.asarray(sum(products[:, v, :, :, v : v + columns] for v in range(taps_wide)))
-    return jnp.asarray(sum(by_row[u, :, u : u + rows] for u in range(taps_high)))
+    products = jnp.einsum("nijc,uvc->nijuv", search, exemplar)
+    by_row = jnp.asarray(sum(products[:, :, v : v + columns, :, v] for v in range(taps_wide)))
+    return jnp.asarray(sum(by_row[:, u : u + rows, :, u] for u in range(taps_high)))

@@ -93,7 +93,7 @@ def follow(
         video_writer = VideoWriter(video, source.fps) if video is not None else None
         rows = stack.enter_context(box_writer) if box_writer is not None else None
         pictures = stack.enter_context(video_writer) if video_writer is not None else None
-        progress = stack.enter_context(_progress(quiet))
+        progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=source.count)
         started = time.perf_counter()
         frames = stack.enter_context(closing(source.frames()))
@@ -121,11 +121,7 @@ def follow(
     return Followed(np.stack(boxes), np.array(scores, np.float32), max(0, len(boxes) - 2) / seconds)
 
 
-def _row(truth: np.ndarray | None, number: int) -> np.ndarray | None:
-    return truth[number] if truth is not None and number < len(truth) else None
-
-
-def _progress(quiet: bool) -> Progress:
+def progress_bar(quiet: bool) -> Progress:
     """A bar on standard error, where that is a terminal."""
     console = Console(file=sys.stderr)
     return Progress(
@@ -138,6 +134,10 @@ def _progress(quiet: bool) -> Progress:
         disable=quiet or not console.is_terminal,
         transient=True,
     )
+
+
+def _row(truth: np.ndarray | None, number: int) -> np.ndarray | None:
+    return truth[number] if truth is not None and number < len(truth) else None
 
 
 class _FramesPerSecond(ProgressColumn):

@@ -12,34 +12,45 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 
 
 def mean_similarity(
     exemplar: Mapping[Model, Mapping[Layer, Float[Array, "h w c"]]],
-    search: Mapping[Model, Mapping[Layer, Float[Array, "height width c"]]],
+    responses: Mapping[Model, Mapping[Layer, Float[Array, "17 17"]]],
+    energies: Mapping[Model, Mapping[Layer, Float[Array, "17 17"]]],
+    config: Config,
 ) -> Float[Array, "17 17"]:
-    """Normalised cross-correlation `<z, x> / (|z| |x|)` at every cell, averaged over all layers of all models."""
+    """Normalised cross-correlation `<z, x> / (|z| |x|)` at every cell, averaged over all layers of all models.
+
+    Args:
+      exemplar: z.
+      responses: `factor <z, x>` for each window x, with the factors of `config`.
+      energies: |x|**2.
+      config: which layers are in use, and their factors.
+    """
     maps = [
-        normalised_correlation(exemplar[model][layer], features)
-        for model, by_layer in search.items()
-        for layer, features in by_layer.items()
+        cosine(exemplar[model][layer], responses[model][layer] / factor, energies[model][layer])
+        for model in responses
+        for layer, factor in zip(config.layers(model), config.factors(model), strict=True)
     ]
     return jnp.mean(jnp.stack(maps), axis=0)
 
 
-def normalised_correlation(
-    exemplar: Float[Array, "h w c"], search: Float[Array, "height width c"]
+def cosine(
+    exemplar: Float[Array, "h w c"], product: Float[Array, "rows columns"], energy: Float[Array, "rows columns"]
 ) -> Float[Array, "rows columns"]:
-    """The cosine between the exemplar and each window of the search features; 0 where either is all zero."""
-    product = cross_correlate_by_taps(exemplar, search[None])[0]
-    rows, columns = product.shape
-    squares = jnp.sum(jnp.square(search), axis=-1)
-    by_row = jnp.asarray(sum(squares[:, v : v + columns] for v in range(exemplar.shape[1])))
-    energy = jnp.asarray(sum(by_row[u : u + rows] for u in range(exemplar.shape[0])))
+    """`<z, x> / (|z| |x|)` for each window x, from the products and |x|**2; 0 where either is all zero."""
     squared_norms = energy * jnp.sum(jnp.square(exemplar))
     return product * jax.lax.rsqrt(jnp.where(squared_norms > 0, squared_norms, 1))  # all zero: 0 / 1
+
+
+def window_energy(search: Float[Array, "n height width c"], side: int) -> Float[Array, "n rows columns"]:
+    """`|x|**2` for each window x of `side` x `side` cells."""
+    squares = jnp.sum(jnp.square(search), axis=-1)
+    rows, columns = squares.shape[1] - side + 1, squares.shape[2] - side + 1
+    by_row = jnp.asarray(sum(squares[:, :, v : v + columns] for v in range(side)))
+    return jnp.asarray(sum(by_row[:, u : u + rows] for u in range(side)))
 
 
 def peak_contrast_score(

@@ -8,6 +8,7 @@ from mfst_jax import tracker
 from mfst_jax.checkpoints import load
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
+from mfst_jax.fast import Compiled
 from mfst_jax.params import Params
 
 
@@ -21,7 +22,7 @@ class Tracker:
       score: of the last box, in [0, 1]; it falls when the target is lost.
     """
 
-    def __init__(self, params: Params | None = None, config: Config | None = None, *, name: str = "MFST"):
+    def __init__(self, params: Params | Compiled | None = None, config: Config | None = None, *, name: str = "MFST"):
         """Tracks with `params` (by default the built-in weights) under `config` (by default what they imply)."""
         self.name = name
         self.is_deterministic = True

@@ -14,8 +14,10 @@ from mfst_jax import boxes, localisation, validation
 from mfst_jax.compilation import is_traced, jit
 from mfst_jax.config import Config
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, central_exemplar, crop, mean_colour
+from mfst_jax.fast import Compiled
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.model import MFST, Exemplar
+from mfst_jax.model import Exemplar
+from mfst_jax.network import bind
 from mfst_jax.params import Contents, Params, resolve_config
 from mfst_jax.score import mean_similarity, peak_contrast_score
 
@@ -52,11 +54,13 @@ class Result:
     scores: Float[Array, "*batch frames"]
 
 
-def init(params: Params, frame: Any, box: Any, *, config: Config | None = None, frame_size: Any = None) -> State:
+def init(
+    params: Params | Compiled, frame: Any, box: Any, *, config: Config | None = None, frame_size: Any = None
+) -> State:
     """Takes the object in `box` as the target.
 
     Args:
-      params: the weights, from `mfst_jax.load`.
+      params: the weights, from `mfst_jax.load`, or compiled by `mfst_jax.compile`.
       frame: [H, W, 3] uint8 RGB.
       box: [4] float32 (x, y, w, h), 0-indexed pixels.
       config: how to track; by default what the weights imply. Static under `jit`. The state keeps it for `step`.
@@ -76,7 +80,7 @@ def init(params: Params, frame: Any, box: Any, *, config: Config | None = None, 
     return _init(params, frame, box, frame_size, config=config)
 
 
-def step(params: Params, state: State, frame: Any, *, config: Config | None = None) -> tuple[State, Output]:
+def step(params: Params | Compiled, state: State, frame: Any, *, config: Config | None = None) -> tuple[State, Output]:
     """Finds the target in the next frame.
 
     Args:
@@ -98,14 +102,16 @@ def step(params: Params, state: State, frame: Any, *, config: Config | None = No
     return _step(params, state, frame, config=config)
 
 
-def track(params: Params, frames: Any, box: Any, *, config: Config | None = None, frame_size: Any = None) -> Result:
+def track(
+    params: Params | Compiled, frames: Any, box: Any, *, config: Config | None = None, frame_size: Any = None
+) -> Result:
     """Follows the object in `box` through a video: `init` on the first frame, `step` on each other.
 
     Called plainly it takes frame after frame, so that all videos of one frame shape share a compilation whatever their
     length. Under a transformation (`jit`, `vmap`, ...) it is one `lax.scan`.
 
     Args:
-      params: the weights, from `mfst_jax.load`.
+      params: the weights, from `mfst_jax.load`, or compiled by `mfst_jax.compile`.
       frames: [T, H, W, 3] uint8 RGB.
       box: [4] float32 (x, y, w, h) in the first frame, 0-indexed pixels.
       config: how to track; by default what the weights imply. Static under `jit`.
@@ -139,13 +145,12 @@ def track(params: Params, frames: Any, box: Any, *, config: Config | None = None
 
 
 @partial(jit, static_argnames=("config",))
-def _init(params: Params, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
+def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
     with jax.default_matmul_precision(config.precision):
         centre, size = boxes.to_centre(box)
         fill = mean_colour(frame, frame_size)
         region = crop(frame, centre, _search_side(size, config), fill=fill, frame_size=frame_size)
-        network = MFST(params.contents, config)
-        exemplar: Any = network.apply(params.variables, central_exemplar(region), method="exemplar")
+        exemplar = bind(params, config).exemplar(central_exemplar(region))
         # A step makes centre and scale depend on all that the exemplar does. Under `shard_map`, `lax.scan` wants the
         # first state to be of that kind already.
         zero = 0 * jax.tree.leaves(exemplar)[0].ravel()[0]
@@ -163,15 +168,13 @@ def _init(params: Params, frame: Array, box: Array, frame_size: Array, *, config
 
 
 @partial(jit, static_argnames=("config",))
-def _step(params: Params, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
+def _step(params: Params | Compiled, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     with jax.default_matmul_precision(config.precision):
         # One search region a scale, around the last position.
         regions, sides = search_regions(state, frame, config)
 
-        # Their features, and a response map for each layer of each model and each scale.
-        network = MFST(params.contents, config)
-        search: Any = network.apply(params.variables, state.exemplar, regions, method="search")
-        responses: Any = network.apply(params.variables, state.exemplar, search, method="responses")
+        # A response map for each layer of each model and each scale.
+        responses, energies = bind(params, config).match(state.exemplar, regions)
 
         # All maps upsampled, then fused into one a scale.
         stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
@@ -192,8 +195,8 @@ def _step(params: Params, state: State, frame: Array, *, config: Config) -> tupl
         box = boxes.from_centre(centre, state.size * scale)
 
         # What the target looks like there, against how it looks around.
-        seen = jax.tree.map(lambda of_scales: of_scales[best], search)
-        similarity = mean_similarity(state.exemplar.features, seen)
+        responses, energies = jax.tree.map(lambda of_scales: of_scales[best], (responses, energies))
+        similarity = mean_similarity(state.exemplar.features, responses, energies, config)
         score = peak_contrast_score(similarity, offset, config)
     return dataclasses.replace(state, centre=centre, scale=scale), Output(box, score, response)
 

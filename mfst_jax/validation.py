@@ -9,6 +9,7 @@ import numpy as np
 
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
+from mfst_jax.fast import Compiled
 from mfst_jax.params import Contents, Params, resolve_config, uses_se
 
 SMALLEST_SIDE, LARGEST_SIDE = 1e-3, 1_000_000
@@ -64,9 +65,9 @@ def check_box(box: Any, frame_size: jax.Array) -> jax.Array:
     return jnp.asarray(box, jnp.float32)
 
 
-def check_params(params: Any, expected: Contents | None = None) -> Params:
+def check_params(params: Any, expected: Contents | None = None) -> Params | Compiled:
     """Weights that know what they hold, and that hold what is `expected`."""
-    if not isinstance(params, Params):
+    if not isinstance(params, Params | Compiled):
         raise InputError(f"params: expected what mfst_jax.load returns, found {type(params).__name__}")
     if expected is not None and replace(params.contents, config=None) != replace(expected, config=None):
         raise InputError(

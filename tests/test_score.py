@@ -7,12 +7,35 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.config import PAPER
-from mfst_jax.score import mean_similarity, normalised_correlation, peak_contrast_score
+from mfst_jax.config import PAPER, Config
+from mfst_jax.correlation import cross_correlate
+from mfst_jax.score import cosine, mean_similarity, peak_contrast_score, window_energy
 
 
 def features(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def normalised_correlation(exemplar, search):
+    """The cosine of each window, as a step comes by it: from the response and the window's energy."""
+    product = cross_correlate(exemplar, search[None])[0]
+    rows, columns = product.shape
+    squares = jnp.sum(jnp.square(search), axis=-1)
+    height, width = exemplar.shape[:2]
+    energy = jnp.stack(
+        [jnp.stack([jnp.sum(squares[i : i + height, j : j + width]) for j in range(columns)]) for i in range(rows)]
+    )
+    return cosine(exemplar, product, energy)
+
+
+def test_the_energy_of_a_window_is_its_sum_of_squares():
+    search = features(2, 6, 7, 5)
+    found = window_energy(jnp.asarray(search), 3)
+    assert found.shape == (2, 4, 5)
+    for i in range(4):
+        for j in range(5):
+            expected = np.square(search[1, i : i + 3, j : j + 3], dtype=float).sum()
+            assert found[1, i, j] == pytest.approx(expected, rel=1e-5)
 
 
 def test_normalised_correlation_is_the_cosine_of_each_window():
@@ -41,7 +64,13 @@ def test_no_features_have_no_similarity():
     np.testing.assert_array_equal(normalised_correlation(jnp.zeros((3, 3, 5)), jnp.asarray(search)), 0)
 
 
-def test_all_layers_of_all_models_count_alike():
+def test_all_layers_of_all_models_count_alike_whatever_their_factors():
+    config = Config(
+        siamfc_layers=("conv5",),
+        alexnet_layers=("conv4", "conv5"),
+        siamfc_factors=(1.0, 1.0, 0.5),
+        alexnet_factors=(1.0, 0.1, 3.0),
+    )
     exemplar = {
         "siamfc": {"conv5": features(6, 6, 3)},
         "alexnet": {"conv4": features(8, 8, 2), "conv5": features(6, 6, 2)},
@@ -50,11 +79,19 @@ def test_all_layers_of_all_models_count_alike():
         "siamfc": {"conv5": features(22, 22, 3, seed=3)},
         "alexnet": {"conv4": features(24, 24, 2, seed=4), "conv5": features(22, 22, 2, seed=5)},
     }
+    factors = {"siamfc": {"conv5": 0.5}, "alexnet": {"conv4": 0.1, "conv5": 3.0}}
     exemplar, search = (
         {m: {k: jnp.asarray(v) for k, v in f.items()} for m, f in t.items()} for t in (exemplar, search)
     )
+    responses = {
+        m: {k: factors[m][k] * cross_correlate(exemplar[m][k], x[None])[0] for k, x in f.items()}
+        for m, f in search.items()
+    }
+    energies = {
+        m: {k: window_energy(x[None], exemplar[m][k].shape[0])[0] for k, x in f.items()} for m, f in search.items()
+    }
     maps = [normalised_correlation(exemplar[m][k], search[m][k]) for m in search for k in search[m]]
-    np.testing.assert_allclose(mean_similarity(exemplar, search), sum(maps) / 3, atol=1e-6)
+    np.testing.assert_allclose(mean_similarity(exemplar, responses, energies, config), sum(maps) / 3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

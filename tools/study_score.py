@@ -7,7 +7,7 @@ For the one in use it also prints the midpoint and slope of a logistic fit, and 
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from mfst_jax import config, localisation, params
 from mfst_jax.crops import SEARCH_SIZE
 from mfst_jax.evaluation import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
-from mfst_jax.model import MFST
+from mfst_jax.network import bind
 from mfst_jax.score import mean_similarity
 from mfst_jax.tracker import State, search_regions
 from mfst_jax.video import open_source
@@ -35,8 +35,7 @@ def candidates(
 ) -> tuple[State, Float[Array, "4"], dict[str, Array]]:
     """One step, its box, and every candidate's value."""
     regions, sides = search_regions(state, frame, chosen)
-    network = MFST(weights.contents, chosen)
-    search: Any = network.apply(weights.variables, state.exemplar, regions, method="search")
+    matched = bind(weights, chosen).match(state.exemplar, regions)
     following, output = mfst_jax.step(weights, state, frame, config=chosen)
 
     # The scale and the place that the step chose, from how its state moved.
@@ -46,7 +45,8 @@ def candidates(
     cell = (following.centre - state.centre) / sides[best] * (SEARCH_SIZE / CELL)
     column, row = jnp.round(cell).astype(jnp.int32) + RESPONSE_SIZE // 2
 
-    similarity = mean_similarity(state.exemplar.features, jax.tree.map(lambda of_scales: of_scales[best], search))
+    responses, energies = jax.tree.map(lambda of_scales: of_scales[best], matched)
+    similarity = mean_similarity(state.exemplar.features, responses, energies, chosen)
     fused = output.response
     peak = jnp.max(fused)
     where_row, where_column = jnp.divmod(jnp.argmax(fused), fused.shape[1])

@@ -1,0 +1,77 @@
+"""MFST for the got10k toolkit, which need not be installed: a tracker that its experiments take.
+
+ExperimentOTB("OTB", version=2015).run(Tracker(origin=1))
+ExperimentGOT10k("GOT-10k", subset="val").run(Tracker())
+"""
+
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float64
+
+from mfst_jax import streaming
+from mfst_jax.config import Config
+from mfst_jax.params import Params
+from mfst_jax.video import read_image
+
+
+class Tracker(streaming.Tracker):
+    """What the toolkit expects of `got10k.trackers.Tracker`: `name`, `is_deterministic`, `init`, `update`, `track`."""
+
+    def __init__(
+        self, params: Params | None = None, config: Config | None = None, *, name: str = "MFST", origin: int = 0
+    ):
+        """Tracks with `params` (by default the built-in weights) under `config` (by default what they imply).
+
+        Args:
+          params: the weights.
+          config: how to track.
+          name: what the toolkit's tables and folders call it.
+          origin: what the boxes call the first pixel: the toolkit hands over OTB's as they are in its files, from 1.
+        """
+        super().__init__(params, config, name=name)
+        self._shift = np.array([origin, origin, 0, 0], np.float32)
+
+    def init(self, image: Any, box: Any) -> None:
+        """Takes the object in `box` as the target. Raises `InputError` as `mfst_jax.init` does."""
+        super().init(image, np.asarray(box, np.float32) - self._shift)
+        jax.block_until_ready(self.state)
+
+    def update(self, image: Any) -> np.ndarray:
+        """The target's box (x, y, w, h) in the next image. Raises `InputError` as `mfst_jax.step` does."""
+        return super().update(image) + self._shift
+
+    def track(
+        self, img_files: Sequence[str | Path], box: Any, visualize: bool = False
+    ) -> tuple[Float64[np.ndarray, "frames 4"], Float64[np.ndarray, "frames"]]:
+        """Follows the object in `box` through image files, as the toolkit's own loop does.
+
+        Args:
+          img_files: the images, in order.
+          box: (x, y, w, h) in the first one.
+          visualize: whether the toolkit shows each image with its box.
+
+        Returns:
+          the box and the seconds of each image, from pixels to box.
+
+        Raises:
+          InputError: an image or the box is unusable.
+        """
+        boxes, seconds = np.zeros((len(img_files), 4)), np.zeros(len(img_files))
+        boxes[:1] = box
+        for number, path in enumerate(img_files):
+            image = read_image(path)
+            begin = time.perf_counter()
+            if number == 0:
+                self.init(image, box)
+            else:
+                boxes[number] = self.update(image)
+            seconds[number] = time.perf_counter() - begin
+            if visualize:
+                import_module("got10k.utils.viz").show_frame(image, boxes[number])
+        return boxes, seconds

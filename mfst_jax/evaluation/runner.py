@@ -1,0 +1,190 @@
+"""A run of the tracker over a dataset: a result file as each sequence ends, so that a run that was killed goes on.
+
+In a tracker's folder lie its results in OTB's layout and `run.json`, which says what they were made with. All that the
+summary says follows from these and the dataset, so that it does not tell whether the run was ever interrupted.
+"""
+
+import dataclasses
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+import numpy as np
+
+from mfst_jax import checkpoints, layout
+from mfst_jax.config import Config, to_dict
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation.annotations import read_numbers
+from mfst_jax.evaluation.datasets import Dataset, Protocol
+from mfst_jax.evaluation.results import Results, write_atomically, write_result
+from mfst_jax.evaluation.scoring import Summary, score
+from mfst_jax.evaluation.sequences import Sequence
+from mfst_jax.evaluation.tracking import Track, track_sequences
+from mfst_jax.fast import compile
+from mfst_jax.following import progress_bar
+from mfst_jax.params import Params
+from mfst_jax.version import __version__
+
+RECORD = "run.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """All that results depend on, beside the sequence: runs with equal ones may share a folder."""
+
+    params: Params
+    config: Config
+    protocol: Protocol
+    provenance: Mapping[str, Any]
+    """Of the weights."""
+    batch: int
+    """How many sequences at a time."""
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "protocol": self.protocol,
+            "config": to_dict(self.config),
+            "weights": {
+                "contents": self.params.contents.describe(),
+                "sha256": checkpoints.digest(layout.flatten(self.params.variables)),
+                "provenance": dict(self.provenance),
+            },
+            "versions": {
+                "mfst_jax": __version__,
+                "jax": jax.__version__,
+                "jaxlib": jaxlib.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "platform": jax.default_backend(),
+            "batch": self.batch,
+        }
+
+
+def prepare(weights: Path | None, params: Params, config: Config, protocol: Protocol, batch: int | None = None) -> Run:
+    """The run of a command line.
+
+    Args:
+      weights: the file or directory that `params` were loaded from; None for the built-in ones.
+      params: the weights.
+      config: how to track.
+      protocol: the benchmark.
+      batch: how many sequences at a time; by default 1 on a CPU, which one step keeps busy, and 16 elsewhere.
+
+    Raises:
+      InputError: a batch of less than 1.
+    """
+    if batch is not None and batch < 1:
+        raise InputError(f"--batch: expected 1 or more, found {batch}")
+    batch = batch or (1 if jax.default_backend() == "cpu" else 16)
+    return Run(params, config, protocol, checkpoints.provenance(weights), batch)
+
+
+def evaluate(run: Run, dataset: Dataset, folder: Path, *, quiet: bool = False) -> tuple[Summary, Dataset]:
+    """Tracks what is not tracked yet, and scores all.
+
+    Args:
+      run: what to track with.
+      dataset: the sequences, with their images.
+      folder: the tracker's, made if need be; its name is the tracker's.
+      quiet: no progress on standard error.
+
+    Returns:
+      the scores, and the dataset without the sequences that failed, which are among its missing ones and its problems.
+
+    Raises:
+      InputError: the folder holds results of another run, or cannot be written.
+    """
+    record = begin(folder, run)
+    failures = {track.sequence.name: track.problem for track in _track(run, dataset, folder, quiet) if track.problem}
+    dataset = dataclasses.replace(
+        dataset,
+        sequences=tuple(sequence for sequence in dataset.sequences if sequence.name not in failures),
+        missing=(*dataset.missing, *(each.name for each in dataset.sequences if each.name in failures)),
+        problems=(*dataset.problems, *(failures[each.name] for each in dataset.sequences if each.name in failures)),
+    )
+    details = {name: record[name] for name in ("config", "weights", "versions")}
+    return score(Results(folder), dataset, **details), dataset
+
+
+def begin(folder: Path, run: Run) -> dict[str, Any]:
+    """Makes sure that `folder` is for `run` alone, and gives the run's record. Raises `InputError` if it is not."""
+    path, record = folder / RECORD, json.loads(json.dumps(run.record()))
+    if not path.exists():
+        if found := next(folder.glob("*.txt"), None):
+            raise InputError(f"{folder}: expected no results but those of this run, found {found.name} and no {RECORD}")
+        write_atomically(path, json.dumps(record, indent=2) + "\n")
+        return record
+    try:
+        there = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected what an earlier run wrote, found {error}") from None
+    if differences := list(_differences(record, there)):
+        raise InputError(
+            f"{path}: expected the same run as before, or another --out or --name, found {'; '.join(differences)}"
+        )
+    return record
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Writes the scores without speeds: those of an interrupted run would differ. Raises `InputError` if it cannot."""
+    content = summary.to_json()
+    for scores in (content, *content["sequences"].values()):
+        del scores["frames_per_second"]
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def _track(run: Run, dataset: Dataset, folder: Path, quiet: bool) -> Iterator[Track]:
+    """Each sequence without a whole result, once its result is written."""
+    done = {sequence.name for sequence in dataset.sequences if _is_complete(folder, sequence)}
+    frames = sum(len(sequence.frames) for sequence in dataset.sequences if sequence.name not in done)
+    with progress_bar(quiet or not frames) as progress:
+        say = partial(progress.console.print, highlight=False, markup=False, soft_wrap=True)
+        if done and not quiet:
+            say(f"{len(done)} of {len(dataset.sequences)} sequences are tracked already")
+        if not frames:
+            return
+        task = progress.add_task(folder.name, total=frames)
+        tracks = track_sequences(
+            compile(run.params, run.config),
+            dataset.sequences,
+            run.config,
+            batch=run.batch,
+            skip=done,
+            advance=lambda count: progress.advance(task, count),
+        )
+        for track in tracks:
+            line = f"failed: {track.problem}"
+            if track.problem is None:
+                write_result(folder, track.sequence.name, np.stack(track.boxes), np.array(track.seconds))
+                speed = len(track.seconds) / sum(track.seconds)
+                line = f"{track.sequence.name}: {len(track.boxes)} frames, {speed:.1f} frames/s"
+            if not quiet:
+                say(line)
+            yield track
+
+
+def _is_complete(folder: Path, sequence: Sequence) -> bool:
+    """Whether there is a result for every frame, from the box that the sequence begins with, and its times."""
+    try:
+        boxes = read_numbers(folder / f"{sequence.name}.txt", (4,))
+        seconds = read_numbers(folder / "times" / f"{sequence.name}_time.txt", (1,))
+    except InputError:
+        return False
+    first = sequence.ground_truth[0] + np.array([1, 1, 0, 0])
+    return len(boxes) == len(seconds) == len(sequence.frames) and np.allclose(boxes[0], first, rtol=0, atol=1e-3)
+
+
+def _differences(now: Any, there: Any, name: str = "") -> Iterator[str]:
+    """In words, each value that differs between two JSON values."""
+    if isinstance(now, dict) and isinstance(there, dict):
+        for key in dict.fromkeys([*there, *now]):
+            yield from _differences(now.get(key), there.get(key), f"{name}.{key}" if name else key)
+    elif now != there:
+        yield f"{name} {json.dumps(now)} instead of {json.dumps(there)}"

@@ -1,0 +1,199 @@
+"""Sequences tracked from disk: one after the other, or several at a time as a batch of padded frames.
+
+Frames are padded to multiples of `BUCKET`, which changes no bit of a result (tests/test_tracker.py), so that videos of
+similar sizes share a compilation, and a batch if there are several slots. A sequence keeps the slot that the whole list
+gives it whatever else runs, so that a run that is resumed repeats the arithmetic of one that is not.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mfst_jax import tracker, validation
+from mfst_jax.compilation import jit
+from mfst_jax.config import Config
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation.sequences import Sequence
+from mfst_jax.fast import Compiled
+from mfst_jax.params import Params
+from mfst_jax.tracker import State
+from mfst_jax.video import STILLS_FPS, Frame, Labelled, Source, read_image
+
+BUCKET = 256
+"""Both sides of a padded frame are multiples of this."""
+_IDLE_BOX = (0.0, 0.0, 32.0, 32.0)
+"""Of a slot without a sequence, whose frames are black."""
+
+
+@dataclass(eq=False)
+class Track:
+    """What became of one sequence."""
+
+    sequence: Sequence
+    boxes: list[np.ndarray] = field(default_factory=list)
+    """(x, y, w, h) of each frame in 0-indexed pixels, the first being the given one."""
+    seconds: list[float] = field(default_factory=list)
+    """What each frame took from pixels to box, without the compiler: of a batch, its share."""
+    problem: str | None = None
+    """What ended it early, if anything did."""
+
+
+def track_sequences(
+    params: Params | Compiled,
+    sequences: Iterable[Sequence],
+    config: Config,
+    *,
+    batch: int = 1,
+    skip: Collection[str] = (),
+    advance: Callable[[int], None] = lambda frames: None,
+) -> Iterator[Track]:
+    """Tracks each sequence from its first true box, and yields it as it ends.
+
+    Args:
+      params: the weights.
+      sequences: all of the run.
+      config: how to track.
+      batch: how many at a time. The result is what it is for one, but for rounding.
+      skip: the names of those that need no tracking.
+      advance: called with the number of frames done since the last call.
+    """
+    lanes = []
+    for sequence in sequences:
+        if sequence.name in skip and batch == 1:
+            continue
+        try:
+            lanes.append(_Lane(sequence))
+        except InputError as error:
+            yield Track(sequence, problem=f"{sequence.name}: {error}")
+    ready = set()
+    for shape, group in _group(lanes, batch):
+        running = {slot: lane for slot, lane in enumerate(group) if lane.track.sequence.name not in skip}
+        if not running:
+            continue
+        together = _Together(params, config, (batch, *shape))
+        if shape not in ready:  # compiled before any clock runs
+            together.start({})
+            together.advance()
+            ready.add(shape)
+        yield from _track_group(together, running, advance)
+
+
+class _Lane:
+    """A sequence on its way. Raises `InputError` if its first frame or its box is unusable."""
+
+    def __init__(self, sequence: Sequence):
+        def read() -> Labelled:
+            for path in sequence.frames:
+                yield f"image {path}", read_image(path)
+
+        height, width, _ = read_image(sequence.frames[0]).shape
+        self.size = height, width
+        self.box = sequence.ground_truth[0].astype(np.float32)
+        validation.check_box(self.box, jnp.asarray(self.size, jnp.int32))
+        self.frames = Source(sequence.name, self.size, len(sequence.frames), STILLS_FPS, None, read).frames()
+        self.track = Track(sequence)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of its padded frames."""
+        height, width = (-(-side // BUCKET) * BUCKET for side in self.size)
+        return height, width
+
+    def next_frame(self) -> Frame | None:
+        """None at the end. Raises `InputError` if it is unusable."""
+        return next(self.frames, None)
+
+
+def _group(lanes: list[_Lane], batch: int) -> Iterator[tuple[tuple[int, int], list[_Lane]]]:
+    """At most `batch` at a time, all of one padded shape and of similar lengths."""
+    if batch == 1:
+        yield from ((lane.shape, [lane]) for lane in lanes)
+        return
+    lanes = sorted(lanes, key=lambda lane: (lane.shape, -len(lane.track.sequence.frames), lane.track.sequence.name))
+    for shape in dict.fromkeys(lane.shape for lane in lanes):
+        alike = [lane for lane in lanes if lane.shape == shape]
+        yield from ((shape, alike[first : first + batch]) for first in range(0, len(alike), batch))
+
+
+def _track_group(together: "_Together", running: dict[int, _Lane], advance: Callable[[int], None]) -> Iterator[Track]:
+    started = False
+    with ThreadPoolExecutor(len(running)) as readers:
+        coming = {slot: readers.submit(lane.next_frame) for slot, lane in running.items()}
+        while True:
+            for slot, frame in coming.items():
+                try:
+                    image = frame.result()
+                except InputError as error:
+                    running[slot].track.problem = f"{running[slot].track.sequence.name}: {error}"
+                    image = None
+                if image is None:
+                    yield running.pop(slot).track
+                else:
+                    together.frames[slot, : image.shape[0], : image.shape[1]] = image
+            if not running:
+                break
+            # The next frames are read while these are tracked.
+            coming = {slot: readers.submit(lane.next_frame) for slot, lane in running.items()}
+            begin = time.perf_counter()
+            boxes = together.advance() if started else together.start(running)
+            started = True
+            seconds = time.perf_counter() - begin
+            for slot, lane in running.items():
+                lane.track.boxes.append(boxes[slot])
+                lane.track.seconds.append(seconds / len(running))
+            advance(len(running))
+
+
+class _Together:
+    """The frames and states of as many tracks as there are slots."""
+
+    def __init__(self, params: Params | Compiled, config: Config, shape: tuple[int, int, int]):
+        self.frames = np.zeros((*shape, 3), np.uint8)
+        self._params, self._config = params, config
+        self._states: Any = None
+
+    def start(self, lanes: dict[int, _Lane]) -> np.ndarray:
+        """Takes the targets in `frames`, and gives their boxes."""
+        boxes = np.tile(np.array(_IDLE_BOX, np.float32), (len(self.frames), 1))
+        sizes = np.tile(np.array(self.frames.shape[1:3], np.int32), (len(self.frames), 1))
+        for slot, lane in lanes.items():
+            boxes[slot], sizes[slot] = lane.box, lane.size
+        if len(self.frames) == 1:
+            self._states = tracker.init(
+                self._params, self.frames[0], boxes[0], config=self._config, frame_size=sizes[0]
+            )
+        else:
+            self._states = _init_all(self._params, *map(jnp.asarray, (self.frames, boxes, sizes)), config=self._config)
+        jax.block_until_ready(self._states)
+        return boxes
+
+    def advance(self) -> np.ndarray:
+        """Finds the targets in `frames`, and gives their boxes."""
+        if len(self.frames) == 1:
+            self._states, output = tracker.step(self._params, self._states, self.frames[0])
+            return np.asarray(output.box)[None]
+        self._states, boxes = _step_all(self._params, self._states, jnp.asarray(self.frames))
+        return np.asarray(boxes)
+
+
+@partial(jit, static_argnames=("config",))
+def _init_all(
+    params: Params | Compiled, frames: jax.Array, boxes: jax.Array, sizes: jax.Array, *, config: Config
+) -> State:
+    def init(frame: jax.Array, box: jax.Array, size: jax.Array) -> State:
+        return tracker.init(params, frame, box, config=config, frame_size=size)
+
+    return jax.vmap(init)(frames, boxes, sizes)
+
+
+@jit
+def _step_all(params: Params | Compiled, states: State, frames: jax.Array) -> tuple[State, jax.Array]:
+    states, output = jax.vmap(tracker.step, in_axes=(None, 0, 0))(params, states, frames)
+    return states, output.box

@@ -1,0 +1,67 @@
+"""MFST for the VOT toolkit, as a TraX server: the toolkit starts it, sends it images and reads boxes.
+
+    python -m mfst_jax.evaluation.vot [--weights PATH] [--preset NAME] [--set key=value ...]
+
+`trackers.ini` beside this file has the toolkit's entry. The region of an image is a rectangle (x, y, w, h), in
+0-indexed pixels; the tracker's score goes along as its confidence. One object at a time.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import tyro
+
+from mfst_jax import checkpoints
+from mfst_jax.arguments import File, Settings
+from mfst_jax.config import Preset
+from mfst_jax.errors import InputError, MissingExtraError
+from mfst_jax.params import choose_config
+from mfst_jax.streaming import Tracker
+from mfst_jax.video import read_image
+
+
+def serve(*, weights: File = None, preset: Preset | None = None, set: Settings = ()) -> int:
+    """Track what a TraX client sends, until it quits.
+
+    Args:
+        weights: An Orbax directory or a .safetensors file; by default the built-in weights.
+        preset: How to track; by default what the weights imply.
+        set: Fields of the configuration to change, as key=value; lists by commas.
+    """
+    try:
+        trax, server_module = import_module("trax"), import_module("trax.server")
+    except ImportError:
+        raise MissingExtraError("vot-trax", "toolkits", "the protocol of the VOT toolkit") from None
+    params = checkpoints.load(weights)
+    chosen = choose_config(params.contents, preset, [setting for group in set for setting in group])
+    tracker = Tracker(params, chosen)
+    with server_module.Server([trax.Region.RECTANGLE], [trax.Image.PATH], tracker_name=tracker.name) as server:
+        while (request := server.wait()).type != trax.TraxStatus.QUIT:
+            box = _follow(tracker, request)
+            server.status([(trax.Rectangle.create(*map(float, box)), {"confidence": tracker.score})])
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the server. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
+    try:
+        return tyro.cli(serve, args=arguments, prog="mfst_jax.evaluation.vot", description=__doc__)
+    except InputError as error:
+        print(f"mfst: {error}", file=sys.stderr)
+        return 2
+
+
+def _follow(tracker: Tracker, request: Any) -> Any:
+    """The box in the image of a request, which may name a new target."""
+    image = read_image(request.image["color"].path())
+    if request.objects:
+        ((region, _),) = request.objects
+        tracker.init(image, region.bounds())
+        return region.bounds()
+    return tracker.update(image)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

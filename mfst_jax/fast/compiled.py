@@ -1,0 +1,57 @@
+"""`Compiled`: weights folded and transformed once, for one configuration and one kind of device."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mfst_jax.config import LAYERS, Config
+from mfst_jax.fast.backbones import Method, transform
+from mfst_jax.fast.folding import fold
+from mfst_jax.params import Contents, Params, resolve_config, uses_se
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Compiled:
+    """Weights for inference, to be used in the place of `Params`: the same results, sooner. A pytree likewise."""
+
+    convolutions: dict[str, Any]
+    """`{model: {"conv1": (filters, bias), ...}}`, laid out for `method`."""
+    se: dict[str, Any]
+    """`{model: {layer: the SE-block's parameters}}`, of the models whose features are recalibrated."""
+    contents: Contents = dataclasses.field(metadata={"static": True})
+    """Of the weights; the configuration that they recommend is the one that they were compiled for."""
+    method: Method = dataclasses.field(metadata={"static": True})
+
+
+def compile(params: Params, config: Config | None = None, *, platform: str | None = None) -> Compiled:
+    """Folds and transforms weights for inference.
+
+    Args:
+      params: the weights, from `mfst_jax.load`.
+      config: how to track, by default what the weights imply. What it does not use is left out.
+      platform: where it will run: "cpu", "gpu" or "tpu"; by default where JAX runs now.
+
+    Raises:
+      InputError: a configuration that asks for what the weights lack.
+    """
+    config = resolve_config(params.contents, config)
+    # The one place where platforms part: XLA's convolutions are slow on CPUs, and what accelerators do best.
+    method: Method = "toom_cook" if (platform or jax.default_backend()) == "cpu" else "direct"
+    convolutions: dict[str, Any] = {}
+    se: dict[str, Any] = {}
+    for model in config.models:
+        last = config.layers(model)[-1]
+        names = ("conv1", "conv2", *LAYERS[: LAYERS.index(last) + 1])
+        folded, inputs = fold(params, model), 3
+        convolutions[model] = {}
+        for name in names:
+            convolutions[model][name] = jax.tree.map(jnp.asarray, transform(name, folded[name], inputs, method))
+            inputs = folded[name][0].shape[-1]
+        if uses_se(params.contents, config, model):
+            blocks = params.variables["params"][f"{model}_se"]
+            se[model] = {layer: blocks[layer] for layer in config.layers(model)}
+    return Compiled(convolutions, se, dataclasses.replace(params.contents, config=config), method)

@@ -1,0 +1,50 @@
+"""Weights as inference wants them: a kernel and a bias for each convolution, with all that is linear folded in."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mfst_jax.backbones import BATCH_NORM_EPSILON, IMAGENET_MEAN, IMAGENET_STD, LUMINANCE
+from mfst_jax.config import Model
+from mfst_jax.params import Contents, Params
+
+Folded = tuple[Float[np.ndarray, "h w i o"], Float[np.ndarray, "o"]]
+"""A kernel and a bias, in float64."""
+
+
+def fold(params: Params, model: Model) -> dict[str, Folded]:
+    """The convolutions of one backbone by name. conv1 sees RGB in 0..255, and ReLU alone is left to do after them."""
+    layers: dict[str, Any] = params.variables["params"][model]
+    folded: dict[str, Folded] = {}
+    for number in range(1, 6):
+        name = f"conv{number}"
+        kernel = np.asarray(layers[name]["kernel"], np.float64)
+        bias = np.asarray(layers[name].get("bias", np.zeros(kernel.shape[-1])), np.float64)
+        if number == 1:
+            kernel, bias = _from_rgb(kernel, bias, params.contents, model)
+        if f"bn{number}" in layers:
+            kernel, bias = _fold_norm(
+                kernel, bias, layers[f"bn{number}"], params.variables["batch_stats"][model][f"bn{number}"]
+            )
+        folded[name] = kernel, bias
+    return folded
+
+
+def _from_rgb(kernel: np.ndarray, bias: np.ndarray, contents: Contents, model: Model) -> Folded:
+    """conv1 behind the backbone's own preparation of the image."""
+    if model == "siamfc" and contents.siamfc_grey:  # sum_c l_c x_c for the one channel that it has
+        return kernel * LUMINANCE[0, 0, 0].astype(np.float64)[:, None], bias
+    if model == "alexnet" and contents.alexnet == "torchvision":  # (x / 255 - mean) / std
+        mean, std = (constant.astype(np.float64).reshape(3, 1) for constant in (IMAGENET_MEAN, IMAGENET_STD))
+        return kernel / (255 * std), bias - np.sum(kernel * (mean / std), axis=(0, 1, 2))
+    return kernel, bias
+
+
+def _fold_norm(kernel: np.ndarray, bias: np.ndarray, norm: Any, statistics: Any) -> Folded:
+    """`scale (x - mean) / sqrt(var + epsilon) + shift` after the convolution."""
+    scale, shift, mean, var = (
+        np.asarray(array, np.float64) for array in (norm["scale"], norm["bias"], statistics["mean"], statistics["var"])
+    )
+    scale = scale / np.sqrt(var + BATCH_NORM_EPSILON)
+    return kernel * scale, (bias - mean) * scale + shift

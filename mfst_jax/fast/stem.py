@@ -1,0 +1,67 @@
+"""conv1 of one or two backbones at once, by Toom-Cook over rows: 2.3 products for each output instead of 5.5 a column.
+
+Rows go in pairs: a stride of 2 and 11 taps become a stride of 1 and 6 taps over twice the channels. Along columns it
+stays an ordinary convolution of 11 taps.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from mfst_jax.fast.ordering import after
+from mfst_jax.fast.toom_cook import F_4_6, combine
+
+TAPS, STRIDE = 11, 2
+
+
+def transform_filters(kernel: Float[np.ndarray, "11 11 3 o"]) -> tuple[Float[np.ndarray, "1 11 6 o"], ...]:
+    """The kernel of each product: (1, column, row in pair and colour, output)."""
+    pairs = np.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0))).reshape(F_4_6.taps, STRIDE, *kernel.shape[1:])
+    transformed = np.einsum("pu,urvco->pvrco", F_4_6.filters, pairs, optimize=True)
+    products, columns, *_, outputs = transformed.shape
+    return tuple(transformed.reshape(products, 1, columns, -1, outputs).astype(np.float32))
+
+
+def pair_rows(image: Float[Array, "side side 3"]) -> Float[Array, "pairs side 6"]:
+    """Two rows of the image in each, and below the last as many of zeros as whole tiles may ask for."""
+    side = len(image)
+    below = side % STRIDE + STRIDE * F_4_6.tile
+    pairs = jnp.pad(image, ((0, below), (0, 0), (0, 0))).reshape(-1, STRIDE, side, 3)
+    return pairs.swapaxes(1, 2).reshape(-1, side, STRIDE * 3)
+
+
+def convolve(
+    pairs: Float[Array, "pairs side 6"],
+    filters: Sequence[Float[Array, "1 11 6 o"]],
+    first: int,
+    rows: int,
+    *,
+    done: Any = (),
+) -> Float[Array, "1 rows columns o"]:
+    """So many rows of conv1, without a bias.
+
+    Args:
+      pairs: from `pair_rows`.
+      filters: from `transform_filters`.
+      first: the first row that is wanted.
+      rows: how many.
+      done: what has to be computed before (`ordering.after`).
+    """
+    tiles = -(-rows // F_4_6.tile)
+    inputs = combine(F_4_6.inputs, F_4_6.sweep(pairs[first:], tiles, axis=0))
+    inputs = lax.optimization_barrier(after(done, inputs))
+    outputs = [_convolve_columns(x[:, None], f) for x, f in zip(inputs, filters, strict=True)]
+    outputs = lax.optimization_barrier(outputs)
+    maps = jnp.stack(combine(F_4_6.outputs, outputs), axis=1)  # [tile, row in tile, column, o]
+    return lax.optimization_barrier(maps.reshape(1, -1, *maps.shape[2:]))[:, :rows]
+
+
+def _convolve_columns(
+    rows: Float[Array, "n 1 side 6"], kernel: Float[Array, "1 11 6 o"]
+) -> Float[Array, "n columns o"]:
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(rows, kernel, (1, STRIDE), "VALID", dimension_numbers=dimensions)[:, 0]

@@ -1,0 +1,153 @@
+"""Toom-Cook convolution: `tile` outputs of a filter of `taps` by `tile + taps - 1` products instead of `tile * taps`.
+
+For d inputs and a filter g, `y = A ((G g) * (B d))`, the three matrices by polynomial products at chosen points; in two
+dimensions each matrix works on rows, then on columns (Winograd 1980; Lavin and Gray 2016 for neural networks). Between
+the transforms stands one matrix product over channels for each of the products.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, reduce
+from operator import add
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from mfst_jax.fast.ordering import after
+
+Polynomial = list[Fraction]  # coefficients, the constant first
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """F(tile, taps): where to cut the inputs, and at which points to multiply. The last point is always infinity."""
+
+    tile: int
+    taps: int
+    points: tuple[Fraction, ...]
+
+    @property
+    def products(self) -> int:
+        """How many products a tile takes, which is also how many inputs it sees."""
+        return self.tile + self.taps - 1
+
+    @cached_property
+    def outputs(self) -> np.ndarray:
+        """A [tile, products]: powers of the points, transposed."""
+        return self._powers(self.tile).T
+
+    @cached_property
+    def filters(self) -> np.ndarray:
+        """G [products, taps]: powers of the points, each over its differences from the others."""
+        scales = [np.prod([float(p - q) for q in self.points if q != p]) for p in self.points]
+        return self._powers(self.taps) / np.array([*scales, 1.0])[:, None]
+
+    @cached_property
+    def inputs(self) -> np.ndarray:
+        """B [products, products]: the coefficients of `prod_q (x - q)`, for each point without its own factor."""
+        rows = [[*_expand([q for q in self.points if q != p]), Fraction(0)] for p in self.points]
+        return np.array([*rows, _expand(self.points)], np.float64)
+
+    def sweep(self, x: Float[Array, "..."], tiles: int, axis: int) -> list[Float[Array, "..."]]:
+        """The first input of every tile along `axis`, the second of every tile, and so on."""
+        span = self.tile * (tiles - 1) + 1
+        return [lax.slice_in_dim(x, start, start + span, self.tile, axis) for start in range(self.products)]
+
+    def _powers(self, count: int) -> np.ndarray:
+        infinity = [0] * (count - 1) + [1]
+        return np.array([*([p**k for k in range(count)] for p in self.points), infinity], np.float64)
+
+
+def _expand(roots: Sequence[Fraction]) -> Polynomial:
+    """`prod (x - root)`."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        lower = [-root * c for c in coefficients] + [Fraction(0)]
+        coefficients = [a + b for a, b in zip(lower, [Fraction(0), *coefficients], strict=True)]
+    return coefficients
+
+
+def _symmetric(*points: str) -> tuple[Fraction, ...]:
+    """Each point and its negative; 0 counts once."""
+    return tuple(sign * Fraction(p) for p in points for sign in (1, -1) if p != "0" or sign == 1)
+
+
+# The points are those of least rounding error among small fractions; the textbook's 0, 1, 2 have up to four times that.
+F_4_3 = Scheme(4, 3, _symmetric("0", "3/4", "3/2"))
+F_4_5 = Scheme(4, 5, _symmetric("0", "1/2", "1", "7/4"))
+F_4_6 = Scheme(4, 6, _symmetric("1/3", "2/3", "1", "3/2"))
+
+
+def transform_filters(
+    kernel: Float[np.ndarray, "taps taps i o"], groups: int, scheme: Scheme
+) -> tuple[Float[np.ndarray, "batch i _"], ...]:
+    """`G g G^T` for each pair of channels: for each column product, matrices [row product x group, i, o / groups]."""
+    products, inputs, outputs = scheme.products, kernel.shape[2], kernel.shape[3]
+    transformed = np.einsum("pu,qv,uvio->qpio", scheme.filters, scheme.filters, kernel, optimize=True)
+    by_group = transformed.reshape(products, products, inputs, groups, outputs // groups).transpose(0, 1, 3, 2, 4)
+    return tuple(by_group.reshape(products, products * groups, inputs, outputs // groups).astype(np.float32))
+
+
+def convolve(
+    maps: Float[Array, "n h w i"],
+    filters: Sequence[Float[Array, "batch _ _"]],
+    scheme: Scheme,
+    *,
+    bias: Float[Array, "o"] | None = None,
+    relu: bool = False,
+    done: Any = (),
+) -> Float[Array, "n _ _ o"]:
+    """The convolution of some maps, nothing padded, with a bias and a ReLU after it if so asked.
+
+    Args:
+      maps: of at least `scheme.taps` cells on a side.
+      filters: from `transform_filters`. With fewer inputs than the maps have channels, there are groups.
+      scheme: the filters' own.
+      bias: one a channel, or none.
+      relu: whether a ReLU follows.
+      done: what has to be computed before (`ordering.after`).
+    """
+    n, height, width, channels = maps.shape
+    products, groups = scheme.products, channels // filters[0].shape[1]
+    height, width = height - scheme.taps + 1, width - scheme.taps + 1  # from here on, of the result
+    down, across = -(-height // scheme.tile), -(-width // scheme.tile)  # tiles
+    missing = scheme.tile * down - height, scheme.tile * across - width
+    maps = jnp.pad(maps, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+
+    # Barriers keep each pass from melting into the next, or XLA would compute it again for each of its uses.
+    # V = B d B^T
+    rows = jnp.stack(combine(scheme.inputs, scheme.sweep(maps, down, axis=1)))
+    rows = lax.optimization_barrier(after(done, rows))
+    columns = scheme.sweep(rows, across, axis=3)  # [row product, n, tile row, tile column, channel] each
+    columns = [jnp.moveaxis(x.reshape(*x.shape[:-1], groups, channels // groups), -2, 1) for x in columns]
+    inputs = lax.optimization_barrier(combine(scheme.inputs, columns))
+
+    # M = V U for each row product and group, and each column product by itself: so they keep all cores busy.
+    inputs = [x.reshape(products * groups, n * down * across, channels // groups) for x in inputs]
+    outputs = [jnp.einsum("pmi,pio->pmo", x, f) for x, f in zip(inputs, filters, strict=True)]
+    outputs = [x.reshape(products, groups, n, down, across, -1) for x in lax.optimization_barrier(outputs)]
+
+    # y = A M A^T
+    columns = lax.optimization_barrier(jnp.stack(combine(scheme.outputs, outputs), axis=1))
+    rows = [x.transpose(2, 3, 4, 0, 1, 5) for x in columns]  # [n, tile row, tile column, column in tile, group, o] each
+    rows = [x.reshape(*x.shape[:4], -1) for x in rows]
+    finished = [_finish(x, bias, relu) for x in combine(scheme.outputs, rows)]
+    maps = jnp.stack(finished, axis=2).reshape(n, scheme.tile * down, scheme.tile * across, -1)
+    return lax.optimization_barrier(maps)[:, :height, :width]
+
+
+def combine(matrix: np.ndarray, parts: Sequence[Float[Array, "..."]]) -> list[Float[Array, "..."]]:
+    """`matrix @ parts`."""
+    return [
+        reduce(add, [factor * part for factor, part in zip(row, parts, strict=True) if factor != 0])
+        for row in matrix.tolist()
+    ]
+
+
+def _finish(x: Float[Array, "n _ _ _ o"], bias: Float[Array, "o"] | None, relu: bool) -> Float[Array, "n _ _ _ o"]:
+    x = x if bias is None else x + bias.reshape(1, 1, 1, 1, -1)
+    return jnp.maximum(x, 0) if relu else x

@@ -1,0 +1,111 @@
+"""Compiled weights: the same responses and tracks as the Flax modules, whatever they hold and on either method."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scenes import video
+
+import mfst_jax
+from mfst_jax.config import LAYERS, Config
+from mfst_jax.errors import InputError
+from mfst_jax.network import bind
+from mfst_jax.params import Contents
+
+FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
+CAFFE = Contents(True, "caffe", siamfc_se=True, alexnet_se=True)
+CONTENTS = {
+    "full": FULL,
+    "caffe": CAFFE,
+    "without SE": Contents(True, "torchvision"),
+    "biased": Contents(True, None, siamfc_bias=True, siamfc_se=True),
+    "grey": Contents(True, None, siamfc_grey=True),
+}
+
+
+@pytest.fixture
+def crops() -> tuple[jax.Array, jax.Array]:
+    rng = np.random.default_rng(0)
+    smooth = rng.uniform(0, 255, (4, 17, 17, 3))
+    images = jax.image.resize(jnp.asarray(smooth, jnp.float32), (4, 255, 255, 3), "linear")
+    return images[0, 64:191, 64:191], images[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "se_statistics", "platform"),
+    [
+        ("full", "exemplar", "cpu"),
+        ("full", "each", "gpu"),
+        ("caffe", "each", "cpu"),
+        ("without SE", "exemplar", "gpu"),
+        ("biased", "exemplar", "cpu"),
+        ("grey", "exemplar", "cpu"),
+    ],
+)
+def test_responses(random_params, crops, name: str, se_statistics, platform: str):
+    contents = CONTENTS[name]
+    models = tuple(model for model in ("siamfc", "alexnet") if contents.holds(model))
+    config = Config(models=models, se_statistics=se_statistics)
+    params = random_params(contents)
+    compiled = mfst_jax.compile(params, config, platform=platform)
+    plain, fast = bind(params, config), bind(compiled, config)
+    target = plain.exemplar(crops[0])
+    for (path, expected), found in zip(
+        jax.tree_util.tree_leaves_with_path(target), jax.tree.leaves(fast.exemplar(crops[0])), strict=True
+    ):
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), path
+    matched = jax.jit(fast.match)(target, crops[1])
+    for (path, expected), found in zip(
+        jax.tree_util.tree_leaves_with_path(plain.match(target, crops[1])), jax.tree.leaves(matched), strict=True
+    ):
+        assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max(), path
+
+
+def test_only_what_is_used_is_compiled(random_params):
+    config = Config(models=("siamfc",), siamfc_layers=("conv4",))
+    compiled = mfst_jax.compile(random_params(FULL), config)
+    assert set(compiled.convolutions) == {"siamfc"}
+    assert set(compiled.convolutions["siamfc"]) == {"conv1", "conv2", "conv3", "conv4"}
+    assert set(compiled.se["siamfc"]) == {"conv4"}
+    frames, truth = video(0, frames=2)
+    box = truth[0]
+    with pytest.raises(InputError, match="expected only what the weights were compiled for, found siamfc conv5"):
+        mfst_jax.init(compiled, frames[0], box, config=Config(models=("siamfc",), siamfc_layers=LAYERS))
+    with pytest.raises(InputError, match=r"config\.models"):
+        mfst_jax.compile(random_params(Contents(True, None)), Config())
+
+
+def test_tracks_and_transformations(random_params):
+    params = random_params(Contents(False, "torchvision", alexnet_se=True))
+    compiled = mfst_jax.compile(params)
+    frames, truth = video(0, frames=4)
+    box = truth[0]
+    expected = mfst_jax.track(params, frames, box)
+    found = mfst_jax.track(compiled, frames, box)
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+    boxes = jnp.stack([jnp.asarray(box), jnp.asarray(box) + 3])
+    several = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, None, 0)))(compiled, frames, boxes)
+    np.testing.assert_allclose(several.boxes[0], found.boxes, atol=0.05)
+    np.testing.assert_allclose(several.boxes[1], mfst_jax.track(compiled, frames, boxes[1]).boxes, atol=0.05)
+
+
+def test_a_tracker_takes_them_too(random_params):
+    params = random_params(Contents(True, None))
+    frames, truth = video(0, frames=3)
+    box = truth[0]
+    plain, fast = mfst_jax.Tracker(params), mfst_jax.Tracker(mfst_jax.compile(params))
+    for tracker in (plain, fast):
+        tracker.init(frames[0], box)
+    for frame in frames[1:]:
+        np.testing.assert_allclose(fast.update(frame), plain.update(frame), atol=0.05)
+        assert abs(fast.score - plain.score) < 1e-3
+
+
+def test_a_compiled_pytree_says_what_it_holds(random_params):
+    compiled = mfst_jax.compile(random_params(FULL))
+    doubled = jax.tree.map(lambda leaf: leaf * 2, compiled)
+    assert doubled.contents == compiled.contents
+    assert dataclasses.replace(doubled.contents, config=None) == FULL

@@ -1,0 +1,29 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sequences import write_sequences
+
+from mfst_jax.params import Contents, Params
+from train import folders
+from train.loop import Data
+
+
+@pytest.fixture(scope="session")
+def params(random_params: Callable[[Contents], Params]) -> Params:
+    return random_params(Contents(siamfc=False, alexnet="torchvision"))
+
+
+@pytest.fixture(scope="session")
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sequences(tmp_path_factory.mktemp("data"), 3)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def data(sequences: Path, cache: Path) -> Data:
+    return Data(*folders.split(folders.curate(sequences, cache / "crops")[0]))

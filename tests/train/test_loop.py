@@ -1,0 +1,269 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import mfst_jax
+from mfst_jax import checkpoints, layout
+from mfst_jax.errors import InputError
+from mfst_jax.params import Params
+from train import pools
+from train.__main__ import main
+from train.loop import Data, DivergedError, train, with_se
+from train.recipe import Recipe
+from train.se import init
+
+
+class Killed(Exception):  # noqa: N818 (it stands for a signal)
+    pass
+
+
+def numbers(out: Path) -> tuple[dict[str, np.ndarray], list[dict]]:
+    """All that a run came to, but for how long it took."""
+    weights = layout.flatten(checkpoints.load(out / "last.safetensors").variables)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return weights, [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def same(a, b) -> bool:
+    return a[1] == b[1] and a[0].keys() == b[0].keys() and all((a[0][name] == b[0][name]).all() for name in a[0])
+
+
+@pytest.fixture(scope="module")
+def reference(params: Params, data: Data, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "reference"
+    train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
+    return out
+
+
+def make_recipe(**changes) -> Recipe:
+    plain = Recipe(
+        model="alexnet",
+        factors=(1.0, 1.0, 1.0),
+        epochs=3,
+        pairs_per_epoch=16,
+        batch_size=4,
+        cached_pairs=12,
+        validation_pairs=4,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def test_two_runs_agree_to_the_last_bit(reference: Path, params, data, cache, tmp_path):
+    metrics = train(make_recipe(), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    assert [line["epoch"] for line in metrics] == [0, 1, 2, 3]
+    assert same(numbers(reference), numbers(tmp_path / "run"))
+    other = train(make_recipe(seed=1), params, data, tmp_path / "other", cache=cache / "pools", quiet=True)
+    assert other[-1]["train_loss"] != metrics[-1]["train_loss"]
+
+
+@pytest.mark.parametrize("step", [2, 4, 7])
+def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(step, reference, params, data, cache, tmp_path):
+    def stop(done: int) -> None:
+        if done == step:
+            raise Killed
+
+    out = tmp_path / "run"
+    with pytest.raises(Killed):
+        train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True, after_step=stop)
+    train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
+    assert same(numbers(reference), numbers(out))
+
+
+def test_a_finished_run_is_left_as_it_is(reference, params, data, cache):
+    before = numbers(reference)
+    train(make_recipe(), params, data, reference, cache=cache / "pools", quiet=True)
+    assert same(before, numbers(reference))
+    assert sorted(int(path.name) for path in (reference / "checkpoints").iterdir()) == [8, 12]
+
+
+def test_another_recipe_is_refused_and_the_difference_named(reference, params, data, cache):
+    with pytest.raises(InputError, match=r"learning_rate 0\.01, here 0\.02; seed 0, here 3") as caught:
+        train(make_recipe(learning_rate=0.02, seed=3), params, data, reference, cache=cache / "pools", quiet=True)
+    assert "epochs" not in str(caught.value)
+    with pytest.raises(InputError, match="data '"):
+        train(make_recipe(), params, Data(data.held_out, data.training), reference, cache=cache, quiet=True)
+
+
+def test_a_folder_of_other_things_is_refused(params, data, cache, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="expected a run, an empty folder or a place for one"):
+        train(make_recipe(), params, data, tmp_path, cache=cache, quiet=True)
+
+
+def test_weights_without_the_backbone_are_refused(params, data, cache, tmp_path):
+    with pytest.raises(InputError, match=r"expected the backbone 'siamfc', found AlexNet \(torchvision\)"):
+        train(make_recipe(model="siamfc"), params, data, tmp_path, cache=cache, quiet=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_layer(params, data, cache, tmp_path, monkeypatch):
+    plain = pools.Pool.batch
+    taken = []
+
+    def batch(self, rows):
+        found = plain(self, rows)
+        if len(self) == 12:  # of the training pool, the sixth batch
+            taken.append(rows)
+            if len(taken) == 6:
+                found.maps["conv4"][:, 5] = np.nan
+        return found
+
+    monkeypatch.setattr(pools.Pool, "batch", batch)
+    out = tmp_path / "run"
+    with pytest.raises(DivergedError, match=r"the loss of conv4 .* by step 8; the last good checkpoint is of step 4"):
+        train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["4"]
+
+
+def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(params, data, cache, tmp_path, monkeypatch):
+    from train import runs
+
+    plain, saved = runs.Run.save, []
+
+    def save(self, step, state):
+        saved.append(step)
+        if step == 8:
+            self._checkpointer.save_async = full
+        plain(self, step, state)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.Run, "save", save)
+    with pytest.raises(InputError, match="No space left on device; the last complete one is of step 4"):
+        train(make_recipe(), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+
+
+def test_features_in_the_step_train_too_and_resume_with_augmentation(params, data, cache, tmp_path):
+    recipe = make_recipe(cached_pairs=0, flip=True, shift=2.0, batch_size=2, pairs_per_epoch=2, epochs=2)
+
+    def stop(done: int) -> None:
+        raise Killed
+
+    whole = train(recipe, params, data, tmp_path / "whole", cache=cache / "pools", quiet=True)
+    with pytest.raises(Killed):
+        train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True, after_step=stop)
+    train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    assert same(numbers(tmp_path / "whole"), numbers(tmp_path / "run"))
+    assert np.isfinite(whole[-1]["train_loss"])
+
+
+def test_cached_training_has_the_losses_of_uncached_training(params, data, cache, tmp_path, monkeypatch):
+    """The pool of the first epoch's very pairs, in their order."""
+    recipe = make_recipe(cached_pairs=0, epochs=1, pairs_per_epoch=8, factors=(1e-3, 1e-3, 1e-3))
+    from train import loop, pairs
+
+    direct = train(recipe, params, data, tmp_path / "direct", cache=cache / "pools", quiet=True)
+
+    def sample(videos, count, *, seed, step, max_frame_gap):
+        if count != 8:
+            return plain(videos, count, seed=seed, step=step, max_frame_gap=max_frame_gap)
+        drawn = [plain(videos, 4, seed=seed, step=each, max_frame_gap=max_frame_gap) for each in (0, 1)]
+        return np.concatenate(drawn)
+
+    plain = pairs.sample
+    monkeypatch.setattr(loop.pairs, "sample", sample)
+    monkeypatch.setattr(loop.pairs, "shuffled", lambda size, count, *, seed, step: step * count + np.arange(count))
+    kept = train(
+        dataclasses.replace(recipe, cached_pairs=8), params, data, tmp_path / "kept", cache=cache / "pools", quiet=True
+    )
+    for layer, loss in direct[-1]["train_losses"].items():
+        assert kept[-1]["train_losses"][layer] == pytest.approx(loss, abs=1e-6)
+
+
+def test_the_result_loads_and_tracks_as_it_was_trained(reference, params):
+    best = mfst_jax.load(reference / "best.safetensors")
+    assert best.contents.describe() == "AlexNet (torchvision) + SE"
+    provenance = checkpoints.provenance(reference / "best.safetensors")
+    assert provenance["recipe"]["epochs"] == 3
+    assert provenance["metrics"]["loss"] == min(line["loss"] for line in numbers(reference)[1][1:])
+    each = with_se(params, make_recipe(se_statistics="each"), init(make_recipe(), params).trainable)
+    assert each.contents.config is not None
+    assert each.contents.config.se_statistics == "each"
+
+
+def test_the_command_runs_on_a_folder_and_is_killed_and_goes_on(sequences, params, reference, tmp_path):
+    checkpoints.save(params, tmp_path / "weights.safetensors")
+    command = ["demo", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
+    command += ["--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"), "--set=batch_size=4"]
+    command += ["--set=factors=1,1,1", "--set=pairs_per_epoch=16", "--set=cached_pairs=12", "--set=validation_pairs=4"]
+    command += ["--set=epochs=40", "--set=clip=false"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-m", "train", *command], env=environment, cwd=tmp_path)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.is_file() or len(metrics.read_text().splitlines()) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert len(killed) < 41
+    assert main(command) == 0
+    lines = numbers(tmp_path / "run")[1]
+    assert [line["epoch"] for line in lines] == list(range(41))
+    for before, after in zip(killed, lines, strict=False):
+        assert all(before[key] == after[key] for key in after)
+
+
+def test_eight_devices_train_as_one_does(params, sequences, tmp_path):
+    checkpoints.save(params, tmp_path / "weights.safetensors")
+    program = f"""
+import jax, json, mfst_jax
+from train import folders
+from train.loop import Data, train
+from train.recipe import Recipe
+params = mfst_jax.load({str(tmp_path / "weights.safetensors")!r})
+data = Data(*folders.split(folders.curate({str(sequences)!r}, {str(tmp_path / "crops")!r})[0]))
+for pool in (16, 0):
+    recipe = Recipe(model="alexnet", factors=(1e-3, 1e-3, 1e-3), epochs=1, pairs_per_epoch=16 if pool else 8,
+                    batch_size=8, cached_pairs=pool, validation_pairs=4)
+    for count in (1, 8):
+        out = {str(tmp_path)!r} + f"/{{pool}}-{{count}}"
+        line = train(recipe, params, data, out, cache={str(tmp_path / "pools")!r}, devices=jax.devices()[:count],
+                     quiet=True)[-1]
+        print(json.dumps(line["train_losses"]))
+"""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+    }
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for one, eight in ((lines[0], lines[1]), (lines[2], lines[3])):
+        assert one == pytest.approx(eight, abs=1e-5)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(params, data, cache, tmp_path):
+    with pytest.raises(InputError, match="expected parts of a multiple of 2 devices, found 3"):
+        train(make_recipe(batch_size=3), params, data, tmp_path, cache=cache, devices=jax.devices()[:2], quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "recipe 'nothing': expected one of demo"),
+        (["se_alexnet"], "--data: expected a folder of sequences"),
+        (["demo", "--data", "/nowhere"], "/nowhere: expected a folder of sequences"),
+        (["demo", "--set", "epochs=0"], "epochs: expected 1 or more"),
+        (["demo", "--weights", "/nowhere"], "/nowhere: expected an Orbax directory"),
+    ],
+)
+def test_unusable_input_is_one_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,298 @@
+"""Sequences in OTB's or GOT-10k's layout -> curated crops on disk, and the split into training and held-out videos.
+
+The curation is SiamFC's (Bertinetto et al. 2016, section 3.3): for each annotated frame, the square around the target
+that the tracker would search, 255 samples wide at scale 1, here with 16 more on each side as room for augmentation.
+It is done once: a cache holds one array of crops and one manifest a sequence, and what is there already is kept.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, UInt8
+
+from mfst_jax.checkpoints import replacing
+from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.errors import InputError
+from mfst_jax.video import IMAGE_SUFFIXES, TRUTH_FILES, demo_source, natural_key, read_ground_truth, read_image
+
+MARGIN = 16
+"""Samples beyond the search region on each side."""
+CROP_SIZE = SEARCH_SIZE + 2 * MARGIN
+CONTEXT = 0.5
+"""Share of (w + h) / 2 around the box, as `Config.context`."""
+SMALLEST = 2.0
+"""Pixels that the sides of a usable target have at least."""
+CORRUPT_SHARE = 0.01
+"""Share of unreadable images beyond which the data are refused."""
+HELD_OUT = 5
+"""One sequence in so many is held out."""
+CLIP_PARTS = 5
+
+Crop = UInt8[np.ndarray, "side side 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """The curated crops of one target in one video: all that training asks of a data set."""
+
+    name: str
+    frames: Int[np.ndarray, "crops"]
+    """Of each crop, the number of its frame in the video; ascending."""
+    sizes: Float32[np.ndarray, "crops 2"]
+    """Of each crop, the target's (w, h) in samples; its centre is the crop's."""
+    key: str
+    """Stands for all that the crops follow from."""
+    read: Callable[[int], Crop]
+    """Crop number i, 287 x 287 RGB."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the frames."""
+
+    frames: int = 0
+    crops: int = 0
+    absent: int = 0
+    """No target, by the annotation."""
+    unlabelled: int = 0
+    """Frames behind the annotation's end."""
+    tiny: int = 0
+    """A target with a side below 2 pixels."""
+    outside: int = 0
+    """A target that does not overlap its frame."""
+    corrupt: int = 0
+    """An image that cannot be read."""
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def describe(self) -> str:
+        """In one line: `1700 crops of 1720 frames (20 absent)`."""
+        lost = [f"{count} {name}" for name, count in vars(self).items() if name not in ("frames", "crops") and count]
+        return f"{self.crops} crops of {self.frames} frames" + (f" ({', '.join(lost)})" if lost else "")
+
+
+def curate(
+    root: str | Path, cache: str | Path, *, workers: int = 1, advance: Callable[[int, int], None] | None = None
+) -> tuple[list[Video], Counts]:
+    """Crops of every sequence below `root`, from the cache as far as it has them.
+
+    Args:
+      root: a folder of folders, each with its images (or `img/`) and `groundtruth_rect.txt` (OTB, counted from 1) or
+        `groundtruth.txt` (GOT-10k, from 0; `absence.label` says where the target is absent).
+      cache: where the crops go. A sequence whose images' names, sizes and annotation are unchanged is not read again.
+      workers: processes to read with.
+      advance: called with the number of sequences done and of all.
+
+    Returns:
+      The videos in natural order of their names, and what became of the frames. Videos of less than two crops are left
+      out, as they have no pairs.
+
+    Raises:
+      InputError: no sequence there, an annotation that cannot be read, more than 1 % of the images unreadable, or a
+        cache that cannot be written.
+    """
+    root, cache = Path(root), Path(cache)
+    folders = _sequences(root)
+    _make_folder(cache)
+    jobs = [(folder, cache) for folder in folders]
+    counts, videos, problem = Counts(), [], ""
+    for done, (name, found, first) in enumerate(_each(_curate_folder, jobs, workers), start=1):
+        counts += found
+        problem = problem or first
+        if found.crops > 1:
+            videos.append(open_video(cache, name))
+        if advance is not None:
+            advance(done, len(jobs))
+    if counts.corrupt > CORRUPT_SHARE * counts.frames:
+        raise InputError(
+            f"{root}: expected at most {CORRUPT_SHARE:.0%} of the images to be unreadable, "
+            f"found {counts.corrupt} of {counts.frames}; the first is {problem}"
+        )
+    if not videos:
+        raise InputError(f"{root}: expected a sequence with two usable frames, found {counts.describe()}")
+    return videos, counts
+
+
+def curate_clip(cache: str | Path) -> tuple[list[Video], Counts]:
+    """The clip that comes with the package, cut into parts that stand for videos of their own."""
+    cache, source = Path(cache), demo_source()
+    _make_folder(cache)
+    assert source.ground_truth is not None
+    frames, truth = list(source.frames()), source.ground_truth
+    counts, videos = Counts(), []
+    for part in np.array_split(np.arange(len(frames)), CLIP_PARTS):
+        name = f"clip from frame {part[0]}"
+        counts += _write(cache, name, "clip", ((int(t), truth[t], lambda t=t: frames[t]) for t in part))[0]
+        videos.append(open_video(cache, name))
+    return videos, counts
+
+
+def open_video(cache: Path, name: str) -> Video:
+    """A curated sequence. Its crops stay on disk until they are read."""
+    manifest = json.loads((cache / f"{name}.json").read_text())
+    crops = np.load(cache / f"{name}.npy", mmap_mode="r")
+    sizes = np.array(manifest["sizes"], np.float32).reshape(-1, 2)
+    return Video(name, np.array(manifest["frames"], int), sizes, manifest["key"], lambda row: np.array(crops[row]))
+
+
+def split(videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
+    """The videos to train on, and one in five (at least one) to hold out, by a rule that knows nothing but their names.
+
+    Held out are those whose names have the smallest SHA-256, digits behind a last underscore left off where they are at
+    most two: they number parts of one video (`car16_1`, `car16_2`), which thereby stay on one side.
+
+    Raises:
+      InputError: no video would be left on one side.
+    """
+    stems = {video.name: re.sub(r"_\d{1,2}$", "", video.name) for video in videos}
+    ranked = sorted(set(stems.values()), key=lambda stem: hashlib.sha256(stem.encode()).hexdigest())
+    wanted, held = max(1, len(videos) // HELD_OUT), set()
+    for stem in ranked:
+        if sum(stems[video.name] in held for video in videos) < wanted:
+            held.add(stem)
+    sides = [v for v in videos if stems[v.name] not in held], [v for v in videos if stems[v.name] in held]
+    if not sides[0] or not sides[1]:
+        raise InputError(f"data: expected at least two different videos, found {len(ranked)}")
+    return sides
+
+
+def curated_crop(frame: UInt8[np.ndarray, "height width 3"], box: Float[np.ndarray, "4"]) -> Crop:
+    """The crop around a box (x, y, w, h): the middle 255 x 255 is what `crops.crop` sees there, rounded to 8 bits."""
+    centre, side = box[:2] + (box[2:] - 1) / 2, search_side(box[2:])
+    positions = (np.arange(-MARGIN, SEARCH_SIZE + MARGIN) / (SEARCH_SIZE - 1) - 0.5) * (side - 1)
+    x_low, x_high, x_share, x_inside = _neighbours(centre[0] + positions, frame.shape[1])
+    y_low, y_high, y_share, y_inside = _neighbours(centre[1] + positions, frame.shape[0])
+    # Rows first, and only the columns in reach: the cost does not grow with the frame.
+    first, last = int(x_low.min()), int(x_high.max()) + 1
+    rows = frame[y_low, first:last] * (1 - y_share)[:, None, None] + frame[y_high, first:last] * y_share[:, None, None]
+    crop = rows[:, x_low - first] * (1 - x_share)[:, None] + rows[:, x_high - first] * x_share[:, None]
+    fill = frame.mean(axis=(0, 1))
+    return np.rint(np.where((y_inside[:, None] & x_inside)[..., None], crop, fill)).astype(np.uint8)
+
+
+def search_side(size: Float[np.ndarray, "2"]) -> float:
+    """Side in pixels of the search region of a target of `size` (w, h): `sqrt((w + p) (h + p)) 255 / 127`."""
+    return float(np.sqrt(np.prod(size + CONTEXT * size.sum()))) * SEARCH_SIZE / EXEMPLAR_SIZE
+
+
+def _neighbours(position: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """As `crops._neighbours`."""
+    low = np.clip(np.floor(position).astype(int), 0, length - 1)
+    inside = (position >= 0) & (position <= length - 1)
+    return low, np.minimum(low + 1, length - 1), position - low, inside
+
+
+def _sequences(root: Path) -> list[Path]:
+    try:
+        folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"{root}: expected a folder of sequences, found {error.strerror}") from None
+    found = [path for path in folders if any((path / name).is_file() for name in TRUTH_FILES)]
+    if not found:
+        names = " or ".join(TRUTH_FILES)
+        raise InputError(f"{root}: expected folders that hold images and {names}, found none of {len(folders)}")
+    return sorted(found, key=natural_key)
+
+
+def _each(function: Callable, jobs: list[tuple], workers: int) -> Iterator:
+    if workers == 1:
+        yield from (function(*job) for job in jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, *zip(*jobs, strict=True))
+
+
+def _curate_folder(folder: Path, cache: Path) -> tuple[str, Counts, str]:
+    """One sequence into the cache: its name, what became of its frames, and the first image that cannot be read."""
+    truth_path = next(folder / name for name in TRUTH_FILES if (folder / name).is_file())
+    truth = read_ground_truth(truth_path, origin=TRUTH_FILES[truth_path.name])
+    inner = folder / "img"
+    place = inner if inner.is_dir() else folder
+    images = sorted((path for path in place.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
+    if not images or len(truth) > len(images):
+        raise InputError(f"{truth_path}: expected at most a line for each of {len(images)} images, found {len(truth)}")
+    labels = folder / "absence.label"
+    if labels.is_file():
+        truth[: len(truth)][_absences(labels, len(truth))] = np.nan
+    listing = [(path.name, path.stat().st_size) for path in images]
+    key = hashlib.sha256(json.dumps([MARGIN, CONTEXT, listing, np.nan_to_num(truth).tolist()]).encode()).hexdigest()
+    rows = [*truth, *[None] * (len(images) - len(truth))]
+    frames = ((t, rows[t], lambda path=path: read_image(path)) for t, path in enumerate(images))
+    counts, corrupt = _write(cache, folder.name, key, frames)
+    return folder.name, counts, corrupt
+
+
+def _absences(path: Path, rows: int) -> np.ndarray:
+    labels = path.read_text().split()
+    if len(labels) != rows or not set(labels) <= {"0", "1"}:
+        raise InputError(f"{path}: expected {rows} lines of 0 or 1, one a box, found {len(labels)} lines")
+    return np.array(labels) == "1"
+
+
+def _write(
+    cache: Path, name: str, key: str, frames: Iterable[tuple[int, np.ndarray | None, Callable[[], np.ndarray]]]
+) -> tuple[Counts, str]:
+    """Crops and manifest of one sequence, unless they are there: what became of its frames, the first that is corrupt.
+
+    The manifest comes last, so that it vouches for the crops.
+    """
+    manifest_path = cache / f"{name}.json"
+    if manifest_path.is_file() and (manifest := json.loads(manifest_path.read_text()))["key"] == key:
+        return Counts(**manifest["counts"]), manifest["corrupt"]
+    crops, numbers, sizes, fates, corrupt = [], [], [], [], ""
+    for number, box, read in frames:
+        fate = _unusable(box)
+        if fate is None:
+            assert box is not None
+            try:
+                frame = read()
+            except InputError as error:
+                fates.append("corrupt")
+                corrupt = corrupt or str(error)
+                continue
+            height, width, _ = frame.shape
+            if box[0] >= width or box[1] >= height or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
+                fate = "outside"
+            else:
+                fate = "crops"
+                box = box.astype(np.float64)
+                crops.append(curated_crop(frame, box))
+                numbers.append(number)
+                sizes.append((box[2:] * (SEARCH_SIZE / search_side(box[2:]))).tolist())
+        fates.append(fate)
+    counts = Counts(len(fates), **{fate: fates.count(fate) for fate in set(fates)})
+    with replacing(cache / f"{name}.npy") as new, new.open("wb") as file:
+        np.save(file, np.array(crops, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE, 3))
+    manifest = {"key": key, "counts": asdict(counts), "corrupt": corrupt, "frames": numbers, "sizes": sizes}
+    with replacing(manifest_path) as new:
+        new.write_text(json.dumps(manifest))
+    return counts, corrupt
+
+
+def _unusable(box: np.ndarray | None) -> str | None:
+    if box is None:
+        return "unlabelled"
+    if not np.isfinite(box).all():
+        return "absent"
+    return "tiny" if box[2:].min() < SMALLEST else None
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: expected a folder or a place for one, found {error.strerror}") from None
+
+
+def default_workers() -> int:
+    """As many processes as there are cores."""
+    return os.cpu_count() or 1

@@ -1,0 +1,36 @@
+"""The labels of a response map, and the balanced logistic loss (Bertinetto et al. 2016, section 2.2)."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from mfst_jax.localisation import CELL, RESPONSE_SIZE
+
+Distance = Literal["manhattan", "euclidean"]
+
+
+def labels(radius: float = 16.0, distance: Distance = "manhattan") -> Bool[np.ndarray, "17 17"]:
+    """Which cells show the target: those at most `radius` samples of the crop from the centre, 8 samples a cell.
+
+    `manhattan` is the authors' code, 13 cells at a radius of 16; `euclidean` is SiamFC's paper, the same 13 there.
+    """
+    offset = np.abs(np.arange(RESPONSE_SIZE) - (RESPONSE_SIZE - 1) // 2) * CELL
+    x, y = np.meshgrid(offset, offset)
+    return (x + y if distance == "manhattan" else np.hypot(x, y)) <= radius
+
+
+def balanced_logistic(
+    responses: Float[Array, "*batch 17 17"], positive: Bool[Array, "17 17"]
+) -> Float[Array, "*batch"]:
+    """`sum_u a_u log(1 + exp(-y_u r_u))`, y = 1 on positive cells and -1 on others; each kind weighs 1/2 in total."""
+    positive = jnp.broadcast_to(positive, responses.shape)
+    # log(1 + exp(-y r)) = softplus(-y r)
+    costs = jax.nn.softplus(jnp.where(positive, -responses, responses))
+    return 0.5 * (_mean(costs, positive) + _mean(costs, ~positive))
+
+
+def _mean(costs: Float[Array, "*batch 17 17"], where: Bool[Array, "*batch 17 17"]) -> Float[Array, "*batch"]:
+    return jnp.mean(costs, axis=(-2, -1), where=where)

@@ -1,0 +1,50 @@
+"""Pairs of frames of one video, each a pure function of a seed and a step, so that resuming needs no stored state."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int
+
+from train.folders import Video
+from train.responses import Crops
+
+Pairs = Int[np.ndarray, "pairs 3"]
+"""A row is (video, crop of the exemplar, crop of the search region)."""
+
+
+def sample(videos: Sequence[Video], count: int, *, seed: int, step: int, max_frame_gap: int) -> Pairs:
+    """The pairs of one step. Row i depends on the seed, the step and i alone.
+
+    A video is drawn first, each as likely as any other however long it is; then its exemplar's frame; then another
+    frame at most `max_frame_gap` away, or the same one where there is no other.
+    """
+    draws = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step])).random((count, 3))
+    pairs = np.empty((count, 3), int)
+    for row, (which, where, other) in enumerate(draws):
+        video = int(which * len(videos))
+        frames = videos[video].frames
+        exemplar = int(where * len(frames))
+        first = np.searchsorted(frames, frames[exemplar] - max_frame_gap)
+        last = np.searchsorted(frames, frames[exemplar] + max_frame_gap, side="right")
+        search = first + int(other * (last - first - 1))
+        pairs[row] = video, exemplar, search + (search >= exemplar and last - first > 1)
+    return pairs
+
+
+def shuffled(size: int, count: int, *, seed: int, step: int) -> Int[np.ndarray, "count"]:
+    """Which `count` of `size` cached pairs a step takes: each epoch takes every one once, in an order of its own."""
+    wanted = step * count + np.arange(count)
+    orders = {epoch: _order(size, seed, int(epoch)) for epoch in np.unique(wanted // size)}
+    return np.array([orders[index // size][index % size] for index in wanted])
+
+
+def load(videos: Sequence[Video], pairs: Pairs) -> Crops:
+    """The crops of exemplars and of search regions, on the host."""
+    exemplars, searches = (np.stack([videos[row[0]].read(int(row[column])) for row in pairs]) for column in (1, 2))
+    return Crops(exemplars, searches)
+
+
+@lru_cache(maxsize=2)
+def _order(size: int, seed: int, epoch: int) -> Int[np.ndarray, "size"]:
+    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 1, epoch])).permutation(size)

@@ -1,0 +1,162 @@
+"""Pools: a fixed set of pairs whose channel-wise correlations are computed once and kept on disk.
+
+In float32 a pair of SiamFC takes 1.2 MB (1,024 channels x 289 cells). The operating system keeps in memory what fits;
+a pool of the same crops, pairs and backbone is found again by a digest of them.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from mfst_jax import layout
+from mfst_jax.checkpoints import digest
+from mfst_jax.compilation import jit
+from mfst_jax.config import LAYERS, Layer
+from mfst_jax.crops import central_exemplar
+from mfst_jax.errors import InputError
+from mfst_jax.params import Params
+from train.folders import MARGIN, Video
+from train.pairs import Pairs
+from train.recipe import Recipe
+from train.responses import CELLS, Correlations, Features, backbone_features, correlate
+from train.se import layer_channels
+
+FRAMES_AT_ONCE = 8
+PAIRS_AT_ONCE = 16
+FEATURES_KEPT = 256
+"""Frames whose features are in memory, about 3 MB each."""
+
+
+class Pool:
+    """The correlations of a set of pairs, read from disk as they are asked for."""
+
+    def __init__(self, folder: Path, channels: dict[Layer, int]):
+        self._maps = np.load(folder / "maps.npy", mmap_mode="r")
+        self._means = np.load(folder / "means.npy", mmap_mode="r")
+        self._channels = channels
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def batch(self, rows: Int[np.ndarray, "*batch"]) -> Correlations:
+        """The pairs of these numbers, on the host."""
+        means = self._means[rows]
+        return Correlations(
+            self._by_layer(self._maps[rows]), self._by_layer(means[..., 0, :]), self._by_layer(means[..., 1, :])
+        )
+
+    def _by_layer(self, of_all: np.ndarray) -> Any:
+        ends = np.cumsum(list(self._channels.values()))[:-1]
+        return dict(zip(self._channels, np.split(of_all, ends, axis=-1), strict=True))
+
+
+def make(
+    folder: str | Path,
+    params: Params,
+    recipe: Recipe,
+    videos: Sequence[Video],
+    pairs: Pairs,
+    *,
+    advance: Callable[[int, int], None] | None = None,
+) -> Pool:
+    """The pool of these pairs: found in `folder`, or computed into it.
+
+    Args:
+      folder: holds pools, each in a folder of its own that appears when it is complete.
+      params: the backbone.
+      recipe: which backbone, and the type to keep the maps in.
+      videos: what the pairs are of.
+      pairs: rows of (video, exemplar, search region).
+      advance: called with the number of pairs done and of all.
+
+    Raises:
+      InputError: the folder cannot be written.
+    """
+    channels = layer_channels(params, recipe)
+    place = Path(folder) / f"{recipe.model}-{_digest(params, recipe, videos, pairs)[:16]}"
+    if not place.is_dir():
+        unfinished = place.with_name(f".{place.name}.unfinished")
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+            _compute(unfinished, params, recipe, videos, pairs, sum(channels.values()), advance)
+            unfinished.rename(place)
+        except OSError as error:
+            raise InputError(f"{place}: expected room for {len(pairs)} pairs, found {error.strerror}") from error
+    return Pool(place, channels)
+
+
+def _compute(
+    folder: Path,
+    params: Params,
+    recipe: Recipe,
+    videos: Sequence[Video],
+    pairs: Pairs,
+    channels: int,
+    advance: Callable[[int, int], None] | None,
+) -> None:
+    maps = np.lib.format.open_memmap(
+        folder / "maps.npy", "w+", np.dtype(recipe.cache_type), (len(pairs), CELLS, channels)
+    )
+    means = np.lib.format.open_memmap(folder / "means.npy", "w+", np.dtype(np.float32), (len(pairs), 2, channels))
+
+    kept: dict[tuple[int, int], tuple[Features, Features]] = {}
+    order = np.lexsort(pairs.T[::-1])  # video by video
+    for start in range(0, len(order), PAIRS_AT_ONCE):
+        rows = order[start : start + PAIRS_AT_ONCE]
+        wanted = sorted({(int(row[0]), int(row[column])) for row in pairs[rows] for column in (1, 2)})
+        if len(kept) > FEATURES_KEPT:
+            kept = {frame: kept[frame] for frame in wanted if frame in kept}
+        missing = [frame for frame in wanted if frame not in kept]
+        for first in range(0, len(missing), FRAMES_AT_ONCE):
+            frames = missing[first : first + FRAMES_AT_ONCE]
+            # Always of the same shape, so that one compilation does.
+            padded = [*frames, *[frames[0]] * (FRAMES_AT_ONCE - len(frames))]
+            seen = jax.device_get(
+                _see(params, np.stack([videos[video].read(crop) for video, crop in padded]), recipe=recipe)
+            )
+            for number, frame in enumerate(frames):
+                kept[frame] = jax.tree.map(lambda each, number=number: each[number].copy(), seen)
+        padded = pairs[[*rows, *[rows[0]] * (PAIRS_AT_ONCE - len(rows))]].tolist()
+        exemplars = _stack([kept[video, crop][0] for video, crop, _ in padded])
+        searches = _stack([kept[video, crop][1] for video, _, crop in padded])
+        found: Correlations = jax.device_get(_correlate(exemplars, searches))
+        count = len(rows)
+        maps[rows] = np.concatenate([found.maps[layer] for layer in LAYERS], axis=-1)[:count]
+        means[rows, 0] = np.concatenate([found.exemplar[layer] for layer in LAYERS], axis=-1)[:count]
+        means[rows, 1] = np.concatenate([found.search[layer] for layer in LAYERS], axis=-1)[:count]
+        if advance is not None:
+            advance(start + count, len(pairs))
+    maps.flush()
+    means.flush()
+
+
+@partial(jit, static_argnames=("recipe",))
+def _see(params: Params, crops: Any, *, recipe: Recipe) -> tuple[Features, Features]:
+    """Features of the images in the middle of crops, as exemplars and as search regions."""
+    images = crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN].astype(jnp.float32)
+    return backbone_features(params, recipe, central_exemplar(images)), backbone_features(params, recipe, images)
+
+
+_correlate = jit(correlate)
+
+
+def _stack(features: list[Any]) -> Features:
+    """Of single images, batches."""
+    return jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *features)
+
+
+def _digest(params: Params, recipe: Recipe, videos: Sequence[Video], pairs: Pairs) -> str:
+    used = sorted({int(row[0]) for row in pairs})
+    weights = {name: each for name, each in layout.flatten(params.variables).items() if f"/{recipe.model}/" in name}
+    parts = [digest(weights), recipe.cache_type, [(videos[video].name, videos[video].key) for video in used]]
+    return hashlib.sha256(json.dumps(parts).encode() + pairs.astype("<i8").tobytes()).hexdigest()

@@ -1,0 +1,126 @@
+"""`Recipe`: all that decides the numbers of a training run but data and weights; how text reaches its fields."""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mfst_jax.config import Model
+from mfst_jax.errors import InputError
+from mfst_jax.fields import check_type, parse, require
+from train.augment import Augmentation
+from train.losses import Distance
+
+Precision = Literal["float32", "tensorfloat32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SE-blocks for one frozen backbone. The defaults are the authors' (paper section IV-A c, and their code).
+
+    Raises `InputError` on a value out of range.
+    """
+
+    model: Model
+    """The backbone: S is `siamfc`, A is `alexnet`."""
+    se_statistics: Literal["exemplar", "each"] = "exemplar"
+    """Whose channel means set the SE weight, as `Config.se_statistics`."""
+    factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
+    """What the raw cross-correlations of conv3, 4, 5 are multiplied by."""
+
+    seed: int = 0
+    epochs: int = 50
+    pairs_per_epoch: int = 53_200
+    batch_size: int = 8
+    accumulation: int = 1
+    """Parts that a batch is computed in, one after the other."""
+    learning_rate: float = 0.01
+    final_learning_rate: float = 1e-5
+    """In the last epoch; it falls by the same factor after each."""
+    decay_speed: int = 1
+    """How many times as fast it falls: 3 in the authors' released runs, whose step counter advanced once a layer."""
+    momentum: float = 0.9
+
+    label_radius: float = 16.0
+    label_distance: Distance = "manhattan"
+    max_frame_gap: int = 100
+
+    cached_pairs: int = 0
+    """Size of a fixed pool of pairs whose correlations are computed once (`pools.py`); 0: features in each step."""
+    cache_type: Literal["float32", "float16"] = "float32"
+    validation_pairs: int = 512
+    """Held-out pairs, the same ones after each epoch and in each run."""
+    precision: Precision = "float32"
+    """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
+    clip: bool = False
+    """Whether the built-in clip will do where no data are given."""
+
+    flip: bool = False
+    stretch: float = 0.0
+    shift: float = 0.0
+    grey: float = 0.0
+    colour: float = 0.0
+    blur: float = 0.0
+    """How far to augment, as `Augmentation`."""
+
+    def __post_init__(self):
+        for name, kind in FIELD_TYPES.items():
+            value = getattr(self, name)
+            check_type(name, value, kind)
+            if isinstance(value, float):
+                require(math.isfinite(value), name, "a finite number", value)
+        for name in ("epochs", "pairs_per_epoch", "batch_size", "accumulation", "decay_speed", "validation_pairs"):
+            require(getattr(self, name) > 0, name, "1 or more", getattr(self, name))
+        for name in ("seed", "max_frame_gap", "cached_pairs"):
+            require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        require(all(0 < f < math.inf for f in self.factors), "factors", "finite numbers above 0", self.factors)
+        for name in ("learning_rate", "final_learning_rate"):
+            require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
+        require(0 <= self.label_radius < 128, "label_radius", "in [0, 128)", self.label_radius)
+        whole = self.batch_size % self.accumulation == 0
+        require(whole, "accumulation", f"a divisor of the batch size, {self.batch_size}", self.accumulation)
+        require(self.steps_per_epoch > 0, "pairs_per_epoch", "a batch at least", self.pairs_per_epoch)
+        augmented = self.augmentation.active and self.cached_pairs > 0
+        require(not augmented, "cached_pairs", "0 with augmentation, which no cache can hold", self.cached_pairs)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch."""
+        return self.pairs_per_epoch // self.batch_size
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The fields on augmentation by themselves."""
+        return Augmentation(self.flip, self.stretch, self.shift, self.grey, self.colour, self.blur)
+
+
+FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
+
+
+def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """`recipe` with each `key=value` of `settings` applied, as `mfst_jax.config.override` does.
+
+    Raises:
+      InputError: an unknown key, a value that does not fit, or a combination that `Recipe` refuses.
+    """
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"setting {setting!r}: expected key=value, found no '='")
+        if key not in FIELD_TYPES:
+            raise InputError(f"setting {key!r}: expected one of {', '.join(FIELD_TYPES)}, found no such field")
+        changes[key] = parse(key, text.strip(), FIELD_TYPES[key])
+    return dataclasses.replace(recipe, **changes)
+
+
+def of_module(name: str, module: types.ModuleType) -> Recipe:
+    """The `RECIPE` of a recipe's file. Raises `InputError` if it has none."""
+    recipe = getattr(module, "RECIPE", None)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{name}: expected a file that defines RECIPE, a train.recipe.Recipe, found {recipe!r:.80}")
+    return recipe

@@ -1,0 +1,147 @@
+"""Responses of a frozen backbone under trained SE-blocks, from images or from correlations kept since an earlier step.
+
+A layer's response is `r = f sum_c w^z_c w^x_c (x_c * z_c) + b`: SE-blocks reweigh whole channels, so that all that
+their training needs of a pair are its channel-wise correlations `x_c * z_c` and the channels' means, from which the
+weights `w` follow (paper section III-B b). Both ways give the same numbers up to rounding.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
+from jaxtyping import Array, Float, Key, UInt8
+
+from mfst_jax.attention import SEBlocks
+from mfst_jax.config import LAYERS, Config, Layer
+from mfst_jax.correlation import cross_correlate_by_taps
+from mfst_jax.localisation import RESPONSE_SIZE
+from mfst_jax.model import MFST
+from mfst_jax.params import Params
+from train.augment import augment
+from train.recipe import Recipe
+
+TAPS: dict[Layer, int] = {"conv3": 10 * 10, "conv4": 8 * 8, "conv5": 6 * 6}
+"""Cells of an exemplar's features."""
+
+CELLS = RESPONSE_SIZE**2
+
+Features = dict[Layer, Float[Array, "n _ _ _"]]
+Responses = dict[Layer, Float[Array, "n 17 17"]]
+
+
+class Crops(NamedTuple):
+    """Curated crops of pairs."""
+
+    exemplar: UInt8[Array | np.ndarray, "*batch 287 287 3"]
+    search: UInt8[Array | np.ndarray, "*batch 287 287 3"]
+
+
+@struct.dataclass
+class Correlations:
+    """What a frozen backbone sees in pairs of images, as far as SE-blocks can tell."""
+
+    maps: Mapping[Layer, Float[Array | np.ndarray, "*batch 289 _"]]
+    """Each channel's cross-correlation, as a mean over the exemplar's cells: the sum may be too large for float16."""
+    exemplar: Mapping[Layer, Float[Array | np.ndarray, "*batch _"]]
+    """Channel means of the exemplar's features."""
+    search: Mapping[Layer, Float[Array | np.ndarray, "*batch _"]]
+    """Channel means of the search features."""
+
+
+@struct.dataclass
+class Trainable:
+    """What is trained."""
+
+    blocks: dict[str, Any]
+    """Parameters of `SEBlocks`."""
+    biases: dict[Layer, Any]
+    """b of each layer's response, a scalar. Tracking does without."""
+
+
+def backbone_features(params: Params, recipe: Recipe, images: Float[Array, "n side side 3"]) -> Features:
+    """What the backbone sees in RGB images of 0..255, BN in inference mode; no gradient goes back."""
+    network = MFST(params.contents, Config(models=(recipe.model,), se=False))
+    seen: Any = network.apply(params.variables, images, method="features")
+    return lax.stop_gradient(seen[recipe.model])
+
+
+def correlate(exemplar: Features, search: Features) -> Correlations:
+    """What is kept of the features of pairs."""
+
+    def maps(layer: Layer) -> Array:
+        return lax.map(lambda pair: channel_correlation(*pair), (exemplar[layer], search[layer]))
+
+    return Correlations({layer: maps(layer) for layer in LAYERS}, _means(exemplar), _means(search))
+
+
+def channel_correlation(
+    exemplar: Float[Array, "h w c"], search: Float[Array, "height width c"]
+) -> Float[Array, "289 c"]:
+    """`m[i, j, c] = 1/(h w) sum_{u, v} z[u, v, c] x[i + u, j + v, c]`, all cells in one row."""
+    high, wide, channels = exemplar.shape
+
+    def add_row(u: Array, total: Array) -> Array:
+        taps = lax.dynamic_index_in_dim(exemplar, u, keepdims=False)
+        rows = lax.dynamic_slice_in_dim(search, u, RESPONSE_SIZE, axis=0)
+        for v in range(wide):
+            total += taps[v][None, None] * rows[:, v : v + RESPONSE_SIZE]
+        return total
+
+    zeros = jnp.zeros((RESPONSE_SIZE, RESPONSE_SIZE, channels), search.dtype)
+    return lax.fori_loop(0, high, add_row, zeros).reshape(CELLS, channels) / (high * wide)
+
+
+def responses_from_correlations(trainable: Trainable | None, kept: Correlations, recipe: Recipe) -> Responses:
+    """The response of each layer without its bias; without SE-blocks every weight is 1."""
+    kept = jax.tree.map(lambda each: jnp.asarray(each, jnp.float32), kept)
+    if trainable is None:
+        weights = jax.tree.map(jnp.ones_like, kept.exemplar)
+    else:
+        weights = pair_weights(trainable, recipe, kept.exemplar, kept.search)
+    sums = {layer: TAPS[layer] * jnp.einsum("npc,nc->np", kept.maps[layer], weights[layer]) for layer in LAYERS}
+    return _scaled({layer: each.reshape(-1, RESPONSE_SIZE, RESPONSE_SIZE) for layer, each in sums.items()}, recipe)
+
+
+def responses_from_crops(
+    trainable: Trainable, params: Params, crops: Crops, key: Key[Array, ""], recipe: Recipe
+) -> Responses:
+    """The same from curated crops, augmented by `key`."""
+    exemplar_images, search_images = augment(key, crops.exemplar, crops.search, recipe.augmentation)
+    exemplar = backbone_features(params, recipe, exemplar_images)
+    search = backbone_features(params, recipe, search_images)
+    weights = pair_weights(trainable, recipe, _means(exemplar), _means(search))
+
+    def correlate_pair(z: Array, w: Array, x: Array) -> Array:
+        return cross_correlate_by_taps(z * w[None, None], x[None])[0]
+
+    return _scaled(
+        {layer: jax.vmap(correlate_pair)(exemplar[layer], weights[layer], search[layer]) for layer in LAYERS}, recipe
+    )
+
+
+def pair_weights(
+    trainable: Trainable,
+    recipe: Recipe,
+    exemplar: Mapping[Layer, Array | np.ndarray],
+    search: Mapping[Layer, Array | np.ndarray],
+) -> dict[Layer, Float[Array, "n _"]]:
+    """`w^z_c w^x_c` of each pair, from the channel means of both images, or the exemplar's alone where they share w."""
+
+    def weights(means: Mapping[Layer, Any]) -> Any:
+        return SEBlocks().apply({"params": trainable.blocks}, {k: mean[:, None, None] for k, mean in means.items()})
+
+    of_exemplar = weights(exemplar)
+    of_search = of_exemplar if recipe.se_statistics == "exemplar" else weights(search)
+    return jax.tree.map(jnp.multiply, of_exemplar, of_search)
+
+
+def _scaled(sums: Responses, recipe: Recipe) -> Responses:
+    return {layer: factor * sums[layer] for layer, factor in zip(LAYERS, recipe.factors, strict=True)}
+
+
+def _means(features: Features) -> dict[Layer, Float[Array, "n _"]]:
+    return {layer: jnp.mean(maps, axis=(1, 2)) for layer, maps in features.items()}

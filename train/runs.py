@@ -1,0 +1,144 @@
+"""A run's folder: what the run is, its checkpoints, its metrics. Starting again in it goes on where it stopped.
+
+`run.json` says what the run is; `metrics.jsonl` has a line an epoch; `checkpoints/` has the last states, by Orbax;
+`best.safetensors` and `last.safetensors` are weights to track with.
+"""
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from mfst_jax.checkpoints import replacing
+from mfst_jax.errors import InputError
+
+KEPT = 2
+"""Checkpoints, the last ones."""
+
+
+class Run:
+    """An open run; `open_run` makes one."""
+
+    def __init__(self, folder: Path, checkpointer: Any):
+        self.folder = folder
+        self._checkpointer = checkpointer
+
+    @property
+    def latest_step(self) -> int | None:
+        """The step of the last complete checkpoint, if there is one."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    def resume(self, start: Any) -> Any:
+        """The last state, with the shapes, types and places of `start`, or `start` itself where there is none yet.
+
+        Metrics of later steps are dropped.
+        """
+        step = self.latest_step
+        lines = [line for line in self.metrics() if step is not None and line["step"] <= step]
+        with self._writing(), replacing(self._metrics_path) as new:
+            new.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if step is None:
+            return start
+        named = _by_name(start)
+        abstract = {k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for k, x in named.items()}
+        loaded = self._checkpointer.load(step, abstract)
+        return jax.tree.unflatten(jax.tree.structure(start), [loaded[name] for name in named])
+
+    def save(self, step: int, state: Any) -> None:
+        """Begins to write a checkpoint, once the one before is complete. `close` waits for the last one."""
+        with self._writing():
+            self._checkpointer.wait()
+            if self.latest_step != step:
+                self._checkpointer.save_async(step, _by_name(state))
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Appends to the metrics."""
+        with self._writing(), self._metrics_path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines so far. One that was cut short by a kill is not among them."""
+        lines = []
+        if self._metrics_path.is_file():
+            for text in self._metrics_path.read_text().splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    lines.append(json.loads(text))
+        return lines
+
+    def wait(self) -> None:
+        """Until the last checkpoint is complete."""
+        with self._writing():
+            self._checkpointer.wait()
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: expected room for a checkpoint, found {error.strerror or error}; "
+                f"the last complete one is of step {self.latest_step}"
+            ) from error
+
+
+@contextlib.contextmanager
+def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
+    """The run in `folder`, a new one where it is empty or not there.
+
+    Args:
+      folder: the run's.
+      identity: JSON values: all that decides the run's numbers, by name.
+
+    Raises:
+      InputError: the folder holds a run of another identity (the differences are named) or something else.
+    """
+    folder = Path(folder)
+    path = folder / "run.json"
+    identity = json.loads(json.dumps(identity))
+    if path.is_file():
+        found = json.loads(path.read_text())
+        names = sorted({*identity, *found})
+        changed = [f"{name} {found.get(name)!r}, here {identity.get(name)!r}" for name in names]
+        changed = [text for name, text in zip(names, changed, strict=True) if found.get(name) != identity.get(name)]
+        if changed:
+            raise InputError(
+                f"{folder}: expected the run that it holds to be continued, found others: {'; '.join(changed)}"
+            )
+    else:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: expected a run, an empty folder or a place for one, found something else")
+        with replacing(path) as new:
+            new.write_text(json.dumps(identity, indent=2))
+    v1 = _orbax()
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint
+    checkpointer = v1.training.Checkpointer(
+        (folder / "checkpoints").absolute(),
+        save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(1),  # whenever it is told to
+        preservation_policy=v1.training.preservation_policies.LatestN(KEPT),
+        cleanup_tmp_directories=True,
+    )
+    with checkpointer:
+        yield Run(folder, checkpointer)
+
+
+def _by_name(state: Any) -> dict[str, Any]:
+    """The arrays of a state by their paths: what is on disk knows nothing of our classes."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _orbax() -> Any:
+    """Orbax, imported at first use: it takes seconds."""
+    from orbax.checkpoint import v1
+
+    return v1
