@@ -191,6 +191,7 @@ def test_the_result_loads_and_tracks_as_it_was_trained(reference, params):
     assert each.contents.config.se_statistics == "each"
 
 
+@pytest.mark.slow
 def test_the_command_runs_on_a_folder_and_is_killed_and_goes_on(sequences, params, reference, tmp_path):
     checkpoints.save(params, tmp_path / "weights.safetensors")
     command = ["demo", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
@@ -216,6 +217,7 @@ def test_the_command_runs_on_a_folder_and_is_killed_and_goes_on(sequences, param
         assert all(before[key] == after[key] for key in after)
 
 
+@pytest.mark.slow
 def test_eight_devices_train_as_one_does(params, sequences, tmp_path):
     checkpoints.save(params, tmp_path / "weights.safetensors")
     program = f"""
