@@ -4,7 +4,7 @@
 response normalisation does not, and has them before it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
 Maps = Float[Array, "n _ _ _"]
 
 STRIP = 63
-"""Rows of conv1 and conv2 to compute at a time, so that what lies between stays in cache: 4 k - 1 wastes least."""
+"""Rows of conv1 to compute at a time, so that what lies between stays in cache: 4 k - 1 wastes least."""
 SCHEMES = {"conv2": toom_cook.F_4_5, "conv3": toom_cook.F_4_3, "conv4": toom_cook.F_4_3, "conv5": toom_cook.F_4_3}
 
 
@@ -53,42 +53,41 @@ class Backbones:
         if self.method == "direct":
             pooled = self._pooled_directly(images)
         else:  # one image at a time stays in cache
-            pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_strips, images))
+            pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
         features: dict[Model, dict[Layer, Maps]] = {}
         for model, x in pooled.items():
             found: dict[Layer, Maps] = {}
             for layer in LAYERS:
                 if layer in self.weights[model]:
-                    relu = (model, layer) != ("siamfc", "conv5")
-                    x = found[layer] = self._convolve(x, model, layer, relu=relu, done=features)
+                    x = found[layer] = self._convolve(x, model, layer, done=features)
             features[model] = found
         return features
 
     def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> dict[Model, Maps]:
         """conv1 and conv2, each with its pool."""
-        pooled = self._pool_conv1(_convolve_directly(images, self._conv1(), stride=stem.STRIDE))
-        return {
-            model: self._pool(_convolve_directly(x, self.weights[model]["conv2"][0]), model, "conv2")
-            for model, x in pooled.items()
-        }
+        maps = self._split(_convolve_directly(images, self._conv1(), stride=stem.STRIDE))
+        maps = {model: self._pool(x, model, "conv1") for model, x in maps.items()}
+        maps = {model: _convolve_directly(x, self.weights[model]["conv2"][0]) for model, x in maps.items()}
+        return {model: self._pool(x, model, "conv2") for model, x in maps.items()}
 
-    def _pooled_by_strips(self, image: Float[Array, "side side 3"]) -> dict[Model, Maps]:
-        """The same for one image, some rows at a time: so all stays in cache."""
+    def _pooled_by_tiles(self, image: Float[Array, "side side 3"]) -> dict[Model, Maps]:
+        """The same of one image."""
+        size = stem.size(len(image))
         pairs, filters = stem.pair_rows(image), self._conv1()
-        size = (image.shape[0] - stem.TAPS) // stem.STRIDE + 1
-        maps = _by_strips(lambda first, rows, done: stem.convolve(pairs, filters, first, rows, done=done), size)
-        pooled = jax.tree.map(lambda *strips: jnp.concatenate(strips, axis=1), *map(self._pool_conv1, maps))
+        rows_pooled = not any(self._is_normalised(model) for model in self.weights)
+        strips: list[dict[Model, Maps]] = []
+        for first in range(0, size - 1, STRIP - 1):  # the last row of a strip is the next one's first
+            count = min(STRIP, size - first)
+            rows = stem.convolve(pairs, filters, first, count, done=strips)
+            maps = self._split(_as_maps(rows, (count, size), pool=rows_pooled))
+            strips.append({model: self._pool(x, model, "conv1", rows_pooled) for model, x in maps.items()})
         found: dict[Model, Maps] = {}
-        scheme = SCHEMES["conv2"]
-        for model, x in pooled.items():
-            filters = self.weights[model]["conv2"][0]
-
-            def convolve(first: int, rows: int, done: Any, x: Maps = x, filters: Any = filters) -> Maps:
-                strip = x[:, first : first + rows + scheme.taps - 1]
-                return toom_cook.convolve(strip, filters, scheme, done=(done, found))
-
-            maps = _by_strips(convolve, x.shape[1] - scheme.taps + 1)
-            found[model] = jnp.concatenate([self._pool(strip, model, "conv2") for strip in maps], axis=1)
+        for model in self.weights:
+            x = jnp.concatenate([strip[model] for strip in strips], axis=1)
+            scheme, rows_pooled = SCHEMES["conv2"], not self._is_normalised(model)
+            rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], scheme, done=found)
+            size = x.shape[1] - scheme.taps + 1
+            found[model] = self._pool(_as_maps(rows, (size, size), pool=rows_pooled), model, "conv2", rows_pooled)
         return found
 
     def _conv1(self) -> Any:
@@ -96,42 +95,44 @@ class Backbones:
         filters = [layers["conv1"][0] for layers in self.weights.values()]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *filters)
 
-    def _pool_conv1(self, x: Maps) -> dict[Model, Maps]:
-        ends = np.cumsum([layers["conv1"][1].shape[0] for layers in self.weights.values()])
-        parts = jnp.split(x, ends[:-1], axis=-1)
-        return {model: self._pool(part, model, "conv1") for model, part in zip(self.weights, parts, strict=True)}
+    def _split(self, maps: Maps) -> dict[Model, Maps]:
+        """What of conv1 belongs to each backbone."""
+        ends = np.cumsum([layers["conv1"][1].size for layers in self.weights.values()])
+        return dict(zip(self.weights, jnp.split(maps, ends[:-1], axis=-1), strict=True))
 
-    def _pool(self, x: Maps, model: Model, name: str) -> Maps:
+    def _pool(self, x: Maps, model: Model, name: str, rows_pooled: bool = False) -> Maps:
         """Bias, ReLU and max pool, with what normalisation there is."""
         bias = self.weights[model][name][1].reshape(1, 1, 1, -1)
-        if model == "alexnet" and self.alexnet == "caffe":
+        if self._is_normalised(model):
             return max_pool(local_response_norm(jax.nn.relu(x + bias)))
-        return jax.nn.relu(max_pool(x) + bias)
+        return jax.nn.relu(max_pool(x, axes=(2,) if rows_pooled else (1, 2)) + bias)
 
-    def _convolve(self, x: Maps, model: Model, name: str, *, relu: bool, done: Any) -> Float[Array, "n _ _ _"]:
-        filters, bias = self.weights[model][name]
-        if self.method == "toom_cook":
-            return toom_cook.convolve(x, filters, SCHEMES[name], bias=bias, relu=relu, done=done)
-        y = _convolve_directly(x, filters) + bias.reshape(1, 1, 1, -1)
-        return jax.nn.relu(y) if relu else y
+    def _is_normalised(self, model: Model) -> bool:
+        return model == "alexnet" and self.alexnet == "caffe"
 
-
-def _by_strips(convolve: Callable[[int, int, Any], Maps], rows: int) -> list[Maps]:
-    """The rows of a convolution in strips for max pools, one after the other: the last row of each is the next's first.
-
-    Args:
-      convolve: from the first row, the number of rows and what has to be done before to these rows.
-      rows: how many there are.
-    """
-    strips: list[Maps] = []
-    for first in range(0, rows - 1, STRIP - 1):
-        strips.append(convolve(first, min(STRIP, rows - first), strips[-1:]))
-    return strips
+    def _convolve(self, x: Maps, model: Model, layer: Layer, done: Any) -> Maps:
+        """A layer with its bias and, but for conv5 of S, its ReLU."""
+        filters, bias = self.weights[model][layer]
+        activate = (lambda x: x) if (model, layer) == ("siamfc", "conv5") else jax.nn.relu
+        if self.method == "direct":
+            return activate(_convolve_directly(x, filters) + bias.reshape(1, 1, 1, -1))
+        rows = toom_cook.convolve(x, filters, SCHEMES[layer], done=done)
+        by_group = bias.reshape(1, 1, 1, 1, *rows[0].shape[-2:])
+        size = x.shape[1] - SCHEMES[layer].taps + 1
+        return _as_maps([activate(row + by_group) for row in rows], (size, size))
 
 
-def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n _ _ c"]:
-    """The largest of each 3 x 3 at stride 2, by slices: on CPUs faster than a window reduction."""
-    for axis in (1, 2):
+def _as_maps(rows: list[Float[Array, "n down *rest"]], size: tuple[int, int], *, pool: bool = False) -> Maps:
+    """Maps from the rows of their tiles, cropped to `size` (height, width); if so asked, with their rows pooled."""
+    joined = toom_cook.join_pooled(rows) if pool else toom_cook.join(rows)
+    height, width = size
+    columns, channels = joined.shape[2:4] if joined.ndim == 4 else (joined.shape[2] * joined.shape[3], -1)
+    return joined.reshape(*joined.shape[:2], columns, channels)[:, : (height - 1) // 2 if pool else height, :width]
+
+
+def max_pool(x: Float[Array, "n h w c"], axes: tuple[int, ...] = (1, 2)) -> Float[Array, "n _ _ c"]:
+    """The largest of each three at stride 2 along `axes`, by slices: on CPUs faster than a window reduction."""
+    for axis in axes:
         last = 2 * ((x.shape[axis] - 1) // 2)
         first, second, third = (lax.slice_in_dim(x, i, last - 1 + i, 2, axis) for i in range(3))
         x = jnp.maximum(jnp.maximum(first, second), third)

@@ -13,15 +13,21 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from mfst_jax.fast.ordering import after
-from mfst_jax.fast.toom_cook import F_4_6, combine
+from mfst_jax.fast.toom_cook import F_4_6 as SCHEME
+from mfst_jax.fast.toom_cook import combine
 
 TAPS, STRIDE = 11, 2
 
 
+def size(side: int) -> int:
+    """Rows of conv1 for images of a `side`."""
+    return (side - TAPS) // STRIDE + 1
+
+
 def transform_filters(kernel: Float[np.ndarray, "11 11 3 o"]) -> tuple[Float[np.ndarray, "1 11 6 o"], ...]:
     """The kernel of each product: (1, column, row in pair and colour, output)."""
-    pairs = np.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0))).reshape(F_4_6.taps, STRIDE, *kernel.shape[1:])
-    transformed = np.einsum("pu,urvco->pvrco", F_4_6.filters, pairs, optimize=True)
+    pairs = np.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0))).reshape(SCHEME.taps, STRIDE, *kernel.shape[1:])
+    transformed = np.einsum("pu,urvco->pvrco", SCHEME.filters, pairs, optimize=True)
     products, columns, *_, outputs = transformed.shape
     return tuple(transformed.reshape(products, 1, columns, -1, outputs).astype(np.float32))
 
@@ -29,7 +35,7 @@ def transform_filters(kernel: Float[np.ndarray, "11 11 3 o"]) -> tuple[Float[np.
 def pair_rows(image: Float[Array, "side side 3"]) -> Float[Array, "pairs side 6"]:
     """Two rows of the image in each, and below the last as many of zeros as whole tiles may ask for."""
     side = len(image)
-    below = side % STRIDE + STRIDE * F_4_6.tile
+    below = side % STRIDE + STRIDE * SCHEME.tile
     pairs = jnp.pad(image, ((0, below), (0, 0), (0, 0))).reshape(-1, STRIDE, side, 3)
     return pairs.swapaxes(1, 2).reshape(-1, side, STRIDE * 3)
 
@@ -41,8 +47,8 @@ def convolve(
     rows: int,
     *,
     done: Any = (),
-) -> Float[Array, "1 rows columns o"]:
-    """So many rows of conv1, without a bias.
+) -> list[Float[Array, "1 tiles columns o"]]:
+    """Some rows of conv1, without a bias, as the first row of every tile, the second of every tile, and so on.
 
     Args:
       pairs: from `pair_rows`.
@@ -51,13 +57,11 @@ def convolve(
       rows: how many.
       done: what has to be computed before (`ordering.after`).
     """
-    tiles = -(-rows // F_4_6.tile)
-    inputs = combine(F_4_6.inputs, F_4_6.sweep(pairs[first:], tiles, axis=0))
+    tiles = -(-rows // SCHEME.tile)
+    inputs = combine(SCHEME.inputs, SCHEME.sweep(pairs[first:], tiles, axis=0))
     inputs = lax.optimization_barrier(after(done, inputs))
     outputs = [_convolve_columns(x[:, None], f) for x, f in zip(inputs, filters, strict=True)]
-    outputs = lax.optimization_barrier(outputs)
-    maps = jnp.stack(combine(F_4_6.outputs, outputs), axis=1)  # [tile, row in tile, column, o]
-    return lax.optimization_barrier(maps.reshape(1, -1, *maps.shape[2:]))[:, :rows]
+    return combine(SCHEME.outputs, lax.optimization_barrier([x[None] for x in outputs]))
 
 
 def _convolve_columns(

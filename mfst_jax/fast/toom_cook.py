@@ -97,26 +97,24 @@ def convolve(
     filters: Sequence[Float[Array, "batch _ _"]],
     scheme: Scheme,
     *,
-    bias: Float[Array, "o"] | None = None,
-    relu: bool = False,
     done: Any = (),
-) -> Float[Array, "n _ _ o"]:
-    """The convolution of some maps, nothing padded, with a bias and a ReLU after it if so asked.
+) -> list[Float[Array, "n down across tile groups o"]]:
+    """The convolution of maps, nothing padded, as the first row of every tile, the second of every tile, and so on.
 
     Args:
       maps: of at least `scheme.taps` cells on a side.
       filters: from `transform_filters`. With fewer inputs than the maps have channels, there are groups.
       scheme: the filters' own.
-      bias: one a channel, or none.
-      relu: whether a ReLU follows.
       done: what has to be computed before (`ordering.after`).
+
+    Returns:
+      What `join` and `join_pooled` make maps of.
     """
     n, height, width, channels = maps.shape
-    products, groups = scheme.products, channels // filters[0].shape[1]
-    height, width = height - scheme.taps + 1, width - scheme.taps + 1  # from here on, of the result
-    down, across = -(-height // scheme.tile), -(-width // scheme.tile)  # tiles
-    missing = scheme.tile * down - height, scheme.tile * across - width
-    maps = jnp.pad(maps, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+    tile, products, groups = scheme.tile, scheme.products, channels // filters[0].shape[1]
+    down, across = (-(-(side - scheme.taps + 1) // tile) for side in (height, width))
+    below, beside = (tile * tiles + scheme.taps - 1 - side for tiles, side in ((down, height), (across, width)))
+    maps = jnp.pad(maps, ((0, 0), (0, below), (0, beside), (0, 0)))
 
     # Barriers keep each pass from melting into the next, or XLA would compute it again for each of its uses.
     # V = B d B^T
@@ -133,11 +131,20 @@ def convolve(
 
     # y = A M A^T
     columns = lax.optimization_barrier(jnp.stack(combine(scheme.outputs, outputs), axis=1))
-    rows = [x.transpose(2, 3, 4, 0, 1, 5) for x in columns]  # [n, tile row, tile column, column in tile, group, o] each
-    rows = [x.reshape(*x.shape[:4], -1) for x in rows]
-    finished = [_finish(x, bias, relu) for x in combine(scheme.outputs, rows)]
-    maps = jnp.stack(finished, axis=2).reshape(n, scheme.tile * down, scheme.tile * across, -1)
-    return lax.optimization_barrier(maps)[:, :height, :width]
+    return combine(scheme.outputs, [x.transpose(2, 3, 4, 0, 1, 5) for x in columns])
+
+
+def join(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *rest"]:
+    """Maps from the rows of their tiles."""
+    joined = lax.optimization_barrier(jnp.stack(rows, axis=2))
+    return joined.reshape(len(joined), -1, *joined.shape[3:])
+
+
+def join_pooled(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *rest"]:
+    """The maximum of each three rows at stride 2, from the rows of tiles of four; the last one is not to be used."""
+    first, second, third, fourth = rows
+    following = jnp.concatenate([first[:, 1:], first[:, -1:]], axis=1)
+    return join([jnp.maximum(jnp.maximum(first, second), third), jnp.maximum(jnp.maximum(third, fourth), following)])
 
 
 def combine(matrix: np.ndarray, parts: Sequence[Float[Array, "..."]]) -> list[Float[Array, "..."]]:
@@ -146,8 +153,3 @@ def combine(matrix: np.ndarray, parts: Sequence[Float[Array, "..."]]) -> list[Fl
         reduce(add, [factor * part for factor, part in zip(row, parts, strict=True) if factor != 0])
         for row in matrix.tolist()
     ]
-
-
-def _finish(x: Float[Array, "n _ _ _ o"], bias: Float[Array, "o"] | None, relu: bool) -> Float[Array, "n _ _ _ o"]:
-    x = x if bias is None else x + bias.reshape(1, 1, 1, 1, -1)
-    return jnp.maximum(x, 0) if relu else x
