@@ -61,7 +61,7 @@ def evaluate(
         report: Whether to plot and report.
         ablation: Instead of one configuration, each row of the paper's table I or II, on top of the preset and of what
             is set: results/ROW/ for each, and the table beside the paper's as .csv and .md.
-        batch: How many sequences to track at a time; by default 1 on a CPU and 16 elsewhere.
+        batch: How many sequences to track at a time; by default 1 on a CPU, and elsewhere 16 a device.
     """
     params = checkpoints.load(weights)
     chosen = choose_config(params.contents, preset, [setting for group in set for setting in group])

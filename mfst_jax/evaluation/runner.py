@@ -75,14 +75,14 @@ def prepare(weights: Path | None, params: Params, config: Config, protocol: Prot
       params: the weights.
       config: how to track.
       protocol: the benchmark.
-      batch: how many sequences at a time; by default 1 on a CPU, which one step keeps busy, and 16 elsewhere.
+      batch: how many sequences at a time; by default 1 on a CPU, which one step keeps busy, and elsewhere 16 a device.
 
     Raises:
       InputError: a batch of less than 1.
     """
     if batch is not None and batch < 1:
         raise InputError(f"--batch: expected 1 or more, found {batch}")
-    batch = batch or (1 if jax.default_backend() == "cpu" else 16)
+    batch = batch or (1 if jax.default_backend() == "cpu" else 16 * jax.local_device_count())
     return Run(params, config, protocol, checkpoints.provenance(weights), batch)
 
 

@@ -1,10 +1,11 @@
-"""Sequences tracked from disk: one after the other, or several at a time as a batch of padded frames.
+"""Sequences tracked from disk: one after the other, or several at a time as a batch of padded frames on all devices.
 
 Frames are padded to multiples of `BUCKET`, which changes no bit of a result (tests/test_tracker.py), so that videos of
 similar sizes share a compilation, and a batch if there are several slots. A sequence keeps the slot that the whole list
 gives it whatever else runs, so that a run that is resumed repeats the arithmetic of one that is not.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mfst_jax import tracker, validation
 from mfst_jax.compilation import jit
@@ -28,6 +30,8 @@ from mfst_jax.video import STILLS_FPS, Frame, Labelled, Source, read_image
 
 BUCKET = 256
 """Both sides of a padded frame are multiples of this."""
+SLOTS = PartitionSpec("slot")
+"""How a batch lies on the devices: its first axis shared out."""
 _IDLE_BOX = (0.0, 0.0, 32.0, 32.0)
 """Of a slot without a sequence, whose frames are black."""
 
@@ -60,7 +64,8 @@ def track_sequences(
       params: the weights.
       sequences: all of the run.
       config: how to track.
-      batch: how many at a time. The result is what it is for one, but for rounding.
+      batch: how many at a time, shared out to as many devices as divide it. The result is what it is for one, but for
+        rounding.
       skip: the names of those that need no tracking.
       advance: called with the number of frames done since the last call.
     """
@@ -157,6 +162,7 @@ class _Together:
     def __init__(self, params: Params | Compiled, config: Config, shape: tuple[int, int, int]):
         self.frames = np.zeros((*shape, 3), np.uint8)
         self._params, self._config = params, config
+        self._mesh = _mesh(len(self.frames))
         self._states: Any = None
 
     def start(self, lanes: dict[int, _Lane]) -> np.ndarray:
@@ -170,7 +176,8 @@ class _Together:
                 self._params, self.frames[0], boxes[0], config=self._config, frame_size=sizes[0]
             )
         else:
-            self._states = _init_all(self._params, *map(jnp.asarray, (self.frames, boxes, sizes)), config=self._config)
+            frames, boxes_there, sizes = (self._share_out(array) for array in (self.frames, boxes, sizes))
+            self._states = _init_all(self._params, frames, boxes_there, sizes, config=self._config, mesh=self._mesh)
         jax.block_until_ready(self._states)
         return boxes
 
@@ -179,21 +186,46 @@ class _Together:
         if len(self.frames) == 1:
             self._states, output = tracker.step(self._params, self._states, self.frames[0])
             return np.asarray(output.box)[None]
-        self._states, boxes = _step_all(self._params, self._states, jnp.asarray(self.frames))
+        frames = self._share_out(self.frames)
+        self._states, boxes = _step_all(self._params, self._states, frames, mesh=self._mesh)
         return np.asarray(boxes)
 
+    def _share_out(self, array: np.ndarray) -> jax.Array:
+        """An array of all slots, each slot on its device."""
+        return jax.device_put(array, NamedSharding(self._mesh, SLOTS))
 
-@partial(jit, static_argnames=("config",))
+
+def _mesh(batch: int) -> Mesh:
+    """As many of this process's devices as share `batch` evenly."""
+    devices = jax.local_devices()
+    count = math.gcd(batch, len(devices))
+    return Mesh(np.array(devices[:count]), tuple(SLOTS))
+
+
+@partial(jit, static_argnames=("config", "mesh"))
 def _init_all(
-    params: Params | Compiled, frames: jax.Array, boxes: jax.Array, sizes: jax.Array, *, config: Config
+    params: Params | Compiled, frames: jax.Array, boxes: jax.Array, sizes: jax.Array, *, config: Config, mesh: Mesh
 ) -> State:
-    def init(frame: jax.Array, box: jax.Array, size: jax.Array) -> State:
+    def init(params: Params | Compiled, frame: jax.Array, box: jax.Array, size: jax.Array) -> State:
         return tracker.init(params, frame, box, config=config, frame_size=size)
 
-    return jax.vmap(init)(frames, boxes, sizes)
+    return _on_all(jax.vmap(init, in_axes=(None, 0, 0, 0)), mesh)(params, frames, boxes, sizes)
 
 
-@jit
-def _step_all(params: Params | Compiled, states: State, frames: jax.Array) -> tuple[State, jax.Array]:
-    states, output = jax.vmap(tracker.step, in_axes=(None, 0, 0))(params, states, frames)
-    return states, output.box
+@partial(jit, static_argnames=("mesh",))
+def _step_all(params: Params | Compiled, states: State, frames: jax.Array, *, mesh: Mesh) -> tuple[State, jax.Array]:
+    def step(params: Params | Compiled, state: State, frame: jax.Array) -> tuple[State, jax.Array]:
+        state, output = tracker.step(params, state, frame)
+        return state, output.box
+
+    return _on_all(jax.vmap(step, in_axes=(None, 0, 0)), mesh)(params, states, frames)
+
+
+def _on_all(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """`function(params, *rest)`, its slots shared out to the devices, which have nothing to tell each other."""
+
+    def shared(params: Params | Compiled, *rest: Any) -> Any:
+        specs = (PartitionSpec(), *[SLOTS] * len(rest))
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=SLOTS, check_vma=False)(params, *rest)
+
+    return shared

@@ -8,6 +8,7 @@ import time
 import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from clips import CHEAP, CLIPS, boxes_in, damage, read_results, write_clips
@@ -304,3 +305,25 @@ def test_a_batch_tracks_each_as_if_it_were_alone(root, tmp_path):
     assert alone["Toy"].problem.startswith(f"Toy: image {root}/Toy/img/0004.bmp: expected")
     (rest,) = track_sequences(params, sequences, CONFIG, batch=2, skip=("Deer", "Toy"))
     np.testing.assert_array_equal(rest.boxes, together["Man"].boxes)
+
+
+def test_a_batch_is_shared_out_to_the_devices(root, monkeypatch):
+    assert jax.local_device_count() == 2  # conftest.py makes a second one
+    params, sequences = mfst_jax.load(), load(root, "folder").sequences
+
+    def boxes() -> tuple[list, int]:
+        spread = []
+
+        def look(_: int) -> None:
+            spread.append(max(len(array.sharding.device_set) for array in jax.live_arrays()))
+
+        tracks = track_sequences(params, sequences, CONFIG, batch=2, advance=look)
+        return [(track.sequence.name, np.stack(track.boxes)) for track in tracks], max(spread)
+
+    two, spread = boxes()
+    assert spread == 2
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    one, _ = boxes()
+    for (name, ours), (other, theirs) in zip(two, one, strict=True):
+        assert name == other
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)

@@ -1,0 +1,152 @@
+"""Study behind docs/evaluation.md: what parts `SIAMFC` from a published tracker's boxes, sequence by sequence.
+
+    python tools/study_siamfc.py ROOT --weights PATH --published DIR --out DIR
+
+Tracks every sequence of an OTB folder as `SIAMFC` does, with one thing changed at a time to what the published tracker
+is known to do, and with changes that mean nothing: a first box that is a pixel off, and weights that are half a step of
+their int8 grid off. It prints each sequence's success AUC under each, and the range over those that mean nothing; what
+lies within that range needs no other explanation. Results already in --out are not tracked again.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Array, Float
+from tyro.conf import Positional
+
+import mfst_jax
+from mfst_jax import config, crops, tracker
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation import datasets, scoring
+from mfst_jax.evaluation.results import Results, write_result
+from mfst_jax.evaluation.sequences import Sequence
+from mfst_jax.evaluation.tracking import track_sequences
+
+SHIFTS = tuple(product((-1.0, 1.0), repeat=2))
+"""Of the first box, (x, y) in pixels."""
+SEEDS = range(3)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to track: what it changes in `SIAMFC`, in its input or its weights."""
+
+    name: str
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    shift: tuple[float, float] = (0.0, 0.0)
+    seed: int | None = None
+    """Of the noise in the weights; None for none."""
+    rounded: bool = False
+    """Whether crops begin and end at whole pixels."""
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether what it changes means nothing."""
+        return self.shift != (0.0, 0.0) or self.seed is not None
+
+
+VARIANTS = (
+    Variant("base"),
+    Variant("step 1.0375", {"scale_step": 1.0375}),
+    Variant("fill first", {"fill": "first"}),
+    Variant("corners", {"upsampling": "corners"}),
+    Variant("rounded", rounded=True),
+    Variant("all of SiamFC", {"scale_step": 1.0375, "fill": "first"}, rounded=True),
+    *(Variant(f"shift {x:+.0f} {y:+.0f}", shift=(x, y)) for x, y in SHIFTS),
+    *(Variant(f"noise {seed}", seed=seed) for seed in SEEDS),
+)
+
+
+def rounded_crop(
+    frame: crops.Frame, centre: Float[Array, "2"], side: Float[Array, ""], **rest: Any
+) -> Float[Array, "255 255 3"]:
+    """`crops.crop` of whole pixels, as SiamFC's MATLAB code cuts them."""
+    side = jnp.round(side)
+    first = jnp.round(centre - (side - 1) / 2)
+    return crops.crop(frame, first + (side - 1) / 2, side, **rest)
+
+
+def with_noise(params: mfst_jax.Params, seed: int) -> mfst_jax.Params:
+    """Every SiamFC filter off by up to half of the smallest step between its own values: what int8 has lost."""
+    random = np.random.default_rng(seed)
+
+    def disturb(path: tuple[Any, ...], leaf: Any) -> Any:
+        if getattr(path[-1], "key", None) != "kernel":
+            return leaf
+        steps = [np.diff(np.unique(leaf[..., output])).min() for output in range(leaf.shape[-1])]
+        return leaf + np.float32(random.uniform(-0.5, 0.5, leaf.shape) * steps)
+
+    variables = jax.tree_util.tree_map_with_path(disturb, jax.tree.map(np.asarray, params.variables))
+    return mfst_jax.Params(variables, params.contents)
+
+
+def track(variant: Variant, params: mfst_jax.Params, sequences: tuple[Sequence, ...], folder: Path) -> None:
+    """Tracks what `folder` lacks. Raises `InputError` if a sequence cannot be tracked."""
+    chosen = dataclasses.replace(config.SIAMFC, **variant.changes)
+    lacking = [sequence for sequence in sequences if not (folder / f"{sequence.name}.txt").exists()]
+    if not lacking:
+        return
+    if variant.seed is not None:
+        params = with_noise(params, variant.seed)
+    shift = np.array([*variant.shift, 0, 0])
+    moved = [dataclasses.replace(each, ground_truth=each.ground_truth + shift) for each in lacking]
+    jax.clear_caches()  # the crop is no argument of the step
+    with patch.object(tracker, "crop", rounded_crop if variant.rounded else crops.crop):
+        for done in track_sequences(mfst_jax.compile(params, chosen), moved, chosen):
+            if done.problem is not None:
+                raise InputError(done.problem)
+            write_result(folder, done.sequence.name, np.stack(done.boxes), np.array(done.seconds))
+    jax.clear_caches()
+
+
+def main(
+    root: Annotated[Positional[Path], tyro.conf.arg(metavar="ROOT")],
+    /,
+    *,
+    weights: Path,
+    published: Path,
+    out: Path,
+) -> None:
+    """Prints the table.
+
+    Args:
+        root: A folder of OTB's sequences.
+        weights: A checkpoint with SiamFC's backbone.
+        published: The published raw results.
+        out: The folder for ours, one of each variant.
+    """
+    params = mfst_jax.load(weights)
+    dataset = datasets.load(root)
+    scores = {"published": scoring.score(Results(published), dataset)}
+    for variant in VARIANTS:
+        folder = out / variant.name.replace(" ", "_")
+        track(variant, params, dataset.sequences, folder)
+        scores[variant.name] = scoring.score(Results(folder), dataset)
+        overall = scores[variant.name].overall
+        assert overall is not None
+        print(f"{variant.name}: {overall.success_auc:.3f} {overall.precision_20px:.3f}", flush=True)
+    columns = ["published", *(variant.name for variant in VARIANTS if not variant.is_noise)]
+    noise = {
+        kind: [variant.name for variant in VARIANTS if variant.name.startswith(kind)] for kind in ("shift", "noise")
+    }
+    print("| sequence | " + " | ".join(columns) + " | first box a pixel off | weights half an int8 step off |")
+    print("| --- " * (len(columns) + 3) + "|")
+    for name in dataset.sequences:
+        auc = {column: each.sequences[name.name].measures.success_auc for column, each in scores.items()}
+        ranges = [f"{min(auc[n] for n in names):.3f} to {max(auc[n] for n in names):.3f}" for names in noise.values()]
+        print(f"| {name.name} | " + " | ".join([*(f"{auc[column]:.3f}" for column in columns), *ranges]) + " |")
+    means = {column: each.overall.success_auc for column, each in scores.items() if each.overall is not None}
+    ranges = [f"{min(means[n] for n in names):.3f} to {max(means[n] for n in names):.3f}" for names in noise.values()]
+    print("| mean | " + " | ".join([*(f"{means[column]:.3f}" for column in columns), *ranges]) + " |")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
