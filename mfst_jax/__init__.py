@@ -5,7 +5,7 @@ from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled, compile
 from mfst_jax.params import Params
-from mfst_jax.streaming import Tracker
+from mfst_jax.streaming import Tracker, warmup
 from mfst_jax.tracker import Output, Result, State, init, step, track
 from mfst_jax.version import __version__
 
@@ -25,4 +25,5 @@ __all__ = [
     "save",
     "step",
     "track",
+    "warmup",
 ]

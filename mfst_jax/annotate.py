@@ -67,19 +67,18 @@ def draw(
       number: the frame's number, written into the top-left corner of the frame.
       truth: the true box, in `TRUE`, below the tracked one.
     """
-    image = Image.fromarray(frame)
-    canvas = ImageDraw.Draw(image)
-    shorter = min(image.size)
+    picture = frame.copy()
+    shorter = min(picture.shape[:2])
     line = max(1, round(shorter / 180))
     font = ImageFont.load_default(max(10, round(shorter / 22)))
     if truth is not None:
-        _draw_box(canvas, truth, TRUE, line)
-    corner = _draw_box(canvas, box, TRACKED, line)
+        _draw_box(picture, truth, TRUE, line)
+    corner = _draw_box(picture, box, TRACKED, line)
     if score is not None and corner is not None:
-        _draw_label(canvas, corner, f"{float(score):.2f}", font, ink=DARK, plate=TRACKED)
+        _draw_label(picture, corner, f"{float(score):.2f}", font, ink=DARK, plate=TRACKED)
     if number is not None:
-        _draw_label(canvas, (0, 0), f"{number}", font, ink=(255, 255, 255), plate=DARK)
-    return np.array(image)
+        _draw_label(picture, (0, 0), f"{number}", font, ink=(255, 255, 255), plate=DARK)
+    return picture
 
 
 def contact_sheet(frames: Sequence[tuple[int, Frame]], *, columns: int = 4, width: int = 1280) -> Image.Image:
@@ -100,9 +99,9 @@ def contact_sheet(frames: Sequence[tuple[int, Frame]], *, columns: int = 4, widt
     for place, (number, frame) in enumerate(frames):
         row, column = divmod(place, columns)
         height = max(1, round(cell_width * frame.shape[0] / frame.shape[1]))
-        cell = Image.fromarray(frame).resize((cell_width, height), Image.Resampling.LANCZOS)
-        _draw_label(ImageDraw.Draw(cell), (0, 0), f"{number}", font, ink=(255, 255, 255), plate=DARK)
-        sheet.paste(cell, (column * (cell_width + GAP), row * (cell_height + GAP)))
+        cell = np.array(Image.fromarray(frame).resize((cell_width, height), Image.Resampling.LANCZOS))
+        _draw_label(cell, (0, 0), f"{number}", font, ink=(255, 255, 255), plate=DARK)
+        sheet.paste(Image.fromarray(cell), (column * (cell_width + GAP), row * (cell_height + GAP)))
     return sheet
 
 
@@ -161,7 +160,8 @@ class VideoWriter:
         if frame.shape != self._shape:
             expected = f"{self._shape[1]}x{self._shape[0]}"
             raise InputError(f"{self._target.what}: expected frames of {expected} pixels, found {width}x{height}")
-        even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        odd = height % 2, width % 2
+        even = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge") if any(odd) else frame
         with self._target.reported(self._av.FFmpegError):
             self._container.mux(self._stream.encode(self._av.VideoFrame.from_ndarray(even, format="rgb24")))
 
@@ -268,13 +268,13 @@ class _Target:
             raise InputError(f"{self.what}: expected to write it, found {reason}") from error
 
 
-def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, colour: tuple[int, int, int], line: int) -> tuple[int, int] | None:
+def _draw_box(picture: Frame, box: Box, colour: tuple[int, int, int], line: int) -> tuple[int, int] | None:
     """Draws the outline; returns its top-left pixel, or None where the box has no numbers to draw."""
     x, y, w, h = np.asarray(box, np.float64).tolist()
     if not all(map(math.isfinite, (x, y, w, h))):
         return None
-    width, height = canvas.im.size
-    beyond = 4 * line  # sides further out are as invisible, and Pillow takes time for huge coordinates
+    height, width, _ = picture.shape
+    beyond = 4 * line  # sides further out are as invisible
 
     def pixel(value: float, limit: int) -> int:
         return round(min(max(value, -beyond), limit + beyond))
@@ -282,13 +282,26 @@ def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, colour: tuple[int, int, int
     left, top = pixel(x, width), pixel(y, height)
     right, bottom = max(left, pixel(x + w - 1, width)), max(top, pixel(y + h - 1, height))
     rim = max(1, line // 2)
-    canvas.rectangle((left - rim, top - rim, right + rim, bottom + rim), outline=DARK, width=rim)
-    canvas.rectangle((left, top, right, bottom), outline=colour, width=line)
+    _draw_outline(picture, (left - rim, top - rim, right + rim, bottom + rim), DARK, rim)
+    _draw_outline(picture, (left, top, right, bottom), colour, line)
     return left, top
 
 
+def _draw_outline(picture: Frame, corners: tuple[int, int, int, int], colour: tuple[int, int, int], line: int) -> None:
+    """Colours the outermost `line` pixels within the corners (left, top, right, bottom), all of them included."""
+    left, top, right, bottom = corners
+
+    def fill(left: int, top: int, right: int, bottom: int) -> None:
+        picture[max(0, top) : max(0, bottom + 1), max(0, left) : max(0, right + 1)] = colour
+
+    fill(left, top, right, min(bottom, top + line - 1))
+    fill(left, max(top, bottom - line + 1), right, bottom)
+    fill(left, top, min(right, left + line - 1), bottom)
+    fill(max(left, right - line + 1), top, right, bottom)
+
+
 def _draw_label(
-    canvas: ImageDraw.ImageDraw,
+    picture: Frame,
     corner: tuple[int, int],
     text: str,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
@@ -297,11 +310,13 @@ def _draw_label(
     plate: tuple[int, int, int],
 ) -> None:
     """Writes `text` on a plate that stands on `corner`, moved as far as it takes to lie within the picture."""
-    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+    left, top, right, bottom = font.getbbox(text)
     margin = max(2, round(bottom - top) // 4)
     plate_width, plate_height = round(right - left) + 2 * margin, round(bottom - top) + 2 * margin
-    width, height = canvas.im.size
+    label = Image.new("RGB", (plate_width, plate_height), plate)
+    ImageDraw.Draw(label).text((margin - left, margin - top), text, font=font, fill=ink)
+    height, width, _ = picture.shape
     x = max(0, min(corner[0], width - plate_width))
     y = max(0, min(corner[1] - plate_height, height - plate_height))
-    canvas.rectangle((x, y, x + plate_width - 1, y + plate_height - 1), fill=plate)
-    canvas.text((x + margin - left, y + margin - top), text, font=font, fill=ink)
+    room = picture[y : y + plate_height, x : x + plate_width]
+    room[:] = np.asarray(label)[: room.shape[0], : room.shape[1]]

@@ -16,6 +16,7 @@ from tyro.conf import Positional
 from mfst_jax import checkpoints, config, video
 from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
 from mfst_jax.arguments import File, Settings
+from mfst_jax.cache import keep_compilations
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps, success_auc
 from mfst_jax.evaluation.commands import evaluate, score
@@ -132,8 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command() -> int:
-    """`main` for a process of its own, where a polite kill ends a track as Ctrl-C does: what was tracked is written."""
+    """`main` for a process of its own: a polite kill ends a track as Ctrl-C does, and nothing is compiled twice."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    keep_compilations()
     return main()
 
 

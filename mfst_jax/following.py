@@ -1,27 +1,38 @@
-"""One source followed from end to end: boxes to a table, annotated frames to a video, progress to the terminal."""
+"""One source followed from end to end: boxes to a table, annotated frames to a video, progress to the terminal.
+
+Three stages overlap: frames are read and handed to the device ahead of the tracker, and drawn and encoded behind it.
+"""
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, UInt8
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from mfst_jax import tracker, validation
 from mfst_jax.annotate import BoxWriter, VideoWriter, draw
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.params import Params
-from mfst_jax.streaming import Tracker
+from mfst_jax.fast import Compiled, compile
+from mfst_jax.padding import pad
+from mfst_jax.params import Params, resolve_config
+from mfst_jax.pipeline import Behind, ahead
 from mfst_jax.video import Source
 
 Picture = UInt8[np.ndarray, "height width 3"]
+
+DEPTH = 2
+"""How many frames may be read ahead of the tracker, and how many may wait to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ def first_box(source: Source, box: str | None) -> Float32[np.ndarray, "4"]:
 def follow(
     source: Source,
     box: Float32[np.ndarray, "4"],
-    params: Params,
+    params: Params | Compiled,
     config: Config | None = None,
     *,
     video: Path | None = None,
@@ -69,55 +80,62 @@ def follow(
     hear: Callable[[int, np.ndarray, float], None] | None = None,
     quiet: bool = False,
 ) -> Followed:
-    """Tracks `box` through the source, one frame in memory at a time.
+    """Tracks `box` through the source, with a handful of frames in memory.
 
     Args:
       source: the frames.
       box: (x, y, w, h) in the first frame, 0-indexed pixels.
-      params: the weights.
+      params: the weights, which are compiled here if they are not yet.
       config: how to track; by default what the weights imply.
       video: where to write the annotated video; the true boxes are drawn too, as far as the source has some.
       table: where to write the boxes as CSV.
-      see: called with the number of each frame and its annotated picture.
+      see: called with the number of each frame and its annotated picture, on a thread of its own.
       hear: called with the number of each frame, its box and its score.
       quiet: no progress bar.
 
     Raises:
       InputError: nothing can be written there, or a frame or the box is unusable. What was tracked before is on disk.
     """
-    tracker = Tracker(params, config)
-    boxes, scores = [np.asarray(box, np.float32)], [1.0]
+    config = resolve_config(params.contents, config)
+    boxes, scores, size = [np.asarray(box, np.float32)], [1.0], jnp.asarray(source.size, jnp.int32)
+    validation.check_box(boxes[0], size)
     with ExitStack() as stack:
         # Whatever can be wrong with the outputs shows here, before any work.
         box_writer = BoxWriter(table) if table is not None else None
         video_writer = VideoWriter(video, source.fps) if video is not None else None
         rows = stack.enter_context(box_writer) if box_writer is not None else None
         pictures = stack.enter_context(video_writer) if video_writer is not None else None
+        weights = compile(params, config) if isinstance(params, Params) else params
         progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=source.count)
-        started = time.perf_counter()
-        frames = stack.enter_context(closing(source.frames()))
-        for number, frame in enumerate(frames):
-            if number == 0:
-                tracker.init(frame, box)
+
+        def show(number: int, frame: Picture, box: np.ndarray, score: float) -> None:
+            picture = draw(frame, box, score=score, number=number, truth=_row(source.ground_truth, number))
+            if pictures is not None:
+                pictures.write(picture)
+            if see is not None:
+                see(number, picture)
+
+        started, state = time.perf_counter(), None
+        behind = stack.enter_context(Behind(DEPTH))
+        for number, (frame, padded) in enumerate(stack.enter_context(ahead(_on_device(source), DEPTH))):
+            if state is None:
+                state = tracker.init(weights, padded, boxes[0], config=config, frame_size=size)
             else:
-                boxes.append(tracker.update(frame))
-                scores.append(tracker.score)
+                state, output = tracker.step(weights, state, padded)
+                found, score = jax.device_get((output.box, output.score))
+                boxes.append(found)
+                scores.append(float(score))
             if rows is not None:
                 rows.write(number, boxes[-1], scores[-1])
             if hear is not None:
                 hear(number, boxes[-1], scores[-1])
             if pictures is not None or see is not None:
-                truth = _row(source.ground_truth, number)
-                picture = draw(frame, boxes[-1], score=scores[-1], number=number, truth=truth)
-                if pictures is not None:
-                    pictures.write(picture)
-                if see is not None:
-                    see(number, picture)
+                behind(show, number, frame, boxes[-1], scores[-1])
             progress.advance(task)
             if number == 1:
                 started = time.perf_counter()
-        seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started
     return Followed(np.stack(boxes), np.array(scores, np.float32), max(0, len(boxes) - 2) / seconds)
 
 
@@ -134,6 +152,13 @@ def progress_bar(quiet: bool) -> Progress:
         disable=quiet or not console.is_terminal,
         transient=True,
     )
+
+
+def _on_device(source: Source) -> Generator[tuple[Picture, jax.Array], None, None]:
+    """Every frame, and a padded copy of it on the device."""
+    with closing(source.frames()) as frames:
+        for frame in frames:
+            yield frame, jnp.asarray(pad(frame))
 
 
 def _row(truth: np.ndarray | None, number: int) -> np.ndarray | None:

@@ -1,19 +1,24 @@
-"""`Tracker`: the state kept for you, behind the `init` / `update` contract of the got10k toolkit."""
+"""`Tracker`: the state kept for you, behind the `init` / `update` contract of the got10k toolkit; and `warmup`."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
-from mfst_jax import tracker
+from mfst_jax import tracker, validation
 from mfst_jax.checkpoints import load
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled
+from mfst_jax.padding import pad, padded_size
 from mfst_jax.params import Params
 
 
 class Tracker:
     """A thin shell over `init` and `step`: one object, followed frame by frame.
+
+    Frames are padded (`mfst_jax.padding`), so that images of similar sizes share a compilation.
 
     Attributes:
       name: what a toolkit's tables call it.
@@ -30,6 +35,11 @@ class Tracker:
         self.score = 1.0
         self._params = load() if params is None else params
         self._config = config
+        self._shape: tuple[int, ...] | None = None
+
+    def warmup(self, size: tuple[int, int]) -> None:
+        """Compiles all that images of `size` (height, width) and similar ones need, so that none of them waits."""
+        warmup(self._params, padded_size(size), config=self._config)
 
     def init(self, image: Any, box: Any) -> None:
         """Takes the object in `box` as the target. Raises `InputError` as `mfst_jax.init` does.
@@ -38,17 +48,45 @@ class Tracker:
           image: [H, W, 3] uint8 RGB, or a Pillow image.
           box: (x, y, w, h), 0-indexed pixels.
         """
-        self.state = tracker.init(self._params, _to_frame(image), np.asarray(box, np.float32), config=self._config)
+        frame = _to_frame(image)
+        size = np.array(frame.shape[:2], np.int32)
+        self.state = tracker.init(
+            self._params, pad(frame), np.asarray(box, np.float32), config=self._config, frame_size=size
+        )
+        self._shape = frame.shape
         self.score = 1.0
 
     def update(self, image: Any) -> np.ndarray:
         """The target's box (x, y, w, h) in the next image, [4] float32. Raises `InputError` as `mfst_jax.step` does."""
         if self.state is None:
             raise InputError("Tracker.update: expected a call of init first, found none")
-        self.state, output = tracker.step(self._params, self.state, _to_frame(image))
+        frame = _to_frame(image, expected=self._shape)
+        self.state, output = tracker.step(self._params, self.state, pad(frame))
         self.score = float(output.score)
         return np.array(output.box)
 
 
-def _to_frame(image: Any) -> np.ndarray:
-    return np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+def warmup(params: Params | Compiled, frame_shape: Sequence[int], *, config: Config | None = None) -> None:
+    """Compiles `init` and `step`, so that a video's first frames cost no more than the others.
+
+    Args:
+      params: the weights that will be used: compiled ones need another compilation than plain ones.
+      frame_shape: (height, width) or (height, width, 3) of the frames to come, padding included.
+      config: how to track; by default what the weights imply.
+
+    Raises:
+      InputError: a shape that no frame has; a configuration that asks for what the weights lack.
+    """
+    shape = tuple(frame_shape) if len(frame_shape) == 3 else (*frame_shape, 3)
+    if len(shape) != 3 or shape[2] != 3 or not all(side >= 1 for side in shape):
+        raise InputError(f"frame_shape: expected (height, width) of at least 1, found {tuple(frame_shape)}")
+    frame = np.zeros(shape, np.uint8)
+    box = np.array([0, 0, shape[1], shape[0]], np.float32)
+    state = tracker.init(params, frame, box, config=config)
+    jax.block_until_ready(tracker.step(params, state, frame))
+
+
+def _to_frame(image: Any, expected: tuple[int, ...] | None = None) -> np.ndarray:
+    frame = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+    validation.check_image(frame, expected)
+    return frame

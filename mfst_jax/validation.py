@@ -26,12 +26,17 @@ def check_frames(frames: Any) -> Any:
 
 def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> jax.Array:
     """[H, W, 3] uint8, of the `expected` shape where there is one. A copy, so that the caller may reuse its buffer."""
+    check_image(frame, expected)
+    return frame if isinstance(frame, jax.Array) else jnp.array(frame)
+
+
+def check_image(frame: Any, expected: tuple[int, ...] | None = None) -> None:
+    """The same, where it is."""
     _check_image_type("frame", frame)
     if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
         raise InputError(f"frame: expected [H, W, 3], found {_shape(frame)}")
     if expected is not None and frame.shape != expected:
         raise InputError(f"frame: expected the first frame's shape {list(expected)}, found {_shape(frame)}")
-    return frame if isinstance(frame, jax.Array) else jnp.array(frame)
 
 
 def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> jax.Array:

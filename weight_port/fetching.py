@@ -5,7 +5,6 @@ is the pinned one. Of files whose SHA-256 nobody has published, the one seen fir
 """
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfst_jax.cache import cache_folder
 from mfst_jax.errors import InputError
 from mfst_jax.version import __version__
 
-CACHE_VARIABLE = "MFST_JAX_CACHE"
 _BLOCK = 2**18
 _TIMEOUT = 30
 """Seconds of silence after which a connection counts as lost."""
@@ -62,13 +61,6 @@ PUBLISHED = {
 
 Progress = Callable[[int, int | None], None]
 """Is told the bytes so far and of how many, None where the server does not say."""
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $MFST_JAX_CACHE, else mfst_jax in the user's cache folder."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mfst_jax"
 
 
 def fetch(

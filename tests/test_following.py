@@ -1,0 +1,217 @@
+"""A source followed from end to end: the same boxes as plain tracking, whatever goes wrong on the way."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from compilations import counted_compilations
+from scenes import video
+
+import mfst_jax
+from mfst_jax import annotate
+from mfst_jax.config import ALEXNET, override
+from mfst_jax.errors import InputError
+from mfst_jax.following import DEPTH, follow
+from mfst_jax.video import Labelled, Source, open_source
+
+CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
+FRAMES = 12
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    def mine() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name.startswith(("ahead", "behind"))}
+
+    assert mine() == set()
+    yield
+    assert mine() == set()
+
+
+@pytest.fixture(scope="module")
+def params() -> mfst_jax.Params:
+    return mfst_jax.load()
+
+
+def scene(fail_at: int | None = None, size: tuple[int, int] = (120, 160)) -> tuple[Source, np.ndarray]:
+    """A source of moving texture, and its true boxes; the frame `fail_at` cannot be read."""
+    frames, truth = video(50, frames=FRAMES, size=size)
+
+    def read() -> Labelled:
+        for number, frame in enumerate(frames):
+            if number == fail_at:
+                raise InputError(f"frame {number}: expected an image, found none")
+            yield f"frame {number}", frame
+
+    return Source("scene", size, FRAMES, 25.0, truth, read), truth
+
+
+def numbers(table: Path) -> list[int]:
+    """Of the frames in a table of boxes."""
+    return [int(line.split(",")[0]) for line in table.read_text().splitlines()[1:]]
+
+
+def test_the_boxes_are_those_of_plain_tracking(params: mfst_jax.Params, tmp_path: Path):
+    source, truth = scene()
+    seen: list[tuple[int, np.ndarray]] = []
+    heard: list[int] = []
+    movie, table = tmp_path / "out.mp4", tmp_path / "boxes.csv"
+    followed = follow(
+        source,
+        truth[0],
+        params,
+        CONFIG,
+        video=movie,
+        table=table,
+        see=lambda number, picture: seen.append((number, picture)),
+        hear=lambda number, box, score: heard.append(number),
+    )
+    plain = mfst_jax.track(params, np.stack(list(source.frames())), truth[0], config=CONFIG)
+    np.testing.assert_allclose(followed.boxes, plain.boxes, rtol=0, atol=0.02)
+    np.testing.assert_allclose(followed.scores, plain.scores, rtol=0, atol=1e-3)
+    assert heard == numbers(table) == [number for number, _ in seen] == list(range(FRAMES))
+    assert sum(1 for _ in open_source(movie).frames()) == FRAMES
+    for number, (frame, (_, picture)) in enumerate(zip(source.frames(), seen, strict=True)):
+        expected = annotate.draw(
+            frame, followed.boxes[number], score=followed.scores[number], number=number, truth=truth[number]
+        )
+        np.testing.assert_array_equal(picture, expected)
+
+
+def test_weights_may_be_compiled_already(params: mfst_jax.Params):
+    source, truth = scene()
+    compiled = mfst_jax.compile(params, CONFIG)
+    one, two = (follow(source, truth[0], weights, CONFIG).boxes for weights in (params, compiled))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_what_was_tracked_before_an_unusable_frame_is_kept(params: mfst_jax.Params, tmp_path: Path):
+    source, truth = scene(fail_at=7)
+    movie, table = tmp_path / "out.mp4", tmp_path / "boxes.csv"
+    with pytest.raises(InputError, match="frame 7"):
+        follow(source, truth[0], params, CONFIG, video=movie, table=table)
+    assert numbers(table) == list(range(7))
+    assert sum(1 for _ in open_source(movie).frames()) == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "out.mp4"]
+
+
+def test_what_was_tracked_before_an_interruption_is_kept(params: mfst_jax.Params, tmp_path: Path):
+    source, truth = scene()
+    movie, table = tmp_path / "out.mp4", tmp_path / "boxes.csv"
+
+    def hear(number: int, *_: object) -> None:
+        if number == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(source, truth[0], params, CONFIG, video=movie, table=table, hear=hear)
+    assert numbers(table) == list(range(6))
+    assert sum(1 for _ in open_source(movie).frames()) == 5  # its picture would have been the next thing
+
+
+def test_what_was_tracked_before_a_full_disk_is_kept(
+    params: mfst_jax.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source, truth = scene()
+    movie, table = tmp_path / "out.mp4", tmp_path / "boxes.csv"
+    write, written = annotate.VideoWriter.write, []
+
+    def fill_up(self: annotate.VideoWriter, frame: np.ndarray) -> None:
+        if len(written) == 4:
+            raise InputError(f"video {movie}: expected to write it, found No space left on device")
+        written.append(frame)
+        write(self, frame)
+
+    monkeypatch.setattr(annotate.VideoWriter, "write", fill_up)
+    with pytest.raises(InputError, match="No space left"):
+        follow(source, truth[0], params, CONFIG, video=movie, table=table)
+    found = numbers(table)
+    assert found == list(range(len(found)))
+    assert 4 <= len(found) <= 4 + DEPTH + 2  # it is noticed soon
+    assert sum(1 for _ in open_source(movie).frames()) == 4
+
+
+def test_an_error_in_the_last_picture_shows(params: mfst_jax.Params):
+    source, truth = scene()
+
+    def see(number: int, picture: np.ndarray) -> None:
+        if number == FRAMES - 1:
+            raise ValueError("the last one")
+
+    with pytest.raises(ValueError, match="the last one"):
+        follow(source, truth[0], params, CONFIG, see=see)
+
+
+def test_few_frames_are_in_memory(params: mfst_jax.Params):
+    source, truth = scene()
+    read, drawn, most = [0], [0], [0]
+
+    def counted() -> Labelled:
+        for item in source.read():
+            read[0] += 1
+            most[0] = max(most[0], read[0] - drawn[0])
+            yield item
+
+    def see(number: int, picture: np.ndarray) -> None:
+        drawn[0] += 1
+
+    counting = Source(source.name, source.size, source.count, source.fps, truth, counted)
+    follow(counting, truth[0], params, CONFIG, see=see)
+    assert drawn == [FRAMES]
+    assert most[0] <= 2 * DEPTH + 2
+
+
+def test_frames_of_similar_sizes_share_a_compilation(params: mfst_jax.Params):
+    config = override(CONFIG, ("scale_penalty=0.9111",))  # of this test alone, so that nothing is compiled yet
+    weights = mfst_jax.compile(params, config)
+
+    def compilations(size: tuple[int, int]) -> int:
+        source, truth = scene(size=size)
+        with counted_compilations() as compiled:
+            follow(source, truth[0], weights, config)
+            tracker = mfst_jax.Tracker(weights, config)
+            first, second, *_ = source.frames()
+            tracker.init(first, truth[0])
+            tracker.update(second)
+        return len(compiled)
+
+    assert compilations((120, 160)) > 0
+    assert compilations((90, 250)) == 0
+    assert compilations((100, 260)) > 0
+
+
+@pytest.mark.parametrize("weights", ["plain", "compiled"])
+def test_after_a_warmup_nothing_is_compiled(params: mfst_jax.Params, weights: str):
+    config = override(CONFIG, ("scale_penalty=0.9222",))
+    used = params if weights == "plain" else mfst_jax.compile(params, config)
+    source, truth = scene()
+    first, second, *_ = source.frames()
+    mfst_jax.warmup(used, first.shape, config=config)
+    mfst_jax.Tracker(used, config).warmup(first.shape[:2])
+    with counted_compilations() as compiled:
+        state = mfst_jax.init(used, first, truth[0], config=config)
+        state, output = mfst_jax.step(used, state, second)
+        jax.block_until_ready(output)
+        tracker = mfst_jax.Tracker(used, config)
+        tracker.init(first, truth[0])
+        tracker.update(second)
+    assert compiled == []
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 5), (5, 5, 4), (2, 2, 2, 3)])
+def test_shapes_that_no_frame_has(params: mfst_jax.Params, shape: tuple[int, ...]):
+    with pytest.raises(InputError, match="frame_shape"):
+        mfst_jax.warmup(params, shape)
+
+
+def test_a_tracker_refuses_frames_of_other_sizes(params: mfst_jax.Params):
+    tracker = mfst_jax.Tracker(params, CONFIG)
+    frames, truth = video(51, frames=2)
+    tracker.init(frames[0], truth[0])
+    with pytest.raises(InputError, match=r"first frame's shape \[120, 160, 3\], found shape \[119, 160, 3\]"):
+        tracker.update(frames[1][1:])
+    with pytest.raises(InputError, match="uint8"):
+        tracker.update(frames[1].astype(np.float32))
