@@ -19,6 +19,7 @@ Model = Literal["siamfc", "alexnet"]
 Layer = Literal["conv3", "conv4", "conv5"]
 Strategy = Literal["hard", "soft_mean", "soft"]
 Upsampling = Literal["tf1", "corners", "half_pixel"]
+ScaleSearch = Literal["search", "exemplar"]
 MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
@@ -56,6 +57,8 @@ class Config:
     se_statistics: Literal["exemplar", "each"] = "exemplar"
     """Whose channel means set the SE weight: the exemplar's for both inputs [paper III-B b], or each its own [code]."""
 
+    scale_search: ScaleSearch = "search"
+    """What comes at several scales: each frame's search region [paper IV-A d], or the exemplar, once and for all."""
     scale_step: float = 1.025  # [paper IV-A e]
     scale_count: int = 3  # [paper IV-A e]
     scale_penalty: float = 0.9745  # [code]
@@ -137,9 +140,17 @@ class Config:
         return tuple(values[LAYERS.index(layer)] for layer in self.layers(model))
 
     def scale_factors(self) -> tuple[float, ...]:
-        """Factors on the search region's side, ascending, 1 in the middle: `scale_step ** (-1, 0, 1)`."""
+        """By how much the target may have grown, ascending, 1 in the middle: `scale_step ** (-1, 0, 1)`."""
         reach = self.scale_count // 2
         return tuple(self.scale_step**exponent for exponent in range(-reach, reach + 1))
+
+    def search_factors(self) -> tuple[float, ...]:
+        """Factors on the search region's side: a larger region shows a grown target as large as the exemplar has it."""
+        return self.scale_factors() if self.scale_search == "search" else (1.0,)
+
+    def exemplar_factors(self) -> tuple[float, ...]:
+        """Factors on the exemplar's side: a smaller region shows the target as large as if it had grown."""
+        return (1.0,) if self.scale_search == "search" else tuple(1 / factor for factor in self.scale_factors())
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Config)

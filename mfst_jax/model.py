@@ -6,6 +6,7 @@ them there under `<model>_<layer>_<stage>`, the stage being exemplar, search or 
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
@@ -17,15 +18,15 @@ from mfst_jax.params import Contents, uses_se
 
 Features = dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]
 ChannelWeights = dict[Model, dict[Layer, Float[Array, "n _"]]]
-Responses = dict[Model, dict[Layer, Float[Array, "n 17 17"]]]
+Responses = dict[Model, dict[Layer, Float[Array, "scales 17 17"]]]
 
 
 @struct.dataclass
 class Exemplar:
-    """The target as the network knows it."""
+    """The target as the network knows it, once for each of `Config.exemplar_factors`."""
 
-    features: dict[Model, dict[Layer, Float[Array, "*batch _ _ _"]]]
-    """Recalibrated; sides of 10, 8, 6 cells for conv3, conv4, conv5."""
+    features: dict[Model, dict[Layer, Float[Array, "*batch factors _ _ _"]]]
+    """Recalibrated, and of equal energy at all factors; sides of 10, 8, 6 cells for conv3, conv4, conv5."""
     channel_weights: dict[Model, dict[Layer, Float[Array, "*batch _"]]]
     """The SE weights that search features share; of no model where each input has its own, or where SE is off."""
 
@@ -48,7 +49,7 @@ class MFST(nn.Module):
 
     def __call__(self, exemplar: Float[Array, "127 127 3"], search: Float[Array, "n 255 255 3"]) -> Responses:
         """The response maps of one exemplar image over n search images, RGB in 0..255."""
-        target = self.exemplar(exemplar)
+        target = self.exemplar(exemplar[None])
         return self.responses(target, self.search(target, search))
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
@@ -59,16 +60,14 @@ class MFST(nn.Module):
             features[model] = {layer: by_layer[layer] for layer in self.config.layers(model)}
         return features
 
-    def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
-        """The recalibrated features of the exemplar image, to be correlated with every later search region."""
-        recalibrated: Features = {}
-        shared: ChannelWeights = {}
-        for model, features in self.features(image[None]).items():
-            weights = self._channel_weights(model, features)
-            recalibrated[model] = self._recalibrate(model, features, weights, "exemplar")
-            if weights and self.config.se_statistics == "exemplar":
-                shared[model] = weights
-        return jax.tree.map(lambda batch: batch[0], Exemplar(recalibrated, shared))
+    def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
+        """The target by its images at `Config.exemplar_factors`, to be correlated with every later search region."""
+        features = self.features(images)
+        weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
+        exemplar = as_exemplar(features, weights, self.config)
+        for model, by_layer in exemplar.features.items():
+            self._sow(model, by_layer, "exemplar")
+        return exemplar
 
     def search(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> Features:
         """The recalibrated features of the search images, by the exemplar's channel weights or by their own."""
@@ -76,29 +75,65 @@ class MFST(nn.Module):
         for model, features in self.features(images).items():
             shared = jax.tree.map(lambda w: w[None], exemplar.channel_weights.get(model))
             weights = shared or self._channel_weights(model, features)
-            recalibrated[model] = self._recalibrate(model, features, weights, "search")
+            recalibrated[model] = recalibrate_layers(features, weights)
+            self._sow(model, recalibrated[model], "search")
         return recalibrated
 
     def responses(self, exemplar: Exemplar, search: Features) -> Responses:
-        """Each layer's cross-correlation of the exemplar with the search features, times the configured factor."""
+        """Each layer's cross-correlations of exemplar and search features, times the configured factor, by scale."""
         responses: Responses = {}
         for model, features in search.items():
-            responses[model] = {}
-            for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
-                response = factor * cross_correlate_by_taps(exemplar.features[model][layer], features[layer])
-                self.sow("intermediates", f"{model}_{layer}_response", response)
-                responses[model][layer] = response
+            responses[model] = {
+                layer: factor * correlate(exemplar.features[model][layer], features[layer])
+                for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True)
+            }
+            self._sow(model, responses[model], "response")
         return responses
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """One weight a channel from the features' own statistics; none where `model` has no SE-blocks in use."""
         return getattr(self, f"{model}_se")(features) if uses_se(self.contents, self.config, model) else {}
 
-    def _recalibrate(
-        self, model: Model, features: dict[Layer, Array], weights: dict[Layer, Array], stage: str
-    ) -> dict[Layer, Array]:
-        if weights:
-            features = {layer: recalibrate(maps, weights[layer]) for layer, maps in features.items()}
-        for layer, maps in features.items():
+    def _sow(self, model: Model, by_layer: dict[Layer, Array], stage: str) -> None:
+        for layer, maps in by_layer.items():
             self.sow("intermediates", f"{model}_{layer}_{stage}", maps)
-        return features
+
+
+def as_exemplar(features: Features, weights: ChannelWeights, config: Config) -> Exemplar:
+    """The exemplar of features before any SE-block and the channel weights that they set, at `exemplar_factors` each.
+
+    Where the exemplar sets the weights of the search region, it is at factor 1 that it does.
+    """
+    shared: ChannelWeights = {}
+    if config.se_statistics == "exemplar":
+        shared = {
+            m: {layer: w[len(w) // 2] for layer, w in by_layer.items()} for m, by_layer in weights.items() if by_layer
+        }
+        weights = jax.tree.map(lambda w: w[None], shared)
+    recalibrated = {m: recalibrate_layers(by_layer, weights.get(m, {})) for m, by_layer in features.items()}
+    return Exemplar(jax.tree.map(equalise_energy, recalibrated), shared)
+
+
+def recalibrate_layers(features: dict[Layer, Array], weights: dict[Layer, Array]) -> dict[Layer, Array]:
+    """Each layer's features by its channel weights; as they are where there are none."""
+    return {layer: recalibrate(maps, weights[layer]) if weights else maps for layer, maps in features.items()}
+
+
+def equalise_energy(exemplars: Float[Array, "factors h w c"]) -> Float[Array, "factors h w c"]:
+    """`z_f |z_1| / |z_f|`: as much energy as at factor 1, so that the best response tells the best fit.
+
+    Features of a larger crop differ in energy alone by more than those of a scale step differ in fit.
+    """
+    middle = len(exemplars) // 2
+    if middle == 0:
+        return exemplars
+    energies = jnp.sum(jnp.square(exemplars), axis=(1, 2, 3), keepdims=True)
+    return exemplars * jnp.sqrt(energies[middle : middle + 1] / jnp.where(energies > 0, energies, 1))
+
+
+def correlate(
+    exemplars: Float[Array, "factors h w c"], search: Float[Array, "n height width c"]
+) -> Float[Array, "scales rows columns"]:
+    """The response map of each scale: of one exemplar over several search regions, or of several over one."""
+    maps = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(exemplars, search)
+    return maps.reshape(-1, *maps.shape[2:])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfst_jax.config import Config
@@ -19,12 +20,12 @@ Energies = Responses
 class Network(Protocol):
     """The backbones, SE-blocks and correlations that a resolved configuration uses."""
 
-    def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
-        """The target's recalibrated features, to be matched with every later search region."""
+    def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
+        """The target by its images at `Config.exemplar_factors`, to be matched with every later search region."""
         ...
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Energies]:
-        """Each layer's response maps over the search regions, and what their windows hold (`score.window_energy`)."""
+        """Each layer's response map of each scale, and what its windows hold (`score.window_energy`)."""
         ...
 
 
@@ -40,18 +41,19 @@ class _FlaxNetwork:
     params: Params
     config: Config
 
-    def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
-        return self._apply("exemplar", image)
+    def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
+        return self._apply("exemplar", images)
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Energies]:
         search = self._apply("search", exemplar, images)
-        energies: Energies = {
-            model: {
-                layer: window_energy(maps, exemplar.features[model][layer].shape[0]) for layer, maps in by_layer.items()
-            }
-            for model, by_layer in search.items()
-        }
-        return self._apply("responses", exemplar, search), energies
+        responses: Responses = self._apply("responses", exemplar, search)
+        energies: Energies = {}
+        for model, by_layer in search.items():
+            energies[model] = {}
+            for layer, maps in by_layer.items():
+                side, shape = exemplar.features[model][layer].shape[1], responses[model][layer].shape
+                energies[model][layer] = jnp.broadcast_to(window_energy(maps, side), shape)
+        return responses, energies
 
     def _apply(self, method: str, *arguments: Any) -> Any:
         return MFST(self.params.contents, self.config).apply(self.params.variables, *arguments, method=method)

@@ -16,7 +16,7 @@ from mfst_jax.localisation import CELL, RESPONSE_SIZE
 
 
 def mean_similarity(
-    exemplar: Mapping[Model, Mapping[Layer, Float[Array, "h w c"]]],
+    exemplar: Mapping[Model, Mapping[Layer, Float[Array, "factors h w c"]]],
     responses: Mapping[Model, Mapping[Layer, Float[Array, "17 17"]]],
     energies: Mapping[Model, Mapping[Layer, Float[Array, "17 17"]]],
     config: Config,
@@ -24,13 +24,13 @@ def mean_similarity(
     """Normalised cross-correlation `<z, x> / (|z| |x|)` at every cell, averaged over all layers of all models.
 
     Args:
-      exemplar: z.
-      responses: `factor <z, x>` for each window x, with the factors of `config`.
+      exemplar: z at each of the exemplar's factors, of equal energy at all.
+      responses: `factor <z, x>` for each window x, with z at one of them, and the response factors of `config`.
       energies: |x|**2.
       config: which layers are in use, and their factors.
     """
     maps = [
-        cosine(exemplar[model][layer], responses[model][layer] / factor, energies[model][layer])
+        cosine(exemplar[model][layer][0], responses[model][layer] / factor, energies[model][layer])
         for model in responses
         for layer, factor in zip(config.layers(model), config.factors(model), strict=True)
     ]

@@ -149,8 +149,9 @@ def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array
     with jax.default_matmul_precision(config.precision):
         centre, size = boxes.to_centre(box)
         fill = mean_colour(frame, frame_size)
-        region = crop(frame, centre, _search_side(size, config), fill=fill, frame_size=frame_size)
-        exemplar = bind(params, config).exemplar(central_exemplar(region))
+        sides = _search_side(size, config) * jnp.asarray(config.exemplar_factors(), jnp.float32)
+        regions = jax.vmap(lambda side: crop(frame, centre, side, fill=fill, frame_size=frame_size))(sides)
+        exemplar = bind(params, config).exemplar(central_exemplar(regions))
         # A step makes centre and scale depend on all that the exemplar does. Under `shard_map`, `lax.scan` wants the
         # first state to be of that kind already.
         zero = 0 * jax.tree.leaves(exemplar)[0].ravel()[0]
@@ -170,7 +171,7 @@ def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array
 @partial(jit, static_argnames=("config",))
 def _step(params: Params | Compiled, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     with jax.default_matmul_precision(config.precision):
-        # One search region a scale, around the last position.
+        # One search region a scale, or one for all scales, around the last position.
         regions, sides = search_regions(state, frame, config)
 
         # A response map for each layer of each model and each scale.
@@ -203,12 +204,12 @@ def _step(params: Params | Compiled, state: State, frame: Array, *, config: Conf
 
 def search_regions(
     state: State, frame: Array, config: Config
-) -> tuple[Float[Array, "scales 255 255 3"], Float[Array, "scales"]]:
-    """The crop that a step looks at for each scale factor, ascending, and its side in pixels."""
-    sides = _search_side(state.size, config) * state.scale * jnp.asarray(config.scale_factors(), jnp.float32)
+) -> tuple[Float[Array, "regions 255 255 3"], Float[Array, "scales"]]:
+    """The crops that a step looks at, and the side in pixels of the one for each scale factor, ascending."""
+    sides = _search_side(state.size, config) * state.scale * jnp.asarray(config.search_factors(), jnp.float32)
     fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
     regions = jax.vmap(lambda side: crop(frame, state.centre, side, fill=fill, frame_size=state.frame_size))(sides)
-    return regions, sides
+    return regions, jnp.broadcast_to(sides, (config.scale_count,))
 
 
 def _search_side(size: Float[Array, "2"], config: Config) -> Float[Array, ""]:

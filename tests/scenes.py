@@ -30,3 +30,20 @@ def video(
         frame[y : y + height, x : x + width] = patch
         boxes[index] = x, y, width, height
     return clip, boxes
+
+
+def zoom(
+    seed: int, growth: float, frames: int = 12, side: int = 240, target: int = 40
+) -> tuple[np.ndarray, np.ndarray]:
+    """A textured patch in the middle that grows by a factor a frame: frames and boxes as those of `video`."""
+    rng = np.random.default_rng(seed)
+    background, patch = texture(rng, side, side, grain=12), texture(rng, target, target)
+    clip = np.repeat(background[None], frames, axis=0)
+    boxes = np.empty((frames, 4), np.float32)
+    for index, frame in enumerate(clip):
+        size = round(target * growth**index)
+        corner = (side - size) // 2
+        resized = Image.fromarray(patch).resize((size, size), Image.Resampling.BICUBIC)
+        frame[corner : corner + size, corner : corner + size] = np.asarray(resized)
+        boxes[index] = corner, corner, size, size
+    return clip, boxes

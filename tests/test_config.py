@@ -148,6 +148,13 @@ def test_scale_factors_ascend_around_one():
     assert Config(scale_step=1.5, scale_count=1).scale_factors() == (1,)
 
 
+def test_what_has_grown_fits_a_larger_region_or_a_smaller_exemplar():
+    search, exemplar = Config(scale_step=2), Config(scale_step=2, scale_search="exemplar")
+    assert search.scale_factors() == exemplar.scale_factors() == (0.5, 1, 2)
+    assert (search.search_factors(), search.exemplar_factors()) == ((0.5, 1, 2), (1,))
+    assert (exemplar.search_factors(), exemplar.exemplar_factors()) == ((1,), (2, 1, 0.5))
+
+
 def test_equal_configurations_are_one_key():
     assert {Config(): "a"}[dataclasses.replace(AUTHORS, **vars(PAPER))] == "a"
     assert len({PAPER, AUTHORS, SIAMFC, ALEXNET}) == 4
@@ -172,6 +179,7 @@ TEXT = {
     "model_weights": ("0.7,0.3", (0.7, 0.3)),
     "se": ("true", True),
     "se_statistics": ("each", "each"),
+    "scale_search": ("exemplar", "exemplar"),
     "scale_step": ("1.05", 1.05),
     "scale_count": ("5", 5),
     "scale_penalty": ("0.9", 0.9),
@@ -257,6 +265,7 @@ configs = st.builds(
     model_weights=st.tuples(positive, positive),
     se=st.sampled_from([None, True, False]),
     se_statistics=st.sampled_from(["exemplar", "each"]),
+    scale_search=st.sampled_from(["search", "exemplar"]),
     scale_step=st.floats(1, 2),
     scale_count=st.integers(0, 5).map(lambda half: 2 * half + 1),
     scale_penalty=st.floats(0.1, 1),

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -91,7 +92,8 @@ def test_all_layers_of_all_models_count_alike_whatever_their_factors():
         m: {k: window_energy(x[None], exemplar[m][k].shape[0])[0] for k, x in f.items()} for m, f in search.items()
     }
     maps = [normalised_correlation(exemplar[m][k], search[m][k]) for m in search for k in search[m]]
-    np.testing.assert_allclose(mean_similarity(exemplar, responses, energies, config), sum(maps) / 3, atol=1e-5)
+    found = mean_similarity(jax.tree.map(lambda z: z[None], exemplar), responses, energies, config)
+    np.testing.assert_allclose(found, sum(maps) / 3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,12 +11,15 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from scenes import texture, video
+from scenes import texture, video, zoom
 
 import mfst_jax
 from mfst_jax import InputError
 from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config
 from mfst_jax.params import Contents, Params
+from mfst_jax.tracker import search_regions
+
+MIRRORED = replace(ALEXNET, scale_search="exemplar", fill="first")
 
 # Boxes in pixels that came by different compilations of the same arithmetic.
 CLOSE = {"rtol": 0, "atol": 2e-3}
@@ -61,13 +65,37 @@ def test_follows_a_moving_target(params: Params):
     assert float(jnp.min(overlap)) > 0.7
 
 
-def test_jit_equals_eager(random_params: Callable[[Contents], Params]):
+@pytest.mark.parametrize("scale_search", ["search", "exemplar"])
+@pytest.mark.parametrize("growth", [1.03, 1 / 1.03])
+def test_the_box_grows_and_shrinks_with_the_target(params: Params, scale_search: Any, growth: float):
+    config = replace(ALEXNET, scale_search=scale_search, scale_step=1.05, scale_penalty=0.99)
+    frames, truth = zoom(0, growth)
+    found = np.asarray(mfst_jax.track(params, frames, truth[0], config=config).boxes)
+    real, scaled = np.log(truth[-1, 2:] / truth[0, 2:]), np.log(found[-1, 2:] / truth[0, 2:])
+    np.testing.assert_allclose(scaled, real, rtol=0.3)
+    overlap = jax.vmap(mfst_jax.boxes.iou)(jnp.asarray(found), jnp.asarray(truth))
+    assert float(jnp.min(overlap)) > 0.75
+
+
+def test_a_search_on_the_exemplar_looks_at_one_region(params: Params):
+    frames, truth = video(0, frames=2)
+    state = mfst_jax.init(params, frames[0], truth[0], config=MIRRORED)
+    regions, sides = search_regions(state, jnp.asarray(frames[1]), MIRRORED)
+    assert regions.shape == (1, 255, 255, 3)
+    assert sides.shape == (3,)
+    several, ascending = search_regions(state, jnp.asarray(frames[1]), replace(MIRRORED, scale_search="search"))
+    np.testing.assert_array_equal(sides, ascending[1])
+    np.testing.assert_array_equal(regions[0], several[1])
+
+
+@pytest.mark.parametrize("config", [ALEXNET, MIRRORED])
+def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: Config):
     params = random_params(Contents(siamfc=False, alexnet="torchvision", alexnet_se=True))
     frames, truth = video(1, frames=2)
-    state = mfst_jax.init(params, frames[0], truth[0])
+    state = mfst_jax.init(params, frames[0], truth[0], config=config)
     _, output = mfst_jax.step(params, state, frames[1])
     with jax.disable_jit():
-        eager_state = mfst_jax.init(params, frames[0], truth[0])
+        eager_state = mfst_jax.init(params, frames[0], truth[0], config=config)
         _, eager = mfst_jax.step(params, eager_state, frames[1])
     for leaf, eager_leaf in zip(jax.tree.leaves(state), jax.tree.leaves(eager_state), strict=True):
         assert_close_to_the_largest(leaf, eager_leaf)
@@ -76,28 +104,32 @@ def test_jit_equals_eager(random_params: Callable[[Contents], Params]):
     assert_close_to_the_largest(output.response, eager.response)
 
 
-def test_track_equals_a_loop_of_steps_and_a_scan(params: Params):
+@pytest.mark.parametrize("config", [ALEXNET, MIRRORED])
+def test_track_equals_a_loop_of_steps_and_a_scan(params: Params, config: Config):
     frames, truth = video(2, frames=4)
-    state, boxes, scores = mfst_jax.init(params, frames[0], truth[0]), [truth[0]], [1.0]
+    state, boxes, scores = mfst_jax.init(params, frames[0], truth[0], config=config), [truth[0]], [1.0]
     for frame in frames[1:]:
         state, output = mfst_jax.step(params, state, frame)
         boxes.append(output.box)
         scores.append(output.score)
-    result = mfst_jax.track(params, frames, truth[0])
+    track = partial(mfst_jax.track, config=config)
+    result = track(params, frames, truth[0])
     np.testing.assert_array_equal(result.boxes, np.stack(boxes))
     np.testing.assert_array_equal(result.scores, np.stack(scores))
-    scanned = jax.jit(mfst_jax.track)(params, frames, truth[0])
+    scanned = jax.jit(track)(params, frames, truth[0])
     np.testing.assert_allclose(scanned.boxes, result.boxes, **CLOSE)
     np.testing.assert_allclose(scanned.scores, result.scores, atol=1e-4)
 
 
-def test_videos_batch(params: Params):
+@pytest.mark.parametrize("config", [ALEXNET, MIRRORED])
+def test_videos_batch(params: Params, config: Config):
+    track = partial(mfst_jax.track, config=config)
     clips = [video(seed, frames=3, velocity=(seed - 3, 2), start=(40 + 5 * seed, 30)) for seed in (3, 4, 5)]
     frames, truth = (np.stack(parts) for parts in zip(*clips, strict=True))
-    batched = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, 0, 0)))(params, frames, truth[:, 0])
+    batched = jax.jit(jax.vmap(track, in_axes=(None, 0, 0)))(params, frames, truth[:, 0])
     assert batched.boxes.shape == (3, 3, 4)
     for index in range(3):
-        alone = mfst_jax.track(params, frames[index], truth[index, 0])
+        alone = track(params, frames[index], truth[index, 0])
         np.testing.assert_allclose(batched.boxes[index], alone.boxes, **CLOSE)
         np.testing.assert_allclose(batched.scores[index], alone.scores, atol=1e-4)
     assert np.ptp(np.asarray(batched.boxes[:, -1]), axis=0).max() > 1  # the three are different tracks
@@ -359,6 +391,16 @@ def test_a_configuration_that_the_state_cannot_serve(both: Params):
     state = mfst_jax.init(both, frames[0], truth[0], config=replace(PAPER, alexnet_layers=("conv5",)))
     with pytest.raises(InputError, match="alexnet conv3, conv4"):
         mfst_jax.step(both, state, frames[1], config=PAPER)
-    for other in (replace(PAPER, se=False), replace(PAPER, se_statistics="each"), replace(PAPER, context=0.4)):
-        with pytest.raises(InputError, match=r"config\.(se|context)"):
-            mfst_jax.step(both, state, frames[1], config=replace(other, alexnet_layers=("conv5",)))
+    for name, value in {"se": False, "se_statistics": "each", "context": 0.4, "scale_search": "exemplar"}.items():
+        other = replace(PAPER, alexnet_layers=("conv5",), **{name: value})
+        with pytest.raises(InputError, match=rf"config\.{name}: expected .* as in the state"):
+            mfst_jax.step(both, state, frames[1], config=other)
+
+
+def test_a_search_on_the_exemplar_keeps_its_scales(params: Params):
+    frames, truth = video(25, frames=2)
+    state = mfst_jax.init(params, frames[0], truth[0], config=MIRRORED)
+    mfst_jax.step(params, state, frames[1], config=replace(MIRRORED, scale_penalty=0.9, scale_damping=0.3))
+    for name, value in {"scale_step": 1.07, "scale_count": 5, "scale_search": "search"}.items():
+        with pytest.raises(InputError, match=rf"config\.{name}: expected .* as in the state"):
+            mfst_jax.step(params, state, frames[1], config=replace(MIRRORED, **{name: value}))

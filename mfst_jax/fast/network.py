@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfst_jax.attention import SEBlock, recalibrate
@@ -15,7 +16,7 @@ from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.compiled import Compiled
-from mfst_jax.model import ChannelWeights, Exemplar, Features, Responses
+from mfst_jax.model import Exemplar, Features, Responses, as_exemplar, correlate
 from mfst_jax.score import window_energy
 
 
@@ -35,17 +36,10 @@ class CompiledNetwork:
                     f"config: expected only what the weights were compiled for, found {model} {', '.join(missing)}"
                 )
 
-    def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
-        recalibrated: Features = {}
-        shared: ChannelWeights = {}
-        for model, features in self._features(image[None]).items():
-            weights = self._channel_weights(model, features)
-            recalibrated[model] = {
-                layer: recalibrate(maps, weights[layer]) if weights else maps for layer, maps in features.items()
-            }
-            if weights and self.config.se_statistics == "exemplar":
-                shared[model] = weights
-        return jax.tree.map(lambda batch: batch[0], Exemplar(recalibrated, shared))
+    def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
+        features = self._features(images)
+        weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
+        return as_exemplar(features, weights, self.config)
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Responses]:
         responses: Responses = {}
@@ -55,11 +49,11 @@ class CompiledNetwork:
             shared = exemplar.channel_weights.get(model)
             own = self._channel_weights(model, features) if shared is None else {}
             for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
-                target, maps = exemplar.features[model][layer], features[layer]
+                targets, maps = exemplar.features[model][layer], features[layer]
                 weights = own.get(layer) if shared is None else shared[layer][None]
-                responses[model][layer] = factor * _correlate(target, maps, weights)
+                response = responses[model][layer] = factor * _correlate(targets, maps, weights)
                 seen = maps if weights is None else recalibrate(maps, weights)
-                energies[model][layer] = window_energy(seen, target.shape[0])
+                energies[model][layer] = jnp.broadcast_to(window_energy(seen, targets.shape[1]), response.shape)
         return responses, energies
 
     def _features(self, images: Float[Array, "n side side 3"]) -> Features:
@@ -78,12 +72,14 @@ class CompiledNetwork:
 
 
 def _correlate(
-    exemplar: Float[Array, "h w c"], search: Float[Array, "n height width c"], weights: Float[Array, "#n c"] | None
-) -> Float[Array, "n rows columns"]:
-    """The exemplar slid over each search map, with one weight a channel on the map if there are some."""
-    if weights is None:
-        return cross_correlate_by_taps(exemplar, search)
-    targets = exemplar[None] * weights[:, None, None]
-    if len(targets) == 1:
-        return cross_correlate_by_taps(targets[0], search)
-    return jax.vmap(lambda target, maps: cross_correlate_by_taps(target, maps[None])[0])(targets, search)
+    exemplars: Float[Array, "factors h w c"],
+    search: Float[Array, "n height width c"],
+    weights: Float[Array, "#n c"] | None,
+) -> Float[Array, "scales rows columns"]:
+    """`model.correlate`, with one weight a channel on the search maps if there are some."""
+    if weights is not None:
+        exemplars = exemplars * jnp.expand_dims(weights, (1, 2))
+    if weights is None or len(weights) == 1:
+        return correlate(exemplars, search)
+    # Each search region has weights of its own, and so an exemplar of its own: there was one for all.
+    return jax.vmap(lambda target, maps: cross_correlate_by_taps(target, maps[None])[0])(exemplars, search)

@@ -9,7 +9,7 @@ import pytest
 from scenes import video
 
 import mfst_jax
-from mfst_jax.config import LAYERS, Config
+from mfst_jax.config import ALEXNET, LAYERS, Config
 from mfst_jax.errors import InputError
 from mfst_jax.network import bind
 from mfst_jax.params import Contents
@@ -26,13 +26,13 @@ CONTENTS = {
 
 
 @pytest.fixture
-def crops() -> tuple[jax.Array, jax.Array]:
-    rng = np.random.default_rng(0)
-    smooth = rng.uniform(0, 255, (4, 17, 17, 3))
-    images = jax.image.resize(jnp.asarray(smooth, jnp.float32), (4, 255, 255, 3), "linear")
-    return images[0, 64:191, 64:191], images[1:]
+def images() -> jax.Array:
+    """[4, 255, 255, 3], smooth."""
+    smooth = np.random.default_rng(0).uniform(0, 255, (4, 17, 17, 3))
+    return jax.image.resize(jnp.asarray(smooth, jnp.float32), (4, 255, 255, 3), "linear")
 
 
+@pytest.mark.parametrize("scale_search", ["search", "exemplar"])
 @pytest.mark.parametrize(
     ("name", "se_statistics", "platform"),
     [
@@ -44,22 +44,25 @@ def crops() -> tuple[jax.Array, jax.Array]:
         ("grey", "exemplar", "cpu"),
     ],
 )
-def test_responses(random_params, crops, name: str, se_statistics, platform: str):
+def test_responses(random_params, images, name: str, se_statistics, platform: str, scale_search):
     contents = CONTENTS[name]
     models = tuple(model for model in ("siamfc", "alexnet") if contents.holds(model))
-    config = Config(models=models, se_statistics=se_statistics)
+    config = Config(models=models, se_statistics=se_statistics, scale_search=scale_search)
     params = random_params(contents)
     compiled = mfst_jax.compile(params, config, platform=platform)
     plain, fast = bind(params, config), bind(compiled, config)
-    target = plain.exemplar(crops[0])
+    exemplars, regions = len(config.exemplar_factors()), len(config.search_factors())
+    exemplars, regions = images[:exemplars, 64:191, 64:191], images[-regions:]
+    target = jax.jit(plain.exemplar)(exemplars)
     for (path, expected), found in zip(
-        jax.tree_util.tree_leaves_with_path(target), jax.tree.leaves(fast.exemplar(crops[0])), strict=True
+        jax.tree_util.tree_leaves_with_path(target), jax.tree.leaves(jax.jit(fast.exemplar)(exemplars)), strict=True
     ):
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), path
-    matched = jax.jit(fast.match)(target, crops[1])
+    expected_maps = jax.tree_util.tree_leaves_with_path(jax.jit(plain.match)(target, regions))
     for (path, expected), found in zip(
-        jax.tree_util.tree_leaves_with_path(plain.match(target, crops[1])), jax.tree.leaves(matched), strict=True
+        expected_maps, jax.tree.leaves(jax.jit(fast.match)(target, regions)), strict=True
     ):
+        assert expected.shape == (3, 17, 17), path
         assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max(), path
 
 
@@ -77,12 +80,14 @@ def test_only_what_is_used_is_compiled(random_params):
         mfst_jax.compile(random_params(Contents(True, None)), Config())
 
 
-def test_tracks_and_transformations(random_params):
+@pytest.mark.parametrize("scale_search", ["search", "exemplar"])
+def test_tracks_and_transformations(random_params, scale_search):
     params = random_params(Contents(False, "torchvision", alexnet_se=True))
-    compiled = mfst_jax.compile(params)
+    config = dataclasses.replace(ALEXNET, scale_search=scale_search)
+    compiled = mfst_jax.compile(params, config)
     frames, truth = video(0, frames=4)
     box = truth[0]
-    expected = mfst_jax.track(params, frames, box)
+    expected = mfst_jax.track(params, frames, box, config=config)
     found = mfst_jax.track(compiled, frames, box)
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
