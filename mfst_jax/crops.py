@@ -5,12 +5,15 @@ Frames are uint8 RGB; crops are float32 RGB in 0..255. A frame may be padded at 
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+from jax import lax
+from jaxtyping import Array, Float, Int, UInt8, UInt16, UInt32
 
 EXEMPLAR_SIZE = 127
 """Side of the exemplar, in samples (paper section IV-A b)."""
 SEARCH_SIZE = 255
 """Side of the search region, in samples (paper section IV-A b)."""
+BLOCK = 64
+"""Rows of a frame that are summed at a time; up to 257 of them fit into 16 bits."""
 
 Frame = UInt8[Array, "height width 3"]
 
@@ -18,20 +21,35 @@ Frame = UInt8[Array, "height width 3"]
 def mean_colour(frame: Frame, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
     """Mean RGB over the real part of the frame, in 0..255.
 
-    Summed in integers, so that padding changes no bit of it. Each row's sum is split into a whole mean and a rest,
+    Summed in integers, so that padding changes no bit of it. Each column's sum is split into a whole mean and a rest,
     and so are the sums of those, which keeps every number below 2**32 up to 65,536 x 65,536 pixels.
     """
-    height, width, _ = frame.shape
-    rows = jnp.arange(height) < frame_size[0]
-    columns = jnp.arange(width) < frame_size[1]
-    real = jnp.where(rows[:, None, None] & columns[None, :, None], frame, jnp.zeros((), frame.dtype))
-    row_sums = jnp.sum(real, axis=1, dtype=jnp.uint32)
+    column_sums = _column_sums(frame, frame_size[0])
+    columns = jnp.arange(frame.shape[1]) < frame_size[1]
+    column_sums = jnp.where(columns[:, None], column_sums, jnp.zeros((), column_sums.dtype))
     tall, wide = frame_size.astype(jnp.uint32)
-    row_means, row_rests = jnp.divmod(row_sums, wide)
-    carry, rest = jnp.divmod(jnp.sum(row_rests, axis=0, dtype=jnp.uint32), wide)
-    mean, row_rest = jnp.divmod(jnp.sum(row_means, axis=0, dtype=jnp.uint32) + carry, tall)
-    mean, row_rest, rest = (part.astype(jnp.float32) for part in (mean, row_rest, rest))
-    return mean + (row_rest + rest / wide.astype(jnp.float32)) / tall.astype(jnp.float32)
+    means, rests = jnp.divmod(column_sums, tall)
+    carry, rest = jnp.divmod(jnp.sum(rests, axis=0, dtype=jnp.uint32), tall)
+    mean, column_rest = jnp.divmod(jnp.sum(means, axis=0, dtype=jnp.uint32) + carry, wide)
+    mean, column_rest, rest = (part.astype(jnp.float32) for part in (mean, column_rest, rest))
+    return mean + (column_rest + rest / tall.astype(jnp.float32)) / wide.astype(jnp.float32)
+
+
+def _column_sums(frame: Frame, tall: Int[Array, ""]) -> UInt32[Array, "width 3"]:
+    """Over the first `tall` rows. A block of rows at a time, so that what is wider than a byte stays in cache."""
+    height, width, _ = frame.shape
+    by_row = frame.reshape(height, -1)
+    count = min(BLOCK, height)
+
+    def sums_of(block: Int[Array, ""]) -> UInt16[Array, "_"]:
+        first = jnp.minimum(count * block, height - count)
+        row = first + jnp.arange(count)
+        real = (row >= count * block) & (row < tall)  # the last block reaches back into the one before
+        rows = lax.dynamic_slice_in_dim(by_row, first, count)
+        return jnp.sum(jnp.where(real[:, None], rows, jnp.zeros((), rows.dtype)), axis=0, dtype=jnp.uint16)
+
+    sums = lax.map(sums_of, jnp.arange(-(-height // count)))
+    return jnp.sum(sums, axis=0, dtype=jnp.uint32).reshape(width, 3)
 
 
 def crop(

@@ -118,7 +118,7 @@ def test_the_mean_of_a_large_white_frame_is_exactly_white():
     np.testing.assert_array_equal(mean(np.full((3000, 3000, 3), 255, np.uint8)), 255)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (480, 641)])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (64, 3), (65, 3), (480, 641)])
 def test_the_mean_colour_is_the_mean(shape):
     frame = noise(*shape)
     np.testing.assert_allclose(mean(frame), frame.astype(np.float64).mean(axis=(0, 1)), rtol=3e-7)
