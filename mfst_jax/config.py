@@ -167,8 +167,17 @@ SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_mi
 ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
-Preset = Literal["paper", "authors", "siamfc", "alexnet"]
-PRESETS: dict[Preset, Config] = {"paper": PAPER, "authors": AUTHORS, "siamfc": SIAMFC, "alexnet": ALEXNET}
+REALTIME = Config(scale_search="exemplar", scale_step=1.0375)
+"""PAPER with its scales searched on the exemplar: one search region a frame, a third of the work [training split]."""
+
+Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime"]
+PRESETS: dict[Preset, Config] = {
+    "paper": PAPER,
+    "authors": AUTHORS,
+    "siamfc": SIAMFC,
+    "alexnet": ALEXNET,
+    "realtime": REALTIME,
+}
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:

@@ -17,6 +17,7 @@ from mfst_jax.config import (
     MODELS,
     PAPER,
     PRESETS,
+    REALTIME,
     SIAMFC,
     Config,
     from_dict,
@@ -134,7 +135,22 @@ def test_authors_is_what_their_code_does():
 def test_the_presets_of_one_backbone_use_one():
     assert (SIAMFC.models, SIAMFC.layers("siamfc"), SIAMFC.layers("alexnet")) == (("siamfc",), ("conv5",), ())
     assert (ALEXNET.models, ALEXNET.layers("alexnet"), ALEXNET.layers("siamfc")) == (("alexnet",), LAYERS, ())
-    assert PRESETS == {"paper": PAPER, "authors": AUTHORS, "siamfc": SIAMFC, "alexnet": ALEXNET}
+
+
+def test_realtime_looks_at_one_region_with_both_backbones():
+    assert REALTIME.models == MODELS
+    assert REALTIME.search_factors() == (1,)
+    assert len(REALTIME.exemplar_factors()) == 3
+
+
+def test_presets_go_by_their_names():
+    assert PRESETS == {
+        "paper": PAPER,
+        "authors": AUTHORS,
+        "siamfc": SIAMFC,
+        "alexnet": ALEXNET,
+        "realtime": REALTIME,
+    }
 
 
 def test_layers_come_in_network_order_with_their_own_weights():
@@ -157,7 +173,7 @@ def test_what_has_grown_fits_a_larger_region_or_a_smaller_exemplar():
 
 def test_equal_configurations_are_one_key():
     assert {Config(): "a"}[dataclasses.replace(AUTHORS, **vars(PAPER))] == "a"
-    assert len({PAPER, AUTHORS, SIAMFC, ALEXNET}) == 4
+    assert len(set(PRESETS.values())) == len(PRESETS)
     frozen: Any = PAPER
     with pytest.raises(dataclasses.FrozenInstanceError):
         frozen.scale_step = 2

@@ -124,17 +124,27 @@ class MFST(nn.Module):
                 weights[model] = {layer: blocks[layer](maps) for layer, maps in layers.items()}
         return weights
 
-    def exemplar(self, image: Tensor) -> tuple[Maps, Maps]:
-        """Recalibrated features of a [1, 3, 127, 127] image, and the weights to share."""
-        features = self.features(image)
+    def exemplar(self, images: Tensor) -> tuple[Maps, Maps]:
+        """Recalibrated features of [k, 3, 127, 127] images, with the energy of the middle one, and weights to share."""
+        features = self.features(images)
         weights = self.channel_weights(features)
-        return recalibrate(features, weights), weights if self.config.se_statistics == "exemplar" else {}
+        middle = len(images) // 2
+        shared: Maps = {}
+        if self.config.se_statistics == "exemplar":
+            shared = {m: {layer: w[middle, None] for layer, w in layers.items()} for m, layers in weights.items()}
+        found = recalibrate(features, shared or weights)
+        if len(images) > 1:
+            for layers in found.values():
+                for layer, maps in layers.items():
+                    norms = maps.flatten(1).norm(dim=1)
+                    layers[layer] = maps * (norms[middle] / norms)[:, None, None, None]
+        return found, shared
 
     def responses(self, exemplar: Maps, shared: Maps, search: Maps) -> Maps:
         search = recalibrate(search, shared or self.channel_weights(search))
         return {
             model: {
-                layer: factor * F.conv2d(maps, exemplar[model][layer])
+                layer: factor * F.conv2d(maps, exemplar[model][layer]).reshape(-1, 1, 17, 17)
                 for (layer, maps), factor in zip(layers.items(), self.config.factors(model), strict=True)
             }
             for model, layers in search.items()
@@ -143,8 +153,9 @@ class MFST(nn.Module):
     def init(self, frame: Tensor, box: Tensor) -> Track:
         centre, size = box[:2] + (box[2:] - 1) / 2, box[2:]
         fill = frame.float().mean(dim=(0, 1))
-        region = crops(frame, centre, self.search_side(size)[None], fill)
-        exemplar, shared = self.exemplar(region[:, :, 64:191, 64:191])
+        factors = torch.tensor(self.config.exemplar_factors())
+        regions = crops(frame, centre, self.search_side(size) * factors, fill)
+        exemplar, shared = self.exemplar(regions[:, :, 64:191, 64:191])
         return Track(exemplar, shared, centre, size, torch.ones(()), fill)
 
     def step(self, track: Track, frame: Tensor) -> tuple[Track, Tensor, Tensor]:
@@ -152,7 +163,7 @@ class MFST(nn.Module):
         config = self.config
         reach = config.scale_count // 2
         factors = torch.tensor([config.scale_step**i for i in range(-reach, reach + 1)])
-        sides = factors * track.scale * self.search_side(track.size)
+        sides = torch.tensor(config.search_factors()) * track.scale * self.search_side(track.size)
         fill = frame.float().mean(dim=(0, 1)) if config.fill == "frame" else track.fill
         responses = self.responses(track.exemplar, track.shared, self.features(crops(frame, track.centre, sides, fill)))
 
@@ -172,7 +183,7 @@ class MFST(nn.Module):
         row, column = divmod(int(windowed.argmax()), 272)
         samples_a_cell = 271 / 16 if config.upsampling == "corners" else 16
         cells = (torch.tensor([float(column), float(row)]) - 135.5) / samples_a_cell
-        centre = track.centre + cells.clamp(-8, 8) * 8 / (255 / sides[best])
+        centre = track.centre + cells.clamp(-8, 8) * 8 / (255 / sides.expand(len(factors))[best])
         scale = track.scale * ((1 - config.scale_damping) + config.scale_damping * factors[best])
         scale = scale.clamp(config.scale_min, config.scale_max)
         size = track.size * scale

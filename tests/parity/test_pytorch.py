@@ -11,7 +11,7 @@ import pytest
 from scenes import video
 
 import mfst_jax
-from mfst_jax.config import AUTHORS, LAYERS, PAPER, Config
+from mfst_jax.config import AUTHORS, LAYERS, PAPER, REALTIME, Config
 from mfst_jax.localisation import upsample
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
@@ -133,8 +133,10 @@ def test_the_gradient_of_a_response_with_respect_to_the_weights(weights):
         ("torchvision", PAPER),
         ("caffe", AUTHORS),
         ("torchvision", Config(models=("alexnet",), upsampling="corners", fill="first", alexnet_fusion="soft_mean")),
+        ("torchvision", REALTIME),
+        ("caffe", dataclasses.replace(REALTIME, se_statistics="each")),
     ],
-    ids=["paper", "authors", "corners"],
+    ids=["paper", "authors", "corners", "realtime", "realtime, each its own weights"],
 )
 def test_a_whole_step(variant, config, weights):
     """Three frames in which the target moves and leaves part of its search region outside the frame."""

@@ -1,0 +1,114 @@
+"""Study behind docs/choices.md: where the time of a compiled step goes, and what lower precision would save.
+
+    python tools/study_step.py [--preset NAME] [--rounds N] [--frame-size HEIGHT WIDTH]
+
+Weights are random. Times are CPU milliseconds of all threads together, which other work on the machine changes little:
+the median over rounds, in each of which everything is timed once.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+import mfst_jax
+from mfst_jax import config, localisation
+from mfst_jax.compilation import jit
+from mfst_jax.crops import mean_colour
+from mfst_jax.fast.backbones import Backbones
+from mfst_jax.fusion import fuse_hierarchy
+from mfst_jax.model import MFST, correlate
+from mfst_jax.network import bind
+from mfst_jax.params import Contents, Params
+from mfst_jax.score import window_energy
+from mfst_jax.tracker import search_regions
+
+TILES, INPUTS, OUTPUTS, PRODUCTS = 49, 256, 384, 36
+"""Of the matrix products in conv3 of S: 26 x 26 cells in tiles of 4 x 4."""
+
+
+def random_params(chosen: config.Config) -> Params:
+    contents = Contents("siamfc" in chosen.models, "torchvision" if "alexnet" in chosen.models else None)
+    images = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
+    return Params(dict(jax.jit(MFST(contents, chosen).init)(jax.random.key(0), *images)), contents)
+
+
+def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """Each part of a step by itself, on what the parts before it gave."""
+    weights = mfst_jax.compile(random_params(chosen), chosen)
+    height, width = frame.shape[:2]
+    box = np.float32([width / 2, height / 2, width / 8, height / 8])
+    state = mfst_jax.init(weights, frame, box, config=chosen)
+    on_device = jnp.asarray(frame)
+
+    crops = jit(lambda state, frame: search_regions(state, frame, chosen)[0])
+    features = jit(lambda w, x: Backbones(w.convolutions, w.contents.alexnet, w.method).features(x))
+
+    def correlate_all(exemplar: Any, search: Any) -> Any:
+        return jax.tree.map(lambda z, x: (correlate(z, x), window_energy(x, z.shape[1])), exemplar, search)
+
+    def localise(responses: Any) -> Any:
+        stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
+        upsampled = {model: localisation.upsample(maps, chosen.upsampling) for model, maps in stacked.items()}
+        fused = fuse_hierarchy(upsampled, chosen)
+        response = fused[localisation.choose_scale(fused, chosen)]
+        windowed = localisation.add_window(response, chosen.window_influence)
+        return localisation.displacement(windowed, chosen.upsampling), response
+
+    matching, localising = jit(correlate_all), jit(localise)
+    regions = crops(state, on_device)
+    found = {model: dict(by_layer) for model, by_layer in features(weights, regions).items()}
+    responses, _ = jit(lambda w, state, x: bind(w, chosen).match(state.exemplar, x))(weights, state, regions)
+    mean = jit(mean_colour)
+    return {
+        "whole step": lambda: mfst_jax.step(weights, state, frame)[1].box,
+        "frame to device": lambda: jnp.array(frame),
+        "mean colour": lambda: mean(on_device, state.frame_size),
+        "crops, with mean colour": lambda: crops(state, on_device),
+        "backbones": lambda: features(weights, regions),
+        "correlations, energies": lambda: matching(state.exemplar.features, found),
+        "fusion, localisation": lambda: localising(responses),
+    }
+
+
+def products() -> dict[str, Callable[[], Any]]:
+    """The matrix products of conv3 of S over one region, in each precision, summed in float32."""
+    rng = np.random.default_rng(0)
+    multiply = jit(lambda x, f: jnp.einsum("pmi,pio->pmo", x, f, preferred_element_type=jnp.float32))
+    cases: dict[str, Callable[[], Any]] = {}
+    for kind in (jnp.float32, jnp.bfloat16, jnp.float16):
+        shapes = (PRODUCTS, TILES, INPUTS), (PRODUCTS, INPUTS, OUTPUTS)
+        arrays = [jnp.asarray(rng.normal(size=shape), kind) for shape in shapes]
+        cases[f"conv3 of S in {jnp.dtype(kind).name}"] = lambda arrays=arrays: multiply(*arrays)
+    return cases
+
+
+def main(*, preset: config.Preset = "realtime", rounds: int = 20, frame_size: tuple[int, int] = (480, 640)) -> None:
+    """Prints the table.
+
+    Args:
+        preset: How to track.
+        rounds: How often each part is timed.
+        frame_size: Height and width in pixels.
+    """
+    frame = np.random.default_rng(0).integers(0, 256, (*frame_size, 3), dtype=np.uint8)
+    cases = stages(config.PRESETS[preset], frame) | products()
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(rounds + 1):
+        for name, case in cases.items():
+            start = time.process_time()
+            jax.block_until_ready(case())
+            if number > 0:  # the first one compiles
+                times[name].append(1000 * (time.process_time() - start))
+    print(f"{preset}, {frame_size[1]} x {frame_size[0]}, jax {jax.__version__}, CPU ms: median of {rounds}, lowest")
+    for name, values in times.items():
+        print(f"{name:<26} {statistics.median(values):7.2f} {min(values):7.2f}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
