@@ -1,21 +1,30 @@
-"""The command `python -m train`: runs a recipe, or goes on with the run that the folder holds."""
+"""The command `python -m train`: runs a recipe, or goes on with the run that the folder holds.
+
+`python -m train build` writes a data set of curated crops (`build.py`), `python -m train fusion` fits the fusion
+(`fit.py`).
+"""
 
 import importlib
 import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
-from mfst_jax import checkpoints
+from mfst_jax import checkpoints, evaluation
 from mfst_jax.errors import InputError
-from train import folders, recipes
-from train.loop import Data, DivergedError, train
+from train import build, curated_crops, folders, hosts, recipes, targets
+from train.data import Data, split
+from train.fit import fit
+from train.loop import DivergedError, train
 from train.recipe import Recipe, of_module, override
+from train.validation import merit
 
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
 
@@ -25,9 +34,13 @@ def run(
     /,
     *,
     data: Path | None = None,
+    tracked: Path | None = None,
     weights: Path | None = None,
     out: Path | None = None,
     cache: Path | None = None,
+    coordinator: str | None = None,
+    processes: int = 1,
+    process: int = 0,
     set: Settings = (),
 ) -> int:
     """Train by a recipe.
@@ -36,38 +49,69 @@ def run(
 
     Args:
         recipe: The name of a file in train/recipes, or the path of one of your own.
-        data: A folder of sequences in OTB's or GOT-10k's layout.
+        data: A folder of sequences in OTB's or GOT-10k's layout, ILSVRC2015-VID, or what `build` wrote.
+        tracked: The sequences that are tracked in validation; by default those of `data` that are held out.
         weights: The backbones, an Orbax directory or a .safetensors file; by default the built-in weights.
         out: The folder of the run; by default runs/RECIPE.
         cache: The folder for crops and for what frozen backbones see, which runs can share; by default runs/cache.
+        coordinator: For several processes, host:port where the first can be reached. They share OUT and CACHE.
+        processes: How many there are.
+        process: Which one this is, from 0.
         set: Fields of the recipe to change, as key=value; lists by commas, such as factors=1e-3,1e-3,1e-3.
     """
+    if coordinator is not None:
+        hosts.join(coordinator, processes, process)
     name, found = find_recipe(recipe)
     chosen = override(found, [setting for group in set for setting in group])
     if data is None and not chosen.clip:
         raise InputError(f"--data: expected a folder of sequences for the recipe {name!r}, found none")
     params = checkpoints.load(weights)
     cache = Path("runs", "cache") if cache is None else cache
-    if data is None:
-        videos, counts = folders.curate_clip(cache / "crops")
-    else:
-        workers = folders.default_workers()
-        videos, counts = folders.curate(data, cache / "crops", workers=workers, advance=_show)
-    sides = Data(*folders.split(videos))
+    with hosts.first_alone("curation"):
+        sides, counts = _find_data(data, cache / "crops")
+    if chosen.tracking_epochs:
+        sides = replace(sides, sequences=_find_sequences(data, tracked, sides))
     print(f"data: {len(sides.training)} videos and {len(sides.held_out)} held out, {counts.describe()}")
     out = Path("runs", name) if out is None else out
     source = {"name": "built-in" if weights is None else weights.name, "provenance": checkpoints.provenance(weights)}
     metrics = train(chosen, params, sides, out, cache=cache / "pools", source=source)
     first, last = metrics[0], metrics[-1]
-    best = min(metrics[1:], key=lambda line: line["loss"])
+    best = min(metrics[1:], key=partial(merit, chosen))
     losses = f"{first['loss']:.4f} before, {best['loss']:.4f} best (epoch {best['epoch']}), {last['loss']:.4f} last"
     errors = (
         f"{first['without_se']['centre_errors']['fused']:.2f} without SE, {best['centre_errors']['fused']:.2f} best"
     )
     print(f"held-out loss: {losses}")
     print(f"held-out centre error in px: {errors}")
+    if "tracking" in best:
+        aucs = [line["tracking"]["success_auc"] for line in (first["without_se"], best)]
+        print(f"held-out success AUC: {aucs[0]:.3f} without SE, {aucs[1]:.3f} best")
     print(f"wrote {out / 'best.safetensors'} and {out / 'last.safetensors'}")
     return 0
+
+
+def _find_data(root: Path | None, cache: Path) -> tuple[Data, folders.Counts]:
+    """The videos of a command line; without any, the parts of the built-in clip."""
+    if root is not None and curated_crops.is_dataset(root):
+        training, held_out, counts = curated_crops.read(root)
+    else:
+        if root is None:
+            videos, counts = folders.curate_clip(cache)
+        else:
+            videos, counts = folders.curate(root, cache, workers=folders.default_workers(), advance=_show)
+        training, held_out = split(videos)
+    return Data(training, held_out), counts
+
+
+def _find_sequences(data: Path | None, tracked: Path | None, sides: Data) -> tuple[evaluation.Sequence, ...]:
+    """Those of `tracked`, or those of `data` that are held out. Raises `InputError` if there are none."""
+    if tracked is not None:
+        return evaluation.load(tracked, "folder").sequences
+    job = None if data is None or curated_crops.is_dataset(data) else targets.find(data)[0]
+    if job is None or job.layout != "beside":
+        raise InputError("--tracked: expected a folder of sequences for validation by tracking, found none")
+    names = {video.name for video in sides.held_out}
+    return tuple(each for each in evaluation.load(job.images.parent, "folder").sequences if each.name in names)
 
 
 def find_recipe(text: str) -> tuple[str, Recipe]:
@@ -87,7 +131,11 @@ def find_recipe(text: str) -> tuple[str, Recipe]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status is 2 where the input is unusable, 1 where training diverged."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        for name, command in (("fusion", fit), ("build", build.command)):
+            if arguments[:1] == [name]:
+                return tyro.cli(command, args=arguments[1:], prog=f"python -m train {name}")
         return tyro.cli(run, args=arguments, prog="python -m train", description=__doc__)
     except InputError as error:
         print(f"train: {error}", file=sys.stderr)

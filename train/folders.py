@@ -1,4 +1,4 @@
-"""Sequences in OTB's or GOT-10k's layout -> curated crops on disk, and the split into training and held-out videos.
+"""Annotated videos -> curated crops on disk.
 
 The curation is SiamFC's (Bertinetto et al. 2016, section 3.3): for each annotated frame, the square around the target
 that the tracker would search, 255 samples wide at scale 1, here with 16 more on each side as room for augmentation.
@@ -8,8 +8,7 @@ It is done once: a cache holds one array of crops and one manifest a sequence, a
 import hashlib
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -21,7 +20,8 @@ from jaxtyping import Float, Float32, Int, UInt8
 from mfst_jax.checkpoints import replacing
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
 from mfst_jax.errors import InputError
-from mfst_jax.video import IMAGE_SUFFIXES, TRUTH_FILES, demo_source, natural_key, read_ground_truth, read_image
+from mfst_jax.video import demo_source, read_image
+from train import targets
 
 MARGIN = 16
 """Samples beyond the search region on each side."""
@@ -32,8 +32,6 @@ SMALLEST = 2.0
 """Pixels that the sides of a usable target have at least."""
 CORRUPT_SHARE = 0.01
 """Share of unreadable images beyond which the data are refused."""
-HELD_OUT = 5
-"""One sequence in so many is held out."""
 CLIP_PARTS = 5
 
 Crop = UInt8[np.ndarray, "side side 3"]
@@ -87,7 +85,7 @@ def curate(
 
     Args:
       root: a folder of folders, each with its images (or `img/`) and `groundtruth_rect.txt` (OTB, counted from 1) or
-        `groundtruth.txt` (GOT-10k, from 0; `absence.label` says where the target is absent).
+        `groundtruth.txt` (GOT-10k, from 0; `absence.label` says where the target is absent); or ILSVRC2015-VID.
       cache: where the crops go. A sequence whose images' names, sizes and annotation are unchanged is not read again.
       workers: processes to read with.
       advance: called with the number of sequences done and of all.
@@ -101,15 +99,15 @@ def curate(
         cache that cannot be written.
     """
     root, cache = Path(root), Path(cache)
-    folders = _sequences(root)
+    jobs = [(job, cache) for job in targets.find(root)]
     _make_folder(cache)
-    jobs = [(folder, cache) for folder in folders]
     counts, videos, problem = Counts(), [], ""
-    for done, (name, found, first) in enumerate(_each(_curate_folder, jobs, workers), start=1):
-        counts += found
-        problem = problem or first
-        if found.crops > 1:
-            videos.append(open_video(cache, name))
+    for done, found in enumerate(_each(_curate_video, jobs, workers), start=1):
+        for name, of_target, first in found:
+            counts += of_target
+            problem = problem or first
+            if of_target.crops > 1:
+                videos.append(open_video(cache, name))
         if advance is not None:
             advance(done, len(jobs))
     if counts.corrupt > CORRUPT_SHARE * counts.frames:
@@ -144,31 +142,16 @@ def open_video(cache: Path, name: str) -> Video:
     return Video(name, np.array(manifest["frames"], int), sizes, manifest["key"], lambda row: np.array(crops[row]))
 
 
-def split(videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
-    """The videos to train on, and one in five (at least one) to hold out, by a rule that knows nothing but their names.
-
-    Held out are those whose names have the smallest SHA-256, digits behind a last underscore left off where they are at
-    most two: they number parts of one video (`car16_1`, `car16_2`), which thereby stay on one side.
-
-    Raises:
-      InputError: no video would be left on one side.
-    """
-    stems = {video.name: re.sub(r"_\d{1,2}$", "", video.name) for video in videos}
-    ranked = sorted(set(stems.values()), key=lambda stem: hashlib.sha256(stem.encode()).hexdigest())
-    wanted, held = max(1, len(videos) // HELD_OUT), set()
-    for stem in ranked:
-        if sum(stems[video.name] in held for video in videos) < wanted:
-            held.add(stem)
-    sides = [v for v in videos if stems[v.name] not in held], [v for v in videos if stems[v.name] in held]
-    if not sides[0] or not sides[1]:
-        raise InputError(f"data: expected at least two different videos, found {len(ranked)}")
-    return sides
-
-
 def curated_crop(frame: UInt8[np.ndarray, "height width 3"], box: Float[np.ndarray, "4"]) -> Crop:
     """The crop around a box (x, y, w, h): the middle 255 x 255 is what `crops.crop` sees there, rounded to 8 bits."""
-    centre, side = box[:2] + (box[2:] - 1) / 2, search_side(box[2:])
-    positions = (np.arange(-MARGIN, SEARCH_SIZE + MARGIN) / (SEARCH_SIZE - 1) - 0.5) * (side - 1)
+    return square_crop(frame, box[:2] + (box[2:] - 1) / 2, search_side(box[2:]), MARGIN)
+
+
+def square_crop(
+    frame: UInt8[np.ndarray, "height width 3"], centre: Float[np.ndarray, "2"], side: float, margin: int
+) -> Crop:
+    """As `crops.crop` around `centre` (x, y), but with `margin` more samples on each side, rounded to 8 bits."""
+    positions = (np.arange(-margin, SEARCH_SIZE + margin) / (SEARCH_SIZE - 1) - 0.5) * (side - 1)
     x_low, x_high, x_share, x_inside = _neighbours(centre[0] + positions, frame.shape[1])
     y_low, y_high, y_share, y_inside = _neighbours(centre[1] + positions, frame.shape[0])
     # Rows first, and only the columns in reach: the cost does not grow with the frame.
@@ -191,18 +174,6 @@ def _neighbours(position: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarr
     return low, np.minimum(low + 1, length - 1), position - low, inside
 
 
-def _sequences(root: Path) -> list[Path]:
-    try:
-        folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    except OSError as error:
-        raise InputError(f"{root}: expected a folder of sequences, found {error.strerror}") from None
-    found = [path for path in folders if any((path / name).is_file() for name in TRUTH_FILES)]
-    if not found:
-        names = " or ".join(TRUTH_FILES)
-        raise InputError(f"{root}: expected folders that hold images and {names}, found none of {len(folders)}")
-    return sorted(found, key=natural_key)
-
-
 def _each(function: Callable, jobs: list[tuple], workers: int) -> Iterator:
     if workers == 1:
         yield from (function(*job) for job in jobs)
@@ -211,31 +182,16 @@ def _each(function: Callable, jobs: list[tuple], workers: int) -> Iterator:
         yield from pool.map(function, *zip(*jobs, strict=True))
 
 
-def _curate_folder(folder: Path, cache: Path) -> tuple[str, Counts, str]:
-    """One sequence into the cache: its name, what became of its frames, and the first image that cannot be read."""
-    truth_path = next(folder / name for name in TRUTH_FILES if (folder / name).is_file())
-    truth = read_ground_truth(truth_path, origin=TRUTH_FILES[truth_path.name])
-    inner = folder / "img"
-    place = inner if inner.is_dir() else folder
-    images = sorted((path for path in place.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
-    if not images or len(truth) > len(images):
-        raise InputError(f"{truth_path}: expected at most a line for each of {len(images)} images, found {len(truth)}")
-    labels = folder / "absence.label"
-    if labels.is_file():
-        truth[: len(truth)][_absences(labels, len(truth))] = np.nan
-    listing = [(path.name, path.stat().st_size) for path in images]
-    key = hashlib.sha256(json.dumps([MARGIN, CONTEXT, listing, np.nan_to_num(truth).tolist()]).encode()).hexdigest()
-    rows = [*truth, *[None] * (len(images) - len(truth))]
-    frames = ((t, rows[t], lambda path=path: read_image(path)) for t, path in enumerate(images))
-    counts, corrupt = _write(cache, folder.name, key, frames)
-    return folder.name, counts, corrupt
-
-
-def _absences(path: Path, rows: int) -> np.ndarray:
-    labels = path.read_text().split()
-    if len(labels) != rows or not set(labels) <= {"0", "1"}:
-        raise InputError(f"{path}: expected {rows} lines of 0 or 1, one a box, found {len(labels)} lines")
-    return np.array(labels) == "1"
+def _curate_video(job: targets.Job, cache: Path) -> list[tuple[str, Counts, str]]:
+    """One video into the cache: of each target its name, what became of its frames, and the first corrupt image."""
+    found = []
+    for name, images, truth in targets.read(job):
+        listing = [(path.name, path.stat().st_size) for path in images]
+        key = hashlib.sha256(json.dumps([MARGIN, CONTEXT, listing, np.nan_to_num(truth).tolist()]).encode()).hexdigest()
+        rows = [*truth, *[None] * (len(images) - len(truth))]
+        frames = ((t, rows[t], lambda path=path: read_image(path)) for t, path in enumerate(images))
+        found.append((name, *_write(cache, name, key, frames)))
+    return found
 
 
 def _write(

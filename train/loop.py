@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,40 +18,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mfst_jax import checkpoints, layout
 from mfst_jax.compilation import compiler_options
-from mfst_jax.config import LAYERS, Config
+from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
-from mfst_jax.params import Params, implied_config
-from mfst_jax.version import __version__
-from train import pairs, pools, se
+from mfst_jax.params import Params
+from train import hosts, pairs, pools, se
+from train.calibration import Calibration, calibrate
+from train.data import Data
 from train.folders import Video
 from train.recipe import Recipe
-from train.responses import Correlations, Crops, Trainable
+from train.responses import Correlations, Crops
 from train.runs import Run, open_run
+from train.validation import Judge, merit
+from train.weights import write_weights
 
 CHECK_STEPS = 100
 """Steps after which the losses are looked at."""
 SAVE_SECONDS = 300
 """Between checkpoints within an epoch."""
-MEASURED_AT_ONCE = 32
-VALIDATION_SEED = 20_171
-"""Says which held-out pairs, whatever the recipe's seed."""
+POOL_SEED, VALIDATION_SEED = 0, 20_171
+"""Say which pairs are in the pools, whatever the recipe's seed."""
 
 
 class DivergedError(Exception):
     """A loss is no number any more."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """The videos to train on and those held out."""
-
-    training: Sequence[Video]
-    held_out: Sequence[Video]
-
-    def key(self) -> str:
-        """Stands for all of their crops and for which are held out."""
-        keys = [[(video.name, video.key) for video in side] for side in (self.training, self.held_out)]
-        return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
 
 
 def train(
@@ -85,11 +72,14 @@ def train(
       The metrics of the whole run, a line an epoch, from epoch 0 (before training).
 
     Raises:
-      InputError: weights without the backbone, a batch that the devices cannot share, another run in `out`, or no room.
+      InputError: weights without the backbone, a batch that the devices cannot share, no sequences for a recipe that
+        tracks, another run in `out`, or no room.
       DivergedError: a loss is NaN or infinite. The checkpoint of the last good step stays.
     """
     if not params.contents.holds(recipe.model):
         raise InputError(f"weights: expected the backbone {recipe.model!r}, found {params.contents.describe()}")
+    if recipe.tracking_epochs and not data.sequences:
+        raise InputError("tracking_epochs: expected 0 where there are no held-out sequences to track, found more")
     devices = jax.devices() if devices is None else devices
     part = recipe.batch_size // recipe.accumulation
     if part % len(devices):
@@ -101,14 +91,18 @@ def train(
         "data": data.key(),
     }
     with open_run(out, identity) as run, _progress(quiet) as progress:
-        feed, held_out = _pools(recipe, params, data, Path(cache), progress)
-        state, best = jax.device_put((se.init(recipe, params), np.float32(np.inf)), everywhere)
+        feed, held_out, calibration = _prepare(recipe, params, data, Path(cache), progress)
+        recipe = dataclasses.replace(recipe, factors=calibration.factors)
+        keep = partial(write_weights, params=params, data=data, source=source)
+        judge = Judge(recipe, params, held_out, data.sequences)
+        state = se.init(recipe, params, calibration.biases)
+        state, best = _everywhere((state, np.float32(np.inf)), everywhere)
         state, best = run.resume((state, best))
         if run.latest_step is None:
-            run.log(_first_line(recipe, held_out, state.trainable))
-        backbone = None if recipe.cached_pairs else jax.device_put(params, everywhere)
+            run.log(judge.first_line(state.trainable, calibration))
+        backbone = None if recipe.cached_pairs else _everywhere(params, everywhere)
         advance = _compiled_step(recipe)
-        key = jax.device_put(jax.random.key(recipe.seed), everywhere)
+        key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
         start, total = int(state.step), recipe.epochs * recipe.steps_per_epoch
         task = progress.add_task("training", total=total, completed=start)
         saved, epoch_started = time.monotonic(), time.monotonic()
@@ -122,33 +116,21 @@ def train(
                 _check(state, run)
                 progress.update(task, completed=done)
             if end:
-                line = _line(recipe, state, held_out, time.monotonic() - epoch_started)
+                line = judge.line(state, time.monotonic() - epoch_started)
                 run.log(line)
-                if line["loss"] < float(best):
-                    best = jax.device_put(np.float32(line["loss"]), everywhere)
-                    _write_weights(run.folder / "best.safetensors", params, recipe, state, line, data, source)
-                state = jax.device_put(se.reset_losses(state), everywhere)
+                if merit(recipe, line) < float(best):
+                    best = _everywhere(np.float32(merit(recipe, line)), everywhere)
+                    keep(run.folder / "best.safetensors", recipe=recipe, trainable=state.trainable, metrics=line)
+                state = _everywhere(se.reset_losses(state), everywhere)
                 epoch_started = time.monotonic()
             if end or (done % CHECK_STEPS == 0 and time.monotonic() - saved > SAVE_SECONDS):
                 run.save(done, (state, best))
                 saved = time.monotonic()
         run.wait()
+        hosts.wait("metrics written")
         metrics = run.metrics()
-        _write_weights(run.folder / "last.safetensors", params, recipe, state, metrics[-1], data, source)
+        keep(run.folder / "last.safetensors", recipe=recipe, trainable=state.trainable, metrics=metrics[-1])
         return metrics
-
-
-def with_se(params: Params, recipe: Recipe, trainable: Trainable) -> Params:
-    """`params` with the trained SE-blocks, and with a configuration that uses them as they were trained."""
-    blocks = jax.tree.map(np.asarray, trainable.blocks)
-    variables = {**params.variables, "params": {**params.variables["params"], f"{recipe.model}_se": blocks}}
-    held: Any = {f"{recipe.model}_se": True}
-    contents = dataclasses.replace(params.contents, config=None, **held)
-    implied = implied_config(contents)
-    both = contents.siamfc and contents.alexnet is not None
-    config = implied if both else Config(models=(recipe.model,))
-    config = dataclasses.replace(config, se_statistics=recipe.se_statistics)
-    return Params(variables, dataclasses.replace(contents, config=None if config == implied else config))
 
 
 @functools.cache
@@ -156,37 +138,61 @@ def _compiled_step(recipe: Recipe) -> Any:
     return jax.jit(partial(se.train_step, recipe=recipe), compiler_options=compiler_options())
 
 
-def _pools(
+def _prepare(
     recipe: Recipe, params: Params, data: Data, cache: Path, progress: Progress
-) -> tuple[pools.Pool | Sequence[Video], pools.Pool]:
-    """What batches are taken from, and the held-out pairs."""
+) -> tuple[pools.Pool | Sequence[Video], pools.Pool, Calibration]:
+    """What batches are taken from, the held-out pairs, and what responses are scaled by at first."""
 
     def make(videos: Sequence[Video], count: int, seed: int, what: str) -> pools.Pool:
         task = progress.add_task(what, total=count)
         chosen = pairs.sample(videos, count, seed=seed, step=0, max_frame_gap=recipe.max_frame_gap)
         show = lambda done, _: progress.update(task, completed=done)  # noqa: E731
-        pool = pools.make(cache, params, recipe, videos, chosen, advance=show)
+        with hosts.first_alone(what):
+            pool = pools.make(cache, params, recipe, videos, chosen, advance=show)
         progress.update(task, completed=count)
         return pool
 
     held_out = make(data.held_out, recipe.validation_pairs, VALIDATION_SEED, "held-out pairs")
-    if not recipe.cached_pairs:
-        return data.training, held_out
-    return make(data.training, recipe.cached_pairs, recipe.seed, "training pairs"), held_out
+    feed: pools.Pool | Sequence[Video] = data.training
+    if recipe.cached_pairs:
+        feed = make(data.training, recipe.cached_pairs, POOL_SEED, "training pairs")
+    if not recipe.calibration_pairs:
+        return feed, held_out, Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
+    count = recipe.calibration_pairs
+    known = feed if isinstance(feed, pools.Pool) else make(data.training, count, POOL_SEED, "pairs to calibrate by")
+    return feed, held_out, calibrate(known.batch(np.arange(min(count, len(known)))), recipe)
 
 
 def _batch(
     recipe: Recipe, feed: pools.Pool | Sequence[Video], everywhere: NamedSharding, step: int
 ) -> Correlations | Crops:
-    """The batch of a step: a first axis for the parts to accumulate over, the second shared among the devices."""
-    count = recipe.batch_size
+    """The batch of a step: a first axis for the parts to accumulate over, the second shared among the devices.
+
+    Every process knows which pairs these are, and reads those of its own devices.
+    """
+    shape = recipe.accumulation, recipe.batch_size // recipe.accumulation
+    sharding = NamedSharding(everywhere.mesh, PartitionSpec(None, "data"))
+    mine = {each[1].indices(shape[1])[:2] for each in sharding.addressable_devices_indices_map(shape).values()}
+    columns = slice(min(first for first, _ in mine), max(last for _, last in mine))
     if isinstance(feed, pools.Pool):
-        batch: Any = feed.batch(pairs.shuffled(len(feed), count, seed=recipe.seed, step=step))
+        rows = pairs.shuffled(len(feed), recipe.batch_size, seed=recipe.seed, step=step)
+        batch: Any = feed.batch(rows.reshape(shape)[:, columns])
     else:
-        chosen = pairs.sample(feed, count, seed=recipe.seed, step=step, max_frame_gap=recipe.max_frame_gap)
-        batch = pairs.load(feed, chosen)
-    batch = jax.tree.map(lambda each: each.reshape(recipe.accumulation, -1, *each.shape[1:]), batch)
-    return jax.device_put(batch, NamedSharding(everywhere.mesh, PartitionSpec(None, "data")))
+        chosen = pairs.sample(feed, recipe.batch_size, seed=recipe.seed, step=step, max_frame_gap=recipe.max_frame_gap)
+        part = chosen.reshape(*shape, -1)[:, columns]
+        batch = pairs.load(feed, part.reshape(-1, part.shape[-1]))
+        batch = jax.tree.map(lambda each: each.reshape(*part.shape[:2], *each.shape[1:]), batch)
+    return jax.tree.map(
+        lambda each: jax.make_array_from_process_local_data(sharding, each, (*shape, *each.shape[2:])), batch
+    )
+
+
+def _everywhere(tree: Any, sharding: NamedSharding) -> Any:
+    """The same values, which every process has, on all devices."""
+    return jax.tree.map(
+        lambda each: jax.make_array_from_callback(np.shape(each), sharding, lambda at, each=each: np.asarray(each)[at]),
+        tree,
+    )
 
 
 def _ahead(make: Callable[[int], Any], steps: range) -> Iterator[tuple[int, Any]]:
@@ -207,61 +213,6 @@ def _check(state: se.TrainState, run: Run) -> None:
             f"the loss of {', '.join(wrong)} is no number any more by step {int(state.step)}; "
             f"the last good checkpoint is of step {run.latest_step or 0}, in {run.folder}"
         )
-
-
-def _validate(recipe: Recipe, trainable: Trainable | None, held_out: pools.Pool) -> dict[str, Any]:
-    """Means over the held-out pairs, on one device."""
-    totals: Any = None
-    alone = jax.device_get(trainable)
-    for first in range(0, len(held_out), MEASURED_AT_ONCE):
-        rows = np.arange(first, min(first + MEASURED_AT_ONCE, len(held_out)))
-        found = jax.device_get(se.measure(alone, held_out.batch(rows), recipe=recipe))
-        totals = found if totals is None else jax.tree.map(np.add, totals, found)
-    losses, errors = jax.tree.map(lambda each: float(each) / len(held_out), totals)
-    return {"loss": sum(losses.values()), "losses": losses, "centre_errors": errors}
-
-
-def _first_line(recipe: Recipe, held_out: pools.Pool, trainable: Trainable) -> dict[str, Any]:
-    without = _validate(recipe, None, held_out)
-    return {"step": 0, "epoch": 0, **_validate(recipe, trainable, held_out), "without_se": without}
-
-
-def _line(recipe: Recipe, state: se.TrainState, held_out: pools.Pool, seconds: float) -> dict[str, Any]:
-    step = int(state.step)
-    train_losses = {layer: float(state.losses[layer]) / recipe.steps_per_epoch for layer in LAYERS}
-    return {
-        "step": step,
-        "epoch": step // recipe.steps_per_epoch,
-        "learning_rate": float(se.learning_rate(recipe, step - 1)),
-        "train_loss": sum(train_losses.values()),
-        "train_losses": train_losses,
-        **_validate(recipe, state.trainable, held_out),
-        "seconds": round(seconds, 2),
-    }
-
-
-def _write_weights(
-    path: Path,
-    params: Params,
-    recipe: Recipe,
-    state: se.TrainState,
-    line: dict[str, Any],
-    data: Data,
-    source: dict[str, Any] | None,
-) -> None:
-    provenance = {
-        "tool": f"mfst_jax {__version__}, train",
-        "sources": [source] if source else [],
-        "recipe": dataclasses.asdict(recipe),
-        "data": {
-            "key": data.key(),
-            "training": [video.name for video in data.training],
-            "held_out": [video.name for video in data.held_out],
-        },
-        "metrics": line,
-        "biases": {layer: float(bias) for layer, bias in state.trainable.biases.items()},
-    }
-    checkpoints.save(with_se(params, recipe, state.trainable), path, provenance=provenance)
 
 
 def _progress(quiet: bool) -> Progress:

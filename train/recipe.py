@@ -14,6 +14,7 @@ from mfst_jax.fields import check_type, parse, require
 from train.augment import Augmentation
 from train.losses import Distance
 
+Best = Literal["loss", "centre_error", "tracking"]
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 
 
@@ -30,6 +31,8 @@ class Recipe:
     """Whose channel means set the SE weight, as `Config.se_statistics`."""
     factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
     """What the raw cross-correlations of conv3, 4, 5 are multiplied by."""
+    calibration_pairs: int = 0
+    """Training pairs that factors and first biases are fitted to (`calibration.py`); 0: `factors` as given."""
 
     seed: int = 0
     epochs: int = 50
@@ -53,6 +56,10 @@ class Recipe:
     cache_type: Literal["float32", "float16"] = "float32"
     validation_pairs: int = 512
     """Held-out pairs, the same ones after each epoch and in each run."""
+    tracking_epochs: int = 0
+    """Epochs from one tracking of the held-out sequences to the next; 0: they are not tracked."""
+    best: Best = "loss"
+    """Which epoch `best.safetensors` is of: least held-out loss or centre error, or highest success AUC in tracking."""
     precision: Precision = "float32"
     """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
     clip: bool = False
@@ -74,7 +81,7 @@ class Recipe:
                 require(math.isfinite(value), name, "a finite number", value)
         for name in ("epochs", "pairs_per_epoch", "batch_size", "accumulation", "decay_speed", "validation_pairs"):
             require(getattr(self, name) > 0, name, "1 or more", getattr(self, name))
-        for name in ("seed", "max_frame_gap", "cached_pairs"):
+        for name in ("seed", "max_frame_gap", "cached_pairs", "calibration_pairs", "tracking_epochs"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         require(all(0 < f < math.inf for f in self.factors), "factors", "finite numbers above 0", self.factors)
         for name in ("learning_rate", "final_learning_rate"):
@@ -84,6 +91,8 @@ class Recipe:
         whole = self.batch_size % self.accumulation == 0
         require(whole, "accumulation", f"a divisor of the batch size, {self.batch_size}", self.accumulation)
         require(self.steps_per_epoch > 0, "pairs_per_epoch", "a batch at least", self.pairs_per_epoch)
+        tracked = self.best != "tracking" or 0 < self.tracking_epochs <= self.epochs
+        require(tracked, "tracking_epochs", "1 to the number of epochs, to find the best by", self.tracking_epochs)
         augmented = self.augmentation.active and self.cached_pairs > 0
         require(not augmented, "cached_pairs", "0 with augmentation, which no cache can hold", self.cached_pairs)
 

@@ -56,8 +56,8 @@ class Correlations:
 class Trainable:
     """What is trained."""
 
-    blocks: dict[str, Any]
-    """Parameters of `SEBlocks`."""
+    blocks: dict[str, Any] | None
+    """Parameters of `SEBlocks`; None: without SE-blocks, every weight is 1."""
     biases: dict[Layer, Any]
     """b of each layer's response, a scalar. Tracking does without."""
 
@@ -95,10 +95,10 @@ def channel_correlation(
     return lax.fori_loop(0, high, add_row, zeros).reshape(CELLS, channels) / (high * wide)
 
 
-def responses_from_correlations(trainable: Trainable | None, kept: Correlations, recipe: Recipe) -> Responses:
-    """The response of each layer without its bias; without SE-blocks every weight is 1."""
+def responses_from_correlations(trainable: Trainable, kept: Correlations, recipe: Recipe) -> Responses:
+    """The response of each layer without its bias."""
     kept = jax.tree.map(lambda each: jnp.asarray(each, jnp.float32), kept)
-    if trainable is None:
+    if trainable.blocks is None:
         weights = jax.tree.map(jnp.ones_like, kept.exemplar)
     else:
         weights = pair_weights(trainable, recipe, kept.exemplar, kept.search)

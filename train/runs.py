@@ -1,6 +1,7 @@
 """A run's folder: what the run is, its checkpoints, its metrics. Starting again in it goes on where it stopped.
 
-`run.json` says what the run is; `metrics.jsonl` has a line an epoch; `checkpoints/` has the last states, by Orbax;
+`run.json` says what the run is; `metrics.jsonl` has a line an epoch, and `tensorboard/` the same where tensorboardX is
+installed; `checkpoints/` has the last states, by Orbax;
 `best.safetensors` and `last.safetensors` are weights to track with.
 """
 
@@ -15,6 +16,7 @@ import jax
 
 from mfst_jax.checkpoints import replacing
 from mfst_jax.errors import InputError
+from train import hosts
 
 KEPT = 2
 """Checkpoints, the last ones."""
@@ -23,9 +25,9 @@ KEPT = 2
 class Run:
     """An open run; `open_run` makes one."""
 
-    def __init__(self, folder: Path, checkpointer: Any):
+    def __init__(self, folder: Path, checkpointer: Any, board: Any = None):
         self.folder = folder
-        self._checkpointer = checkpointer
+        self._checkpointer, self._board = checkpointer, board
 
     @property
     def latest_step(self) -> int | None:
@@ -40,8 +42,10 @@ class Run:
         """
         step = self.latest_step
         lines = [line for line in self.metrics() if step is not None and line["step"] <= step]
-        with self._writing(), replacing(self._metrics_path) as new:
-            new.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        hosts.wait("metrics read")
+        if hosts.is_first():
+            with self._writing(), replacing(self._metrics_path) as new:
+                new.write_text("".join(json.dumps(line) + "\n" for line in lines))
         if step is None:
             return start
         named = _by_name(start)
@@ -57,9 +61,15 @@ class Run:
                 self._checkpointer.save_async(step, _by_name(state))
 
     def log(self, line: dict[str, Any]) -> None:
-        """Appends to the metrics."""
+        """The first process appends to the metrics, and to what TensorBoard shows where tensorboardX is installed."""
+        if not hosts.is_first():
+            return
         with self._writing(), self._metrics_path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in _scalars(line):
+                self._board.add_scalar(name, value, line["step"])
+            self._board.flush()
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines so far. One that was cut short by a kill is not among them."""
@@ -104,6 +114,24 @@ def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
     folder = Path(folder)
     path = folder / "run.json"
     identity = json.loads(json.dumps(identity))
+    with hosts.first_alone("run.json"):
+        _identify(folder, path, identity)
+    v1 = _orbax()
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint
+    checkpointer = v1.training.Checkpointer(
+        (folder / "checkpoints").absolute(),
+        save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(1),  # whenever it is told to
+        preservation_policy=v1.training.preservation_policies.LatestN(KEPT),
+        cleanup_tmp_directories=True,
+    )
+    board = _tensorboard(folder) if hosts.is_first() else None
+    with checkpointer, contextlib.closing(board) if board is not None else contextlib.nullcontext():
+        yield Run(folder, checkpointer, board)
+
+
+def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
+    """Writes what the run is to `path`, or makes sure that it is this."""
     if path.is_file():
         found = json.loads(path.read_text())
         names = sorted({*identity, *found})
@@ -118,17 +146,24 @@ def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
             raise InputError(f"{folder}: expected a run, an empty folder or a place for one, found something else")
         with replacing(path) as new:
             new.write_text(json.dumps(identity, indent=2))
-    v1 = _orbax()
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint
-    checkpointer = v1.training.Checkpointer(
-        (folder / "checkpoints").absolute(),
-        save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(1),  # whenever it is told to
-        preservation_policy=v1.training.preservation_policies.LatestN(KEPT),
-        cleanup_tmp_directories=True,
-    )
-    with checkpointer:
-        yield Run(folder, checkpointer)
+
+def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a line by their paths: `losses/conv3`."""
+    for key, value in line.items():
+        if isinstance(value, dict):
+            yield from _scalars(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and key not in ("step", "epoch"):
+            yield prefix + key, value
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A writer of event files, or None without tensorboardX."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
 
 
 def _by_name(state: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """SE-blocks on a frozen backbone: state, optimiser step, and how well their responses show the target."""
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -56,11 +57,11 @@ def layer_channels(params: Params, recipe: Recipe) -> dict[Layer, int]:
     return dict(zip(LAYERS, CHANNELS[variant][2:], strict=True))
 
 
-def init(recipe: Recipe, params: Params) -> TrainState:
-    """The state before the first step: SE-blocks at random by the recipe's seed, biases of 0."""
+def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = None) -> TrainState:
+    """The state before the first step: SE-blocks at random by the recipe's seed, and these biases or 0."""
     seen = {layer: jnp.zeros((1, 1, 1, channels)) for layer, channels in layer_channels(params, recipe).items()}
     blocks = jax.jit(SEBlocks().init)(jax.random.key(recipe.seed), seen)["params"]
-    trainable = Trainable(blocks, _zeros())
+    trainable = Trainable(blocks, {layer: jnp.float32((biases or {}).get(layer, 0)) for layer in LAYERS})
     return TrainState(jnp.zeros((), jnp.int32), trainable, optimiser(recipe).init(trainable), _zeros())
 
 
@@ -124,17 +125,17 @@ def train_step(
 
 
 @partial(jit, static_argnames=("recipe",))
-def measure(trainable: Trainable | None, kept: Correlations, *, recipe: Recipe) -> Measures:
-    """Measures over pairs whose target is in the middle, with SE-blocks, or with none and no biases.
-
-    The layers are fused as the preset PAPER fuses them.
-    """
+def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Measures:
+    """Measures over pairs whose target is in the middle. The layers are fused as the preset PAPER fuses them."""
     config = Config(models=(recipe.model,))
     positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
     with jax.default_matmul_precision(recipe.precision):
         responses = responses_from_correlations(trainable, kept, recipe)
-        biases = _zeros() if trainable is None else trainable.biases
-        losses = {layer: jnp.sum(balanced_logistic(responses[layer] + biases[layer], positive)) for layer in LAYERS}
+        losses = {
+            layer: jnp.sum(balanced_logistic(responses[layer] + trainable.biases[layer], positive)) for layer in LAYERS
+        }
+        for layer, factor, trained in zip(LAYERS, config.factors(recipe.model), recipe.factors, strict=True):
+            responses[layer] *= factor / trained
         maps: dict[str, Array] = {layer: localisation.upsample(responses[layer], config.upsampling) for layer in LAYERS}
 
     def fuse(layers: Float[Array, "3 272 272"]) -> Float[Array, "272 272"]:

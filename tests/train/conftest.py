@@ -6,7 +6,7 @@ from sequences import write_sequences
 
 from mfst_jax.params import Contents, Params
 from train import folders
-from train.loop import Data
+from train.data import Data, split
 
 
 @pytest.fixture(scope="session")
@@ -26,4 +26,4 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(sequences: Path, cache: Path) -> Data:
-    return Data(*folders.split(folders.curate(sequences, cache / "crops")[0]))
+    return Data(*split(folders.curate(sequences, cache / "crops")[0]))

@@ -4,7 +4,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import video, write_sequence, write_sequences
+from sequences import write_sequence, write_sequences
 
 from mfst_jax import boxes, crops
 from mfst_jax.errors import InputError
@@ -112,41 +112,6 @@ def test_more_boxes_than_images_and_odd_labels_are_refused(tmp_path: Path):
     (tmp_path / "data" / "a" / "00000004.png").unlink()
     with pytest.raises(InputError, match="at most a line for each of 3 images, found 4"):
         folders.curate(tmp_path / "data", tmp_path / "cache")
-
-
-def test_a_fifth_is_held_out_by_name_alone():
-    videos = [video(f"video{number:03d}", [0, 1]) for number in range(40)]
-    training, held_out = folders.split(videos)
-    assert (len(training), len(held_out)) == (32, 8)
-    names = {each.name for each in held_out}
-    assert {each.name for each in folders.split(videos[::-1])[1]} == names
-    # Rankings are by each name's own digest: without one that is held out, the others still are.
-    fewer = [each for each in videos if each.name != min(names)]
-    assert names - {min(names)} <= {each.name for each in folders.split(fewer)[1]}
-
-
-def test_parts_of_one_video_stay_on_one_side():
-    videos = [video(f"car{number}_{part}", [0, 1]) for number in range(6) for part in (1, 2)]
-    training, held_out = folders.split(videos)
-    stems = [{each.name.split("_")[0] for each in side} for side in (training, held_out)]
-    assert stems[0].isdisjoint(stems[1])
-    with pytest.raises(InputError, match="at least two different videos, found 1"):
-        folders.split(videos[:2])
-
-
-def test_the_split_of_the_training_material(shared: Path):
-    names = sorted(path.name for path in (shared / "data" / "train").iterdir() if path.is_dir())
-    _, held_out = folders.split([video(name, [0, 1]) for name in names])
-    assert sorted(each.name for each in held_out) == [
-        "DAVIS_bmx-trees",
-        "GOT10k_football",
-        "UAV123_bike1",
-        "UAV123_car10",
-        "UAV123_person11",
-        "UAV123_wakeboard10",
-        "UAV123_wakeboard3",
-        "UAV123_wakeboard7",
-    ]
 
 
 def test_manifests_are_plain_json(tmp_path: Path):

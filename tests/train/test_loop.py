@@ -2,6 +2,8 @@ import dataclasses
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -12,14 +14,18 @@ import numpy as np
 import pytest
 
 import mfst_jax
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints, evaluation, layout
+from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from train import pools
 from train.__main__ import main
-from train.loop import Data, DivergedError, train, with_se
+from train.data import Data
+from train.loop import DivergedError, train
 from train.recipe import Recipe
 from train.se import init
+from train.validation import success_aucs
+from train.weights import with_se
 
 
 class Killed(Exception):  # noqa: N818 (it stands for a signal)
@@ -79,6 +85,51 @@ def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(step, referenc
     assert same(numbers(reference), numbers(out))
 
 
+def test_calibration_and_tracking_are_in_the_metrics_and_tracking_chooses(params, data, sequences, cache, tmp_path):
+    names = {video.name for video in data.held_out}
+    held_out = tuple(each for each in evaluation.load(sequences, "folder").sequences if each.name in names)
+    data = dataclasses.replace(data, sequences=held_out)
+    recipe = make_recipe(calibration_pairs=8, tracking_epochs=2, best="tracking")
+    metrics = train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    factors, biases = metrics[0]["calibration"]["factors"], metrics[0]["calibration"]["biases"]
+    assert all(0 < factor < np.inf for factor in factors)
+    without = metrics[0]["without_se"]
+    assert without["loss"] < 3 * np.log(2)  # better than knowing nothing, as the factors and biases are fitted
+    assert set(without["tracking"]["sequences"]) == names
+    assert ["tracking" in line for line in metrics[1:]] == [False, True, False]
+    best = checkpoints.provenance(tmp_path / "run" / "best.safetensors")
+    assert best["metrics"]["epoch"] == 2
+    config = Config(models=("alexnet",), se=True)
+    again = success_aucs(mfst_jax.load(tmp_path / "run" / "best.safetensors"), held_out, config)
+    assert again == pytest.approx(metrics[2]["tracking"]["sequences"], abs=1e-6)
+    plain = train(make_recipe(), params, data, tmp_path / "plain", cache=cache / "pools", quiet=True)
+    assert plain[1]["train_loss"] != metrics[1]["train_loss"]
+    assert any(biases.values())
+
+
+def test_tracking_needs_sequences(params, data, cache, tmp_path):
+    with pytest.raises(InputError, match="no held-out sequences to track"):
+        train(make_recipe(tracking_epochs=1), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    with pytest.raises(InputError, match="to find the best by"):
+        make_recipe(best="tracking")
+
+
+def test_metrics_reach_tensorboard(reference):
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.proto import event_pb2
+
+    (path,) = (reference / "tensorboard").iterdir()
+    content, found, place = path.read_bytes(), {}, 0
+    while place < len(content):  # records: length, checksum, event, checksum
+        (length,) = struct.unpack("<Q", content[place : place + 8])
+        event = event_pb2.Event.FromString(content[place + 12 : place + 12 + length])
+        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+        place += length + 16
+    for line in numbers(reference)[1]:
+        assert found["losses/conv4", line["step"]] == pytest.approx(line["losses"]["conv4"], rel=1e-6)
+    assert ("train_loss", 4) in found
+
+
 def test_a_finished_run_is_left_as_it_is(reference, params, data, cache):
     before = numbers(reference)
     train(make_recipe(), params, data, reference, cache=cache / "pools", quiet=True)
@@ -114,7 +165,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_layer(params, data
         if len(self) == 12:  # of the training pool, the sixth batch
             taken.append(rows)
             if len(taken) == 6:
-                found.maps["conv4"][:, 5] = np.nan
+                found.maps["conv4"][..., 5, :] = np.nan
         return found
 
     monkeypatch.setattr(pools.Pool, "batch", batch)
@@ -223,10 +274,11 @@ def test_eight_devices_train_as_one_does(params, sequences, tmp_path):
     program = f"""
 import jax, json, mfst_jax
 from train import folders
-from train.loop import Data, train
+from train.data import Data, split
+from train.loop import train
 from train.recipe import Recipe
 params = mfst_jax.load({str(tmp_path / "weights.safetensors")!r})
-data = Data(*folders.split(folders.curate({str(sequences)!r}, {str(tmp_path / "crops")!r})[0]))
+data = Data(*split(folders.curate({str(sequences)!r}, {str(tmp_path / "crops")!r})[0]))
 for pool in (16, 0):
     recipe = Recipe(model="alexnet", factors=(1e-3, 1e-3, 1e-3), epochs=1, pairs_per_epoch=16 if pool else 8,
                     batch_size=8, cached_pairs=pool, validation_pairs=4)
@@ -246,6 +298,58 @@ for pool in (16, 0):
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     for one, eight in ((lines[0], lines[1]), (lines[2], lines[3])):
         assert one == pytest.approx(eight, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_and_go_on_after_one_was_killed(sequences, params, tmp_path):
+    checkpoints.save(params, tmp_path / "weights.safetensors")
+    command = [sys.executable, "-m", "train", "demo", "--data", str(sequences)]
+    command += ["--weights", str(tmp_path / "weights.safetensors"), "--cache", str(tmp_path / "cache")]
+    command += [
+        "--set=batch_size=4",
+        "--set=factors=1e-3,1e-3,1e-3",
+        "--set=pairs_per_epoch=16",
+        "--set=cached_pairs=12",
+    ]
+    command += ["--set=validation_pairs=4", "--set=clip=false", "--set=epochs=12"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+
+    def start(out: Path, count: int) -> list[subprocess.Popen]:
+        together = [f"--coordinator=localhost:{free_port()}", f"--processes={count}"] if count > 1 else []
+        shares = [[*together, f"--process={number}"] if together else [] for number in range(count)]
+        return [
+            subprocess.Popen([*command, "--out", str(out), *share], env=environment, cwd=tmp_path) for share in shares
+        ]
+
+    def finish(started: list[subprocess.Popen]) -> None:
+        assert [process.wait(timeout=300) for process in started] == [0] * len(started)
+
+    finish(start(tmp_path / "one", 1))
+    two = start(tmp_path / "two", 2)
+    metrics = tmp_path / "two" / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not metrics.is_file() or len(metrics.read_text().splitlines()) < 4:
+        assert [process.poll() for process in two] == [None, None]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    two[1].send_signal(signal.SIGKILL)  # the other one cannot go on alone
+    time.sleep(0.5)
+    two[0].kill()
+    for process in two:
+        process.wait()
+    assert len(metrics.read_text().splitlines()) < 13
+    finish(start(tmp_path / "two", 2))
+    one, both = (numbers(tmp_path / name) for name in ("one", "two"))
+    assert len(one[1]) == len(both[1]) == 13
+    for alone, shared in zip(one[1], both[1], strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+        assert shared.get("train_losses") == pytest.approx(alone.get("train_losses"), abs=1e-5)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(params, data, cache, tmp_path):

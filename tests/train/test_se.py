@@ -17,7 +17,14 @@ from mfst_jax.params import Params
 from train import pairs, pools, se
 from train.losses import balanced_logistic, labels
 from train.recipe import Recipe
-from train.responses import Correlations, Crops, channel_correlation, responses_from_correlations, responses_from_crops
+from train.responses import (
+    Correlations,
+    Crops,
+    Trainable,
+    channel_correlation,
+    responses_from_correlations,
+    responses_from_crops,
+)
 
 Statistics = Literal["exemplar", "each"]
 CHANNELS = {"conv3": 384, "conv4": 256, "conv5": 256}
@@ -81,7 +88,7 @@ def test_channel_correlations_add_up_to_the_mean_over_taps():
 def test_without_se_every_weight_is_one(params, pool):
     recipe = Recipe(model="alexnet", factors=(1.0, 1.0, 1.0))
     kept = pool.batch(np.arange(2))
-    found = responses_from_correlations(None, kept, recipe)["conv5"]
+    found = responses_from_correlations(Trainable(None, {}), kept, recipe)["conv5"]
     np.testing.assert_allclose(found.reshape(2, -1), 36 * kept.maps["conv5"].sum(-1), rtol=1e-4)
 
 
@@ -205,7 +212,7 @@ def test_centre_errors_by_hand(params):
         each[1, 8, 8] = 1
     means = {layer: np.ones((2, channels), np.float32) for layer, channels in CHANNELS.items()}
     kept = Correlations({layer: each.reshape(2, 289, -1) for layer, each in maps.items()}, means, means)
-    errors = se.measure(None, kept, recipe=recipe).centre_errors
+    errors = se.measure(Trainable(None, dict.fromkeys(LAYERS, 0.0)), kept, recipe=recipe).centre_errors
     assert set(errors) == {"conv3", "conv4", "conv5", "fused"}
     for error in errors.values():  # no sample lies on the middle: each is half a sample of 1/16 cell off
         assert float(error) == pytest.approx(16, abs=0.8)

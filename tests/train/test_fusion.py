@@ -1,0 +1,98 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from mfst_jax.config import PAPER
+from train import fusion
+from train.__main__ import main
+from train.fit import table
+from train.fusion import Search, folds, from_config, to_config
+from train.surroundings import SCALES, WIDE, Surroundings
+
+NAMES = [f"video{number}_{part}" for number in range(7) for part in (1, 2)]
+
+
+def test_a_candidate_and_its_configuration_say_the_same():
+    config = dataclasses.replace(
+        PAPER, siamfc_weights=(0.2, 0.5, 0.3), alexnet_factors=(1e-3,) * 3, model_weights=(0.75, 0.25), scale_step=1.04
+    )
+    assert to_config(from_config(config), PAPER) == config
+    again = from_config(to_config(from_config(PAPER), PAPER))
+    before = from_config(PAPER)
+    np.testing.assert_allclose(again.layers[:3] / again.layers[2], before.layers[:3] / before.layers[2], rtol=0.01)
+    np.testing.assert_array_equal(again.soft, before.soft)
+
+
+def test_folds_part_the_sequences_and_keep_parts_of_a_video_together():
+    parts = np.stack(list(folds(NAMES, 3)))
+    assert (parts.sum(axis=0) == 1).all()
+    assert (parts[:, ::2] == parts[:, 1::2]).all()
+    assert parts.any(axis=1).all()
+    other = dict(zip(NAMES[::-1], np.stack(list(folds(NAMES[::-1], 3))).T.tolist(), strict=True))
+    assert other == dict(zip(NAMES, parts.T.tolist(), strict=True))
+
+
+@pytest.fixture
+def search(monkeypatch) -> Search:
+    """A search whose sequences like two different shares of S; what is tried is not replayed."""
+    seen = Surroundings(
+        np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
+    )
+    found = Search(seen, PAPER)
+    monkeypatch.setattr(found, "score", score)
+    return found
+
+
+def score(candidates: fusion.Candidate) -> np.ndarray:
+    share = candidates.models[:, :1] / candidates.models.sum(axis=1, keepdims=True)
+    liked = np.array([[0.85, 0.35]])
+    return 1 - np.abs(share - liked) - np.square(candidates.window_influence - 0.3)[:, None]
+
+
+@pytest.mark.parametrize(("sequence", "share"), [(0, 0.85), (1, 0.35)])
+def test_what_the_sequences_like_is_found_by_those_that_choose(search, sequence, share):
+    tried = search.broad(60)
+    by = np.arange(2) == sequence
+    choice = search.choose(tried, by, rounds=4, count=40)
+    assert choice.candidate.models[0] == pytest.approx(share, abs=0.02)
+    assert choice.candidate.window_influence == pytest.approx(0.3, abs=0.1)
+    assert choice.scores[sequence] >= tried[1][:, sequence].max()
+    hidden = tried[0], np.where(by, tried[1], 0)
+    again = search.choose(hidden, by, rounds=4, count=40)
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), again.candidate, choice.candidate))
+
+
+def test_the_start_is_the_first_that_is_tried_and_draws_are_by_the_seed(search):
+    candidates, scores = search.broad(5)
+    np.testing.assert_array_equal(candidates.layers[0], from_config(PAPER).layers)
+    np.testing.assert_array_equal(scores, score(candidates))
+    np.testing.assert_array_equal(search.broad(5)[0].layers, candidates.layers)
+    assert len(np.unique(candidates.window_influence)) == 5
+
+
+def test_weights_of_a_layer_that_responds_strongly_are_small_where_they_are_hard(search):
+    search.peaks = np.array([1, 1, 1, 10, 1, 1.0])
+    candidates, _ = search.broad(200)
+    shares = search._shares(candidates).layers[1:]
+    hard = ~candidates.soft[1:, 1]
+    weight = candidates.layers[1:, 3] / candidates.layers[1:, 3:].sum(axis=1)
+    assert weight[hard].mean() < 0.5 * weight[~hard].mean()
+    assert shares[hard, 3].mean() == pytest.approx(shares[~hard, 3].mean(), abs=0.1)
+
+
+def test_the_table_by_hand():
+    first, second = np.array([0.2, 0.4]), np.array([0.3, 0.5])
+    lines = table([("PAPER", first, first), ("chosen", second, second)]).splitlines()
+    assert lines[2] == "| PAPER | 0.300 | 0.300 |  |  |  |"
+    assert lines[3].startswith("| chosen | 0.400 | 0.400 | +0.100 | +0.100 to +0.100 |")
+
+
+def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
+    from mfst_jax import checkpoints
+
+    checkpoints.save(params, tmp_path / "weights.safetensors")
+    arguments = ["fusion", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "expected at least 5 sequences, found 3" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""The videos to train on and those held out."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mfst_jax import evaluation
+from mfst_jax.errors import InputError
+from train.folders import Video
+
+HELD_OUT = 5
+"""One sequence in so many is held out."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The videos to train on and those held out."""
+
+    training: Sequence[Video]
+    held_out: Sequence[Video]
+    sequences: Sequence[evaluation.Sequence] = ()
+    """The held-out videos again, to track."""
+
+    def key(self) -> str:
+        """Stands for all of their crops and for which are held out."""
+        keys = [[(video.name, video.key) for video in side] for side in (self.training, self.held_out)]
+        return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
+
+
+def split(videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
+    """The videos to train on, and one in five (at least one) to hold out, by a rule that knows nothing but their names.
+
+    Held out are those whose names have the smallest SHA-256, digits behind a last underscore left off where they are at
+    most two: they number parts of one video (`car16_1`, `car16_2`), which thereby stay on one side.
+
+    Raises:
+      InputError: no video would be left on one side.
+    """
+    stems = {video.name: stem(video.name) for video in videos}
+    ranked = sorted(set(stems.values()), key=lambda each: hashlib.sha256(each.encode()).hexdigest())
+    wanted, held = max(1, len(videos) // HELD_OUT), set()
+    for each in ranked:
+        if sum(stems[video.name] in held for video in videos) < wanted:
+            held.add(each)
+    sides = [v for v in videos if stems[v.name] not in held], [v for v in videos if stems[v.name] in held]
+    if not sides[0] or not sides[1]:
+        raise InputError(f"data: expected at least two different videos, found {len(ranked)}")
+    return sides
+
+
+def stem(name: str) -> str:
+    """What parts and tracks of one video have in common: the name up to `_12` or `-track3`, where it ends so."""
+    return re.sub(r"(_\d{1,2}|-track\d+)$", "", name)

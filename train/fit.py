@@ -1,0 +1,143 @@
+"""`python -m train fusion`: fits the fusion on replayed tracks, then tracks for real what was chosen.
+
+    python -m train fusion --data DATA --weights WEIGHTS --out OUT
+
+The folder of the run holds `surroundings/`, `choices.json`, `results/` with the real tracks (as `mfst eval` writes
+them), and `table.md`. The same command goes on where it was interrupted.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from mfst_jax import checkpoints, evaluation
+from mfst_jax.config import PAPER, Config, from_dict, to_dict
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation import Dataset, runner
+from mfst_jax.evaluation.results import write_atomically
+from mfst_jax.evaluation.statistics import compare
+from mfst_jax.params import resolve_config
+from train import surroundings
+from train.fusion import Search, folds, to_config
+
+FOLDS = 5
+
+
+def fit(
+    *,
+    data: Path,
+    weights: Path,
+    out: Path = Path("runs", "fusion"),
+    candidates: int = 400,
+    rounds: int = 3,
+    per_round: int = 64,
+    seed: int = 0,
+) -> int:
+    """Fit weights and strategies of the fusion, the window and the scale parameters on training sequences.
+
+    Args:
+        data: A folder of sequences. Never the benchmark's.
+        weights: Weights that hold both backbones.
+        out: The folder of the run.
+        candidates: How many are drawn at random first.
+        rounds: How often more are drawn around the best.
+        per_round: How many at a time.
+        seed: Of the draws.
+    """
+    params = checkpoints.load(weights)
+    dataset = evaluation.load(data, "folder")
+    names = [sequence.name for sequence in dataset.sequences]
+    if len(names) < FOLDS:
+        raise InputError(f"{data}: expected at least {FOLDS} sequences, found {len(names)}")
+    settings = {"candidates": candidates, "rounds": rounds, "per_round": per_round, "seed": seed}
+    choices = _search(params, dataset, out, settings)
+    chosen = {name: from_dict(choices["configs"][name]) for name in choices["configs"]}
+    scores = {name: np.array(choices["replayed"][name]) for name in choices["replayed"]}
+    tracked = {
+        name: _track(params, weights, config, dataset, out / "results" / name, parts)
+        for name, config, parts in [
+            ("paper", chosen["paper"], names),
+            *((f"fold-{k}", chosen[f"fold-{k}"], choices["folds"][k]) for k in range(FOLDS)),
+            ("chosen", chosen["chosen"], names),
+        ]
+    }
+    of_folds = {name: auc for k in range(FOLDS) for name, auc in tracked[f"fold-{k}"].items()}
+    unseen = np.array([of_folds[name] for name in names])
+    real = {name: np.array([tracked[name][each] for each in names]) for name in ("paper", "chosen")}
+    replayed = np.zeros(len(names))
+    for k, part in enumerate(choices["folds"]):
+        inside = [names.index(name) for name in part]
+        replayed[inside] = scores[f"fold-{k}"][inside]
+    text = table(
+        [
+            ("PAPER", scores["paper"], real["paper"]),
+            ("chosen without each fold, on it", replayed, unseen),
+            ("chosen on all", scores["chosen"], real["chosen"]),
+        ]
+    )
+    write_atomically(out / "table.md", text)
+    print(text, end="")
+    print(json.dumps(choices["configs"]["chosen"]))
+    return 0
+
+
+def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
+    """Mean success AUC of each row, replayed and tracked, and how tracks compare with the first row's."""
+    lines = [
+        "| | replayed AUC | tracked AUC | less the first | 95 % interval | p |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, replayed, tracked in rows:
+        cells = [name, f"{replayed.mean():.3f}", f"{tracked.mean():.3f}"]
+        if tracked is rows[0][2]:
+            cells += ["", "", ""]
+        else:
+            found = compare(tracked, rows[0][2])
+            low, high = found.interval
+            cells += [f"{found.difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{found.p_value:.3f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _search(params, dataset: Dataset, out: Path, settings: dict[str, int]) -> dict:
+    path = out / "choices.json"
+    if path.is_file() and (found := json.loads(path.read_text()))["settings"] == settings:
+        return found
+    names = [sequence.name for sequence in dataset.sequences]
+    with Progress() as progress:
+        looking = progress.add_task("surroundings", total=len(names))
+        seen = surroundings.gather(
+            out / "surroundings",
+            dataset.sequences,
+            params,
+            advance=lambda done, _: progress.update(looking, completed=done),
+        )
+        total = settings["candidates"] + (FOLDS + 1) * (settings["rounds"] * settings["per_round"] + 1)
+        trying = progress.add_task("candidates", total=total)
+        search = Search(seen, PAPER, seed=settings["seed"], advance=lambda count: progress.advance(trying, count))
+        tried = search.broad(settings["candidates"])
+        left_out = list(folds(names, FOLDS))
+        sets = {f"fold-{k}": ~part for k, part in enumerate(left_out)} | {"chosen": np.ones(len(names), bool)}
+        configs, replayed = {"paper": to_dict(PAPER)}, {"paper": tried[1][0].tolist()}
+        for name, by in sets.items():
+            choice = search.choose(tried, by, rounds=settings["rounds"], count=settings["per_round"])
+            configs[name] = to_dict(to_config(choice.candidate, PAPER))
+            replayed[name] = choice.scores.tolist()
+    parts = [[name for name, out_ in zip(names, part, strict=True) if out_] for part in left_out]
+    choices = {"settings": settings, "folds": parts, "configs": configs, "replayed": replayed}
+    write_atomically(path, json.dumps(choices, indent=2) + "\n")
+    return choices
+
+
+def _track(params, weights: Path, config: Config, dataset: Dataset, folder: Path, names: Sequence[str]) -> dict:
+    """Success AUC by sequence, of real tracks."""
+    config = resolve_config(params.contents, config)
+    part = replace(dataset, sequences=tuple(each for each in dataset.sequences if each.name in names), total=len(names))
+    summary, _ = runner.evaluate(runner.prepare(weights, params, config, "folder"), part, folder)
+    if summary.missing:
+        raise InputError(f"{folder}: expected every sequence tracked, found problems: {'; '.join(summary.problems)}")
+    return {name: score.measures.success_auc for name, score in summary.sequences.items()}
