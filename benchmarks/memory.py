@@ -65,7 +65,7 @@ def main(
             done = number + 1
             if done >= 25 and (done & (done - 1) == 0 or done == frames):
                 print(
-                    f"{done:>7} frames: {_resident():7.1f} MiB resident, {_peak():7.1f} at most, "
+                    f"{done:>7} frames: {resident():7.1f} MiB resident, {_peak():7.1f} at most, "
                     f"{_in_use():7.1f} of the heap in use",
                     flush=True,
                 )
@@ -76,7 +76,7 @@ def main(
     print(f"{len(tracked.boxes)} frames tracked, {params.contents.describe()}")
 
 
-def _resident() -> float:
+def resident() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -1,143 +1,193 @@
-"""Time of one tracking step: this library, jitted, against PyTorch on the same CPU cores, in turns in one process.
+"""Time of one tracking step: this library against PyTorch and onnxruntime on the same CPU cores.
 
-    python benchmarks/step_vs_torch.py [--config paper|alexnet|siamfc] [--rounds 15] [--compile]
+    python benchmarks/step_vs_torch.py [--preset paper] [--rounds 15] [--calls 3] [--compile] [--onnx]
 
-needs the extra `parity`. Weights are random, the frame is 640 x 480, and both sides do the same work: crops at three
-scales, features, responses, fusion, localisation (`tests/torch_reference.py`; the two are first checked to agree on the
-box). A round times each variant once, so that what slows the machine down slows all of them. The figure to read is the
-ratio within a round, below 1 where this library is faster; the times themselves say more about the machine.
+needs the extra `parity`; `--onnx` also onnx and onnxruntime. Weights are random, frames are 640 x 480, and all do the
+same work: crops at three scales, features, responses, fusion, localisation (`tests/torch_reference.py`). Each variant
+has a process of its own, and each has to find the same box before it is timed. A round times each variant once. The
+figure to read is the ratio within a round: below 1, the first of the two is faster.
+
+The floor is what the operations of a step take where each convolution is computed directly: their number over the rate
+of the fastest large matrix product that either library did in any round.
 
 Other work on the same cores favours this library, since PyTorch's threads wait for the slowest at the end of every
-operation: only a quiet machine compares both on all cores. On a busy one, `taskset -c 0` gives each a single core.
+operation: only a quiet machine compares both on all cores, and the first line says how quiet it was. On a busy one,
+`taskset -c 0` gives each a single core.
 """
 
-import argparse
 import os
 import statistics
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
+import floor
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+import tyro
+from torch._inductor import config as inductor_config
 
 import mfst_jax
-from mfst_jax.config import PRESETS, Config
-from mfst_jax.model import MFST
-from mfst_jax.params import Contents, Params
+from mfst_jax import bench
+from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
+from mfst_jax.cache import keep_compilations
+from mfst_jax.config import PRESETS, Preset
+from mfst_jax.params import Params, resolve_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference
 from scenes import video
 
-CONTENTS = {
-    "paper": Contents(True, "torchvision", siamfc_se=True, alexnet_se=True),
-    "alexnet": Contents(False, "torchvision", alexnet_se=True),
-    "siamfc": Contents(True, None),
-}
+Variant = Literal["eager", "channels last", "torch.compile", "onnxruntime"]
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+TOLERANCE = 0.05
+"""Pixels between the boxes of two variants."""
 
 
-def random_params(contents: Contents, config: Config) -> Params:
-    network = MFST(contents, config)
-    variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3)))
-    return Params(dict(variables), contents)
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """Two frames, and the target's box in the first."""
+    frames, boxes = video(seed=0, frames=2, size=(480, 640), target=(80, 60), start=(300, 200))
+    return frames, boxes[0]
 
 
-def jax_step(params: Params, config: Config, frames: np.ndarray, box: np.ndarray) -> Callable[[], np.ndarray]:
+def random_params(preset: Preset) -> Params:
+    return bench.random_params(PRESETS[preset], bench.alexnet_of(preset))
+
+
+def make_jax(preset: Preset, kind: bench.Kind, expected: np.ndarray | None) -> Callable[[], np.ndarray]:
     """A step from the first frame's state to the second frame's box."""
-    state = mfst_jax.init(params, jnp.asarray(frames[0]), jnp.asarray(box), config=config)
+    keep_compilations()
+    params, (frames, box) = random_params(preset), scene()
+    config = resolve_config(params.contents, PRESETS[preset])
+    weights = mfst_jax.compile(params, config) if kind == "compiled" else params
+    state = mfst_jax.init(weights, frames[0], box, config=config)
     frame = jnp.asarray(frames[1])
-    return lambda: np.asarray(mfst_jax.step(params, state, frame)[1].box)
+    return checked(lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box), expected)
 
 
-def torch_steps(
-    params: Params, config: Config, frames: np.ndarray, box: np.ndarray, compiled: bool
-) -> dict[str, Callable[[], np.ndarray]]:
-    """The same step in PyTorch, by name of the variant."""
+def make_torch(preset: Preset, variant: Variant, expected: np.ndarray) -> Callable[[], np.ndarray]:
+    """The same in PyTorch."""
     torch.set_num_threads(CORES)
-    first, second = (torch.from_numpy(frame.copy()) for frame in frames)
-
-    def variant(network: torch_reference.MFST) -> Callable[[], np.ndarray]:
-        with torch.inference_mode():
-            track = network.init(first, torch.from_numpy(box))
-
-        @torch.inference_mode()
-        def step() -> np.ndarray:
-            return network.step(track, second)[1].numpy()
-
-        return step
-
-    def network(memory_format: torch.memory_format) -> torch_reference.MFST:
-        network = torch_reference.MFST(params.contents, config, params)
+    params, (frames, box) = random_params(preset), scene()
+    network = torch_reference.MFST(params.contents, PRESETS[preset], params)
+    if variant != "eager":
         for weight in network.parameters():
             if weight.ndim == 4:
-                weight.data = weight.data.contiguous(memory_format=memory_format)
-        return network
-
-    variants = {
-        "torch eager": variant(network(torch.contiguous_format)),
-        "torch channels_last": variant(network(torch.channels_last)),
-    }
-    if compiled:
-        fast = network(torch.channels_last)
-        for backbone in fast.backbones.values():
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    if variant == "torch.compile":
+        inductor_config.freezing = True
+        for backbone in network.backbones.values():
             backbone.compile()
-        variants["torch channels_last, compiled"] = variant(fast)
-    return variants
+    first, second = (torch.from_numpy(frame.copy()) for frame in frames)
+    with torch.inference_mode():
+        track = network.init(first, torch.from_numpy(box.copy()))
+    if variant == "onnxruntime":
+        for model, backbone in network.backbones.items():
+            network.backbones[model] = Onnx(backbone)
+
+    def step() -> np.ndarray:
+        with torch.inference_mode():
+            return network.step(track, second)[1].numpy()
+
+    return checked(step, expected)
 
 
-def measure(variants: dict[str, Callable[[], np.ndarray]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each variant in each round, after one round that counts for nothing."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for index in range(rounds + 1):
-        for name, step in variants.items():
-            start = time.perf_counter()
-            step()
-            if index > 0:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+class Onnx(torch.nn.Module):
+    """A backbone, run by onnxruntime on three search regions."""
+
+    def __init__(self, backbone: torch.nn.Module):
+        super().__init__()
+        import onnxruntime
+
+        self._names = [*torch_reference.LAYERS]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = CORES
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder, "backbone.onnx"))
+            torch.onnx.export(
+                backbone.to(memory_format=torch.contiguous_format),
+                (torch.zeros(3, 3, 255, 255),),
+                path,
+                input_names=["images"],
+                output_names=self._names,
+                dynamo=False,
+            )
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = self._session.run(self._names, {"images": images.numpy()})
+        return {name: torch.from_numpy(maps) for name, maps in zip(self._names, found, strict=True)}
 
 
-def spread(values: list[float]) -> str:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:7.2f}  ({low:.2f} .. {high:.2f})"
+def make_torch_matmul() -> Callable[[], Any]:
+    """A large float32 matrix product by PyTorch."""
+    torch.set_num_threads(CORES)
+    matrix = torch.randn(floor.SIDE, floor.SIDE)
+    return lambda: matrix @ matrix
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--config", choices=CONTENTS, default="paper", help="the preset (default: paper)")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each variant is timed (default: 15)")
-    parser.add_argument("--compile", action="store_true", help="also time torch.compile of the backbones")
-    arguments = parser.parse_args()
-    if arguments.rounds < 2:
-        parser.error(f"--rounds: expected 2 or more, found {arguments.rounds}")
+def checked(step: Callable[[], np.ndarray], expected: np.ndarray | None) -> Callable[[], np.ndarray]:
+    """`step`, once it has found the box that it should."""
+    found = step()
+    if expected is not None:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+    return step
 
-    config = PRESETS[arguments.config]
-    params = random_params(CONTENTS[arguments.config], config)
-    frames, boxes = video(seed=0, frames=2, size=(480, 640), target=(80, 60), start=(300, 200))
 
-    variants = {"mfst_jax": jax_step(params, config, frames, boxes[0])}
-    variants |= torch_steps(params, config, frames, boxes[0], arguments.compile)
-    box = variants["mfst_jax"]()
-    for name, step in variants.items():
-        np.testing.assert_allclose(step(), box, atol=0.05, err_msg=name)
+def main(
+    preset: Preset = "paper",
+    rounds: int = 15,
+    calls: int = 3,
+    compile: bool = False,
+    onnx: bool = False,
+) -> None:
+    """Prints the table.
 
-    seconds = measure(variants, arguments.rounds)
-    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"{arguments.config}, 640 x 480, {CORES} cores{load}, {arguments.rounds} rounds; median (quartiles)")
-    print(f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}")
-    for name, times in seconds.items():
-        if name != "mfst_jax":
-            ratios = [ours / theirs for ours, theirs in zip(seconds["mfst_jax"], times, strict=True)]
-            print(f"  mfst_jax / {name:30} {spread(ratios)}")
-    for name, times in seconds.items():
-        print(f"  {name:30} ms      {spread([1000 * t for t in times])}")
+    Args:
+        preset: The configuration.
+        rounds: How often each variant takes its turn.
+        calls: How many steps make a turn.
+        compile: Also time torch.compile of the backbones, with frozen weights.
+        onnx: Also time the backbones in onnxruntime.
+    """
+    expected = make_jax(preset, "plain", None)()
+    variants: list[Variant] = ["eager", "channels last"]
+    variants += ["torch.compile"] * compile + ["onnxruntime"] * onnx
+    contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("compiled", "plain")}
+    contestants |= {variant: Contestant(make_torch, preset, variant, expected) for variant in variants}
+    products = {"product by XLA": Contestant(floor.make_matmul), "product by PyTorch": Contestant(make_torch_matmul)}
+    print(f"{preset}, 640 x 480; {machine()}; {rounds} rounds of {calls} steps")
+    print(f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}; median (quartiles)\n")
+    times = alternate({**contestants, **products}, rounds=rounds, calls=calls)
+
+    ours = times["mfst_jax, compiled"]
+    rows = [
+        [
+            name,
+            spread([1000 * second for second in times[name].wall], 1),
+            f"{1000 * statistics.median(times[name].cpu):.1f}",
+            f"{times[name].peak:.0f}",
+            spread(ratios(ours.wall, times[name].wall)),
+            spread(ratios(ours.cpu, times[name].cpu)),
+        ]
+        for name in contestants
+    ]
+    print(table(("variant", "ms a step", "CPU ms", "MiB", "compiled to it, wall", "compiled to it, CPU"), rows))
+
+    best = min(variants, key=lambda name: statistics.median(times[name].wall))
+    operations = floor.step_flops(
+        random_params(preset), resolve_config(random_params(preset).contents, PRESETS[preset])
+    )
+    rate = floor.MATMUL_FLOPS / min(second for name in products for second in times[name].wall)
+    least = operations / rate
+    print(f"\ncompiled to the best of the others, {best}: {spread(ratios(ours.wall, times[best].wall))}")
+    print(f"floor: {operations / 1e9:.1f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {1000 * least:.0f} ms; ", end="")
+    print(f"compiled to it: {spread([second / least for second in ours.wall])}")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

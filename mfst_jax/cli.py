@@ -1,4 +1,4 @@
-"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate."""
+"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate, time."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from tyro.conf import Positional
 from mfst_jax import checkpoints, config, video
 from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
 from mfst_jax.arguments import File, Settings
+from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps, success_auc
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score},
+            {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score, "bench": bench},
             args=arguments,
             prog="mfst",
             description=__doc__,

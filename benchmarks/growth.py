@@ -1,0 +1,116 @@
+"""How the cost of a step grows: with the frame's size, with the number of targets in one video, and with its length.
+
+    python benchmarks/growth.py [--preset paper] [--rounds 9] [--calls 3] [--frames 2000]
+
+Weights are random and compiled. Sizes and numbers of targets have a process each, in turns; what a further target costs
+is `(n targets - 1 target) / (n - 1)`, beside a track by itself. The length is that of one track over frames of noise:
+the median step and the memory as the frames go by.
+"""
+
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from memory import resident
+
+import mfst_jax
+from mfst_jax import bench
+from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
+from mfst_jax.cache import keep_compilations
+from mfst_jax.config import PRESETS, Preset
+from mfst_jax.padding import pad
+from mfst_jax.params import resolve_config
+
+SIZE = (480, 640)
+
+
+def main(
+    preset: Preset = "paper",
+    sizes: tuple[str, ...] = ("320x240", "640x480", "1280x720", "1920x1080", "3840x2160"),
+    targets: tuple[int, ...] = (1, 2, 4, 8, 16),
+    frames: int = 2000,
+    rounds: int = 9,
+    calls: int = 3,
+) -> None:
+    """Prints three tables.
+
+    Args:
+        preset: The configuration.
+        sizes: Of frames.
+        targets: How many in one video; the first should be 1.
+        frames: The length of the long track; 0 for none.
+        rounds: How often each takes its turn.
+        calls: How many steps make a turn.
+    """
+    print(
+        f"{preset}; {machine()}; jax {jax.__version__} on {jax.default_backend()}; {rounds} rounds of {calls} steps\n"
+    )
+    contestants = {
+        size: Contestant(bench.make_step, None, preset, "compiled", bench.parse_size(size), 1) for size in sizes
+    }
+    times = alternate(contestants, rounds=rounds, calls=calls)
+    first = times[sizes[0]]
+    rows = [
+        (
+            size,
+            _milliseconds(found.wall),
+            _median(found.cpu),
+            f"{found.peak:.0f}",
+            spread(ratios(found.wall, first.wall)),
+        )
+        for size, found in times.items()
+    ]
+    print(table(("frame", "ms (quartiles)", "CPU ms", "MiB", f"to {sizes[0]}"), rows))
+
+    several = {str(count): Contestant(bench.make_step, None, preset, "compiled", SIZE, count) for count in targets}
+    times = alternate(several, rounds=rounds, calls=calls)
+    one = times[str(targets[0])]
+    rows = []
+    for count, (name, found) in zip(targets, times.items(), strict=True):
+        further = "-"
+        if count > 1:
+            both = zip(found.cpu, one.cpu, strict=True)
+            further = spread([(many - single) / (count - 1) / single for many, single in both])
+        rows.append((name, _milliseconds(found.wall), _median(found.cpu), f"{found.peak:.0f}", further))
+    print("\n" + table(("targets", "ms (quartiles)", "CPU ms", "MiB", "CPU of a further target to one alone"), rows))
+
+    if frames:
+        rows = [(str(number), milliseconds, memory) for number, milliseconds, memory in _long_track(preset, frames)]
+        print("\n" + table(("frames", "ms a step since the line above", "MiB resident"), rows))
+
+
+def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:
+    """A line whenever the number of frames has doubled."""
+    keep_compilations()
+    config = PRESETS[preset]
+    params = bench.random_params(config, bench.alexnet_of(preset))
+    config = resolve_config(params.contents, config)
+    weights = mfst_jax.compile(params, config)
+    pictures = [jnp.asarray(pad(frame)) for frame in bench.noise(SIZE, 4)]
+    state: Any = mfst_jax.init(weights, pictures[0], bench.random_boxes(SIZE, 1)[0], config=config)
+    seconds: list[float] = []
+    for number in range(1, frames + 1):
+        start = time.perf_counter()
+        state, output = mfst_jax.step(weights, state, pictures[number % len(pictures)])
+        np.asarray(output.box)
+        seconds.append(time.perf_counter() - start)
+        if number >= 64 and (number & (number - 1) == 0 or number == frames):
+            yield number, _median(seconds), f"{resident():.0f}"
+            seconds.clear()
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    return spread([1000 * second for second in seconds], 1)
+
+
+def _median(seconds: list[float]) -> str:
+    return f"{1000 * statistics.median(seconds):.1f}"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

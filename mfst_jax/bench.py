@@ -1,0 +1,164 @@
+"""The command `mfst bench`: how fast this machine steps, by preset, weights, frame size and number of targets."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from mfst_jax import checkpoints, tracker
+from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
+from mfst_jax.arguments import File
+from mfst_jax.cache import keep_compilations
+from mfst_jax.compilation import jit
+from mfst_jax.config import MODELS, PRESETS, Config, Preset
+from mfst_jax.errors import InputError
+from mfst_jax.fast import compile
+from mfst_jax.model import MFST
+from mfst_jax.padding import pad
+from mfst_jax.params import AlexNetVariant, Contents, Params, resolve_config
+
+Kind = Literal["compiled", "plain"]
+Size = tuple[int, int]
+"""Height and width of a frame, in pixels."""
+
+
+def bench(
+    *,
+    presets: tuple[Preset, ...] = tuple(PRESETS),
+    weights: File = None,
+    kinds: tuple[Kind, ...] = ("compiled", "plain"),
+    sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WIDTHxHEIGHT ...")] = ("640x480",),
+    targets: tuple[int, ...] = (1,),
+    rounds: int = 9,
+    calls: int = 3,
+) -> int:
+    """Time the tracking step on this machine: every combination in a process of its own, all in turns.
+
+    Without --weights they are random, with SE-blocks: the numbers make no difference to the time.
+
+    Args:
+        presets: The configurations to time.
+        weights: An Orbax directory or a .safetensors file, which must hold what the presets need.
+        kinds: Weights as `mfst track` uses them, compiled, or the plain modules.
+        sizes: Frames, such as 640x480 1920x1080.
+        targets: How many to follow at once in one video: one by one within a step on CPUs, else as a batch.
+        rounds: How often each takes its turn.
+        calls: How many steps make a turn.
+    """
+    shapes = [parse_size(size) for size in sizes]
+    if any(count < 1 for count in targets):
+        raise InputError(f"--targets: expected 1 or more, found {targets}")
+    if weights is not None:
+        contents = checkpoints.load(weights).contents
+        for preset in presets:
+            resolve_config(contents, PRESETS[preset])
+    cases = list(product(presets, kinds, zip(sizes, shapes, strict=True), targets))
+    contestants = {
+        f"{preset}, {kind}, {size}, {count}": Contestant(make_step, weights, preset, kind, shape, count)
+        for preset, kind, (size, shape), count in cases
+    }
+    print(f"{machine()}; jax {jax.__version__} on {jax.default_backend()}; {rounds} rounds of {calls} steps")
+    if jax.default_backend() != "cpu" and len(contestants) > 1:
+        print("several processes share the accelerator: each keeps memory of its own", file=sys.stderr)
+    times = alternate(contestants, rounds=rounds, calls=calls)
+    first = next(iter(times.values()))
+    rows = []
+    for (preset, kind, (size, _), count), found in zip(cases, times.values(), strict=True):
+        wall, cpu = ([1000 * second for second in seconds] for seconds in (found.wall, found.cpu))
+        rate = 1000 * count / float(np.median(wall))
+        ratio = spread(ratios(found.wall, first.wall))
+        cells = (spread(wall, 1), f"{np.median(cpu):.1f}", f"{rate:.1f}", f"{found.peak:.0f}", ratio)
+        rows.append((preset, kind, size, str(count), *cells))
+    header = ("preset", "weights", "frame", "targets", "ms a frame (quartiles)", "CPU ms", "boxes/s", "MiB", "to first")
+    print(table(header, rows))
+    return 0
+
+
+def parse_size(text: str) -> Size:
+    """`640x480` -> (480, 640). Raises `InputError` for anything else."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise InputError(f"size: expected WIDTHxHEIGHT such as 640x480, found {text!r}")
+    return int(height), int(width)
+
+
+def make_step(
+    weights: Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1
+) -> Callable[[], np.ndarray]:
+    """A step in a frame of noise: from the first frame's state, or states, to the boxes in another frame."""
+    keep_compilations()
+    config = PRESETS[preset]
+    params = random_params(config, alexnet_of(preset)) if weights is None else checkpoints.load(weights)
+    config = resolve_config(params.contents, config)
+    return step_of(compile(params, config) if kind == "compiled" else params, config, size, targets)
+
+
+def step_of(weights: Any, config: Config, size: Size, targets: int) -> Callable[[], np.ndarray]:
+    """The same with given weights."""
+    first, second = (jnp.asarray(pad(frame)) for frame in noise(size, 2))
+    boxes, frame_size = random_boxes(size, targets), np.array(size, np.int32)
+    if targets == 1:
+        state = tracker.init(weights, first, boxes[0], config=config, frame_size=frame_size)
+        return lambda: np.asarray(tracker.step(weights, state, second)[1].box)
+    one_by_one = jax.default_backend() == "cpu"  # where one target alone keeps all cores busy, and stays in cache
+    over = _map if one_by_one else jax.vmap
+    init_all = jit(lambda weights, frame, boxes: over(partial(_init, weights, frame, frame_size, config))(boxes))
+    step_all = jit(lambda weights, states, frame: over(partial(_box, weights, frame))(states))
+    states = init_all(weights, first, boxes)
+    return lambda: np.asarray(step_all(weights, states, second))
+
+
+def _map(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda items: jax.lax.map(function, items)
+
+
+def _init(weights: Any, frame: jax.Array, frame_size: np.ndarray, config: Config, box: jax.Array) -> tracker.State:
+    return tracker.init(weights, frame, box, config=config, frame_size=frame_size)
+
+
+def _box(weights: Any, frame: jax.Array, state: tracker.State) -> jax.Array:
+    return tracker.step(weights, state, frame)[1].box
+
+
+def noise(size: Size, count: int) -> np.ndarray:
+    """Frames [count, height, width, 3] uint8."""
+    return np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def random_boxes(size: Size, count: int) -> np.ndarray:
+    """Boxes [count, 4] float32 within frames, a sixth of them wide and high."""
+    height, width = size
+    corners = np.random.default_rng(1).uniform(0.1, 0.7, (count, 2)) * (width, height)
+    return np.hstack([corners, np.tile([width / 6, height / 6], (count, 1))]).astype(np.float32)
+
+
+def alexnet_of(preset: Preset) -> AlexNetVariant:
+    """Which AlexNet the preset is meant for."""
+    return "caffe" if preset == "authors" else "torchvision"
+
+
+def random_params(config: Config, alexnet: AlexNetVariant = "torchvision", *, se: bool = True) -> Params:
+    """Weights of the backbones that `config` uses, with SE-blocks if it may; features keep their usual size."""
+    siamfc, has_alexnet = (model in config.models for model in MODELS)
+    se = se and config.se is not False
+    contents = Contents(siamfc, alexnet if has_alexnet else None, siamfc and se, has_alexnet and se)
+    example = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
+    shapes = jax.eval_shape(MFST(contents, config).init, jax.random.key(0), *example)
+    rng = np.random.default_rng(0)
+
+    def fill(path: Sequence[Any], leaf: Any) -> jax.Array:
+        name = path[-1].key
+        if name == "kernel":
+            values = rng.standard_normal(leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
+        else:
+            values = np.full(leaf.shape, 1.0 if name in ("scale", "var") else 0.0)
+        return jnp.asarray(values, leaf.dtype)
+
+    return Params(dict(jax.tree_util.tree_map_with_path(fill, shapes)), contents)
