@@ -35,7 +35,7 @@ BOX_HEADER = "frame,x,y,w,h,score"
 GAP = 6
 """Pixels between the pictures of a contact sheet."""
 
-H264 = {"crf": "20", "preset": "veryfast"}
+H264 = {"crf": "20", "preset": "superfast"}
 CODECS = {
     ".avi": ("libx264", H264 | {"bf": "0"}),  # AVI stores no presentation times, so frames must come in order
     ".mkv": ("libx264", H264),
