@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.errors import InputError
+from mfst_jax.evaluation.statistics import compare
 from train import build, curated_crops, folders, hosts, recipes, targets
 from train.data import Data, split
 from train.fit import fit
@@ -77,15 +79,22 @@ def run(
     metrics = train(chosen, params, sides, out, cache=cache / "pools", source=source)
     first, last = metrics[0], metrics[-1]
     best = min(metrics[1:], key=partial(merit, chosen))
-    losses = f"{first['loss']:.4f} before, {best['loss']:.4f} best (epoch {best['epoch']}), {last['loss']:.4f} last"
-    errors = (
-        f"{first['without_se']['centre_errors']['fused']:.2f} without SE, {best['centre_errors']['fused']:.2f} best"
+    plain = first["without_se"]
+    print(
+        f"held-out loss: {plain['loss']:.4f} without SE, {first['loss']:.4f} before, {best['loss']:.4f} best "
+        f"(epoch {best['epoch']}), {last['loss']:.4f} last"
     )
-    print(f"held-out loss: {losses}")
-    print(f"held-out centre error in px: {errors}")
+    errors = [line["centre_errors"]["fused"] for line in (plain, best)]
+    print(f"held-out centre error in px: {errors[0]:.2f} without SE, {errors[1]:.2f} best")
     if "tracking" in best:
-        aucs = [line["tracking"]["success_auc"] for line in (first["without_se"], best)]
-        print(f"held-out success AUC: {aucs[0]:.3f} without SE, {aucs[1]:.3f} best")
+        names = sorted(plain["tracking"]["sequences"])
+        aucs = [np.array([line["tracking"]["sequences"][name] for name in names]) for line in (plain, best)]
+        found = compare(aucs[1], aucs[0])
+        low, high = found.interval
+        print(
+            f"held-out success AUC: {aucs[0].mean():.3f} without SE, {aucs[1].mean():.3f} best, "
+            f"{found.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})"
+        )
     print(f"wrote {out / 'best.safetensors'} and {out / 'last.safetensors'}")
     return 0
 

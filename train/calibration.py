@@ -34,7 +34,7 @@ class Calibration(NamedTuple):
 def calibrate(kept: Correlations, recipe: Recipe) -> Calibration:
     """The factors and biases of least loss on these pairs without SE-blocks, the former over 1/2 * 1/2."""
     responses = responses_from_correlations(Trainable(None, {}), kept, recipe)
-    positive = labels(recipe.label_radius, recipe.label_distance)
+    positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
     factors, biases = [], {}
     for layer, first in zip(LAYERS, recipe.factors, strict=True):
         scale, bias = np.asarray(_fit(responses[layer], positive)).tolist()

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import Progress
@@ -20,11 +21,9 @@ from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Dataset, runner
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
-from mfst_jax.params import resolve_config
-from train import surroundings
-from train.fusion import Search, folds, to_config
-
-FOLDS = 5
+from mfst_jax.params import Params, resolve_config
+from train import fusion, surroundings
+from train.fusion import Search, to_config
 
 
 def fit(
@@ -35,9 +34,11 @@ def fit(
     candidates: int = 400,
     rounds: int = 3,
     per_round: int = 64,
+    motion: bool = False,
+    folds: int = 5,
     seed: int = 0,
 ) -> int:
-    """Fit weights and strategies of the fusion, the window and the scale parameters on training sequences.
+    """Fit the weights and strategies of the fusion on training sequences.
 
     Args:
         data: A folder of sequences. Never the benchmark's.
@@ -46,14 +47,17 @@ def fit(
         candidates: How many are drawn at random first.
         rounds: How often more are drawn around the best.
         per_round: How many at a time.
+        motion: Whether the window and the scale parameters are fitted too; only for sequences at the pace of use.
+        folds: Parts of the sequences; the search is made anew without each.
         seed: Of the draws.
     """
     params = checkpoints.load(weights)
     dataset = evaluation.load(data, "folder")
     names = [sequence.name for sequence in dataset.sequences]
-    if len(names) < FOLDS:
-        raise InputError(f"{data}: expected at least {FOLDS} sequences, found {len(names)}")
-    settings = {"candidates": candidates, "rounds": rounds, "per_round": per_round, "seed": seed}
+    if not 2 <= folds <= len(names):
+        raise InputError(f"{data}: expected at least {max(folds, 2)} sequences, found {len(names)}")
+    settings = {"candidates": candidates, "rounds": rounds, "per_round": per_round, "motion": motion}
+    settings |= {"folds": folds, "seed": seed}
     choices = _search(params, dataset, out, settings)
     chosen = {name: from_dict(choices["configs"][name]) for name in choices["configs"]}
     scores = {name: np.array(choices["replayed"][name]) for name in choices["replayed"]}
@@ -61,11 +65,11 @@ def fit(
         name: _track(params, weights, config, dataset, out / "results" / name, parts)
         for name, config, parts in [
             ("paper", chosen["paper"], names),
-            *((f"fold-{k}", chosen[f"fold-{k}"], choices["folds"][k]) for k in range(FOLDS)),
+            *((f"fold-{k}", chosen[f"fold-{k}"], choices["folds"][k]) for k in range(folds)),
             ("chosen", chosen["chosen"], names),
         ]
     }
-    of_folds = {name: auc for k in range(FOLDS) for name, auc in tracked[f"fold-{k}"].items()}
+    of_folds = {name: auc for k in range(folds) for name, auc in tracked[f"fold-{k}"].items()}
     unseen = np.array([of_folds[name] for name in names])
     real = {name: np.array([tracked[name][each] for each in names]) for name in ("paper", "chosen")}
     replayed = np.zeros(len(names))
@@ -103,7 +107,7 @@ def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _search(params, dataset: Dataset, out: Path, settings: dict[str, int]) -> dict:
+def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     path = out / "choices.json"
     if path.is_file() and (found := json.loads(path.read_text()))["settings"] == settings:
         return found
@@ -116,18 +120,24 @@ def _search(params, dataset: Dataset, out: Path, settings: dict[str, int]) -> di
             params,
             advance=lambda done, _: progress.update(looking, completed=done),
         )
-        total = settings["candidates"] + (FOLDS + 1) * (settings["rounds"] * settings["per_round"] + 1)
+        total = settings["candidates"] + (settings["folds"] + 1) * (settings["rounds"] * settings["per_round"] + 1)
         trying = progress.add_task("candidates", total=total)
-        search = Search(seen, PAPER, seed=settings["seed"], advance=lambda count: progress.advance(trying, count))
+        search = Search(
+            seen,
+            PAPER,
+            motion=settings["motion"],
+            seed=settings["seed"],
+            advance=lambda count: progress.advance(trying, count),
+        )
         tried = search.broad(settings["candidates"])
-        left_out = list(folds(names, FOLDS))
+        left_out = list(fusion.folds(names, settings["folds"]))
         sets = {f"fold-{k}": ~part for k, part in enumerate(left_out)} | {"chosen": np.ones(len(names), bool)}
         configs, replayed = {"paper": to_dict(PAPER)}, {"paper": tried[1][0].tolist()}
         for name, by in sets.items():
             choice = search.choose(tried, by, rounds=settings["rounds"], count=settings["per_round"])
             configs[name] = to_dict(to_config(choice.candidate, PAPER))
             replayed[name] = choice.scores.tolist()
-    parts = [[name for name, out_ in zip(names, part, strict=True) if out_] for part in left_out]
+    parts = [[name for name, left in zip(names, part, strict=True) if left] for part in left_out]
     choices = {"settings": settings, "folds": parts, "configs": configs, "replayed": replayed}
     write_atomically(path, json.dumps(choices, indent=2) + "\n")
     return choices

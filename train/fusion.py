@@ -44,17 +44,28 @@ class Search:
 
     Args:
       seen: of all sequences.
-      start: the configuration whose surroundings are searched, and the first candidate.
+      start: the first candidate.
+      motion: whether the window and the scale parameters are searched too. They suit the pace of the sequences: where
+        those are thinned, what is found is for thinned ones.
       seed: of the draws.
       advance: called with the number of candidates tried since the last call.
     """
 
     def __init__(
-        self, seen: Surroundings, start: Config, *, seed: int = 0, advance: Callable[[int], None] = lambda count: None
+        self,
+        seen: Surroundings,
+        start: Config,
+        *,
+        motion: bool = False,
+        seed: int = 0,
+        advance: Callable[[int], None] = lambda count: None,
     ):
         self.peaks = typical_peaks(seen)
         self._seen, self._seed, self._advance = seen, seed, advance
         self.start = from_config(start)
+        self._ranges = (WINDOW_RANGE, STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE)
+        if not motion:
+            self._ranges = tuple((float(each), float(each)) for each in _moves(self.start))
 
     def score(self, candidates: Candidate) -> Scores:
         """Success AUC by candidate and sequence."""
@@ -72,8 +83,7 @@ class Search:
         layers = draws.dirichlet([SPARSITY] * len(LAYERS), (count, len(MODELS)))
         models = draws.dirichlet([1.0] * len(MODELS), count)
         soft = draws.random((count, 3)) < 0.5
-        ranges = (WINDOW_RANGE, STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE)
-        moves = [draws.uniform(*each, count) for each in ranges]
+        moves = [draws.uniform(*each, count) for each in self._ranges]
         found = self._measured(layers.reshape(count, -1), models, soft, moves)
         found = jax.tree.map(lambda every, first: np.concatenate([first[None], every[1:]]), found, self.start)
         return found, self.score(found)
@@ -124,10 +134,9 @@ class Search:
 
         layers = np.abs(near(base.layers, spread.layers, 0.05 * width))
         models = np.abs(near(base.models, spread.models, 0.05 * width))
-        ranges = (WINDOW_RANGE, STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE)
         moves = [
             np.clip(near(mean, deviation, 0.05 * width * (high - low)), low, high)
-            for mean, deviation, (low, high) in zip(_moves(base), _moves(spread), ranges, strict=True)
+            for mean, deviation, (low, high) in zip(_moves(base), _moves(spread), self._ranges, strict=True)
         ]
         return self._measured(layers, models, np.tile(middle.soft, (count, 1)), moves)
 
@@ -187,21 +196,21 @@ def to_config(candidate: Candidate, base: Config, digits: int = 3) -> Config:
         layers = layers / layers.sum(axis=1, keepdims=True)
     siamfc, alexnet = (tuple(round(float(w), digits) for w in row) for row in layers)
     models = tuple(round(float(w), digits) for w in candidate.models / np.sum(candidate.models))
-    return replace(
-        base,
-        siamfc_fusion=strategies[0],
-        siamfc_weights=siamfc,
-        siamfc_factors=(RESPONSE_UNIT,) * len(LAYERS),
-        alexnet_fusion=strategies[1],
-        alexnet_weights=alexnet,
-        alexnet_factors=(RESPONSE_UNIT,) * len(LAYERS),
-        model_fusion=strategies[2],
-        model_weights=models,
-        window_influence=round(float(candidate.window_influence), digits),
-        scale_step=round(float(candidate.scale_step), digits + 1),
-        scale_penalty=round(float(candidate.scale_penalty), digits + 1),
-        scale_damping=round(float(candidate.scale_damping), digits),
-    )
+    changes: dict[str, Any] = {
+        "siamfc_fusion": strategies[0],
+        "siamfc_weights": siamfc,
+        "siamfc_factors": (RESPONSE_UNIT,) * len(LAYERS),
+        "alexnet_fusion": strategies[1],
+        "alexnet_weights": alexnet,
+        "alexnet_factors": (RESPONSE_UNIT,) * len(LAYERS),
+        "model_fusion": strategies[2],
+        "model_weights": models,
+        "window_influence": round(float(candidate.window_influence), digits),
+        "scale_step": round(float(candidate.scale_step), digits + 1),
+        "scale_penalty": round(float(candidate.scale_penalty), digits + 1),
+        "scale_damping": round(float(candidate.scale_damping), digits),
+    }
+    return replace(base, **changes)
 
 
 def _moves(candidate: Candidate) -> tuple:

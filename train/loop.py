@@ -172,7 +172,8 @@ def _batch(
     """
     shape = recipe.accumulation, recipe.batch_size // recipe.accumulation
     sharding = NamedSharding(everywhere.mesh, PartitionSpec(None, "data"))
-    mine = {each[1].indices(shape[1])[:2] for each in sharding.addressable_devices_indices_map(shape).values()}
+    places: Any = sharding.addressable_devices_indices_map(shape).values()
+    mine = [each[1].indices(shape[1])[:2] for each in places]
     columns = slice(min(first for first, _ in mine), max(last for _, last in mine))
     if isinstance(feed, pools.Pool):
         rows = pairs.shuffled(len(feed), recipe.batch_size, seed=recipe.seed, step=step)

@@ -132,7 +132,8 @@ def pair_weights(
     """`w^z_c w^x_c` of each pair, from the channel means of both images, or the exemplar's alone where they share w."""
 
     def weights(means: Mapping[Layer, Any]) -> Any:
-        return SEBlocks().apply({"params": trainable.blocks}, {k: mean[:, None, None] for k, mean in means.items()})
+        variables: Any = {"params": trainable.blocks}
+        return SEBlocks().apply(variables, {k: mean[:, None, None] for k, mean in means.items()})
 
     of_exemplar = weights(exemplar)
     of_search = of_exemplar if recipe.se_statistics == "exemplar" else weights(search)

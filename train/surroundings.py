@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -86,7 +86,7 @@ def gather(
 
 def _look(sequence: Sequence, compiled: Compiled) -> Surroundings:
     truth = sequence.ground_truth.astype(np.float32)
-    counted = np.isfinite(truth).all(axis=1)
+    counted = np.asarray(np.isfinite(truth).all(axis=1))
     side = SEARCH_SIZE + 2 * SLACK * CELL
     responses = np.zeros((len(truth), len(MODELS) * len(LAYERS), len(SCALES), WIDE, WIDE), np.float32)
     exemplar = None
@@ -98,13 +98,14 @@ def _look(sequence: Sequence, compiled: Compiled) -> Surroundings:
             exemplar = _features(compiled, central_exemplar(jnp.asarray(region, jnp.float32))[None])
         crops = np.stack([square_crop(frame, centre, scale * of_target, SLACK * CELL) for scale in SCALES])
         assert crops.shape[1] == side
-        responses[number] = _respond(compiled, exemplar, crops)
+        responses[number] = _respond(compiled, exemplar, jnp.asarray(crops))
     return Surroundings(responses, np.nan_to_num(truth, nan=1.0), counted)
 
 
 @jit
 def _features(compiled: Compiled, images: Float[Array, "n side side 3"]) -> dict:
-    backbones = Backbones(compiled.convolutions, compiled.contents.alexnet, compiled.method)
+    convolutions: Any = compiled.convolutions
+    backbones = Backbones(convolutions, compiled.contents.alexnet, compiled.method)
     return backbones.features(images)
 
 

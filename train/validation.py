@@ -38,7 +38,8 @@ class Judge:
         plain = self.recipe
         if self.recipe.calibration_pairs:
             line["calibration"] = calibration._asdict()
-            plain = dataclasses.replace(plain, factors=tuple(f * FIRST_WEIGHT**2 for f in plain.factors))
+            factors: Any = tuple(factor * FIRST_WEIGHT**2 for factor in plain.factors)
+            plain = dataclasses.replace(plain, factors=factors)
         line["without_se"] = self._on_pairs(Trainable(None, trainable.biases), plain)
         if self.recipe.tracking_epochs:
             line["without_se"] |= self._on_sequences(None)

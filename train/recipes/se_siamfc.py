@@ -3,8 +3,23 @@
     python -m train se_siamfc --data DATA --weights WEIGHTS
 
 DATA is a folder of sequences in GOT-10k's or OTB's layout, WEIGHTS hold a SiamFC backbone.
+
+On 40 short sequences (32 to train on: 1,698 crops), half an hour on two busy CPU cores:
+
+    held-out loss: 0.9808 without SE, 0.9989 before, 0.7312 best (epoch 3), 0.7264 last
+    held-out centre error in px: 8.34 without SE, 8.01 best
+    held-out success AUC: 0.319 without SE, 0.296 best, -0.022 (95 % interval -0.074 to +0.008)
 """
 
 from train.recipe import Recipe
 
-RECIPE = Recipe(model="siamfc", cached_pairs=8_000, cache_type="float16", pairs_per_epoch=8_000)
+RECIPE = Recipe(
+    model="siamfc",
+    calibration_pairs=512,
+    cached_pairs=8_000,
+    cache_type="float16",
+    pairs_per_epoch=8_000,
+    epochs=12,
+    tracking_epochs=3,
+    best="tracking",
+)
