@@ -167,7 +167,7 @@ SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_mi
 ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
-REALTIME = Config(scale_search="exemplar", scale_step=1.0375)
+REALTIME = Config(scale_search="exemplar", scale_step=1.0375, fill="first")
 """PAPER with its scales searched on the exemplar: one search region a frame, a third of the work [training split]."""
 
 Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime"]

@@ -42,7 +42,7 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
     """Each part of a step by itself, on what the parts before it gave."""
     weights = mfst_jax.compile(random_params(chosen), chosen)
     height, width = frame.shape[:2]
-    box = np.float32([width / 2, height / 2, width / 8, height / 8])
+    box = np.array([width / 2, height / 2, width / 8, height / 8], np.float32)
     state = mfst_jax.init(weights, frame, box, config=chosen)
     on_device = jnp.asarray(frame)
 
