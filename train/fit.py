@@ -72,7 +72,7 @@ def fit(
     of_folds = {name: auc for k in range(folds) for name, auc in tracked[f"fold-{k}"].items()}
     unseen = np.array([of_folds[name] for name in names])
     real = {name: np.array([tracked[name][each] for each in names]) for name in ("paper", "chosen")}
-    replayed = np.zeros(len(names))
+    replayed = np.zeros((len(names), 2))
     for k, part in enumerate(choices["folds"]):
         inside = [names.index(name) for name in part]
         replayed[inside] = scores[f"fold-{k}"][inside]
@@ -90,13 +90,12 @@ def fit(
 
 
 def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
-    """Mean success AUC of each row, replayed and tracked, and how tracks compare with the first row's."""
-    lines = [
-        "| | replayed AUC | tracked AUC | less the first | 95 % interval | p |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    """Mean success AUCs of each row: single steps, replayed tracks, tracks; and the last against the first row's."""
+    titles = ["", "single steps", "replayed", "tracked", "tracked, less the first", "95 % interval", "p"]
+    lines = ["| " + " | ".join(titles) + " |", "| " + " | ".join(["---"] * len(titles)) + " |"]
     for name, replayed, tracked in rows:
-        cells = [name, f"{replayed.mean():.3f}", f"{tracked.mean():.3f}"]
+        whole, single = replayed.mean(axis=0)
+        cells = [name, f"{single:.3f}", f"{whole:.3f}", f"{tracked.mean():.3f}"]
         if tracked is rows[0][2]:
             cells += ["", "", ""]
         else:

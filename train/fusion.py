@@ -1,8 +1,10 @@
 """Fitting the fusion: weights of layers and models, strategies, window and scale parameters, on training sequences.
 
 The paper set them by hand, for other weights. Here candidates are tried on replayed tracks (`replay.py`): first at
-random, then around the best, in rounds. Since sequences are few and what was chosen flatters itself on them, the same
-search is made anew without each fold of the sequences; its choice is scored on the fold that it did not see.
+random, then around the best, in rounds. What counts is the mean of two success AUCs: of whole tracks, and of single
+steps from near the truth, which say more about a fusion and less about how far a target moves. Since sequences are few
+and what was chosen flatters itself on them, the same search is made anew without each fold of the sequences; its choice
+is scored on the fold that it did not see.
 """
 
 import hashlib
@@ -27,7 +29,7 @@ BEST = 8
 """Candidates of which a round takes the middle."""
 STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE, WINDOW_RANGE = (1.01, 1.06), (0.92, 1.0), (0.2, 1.0), (0.05, 0.5)
 
-Scores = Float[np.ndarray, "candidates sequences"]
+Scores = Float[np.ndarray, "candidates sequences 2"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Choice:
     """What a search came to."""
 
     candidate: Candidate
-    scores: Float[np.ndarray, "sequences"]
-    """Its replayed success AUC on all sequences, seen by the search or not."""
+    scores: Float[np.ndarray, "sequences 2"]
+    """Its replayed success AUCs on all sequences, seen by the search or not: of tracks and of single steps."""
 
 
 class Search:
@@ -68,7 +70,7 @@ class Search:
             self._ranges = tuple((float(each), float(each)) for each in _moves(self.start))
 
     def score(self, candidates: Candidate) -> Scores:
-        """Success AUC by candidate and sequence."""
+        """Success AUCs by candidate and sequence."""
         count, found = len(candidates.scale_step), []
         for first in range(0, count, AT_ONCE):
             rows = np.minimum(np.arange(first, first + AT_ONCE), count - 1)  # always of one shape
@@ -91,7 +93,7 @@ class Search:
     def choose(
         self, tried: tuple[Candidate, Scores], by: Bool[np.ndarray, "sequences"], *, rounds: int, count: int
     ) -> Choice:
-        """Searches on from candidates that were tried, by the mean score over the sequences of `by`.
+        """Searches on from candidates that were tried, by the mean of both scores over the sequences of `by`.
 
         Each round draws around the middle of the best so far, ever closer; the choice is the middle after the last
         one, or the best candidate where that is better: a middle is less of an accident.
@@ -99,12 +101,12 @@ class Search:
         candidates, scores = tried
         draws = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 0, 1, int(np.packbits(by).sum())]))
         for number in range(rounds):
-            middle, spread = self._middle(candidates, scores[:, by].mean(axis=1))
+            middle, spread = self._middle(candidates, scores[:, by].mean(axis=(1, 2)))
             around = self._around(middle, spread, count, draws, width=0.7**number)
             more = self.score(around)
             candidates = jax.tree.map(lambda a, b: np.concatenate([a, b]), candidates, around)
             scores = np.concatenate([scores, more])
-        merits = scores[:, by].mean(axis=1)
+        merits = scores[:, by].mean(axis=(1, 2))
         middle, _ = self._middle(candidates, merits)
         middle = jax.tree.map(lambda each: each[None], middle)
         of_middle = self.score(middle)[0]

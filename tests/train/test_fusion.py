@@ -40,7 +40,7 @@ def search(monkeypatch) -> Search:
     seen = Surroundings(
         np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
     )
-    found = Search(seen, PAPER)
+    found = Search(seen, PAPER, motion=True)
     monkeypatch.setattr(found, "score", score)
     return found
 
@@ -48,7 +48,8 @@ def search(monkeypatch) -> Search:
 def score(candidates: fusion.Candidate) -> np.ndarray:
     share = candidates.models[:, :1] / candidates.models.sum(axis=1, keepdims=True)
     liked = np.array([[0.85, 0.35]])
-    return 1 - np.abs(share - liked) - np.square(candidates.window_influence - 0.3)[:, None]
+    found = 1 - np.abs(share - liked) - np.square(candidates.window_influence - 0.3)[:, None]
+    return np.stack([found, found], axis=-1)
 
 
 @pytest.mark.parametrize(("sequence", "share"), [(0, 0.85), (1, 0.35)])
@@ -58,10 +59,11 @@ def test_what_the_sequences_like_is_found_by_those_that_choose(search, sequence,
     choice = search.choose(tried, by, rounds=4, count=40)
     assert choice.candidate.models[0] == pytest.approx(share, abs=0.02)
     assert choice.candidate.window_influence == pytest.approx(0.3, abs=0.1)
-    assert choice.scores[sequence] >= tried[1][:, sequence].max()
-    hidden = tried[0], np.where(by, tried[1], 0)
+    assert choice.scores[sequence, 0] >= tried[1][:, sequence].max()
+    hidden = tried[0], np.where(by[:, None], tried[1], 0)
     again = search.choose(hidden, by, rounds=4, count=40)
-    assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), again.candidate, choice.candidate))
+    for one, other in zip(jax.tree.leaves(again.candidate), jax.tree.leaves(choice.candidate), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_start_is_the_first_that_is_tried_and_draws_are_by_the_seed(search):
@@ -84,9 +86,10 @@ def test_weights_of_a_layer_that_responds_strongly_are_small_where_they_are_hard
 
 def test_the_table_by_hand():
     first, second = np.array([0.2, 0.4]), np.array([0.3, 0.5])
-    lines = table([("PAPER", first, first), ("chosen", second, second)]).splitlines()
-    assert lines[2] == "| PAPER | 0.300 | 0.300 |  |  |  |"
-    assert lines[3].startswith("| chosen | 0.400 | 0.400 | +0.100 | +0.100 to +0.100 |")
+    replayed = np.array([[0.1, 0.6], [0.3, 0.8]])
+    lines = table([("PAPER", replayed, first), ("chosen", replayed, second)]).splitlines()
+    assert lines[2] == "| PAPER | 0.700 | 0.200 | 0.300 |  |  |  |"
+    assert lines[3].startswith("| chosen | 0.700 | 0.200 | 0.400 | +0.100 | +0.100 to +0.100 |")
 
 
 def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
@@ -96,3 +99,16 @@ def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
     arguments = ["fusion", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     assert "expected at least 5 sequences, found 3" in capsys.readouterr().err
+
+
+def test_motion_stays_where_it_is_not_searched():
+    seen = Surroundings(
+        np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
+    )
+    search = Search(seen, PAPER)
+    search.score = score
+    choice = search.choose(search.broad(20), np.ones(2, bool), rounds=2, count=10)
+    config = to_config(choice.candidate, PAPER)
+    for name in ("window_influence", "scale_step", "scale_penalty", "scale_damping"):
+        assert getattr(config, name) == getattr(PAPER, name)
+    assert config.model_weights != PAPER.model_weights

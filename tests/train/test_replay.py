@@ -15,7 +15,7 @@ from mfst_jax.params import Contents
 from mfst_jax.video import read_image
 from train import surroundings
 from train.fusion import from_config
-from train.replay import follow, localise, look, replay
+from train.replay import follow, localise, look, replay, step_from_truth
 from train.surroundings import SCALES, SLACK, Surroundings
 
 FACTORS = jnp.ones(1)
@@ -101,7 +101,23 @@ def test_a_replayed_track_is_the_real_one_but_for_interpolation(seen):
     np.testing.assert_allclose(replayed[1:], real[1:], atol=1.5)
     candidates = jax.tree.map(lambda each: np.stack([each, each]), from_config(PAPER))
     expected = evaluation.success_auc(np.asarray(replayed), truth)
-    np.testing.assert_allclose(replay(candidates, found), [[expected], [expected]], atol=1e-5)
+    both = replay(candidates, found)
+    np.testing.assert_allclose(both[..., 0], [[expected], [expected]], atol=1e-5)
+    np.testing.assert_array_equal(both[0], both[1])
+
+
+def test_a_single_step_ends_at_the_truth_where_responses_peak_there_and_elsewhere_where_not():
+    grid = np.arange(surroundings.WIDE) - (surroundings.WIDE - 1) / 2
+
+    def seen(x: float) -> Surroundings:
+        bump = np.exp(-((grid[None, :] - x) ** 2 + grid[:, None] ** 2) / 4)
+        of_scales = np.stack([bump * (1 - abs(np.log(scale))) for scale in SCALES])
+        responses = np.broadcast_to(of_scales, (5, 6, *of_scales.shape)).astype(np.float32)
+        return Surroundings(responses, np.tile(np.array([50, 60, 40, 40], np.float32), (5, 1)), np.ones(5, bool))
+
+    candidate = jax.tree.map(jnp.asarray, from_config(PAPER))
+    assert (step_from_truth(candidate, seen(0)) > 0.85).all()
+    assert (step_from_truth(candidate, seen(4)) < 0.6).all()
 
 
 def test_surroundings_are_kept_and_padded(seen, monkeypatch):
