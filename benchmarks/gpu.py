@@ -14,7 +14,7 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import floor
 import jax
@@ -45,6 +45,7 @@ CARDS = {
 }
 """TFLOP/s in float32 (no TF32) and GB/s, from NVIDIA's data sheets, by what JAX calls the card."""
 WARM = 3
+Precision = Literal["default", "high", "highest"]
 
 
 def main(
@@ -52,7 +53,7 @@ def main(
     batches: tuple[int, ...] = (1, 8, 32),
     size: str = "1280x720",
     rounds: int = 9,
-    precision: tuple[str, ...] = ("highest", "default"),
+    precision: tuple[Precision, ...] = ("highest", "default"),
 ) -> None:
     """Prints the table.
 

@@ -62,7 +62,7 @@ def make_ours(weights: Path | None, preset: Preset) -> Start:
 
 def make_peer(name: Peer, models: Path | None) -> Start:
     """A tracker of OpenCV, on as many threads as there are cores. Where it loses the target, the last box stays."""
-    import cv2
+    import cv2  # pyrefly: ignore[missing-import]
 
     cv2.setNumThreads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 

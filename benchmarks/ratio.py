@@ -37,7 +37,9 @@ def main(rounds: int = 7, record: bool = False) -> int:
         return 2
     release = ".".join(jax.__version__.split(".")[:2])
     kinds: tuple[bench.Kind, ...] = ("compiled", "plain")
-    contestants = {kind: Contestant(bench.make_step, None, "paper", kind, SIZE) for kind in kinds}
+    contestants: dict[str, Contestant] = {
+        kind: Contestant(bench.make_step, None, "paper", kind, SIZE) for kind in kinds
+    }
     described = f"{machine()}; jax {jax.__version__} on {jax.default_backend()}"
     times = alternate(contestants, rounds=rounds)
     found = ratios(times["compiled"].cpu, times["plain"].cpu)

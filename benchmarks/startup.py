@@ -76,7 +76,7 @@ def _start(command: list[str], environment: Mapping[str, str]) -> tuple[float, f
     ours = (CACHE_VARIABLE, SWITCH, "JAX_COMPILATION_CACHE_DIR")
     clean = {name: value for name, value in os.environ.items() if name not in ours}
     before, start = os.times(), time.perf_counter()
-    subprocess.run(command, env=clean | environment, check=True, capture_output=True)
+    subprocess.run(command, env=clean | dict(environment), check=True, capture_output=True)
     after = os.times()
     cpu = (after.children_user + after.children_system) - (before.children_user + before.children_system)
     return time.perf_counter() - start, cpu

@@ -101,7 +101,7 @@ class Onnx(torch.nn.Module):
 
     def __init__(self, backbone: torch.nn.Module):
         super().__init__()
-        import onnxruntime
+        import onnxruntime  # pyrefly: ignore[missing-import]
 
         self._names = [*torch_reference.LAYERS]
         options = onnxruntime.SessionOptions()
@@ -109,7 +109,7 @@ class Onnx(torch.nn.Module):
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder, "backbone.onnx"))
             torch.onnx.export(
-                backbone.to(memory_format=torch.contiguous_format),
+                backbone,
                 (torch.zeros(3, 3, 255, 255),),
                 path,
                 input_names=["images"],
@@ -156,7 +156,10 @@ def main(
     """
     expected = make_jax(preset, "plain", None)()
     variants: list[Variant] = ["eager", "channels last"]
-    variants += ["torch.compile"] * compile + ["onnxruntime"] * onnx
+    if compile:
+        variants.append("torch.compile")
+    if onnx:
+        variants.append("onnxruntime")
     contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("compiled", "plain")}
     contestants |= {variant: Contestant(make_torch, preset, variant, expected) for variant in variants}
     products = {"product by XLA": Contestant(floor.make_matmul), "product by PyTorch": Contestant(make_torch_matmul)}

@@ -83,7 +83,8 @@ def _measure(
             images.mkdir(parents=True)
             for index, frame in enumerate(clip, start=1):
                 Image.fromarray(frame).save(images / f"{index:04d}.bmp")
-            np.savetxt(images.with_name("groundtruth_rect.txt"), truth + np.float32([1, 1, 0, 0]), delimiter=",")
+            rows = truth + np.array([1, 1, 0, 0], np.float32)
+            np.savetxt(images.with_name("groundtruth_rect.txt"), rows, delimiter=",")
         dataset = load(Path(folder), "folder")
 
         def track(batch: int) -> tuple[float, dict[str, np.ndarray]]:

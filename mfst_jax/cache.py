@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -28,9 +29,10 @@ def keep_compilations() -> Path | None:
     Returns:
       Where they are kept; None where they are not.
     """
-    if not jax.config.jax_enable_compilation_cache:
+    settings: Any = jax.config
+    if not settings.jax_enable_compilation_cache:
         return None
-    if jax.config.jax_compilation_cache_dir is None:
+    if settings.jax_compilation_cache_dir is None:
         try:
             folder = cache_folder() / "compilations" / _processor()
             folder.mkdir(parents=True, exist_ok=True)
@@ -41,12 +43,12 @@ def keep_compilations() -> Path | None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:  # the many small ones add up
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    if jax.config.jax_logging_level in (None, "NOTSET"):
+    if settings.jax_logging_level in (None, "NOTSET"):
         # XLA calls a processor another one for tuning hints that it added itself (jax issue 38445): a line for each
         # compilation that is found, of no consequence.
         jax.config.update("jax_logging_level", "CRITICAL")
         logging.getLogger("jax").setLevel(logging.WARNING)
-    return Path(jax.config.jax_compilation_cache_dir)
+    return Path(str(settings.jax_compilation_cache_dir))
 
 
 def _processor() -> str:
