@@ -170,13 +170,17 @@ ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 REALTIME = Config(scale_search="exemplar", scale_step=1.0375, fill="first")
 """PAPER with its scales searched on the exemplar: one search region a frame, a third of the work [training split]."""
 
-Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime"]
+BEST = Config(model_weights=(0.7, 0.3))
+"""PAPER with the weights of S and A exchanged: what suits torchvision's AlexNet (docs/training.md) [training split]."""
+
+Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "best"]
 PRESETS: dict[Preset, Config] = {
     "paper": PAPER,
     "authors": AUTHORS,
     "siamfc": SIAMFC,
     "alexnet": ALEXNET,
     "realtime": REALTIME,
+    "best": BEST,
 }
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mfst_jax.config import (
     ALEXNET,
     AUTHORS,
+    BEST,
     LAYERS,
     MODELS,
     PAPER,
@@ -143,6 +144,11 @@ def test_realtime_looks_at_one_region_with_both_backbones():
     assert len(REALTIME.exemplar_factors()) == 3
 
 
+def test_best_is_paper_but_for_its_fusion_weights():
+    assert dataclasses.replace(BEST, model_weights=PAPER.model_weights) == PAPER
+    assert BEST.model_weights == (0.7, 0.3)
+
+
 def test_presets_go_by_their_names():
     assert PRESETS == {
         "paper": PAPER,
@@ -150,6 +156,7 @@ def test_presets_go_by_their_names():
         "siamfc": SIAMFC,
         "alexnet": ALEXNET,
         "realtime": REALTIME,
+        "best": BEST,
     }
 
 

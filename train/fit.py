@@ -6,17 +6,20 @@ The folder of the run holds `surroundings/`, `choices.json`, `results/` with the
 them), and `table.md`. The same command goes on where it was interrupted.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from rich.progress import Progress
 
 from mfst_jax import checkpoints, evaluation
-from mfst_jax.config import PAPER, Config, from_dict, to_dict
+from mfst_jax.arguments import Settings
+from mfst_jax.config import PAPER, Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Dataset, runner
 from mfst_jax.evaluation.results import write_atomically
@@ -37,6 +40,7 @@ def fit(
     motion: bool = False,
     folds: int = 5,
     seed: int = 0,
+    set: Settings = (),
 ) -> int:
     """Fit the weights and strategies of the fusion on training sequences.
 
@@ -50,10 +54,15 @@ def fit(
         motion: Whether the window and the scale parameters are fitted too; only for sequences at the pace of use.
         folds: Parts of the sequences; the search is made anew without each.
         seed: Of the draws.
+        set: Instead of a search, one configuration to try beside PAPER: fields to change, as key=value.
     """
     params = checkpoints.load(weights)
     dataset = evaluation.load(data, "folder")
     names = [sequence.name for sequence in dataset.sequences]
+    if set:
+        trial = override(PAPER, [setting for group in set for setting in group])
+        print(_try(params, weights, trial, dataset, out), end="")
+        return 0
     if not 2 <= folds <= len(names):
         raise InputError(f"{data}: expected at least {max(folds, 2)} sequences, found {len(names)}")
     settings = {"candidates": candidates, "rounds": rounds, "per_round": per_round, "motion": motion}
@@ -87,6 +96,28 @@ def fit(
     print(text, end="")
     print(json.dumps(choices["configs"]["chosen"]))
     return 0
+
+
+def _try(params: Params, weights: Path, trial: Config, dataset: Dataset, out: Path) -> str:
+    """The table of PAPER and one configuration."""
+    names = [sequence.name for sequence in dataset.sequences]
+    seen = surroundings.gather(out / "surroundings", dataset.sequences, params)
+    candidates = jax.tree.map(lambda *each: np.stack(each), fusion.from_config(PAPER), fusion.from_config(trial))
+    replayed = Search(seen, PAPER).score(candidates)
+    rows = []
+    for name, config, scores in (("PAPER", PAPER, replayed[0]), ("trial", trial, replayed[1])):
+        folder = out / "results" / (name.lower() if config == PAPER else _short(config))
+        aucs = _track(params, weights, config, dataset, folder, names)
+        rows.append((name, scores, np.array([aucs[each] for each in names])))
+    single = compare(rows[1][1][:, 1], rows[0][1][:, 1])
+    low, high = single.interval
+    steps = f"single steps: {single.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})"
+    return table(rows) + steps + "\n"
+
+
+def _short(config: Config) -> str:
+    """A folder's name for a configuration."""
+    return "trial-" + hashlib.sha256(json.dumps(to_dict(config)).encode()).hexdigest()[:8]
 
 
 def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
