@@ -1,7 +1,6 @@
 """The laws of `init`, `step` and `track`: what composes gives what separate runs give."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from compilations import counted_compilations
 from scenes import texture, video, zoom
 
 import mfst_jax
@@ -33,22 +33,6 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def both(random_params: Callable[[Contents], Params]) -> Params:
     return random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
-
-
-@contextmanager
-def counted_compilations() -> Iterator[list[str]]:
-    """The names of the compilations that happen inside."""
-    seen: list[str] = []
-
-    def listen(event: str, duration: float, **_: str | int) -> None:
-        if event.endswith("backend_compile_duration"):
-            seen.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield seen
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def assert_close_to_the_largest(ours: jax.Array, theirs: jax.Array) -> None:

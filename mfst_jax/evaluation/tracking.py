@@ -1,8 +1,8 @@
 """Sequences tracked from disk: one after the other, or several at a time as a batch of padded frames on all devices.
 
-Frames are padded to multiples of `BUCKET`, which changes no bit of a result (tests/test_tracker.py), so that videos of
-similar sizes share a compilation, and a batch if there are several slots. A sequence keeps the slot that the whole list
-gives it whatever else runs, so that a run that is resumed repeats the arithmetic of one that is not.
+Frames are padded (`mfst_jax.padding`), so that videos of similar sizes share a compilation, and a batch if there are
+several slots. A sequence keeps the slot that the whole list gives it whatever else runs, so that a run that is resumed
+repeats the arithmetic of one that is not.
 """
 
 import math
@@ -24,12 +24,11 @@ from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.fast import Compiled
+from mfst_jax.padding import padded_size
 from mfst_jax.params import Params
 from mfst_jax.tracker import State
 from mfst_jax.video import STILLS_FPS, Frame, Labelled, Source, read_image
 
-BUCKET = 256
-"""Both sides of a padded frame are multiples of this."""
 SLOTS = PartitionSpec("slot")
 """How a batch lies on the devices: its first axis shared out."""
 _IDLE_BOX = (0.0, 0.0, 32.0, 32.0)
@@ -108,8 +107,7 @@ class _Lane:
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of its padded frames."""
-        height, width = (-(-side // BUCKET) * BUCKET for side in self.size)
-        return height, width
+        return padded_size(self.size)
 
     def next_frame(self) -> Frame | None:
         """None at the end. Raises `InputError` if it is unusable."""
