@@ -1,10 +1,13 @@
 import dataclasses
+import json
 
 import jax
 import numpy as np
 import pytest
 
+from mfst_jax import checkpoints
 from mfst_jax.config import PAPER
+from mfst_jax.params import Contents
 from train import fusion
 from train.__main__ import main
 from train.fit import table
@@ -93,8 +96,6 @@ def test_the_table_by_hand():
 
 
 def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
-    from mfst_jax import checkpoints
-
     checkpoints.save(params, tmp_path / "weights.safetensors")
     arguments = ["fusion", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
@@ -112,3 +113,25 @@ def test_motion_stays_where_it_is_not_searched():
     for name in ("window_influence", "scale_step", "scale_penalty", "scale_damping"):
         assert getattr(config, name) == getattr(PAPER, name)
     assert config.model_weights != PAPER.model_weights
+
+
+@pytest.mark.slow
+def test_the_command_tries_searches_and_goes_on(sequences, random_params, tmp_path, capsys):
+    checkpoints.save(random_params(Contents(siamfc=True, alexnet="torchvision")), tmp_path / "weights.safetensors")
+    command = ["fusion", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
+    command += ["--out", str(tmp_path / "out")]
+    assert main([*command, "--set", "model_weights=.7,.3"]) == 0
+    tried = capsys.readouterr().out
+    assert [line.split("|")[1].strip() for line in tried.splitlines()[:4]] == ["", "---", "PAPER", "trial"]
+    assert "single steps:" in tried
+    small = ["--folds", "2", "--candidates", "4", "--rounds", "1", "--per-round", "2"]
+    assert main([*command, *small]) == 0
+    choices = json.loads((tmp_path / "out" / "choices.json").read_text())
+    assert sorted(name for part in choices["folds"] for name in part) == ["videoa", "videob", "videoc"]
+    assert set(choices["configs"]) == {"paper", "fold-0", "fold-1", "chosen"}
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.txt")}
+    assert len(stamps) == 2 * 3 * (1 + 1 + 1 + 1)  # boxes and times: PAPER, the trial, the folds, the choice
+    first = (tmp_path / "out" / "table.md").read_text()
+    assert main([*command, *small]) == 0
+    assert (tmp_path / "out" / "table.md").read_text() == first
+    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.txt")}
