@@ -4,8 +4,9 @@
 
 Tracks every sequence of an OTB folder as `SIAMFC` does, with one thing changed at a time to what the published tracker
 is known to do, and with changes that mean nothing: a first box that is a pixel off, and weights that are half a step of
-their int8 grid off. It prints each sequence's success AUC under each, and the range over those that mean nothing; what
-lies within that range needs no other explanation. Results already in --out are not tracked again.
+their int8 grid off. It prints each sequence's success AUC under each, the range over those that mean nothing, and the
+frame in which either tracker first misses the target; what lies within that range needs no other explanation. Results
+already in --out are not tracked again.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax import config, crops, tracker
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation import datasets, scoring
+from mfst_jax.evaluation import datasets, overlaps, scoring
 from mfst_jax.evaluation.results import Results, write_result
 from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.evaluation.tracking import track_sequences
@@ -33,6 +34,7 @@ from mfst_jax.evaluation.tracking import track_sequences
 SHIFTS = tuple(product((-1.0, 1.0), repeat=2))
 """Of the first box, (x, y) in pixels."""
 SEEDS = range(3)
+MISS = 0.1
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,16 @@ def track(variant: Variant, params: mfst_jax.Params, sequences: tuple[Sequence, 
     jax.clear_caches()
 
 
+def first_miss(results: Results, sequence: Sequence) -> str:
+    """The number, from 0, of the first frame whose box has an IoU of less than `MISS` with the truth."""
+    found = results.read(sequence.name)
+    assert found is not None
+    boxes = found.runs[0][: len(sequence.ground_truth)] - np.array([found.origin, found.origin, 0, 0])
+    truth = sequence.ground_truth[: len(boxes)]
+    missed = np.flatnonzero(np.isfinite(truth).all(axis=1))[overlaps(boxes, truth) < MISS]
+    return str(missed[0]) if missed.size else "never"
+
+
 def main(
     root: Annotated[Positional[Path], tyro.conf.arg(metavar="ROOT")],
     /,
@@ -137,15 +149,19 @@ def main(
     noise = {
         kind: [variant.name for variant in VARIANTS if variant.name.startswith(kind)] for kind in ("shift", "noise")
     }
-    print("| sequence | " + " | ".join(columns) + " | first box a pixel off | weights half an int8 step off |")
-    print("| --- " * (len(columns) + 3) + "|")
-    for name in dataset.sequences:
-        auc = {column: each.sequences[name.name].measures.success_auc for column, each in scores.items()}
+    more = ("first box a pixel off", "weights half an int8 step off", "first miss: published", "base")
+    print("| sequence | " + " | ".join([*columns, *more]) + " |")
+    print("| --- " * (1 + len(columns) + len(more)) + "|")
+    for sequence in dataset.sequences:
+        auc = {column: each.sequences[sequence.name].measures.success_auc for column, each in scores.items()}
         ranges = [f"{min(auc[n] for n in names):.3f} to {max(auc[n] for n in names):.3f}" for names in noise.values()]
-        print(f"| {name.name} | " + " | ".join([*(f"{auc[column]:.3f}" for column in columns), *ranges]) + " |")
+        misses = (first_miss(Results(published), sequence), first_miss(Results(out / "base"), sequence))
+        row = [sequence.name, *(f"{auc[column]:.3f}" for column in columns), *ranges, *misses]
+        print("| " + " | ".join(row) + " |")
     means = {column: each.overall.success_auc for column, each in scores.items() if each.overall is not None}
     ranges = [f"{min(means[n] for n in names):.3f} to {max(means[n] for n in names):.3f}" for names in noise.values()]
-    print("| mean | " + " | ".join([*(f"{means[column]:.3f}" for column in columns), *ranges]) + " |")
+    row = ["mean", *(f"{means[column]:.3f}" for column in columns), *ranges, "", ""]
+    print("| " + " | ".join(row) + " |")
 
 
 if __name__ == "__main__":

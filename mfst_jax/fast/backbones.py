@@ -1,7 +1,7 @@
 """Both backbones on folded weights: by Toom-Cook for CPUs, by the library's own convolutions for anything else.
 
-`mfst_jax.backbones` is the reference. Bias and ReLU come after a max pool, with which they commute; Caffe's local
-response normalisation does not, and has them before it.
+`mfst_jax.backbones` is the reference. On CPUs bias and ReLU come after a max pool, with which they commute; Caffe's
+local response normalisation does not, and has them before it.
 """
 
 from collections.abc import Mapping
@@ -66,28 +66,26 @@ class Backbones:
     def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> dict[Model, Maps]:
         """conv1 and conv2, each with its pool."""
         maps = self._split(_convolve_directly(images, self._conv1(), stride=stem.STRIDE))
-        maps = {model: self._pool(x, model, "conv1") for model, x in maps.items()}
+        maps = {model: max_pool(self._activate(x, model, "conv1")) for model, x in maps.items()}
         maps = {model: _convolve_directly(x, self.weights[model]["conv2"][0]) for model, x in maps.items()}
-        return {model: self._pool(x, model, "conv2") for model, x in maps.items()}
+        return {model: max_pool(self._activate(x, model, "conv2")) for model, x in maps.items()}
 
     def _pooled_by_tiles(self, image: Float[Array, "side side 3"]) -> dict[Model, Maps]:
         """The same of one image."""
         size = stem.size(len(image))
         pairs, filters = stem.pair_rows(image), self._conv1()
-        rows_pooled = not any(self._is_normalised(model) for model in self.weights)
         strips: list[dict[Model, Maps]] = []
         for first in range(0, size - 1, STRIP - 1):  # the last row of a strip is the next one's first
             count = min(STRIP, size - first)
-            rows = stem.convolve(pairs, filters, first, count, done=strips)
-            maps = self._split(_as_maps(rows, (count, size), pool=rows_pooled))
-            strips.append({model: self._pool(x, model, "conv1", rows_pooled) for model, x in maps.items()})
+            rows = [self._split(row) for row in stem.convolve(pairs, filters, first, count, done=strips)]
+            by_model = {model: [row[model] for row in rows] for model in self.weights}
+            strips.append({m: self._pool_rows(of_m, (count, size), m, "conv1") for m, of_m in by_model.items()})
         found: dict[Model, Maps] = {}
         for model in self.weights:
             x = jnp.concatenate([strip[model] for strip in strips], axis=1)
-            scheme, rows_pooled = SCHEMES["conv2"], not self._is_normalised(model)
-            rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], scheme, done=found)
-            size = x.shape[1] - scheme.taps + 1
-            found[model] = self._pool(_as_maps(rows, (size, size), pool=rows_pooled), model, "conv2", rows_pooled)
+            rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], SCHEMES["conv2"], done=found)
+            size = x.shape[1] - SCHEMES["conv2"].taps + 1
+            found[model] = self._pool_rows([_flatten(row) for row in rows], (size, size), model, "conv2")
         return found
 
     def _conv1(self) -> Any:
@@ -100,12 +98,18 @@ class Backbones:
         ends = np.cumsum([layers["conv1"][1].size for layers in self.weights.values()])
         return dict(zip(self.weights, jnp.split(maps, ends[:-1], axis=-1), strict=True))
 
-    def _pool(self, x: Maps, model: Model, name: str, rows_pooled: bool = False) -> Maps:
-        """Bias, ReLU and max pool, with what normalisation there is."""
-        bias = self.weights[model][name][1].reshape(1, 1, 1, -1)
+    def _activate(self, x: Maps, model: Model, name: str) -> Maps:
+        """Bias and ReLU, with what normalisation there is."""
+        x = jax.nn.relu(x + self.weights[model][name][1].reshape(1, 1, 1, -1))
+        return local_response_norm(x) if self._is_normalised(model) else x
+
+    def _pool_rows(self, rows: list[Maps], size: tuple[int, int], model: Model, name: str) -> Maps:
+        """The same and the max pool, from the rows of tiles, of which the fewest possible are put together."""
         if self._is_normalised(model):
-            return max_pool(local_response_norm(jax.nn.relu(x + bias)))
-        return jax.nn.relu(max_pool(x, axes=(2,) if rows_pooled else (1, 2)) + bias)
+            rows = lax.optimization_barrier([self._activate(row, model, name) for row in rows])
+            return max_pool(_as_maps(rows, size, pool=True), axes=(2,))
+        bias = self.weights[model][name][1].reshape(1, 1, 1, -1)
+        return jax.nn.relu(max_pool(_as_maps(rows, size, pool=True), axes=(2,)) + bias)
 
     def _is_normalised(self, model: Model) -> bool:
         return model == "alexnet" and self.alexnet == "caffe"
@@ -119,15 +123,20 @@ class Backbones:
         rows = toom_cook.convolve(x, filters, SCHEMES[layer], done=done)
         by_group = bias.reshape(1, 1, 1, 1, *rows[0].shape[-2:])
         size = x.shape[1] - SCHEMES[layer].taps + 1
-        return _as_maps([activate(row + by_group) for row in rows], (size, size))
+        return _as_maps([_flatten(activate(row + by_group)) for row in rows], (size, size))
 
 
-def _as_maps(rows: list[Float[Array, "n down *rest"]], size: tuple[int, int], *, pool: bool = False) -> Maps:
+def _flatten(row: Float[Array, "n down across tile groups o"]) -> Maps:
+    """Columns in one dimension, channels in another."""
+    n, down, across, tile, groups, outputs = row.shape
+    return row.reshape(n, down, across * tile, groups * outputs)
+
+
+def _as_maps(rows: list[Maps], size: tuple[int, int], *, pool: bool = False) -> Maps:
     """Maps from the rows of their tiles, cropped to `size` (height, width); if so asked, with their rows pooled."""
     joined = toom_cook.join_pooled(rows) if pool else toom_cook.join(rows)
     height, width = size
-    columns, channels = joined.shape[2:4] if joined.ndim == 4 else (joined.shape[2] * joined.shape[3], -1)
-    return joined.reshape(*joined.shape[:2], columns, channels)[:, : (height - 1) // 2 if pool else height, :width]
+    return joined[:, : (height - 1) // 2 if pool else height, :width]
 
 
 def max_pool(x: Float[Array, "n h w c"], axes: tuple[int, ...] = (1, 2)) -> Float[Array, "n _ _ c"]:
