@@ -1,3 +1,5 @@
+"""Small weights, made-up sequences and their crops, once for all tests of training."""
+
 from collections.abc import Callable
 from pathlib import Path
 

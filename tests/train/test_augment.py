@@ -1,3 +1,5 @@
+"""Augmentation: each kind by itself does what it says, and none of them does nothing."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,3 +1,5 @@
+"""Calibrated response factors are a minimum, whatever they were before."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

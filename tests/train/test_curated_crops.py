@@ -1,3 +1,5 @@
+"""Data sets as TFDS has them: what is read is what was curated, without TensorFlow."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Which videos are held out."""
+
 from pathlib import Path
 
 import pytest

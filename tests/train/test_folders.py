@@ -1,3 +1,5 @@
+"""Curation: the right crops, counted, resumed, in parallel; bad data named."""
+
 import json
 from pathlib import Path
 

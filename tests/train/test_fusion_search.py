@@ -1,3 +1,5 @@
+"""The search for a fusion: candidates, folds, what it prints, and the whole command."""
+
 import dataclasses
 import json
 

@@ -1,3 +1,5 @@
+"""The training loop: reproducible, resumed at any step, on several devices and processes; what it refuses."""
+
 import dataclasses
 import json
 import os

@@ -1,3 +1,5 @@
+"""Labels and the balanced logistic loss, by hand."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

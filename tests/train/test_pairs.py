@@ -1,3 +1,5 @@
+"""Pairs as functions of seed and step."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Recipes: settings from text, what is refused, and every recipe that comes along."""
+
 import contextlib
 import importlib
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Replayed tracks against real ones."""
+
 import dataclasses
 from pathlib import Path
 

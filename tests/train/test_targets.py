@@ -1,3 +1,5 @@
+"""Layouts of annotated videos, ILSVRC2015-VID's and GOT-10k's."""
+
 from pathlib import Path
 
 import numpy as np
