@@ -82,10 +82,13 @@ def test_features_responses_and_upsampling(params: Params, golden: dict[str, np.
             assert largest_difference(upsampled, golden[f"frame2_response_up_{name}"]) < 2e-5, layer
 
 
-@pytest.mark.parametrize("sequence", ["Crossing", "Deer", "Skiing"])
-def test_trajectory(params: Params, shared: Path, sequence: str):
+@pytest.mark.parametrize(
+    ("sequence", "compiled"), [("Crossing", True), ("Deer", False), ("Deer", True), ("Skiing", True)]
+)
+def test_trajectory(params: Params, shared: Path, sequence: str, compiled: bool):
     with np.load(shared / "golden" / f"authors_{sequence}.npz") as arrays:
         init_box, theirs = arrays["init_box"], arrays["boxes"]
     reader = open_source(shared / "data" / "OTB" / sequence).frames()
-    ours = mfst_jax.track(params, np.stack([next(reader) for _ in theirs]), init_box)
+    weights = mfst_jax.compile(params, AUTHORS) if compiled else params
+    ours = mfst_jax.track(weights, np.stack([next(reader) for _ in theirs]), init_box)
     assert np.max(np.abs(np.asarray(ours.boxes) - theirs)) < 0.01
