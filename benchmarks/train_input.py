@@ -29,6 +29,7 @@ from mfst_jax.compilation import compiler_options
 from mfst_jax.config import LAYERS, Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
+from mfst_jax.pipeline import ahead
 from train import loop, pools, se
 from train.folders import CROP_SIZE, Video, open_video
 from train.recipe import Recipe
@@ -66,12 +67,14 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
             print(f"{name:<26} {read:8.0f} {stepped:8.1f} {ratio:8.1f}")
         print("\nresident memory in MiB, at steps from a pool")
         state, advance, key = se.init(cached, params), _compiled(cached), jax.random.key(0)
-        for number, batch in loop._ahead(partial(loop._batch, cached, kept, _everywhere()), range(steps)):
-            state = advance(state, None, batch, key)
-            done = number + 1
-            if done >= FRAMES and (done & (done - 1) == 0 or done == steps):
-                jax.block_until_ready(state)
-                print(f"{done:>8} {_resident():8.0f}", flush=True)
+        everywhere = _everywhere()
+        batches = (loop._batch(cached, kept, everywhere, number) for number in range(steps))
+        with ahead(batches, depth=1) as coming:
+            for done, batch in enumerate(coming, start=1):
+                state = advance(state, None, batch, key)
+                if done >= FRAMES and (done & (done - 1) == 0 or done == steps):
+                    jax.block_until_ready(state)
+                    print(f"{done:>8} {_resident():8.0f}", flush=True)
 
 
 def _compare(recipe: Recipe, feed: Any, backbone: Params | None, params: Params) -> tuple[float, float, float]:

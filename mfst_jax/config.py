@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mfst_jax.errors import InputError
-from mfst_jax.fields import check_type, parse, require
+from mfst_jax.fields import check_type, parse_settings, require
 
 Model = Literal["siamfc", "alexnet"]
 Layer = Literal["conv3", "conv4", "conv5"]
@@ -192,15 +192,7 @@ def override(config: Config, settings: Iterable[str]) -> Config:
     Raises:
       InputError: an unknown key, a value that does not fit the field, or a combination that `Config` refuses.
     """
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise InputError(f"setting {setting!r}: expected key=value, found no '='")
-        if key not in FIELD_TYPES:
-            raise InputError(f"setting {key!r}: expected one of {', '.join(FIELD_TYPES)}, found no such field")
-        changes[key] = parse(key, text.strip(), FIELD_TYPES[key])
-    return dataclasses.replace(config, **changes)
+    return dataclasses.replace(config, **parse_settings(settings, FIELD_TYPES))
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from mfst_jax.errors import InputError
@@ -35,6 +36,23 @@ def parse(name: str, text: str, kind: Any) -> Any:
         return text if origin is Literal else kind(text)
     except (ValueError, KeyError):
         raise InputError(f"{name}: expected {describe(kind)}, found {text!r}") from None
+
+
+def parse_settings(settings: Iterable[str], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `key=value` texts, each of the type that `kinds` has for its key; the last of a key counts.
+
+    Raises:
+      InputError: a text without `=`, a key that `kinds` lacks, or a value that does not fit.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"setting {setting!r}: expected key=value, found no '='")
+        if key not in kinds:
+            raise InputError(f"setting {key!r}: expected one of {', '.join(kinds)}, found no such field")
+        values[key] = parse(key, text.strip(), kinds[key])
+    return values
 
 
 def describe(kind: Any) -> str:

@@ -16,9 +16,10 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from tyro.conf import Positional, UseAppendAction
+from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
+from mfst_jax.arguments import Settings
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
 from train import build, curated_crops, folders, hosts, recipes, targets
@@ -27,8 +28,6 @@ from train.fit import fit
 from train.loop import DivergedError, train
 from train.recipe import Recipe, of_module, override
 from train.validation import merit
-
-Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
 
 
 def run(

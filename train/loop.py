@@ -4,8 +4,7 @@ import dataclasses
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mfst_jax.compilation import compiler_options
 from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
+from mfst_jax.pipeline import ahead
 from train import hosts, pairs, pools, se
 from train.calibration import Calibration, calibrate
 from train.data import Data
@@ -106,26 +106,28 @@ def train(
         start, total = int(state.step), recipe.epochs * recipe.steps_per_epoch
         task = progress.add_task("training", total=total, completed=start)
         saved, epoch_started = time.monotonic(), time.monotonic()
-        for step, batch in _ahead(partial(_batch, recipe, feed, everywhere), range(start, total)):
-            state = advance(state, backbone, batch, key)
-            done = step + 1
-            end = done % recipe.steps_per_epoch == 0
-            if after_step is not None:
-                after_step(done)
-            if end or done % CHECK_STEPS == 0:
-                _check(state, run)
-                progress.update(task, completed=done)
-            if end:
-                line = judge.line(state, time.monotonic() - epoch_started)
-                run.log(line)
-                if merit(recipe, line) < float(best):
-                    best = _everywhere(np.float32(merit(recipe, line)), everywhere)
-                    keep(run.folder / "best.safetensors", recipe=recipe, trainable=state.trainable, metrics=line)
-                state = _everywhere(se.reset_losses(state), everywhere)
-                epoch_started = time.monotonic()
-            if end or (done % CHECK_STEPS == 0 and time.monotonic() - saved > SAVE_SECONDS):
-                run.save(done, (state, best))
-                saved = time.monotonic()
+        batches = ((step, _batch(recipe, feed, everywhere, step)) for step in range(start, total))
+        with ahead(batches, depth=1) as coming:
+            for step, batch in coming:
+                state = advance(state, backbone, batch, key)
+                done = step + 1
+                end = done % recipe.steps_per_epoch == 0
+                if after_step is not None:
+                    after_step(done)
+                if end or done % CHECK_STEPS == 0:
+                    _check(state, run)
+                    progress.update(task, completed=done)
+                if end:
+                    line = judge.line(state, time.monotonic() - epoch_started)
+                    run.log(line)
+                    if merit(recipe, line) < float(best):
+                        best = _everywhere(np.float32(merit(recipe, line)), everywhere)
+                        keep(run.folder / "best.safetensors", recipe=recipe, trainable=state.trainable, metrics=line)
+                    state = _everywhere(se.reset_losses(state), everywhere)
+                    epoch_started = time.monotonic()
+                if end or (done % CHECK_STEPS == 0 and time.monotonic() - saved > SAVE_SECONDS):
+                    run.save(done, (state, best))
+                    saved = time.monotonic()
         run.wait()
         hosts.wait("metrics written")
         metrics = run.metrics()
@@ -194,17 +196,6 @@ def _everywhere(tree: Any, sharding: NamedSharding) -> Any:
         lambda each: jax.make_array_from_callback(np.shape(each), sharding, lambda at, each=each: np.asarray(each)[at]),
         tree,
     )
-
-
-def _ahead(make: Callable[[int], Any], steps: range) -> Iterator[tuple[int, Any]]:
-    """Each step with its batch, the next one already in the making."""
-    with ThreadPoolExecutor(1) as thread:
-        future = thread.submit(make, steps[0]) if steps else None
-        for step in steps:
-            assert future is not None
-            batch = future.result()
-            future = thread.submit(make, step + 1) if step + 1 in steps else None
-            yield step, batch
 
 
 def _check(state: se.TrainState, run: Run) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from mfst_jax.config import Model
 from mfst_jax.errors import InputError
-from mfst_jax.fields import check_type, parse, require
+from mfst_jax.fields import check_type, parse_settings, require
 from train.augment import Augmentation
 from train.losses import Distance
 
@@ -116,15 +116,7 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     Raises:
       InputError: an unknown key, a value that does not fit, or a combination that `Recipe` refuses.
     """
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise InputError(f"setting {setting!r}: expected key=value, found no '='")
-        if key not in FIELD_TYPES:
-            raise InputError(f"setting {key!r}: expected one of {', '.join(FIELD_TYPES)}, found no such field")
-        changes[key] = parse(key, text.strip(), FIELD_TYPES[key])
-    return dataclasses.replace(recipe, **changes)
+    return dataclasses.replace(recipe, **parse_settings(settings, FIELD_TYPES))
 
 
 def of_module(name: str, module: types.ModuleType) -> Recipe:
