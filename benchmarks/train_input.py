@@ -31,6 +31,7 @@ from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
 from mfst_jax.pipeline import ahead
 from train import loop, pools, se
+from train import steps as training
 from train.folders import CROP_SIZE, Video, open_video
 from train.recipe import Recipe
 from train.responses import CELLS
@@ -66,7 +67,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
             read, stepped, ratio = _compare(its, feed, backbone, params)
             print(f"{name:<26} {read:8.0f} {stepped:8.1f} {ratio:8.1f}")
         print("\nresident memory in MiB, at steps from a pool")
-        state, advance, key = se.init(cached, params), _compiled(cached), jax.random.key(0)
+        state, advance, key = training.init(cached, params), _compiled(cached), jax.random.key(0)
         everywhere = _everywhere()
         batches = (loop._batch(cached, kept, everywhere, number) for number in range(steps))
         with ahead(batches, depth=1) as coming:
@@ -80,7 +81,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
 def _compare(recipe: Recipe, feed: Any, backbone: Params | None, params: Params) -> tuple[float, float, float]:
     """Pairs a second that are read, those that are stepped through, and the one over the other."""
     read = partial(loop._batch, recipe, feed, _everywhere())
-    state, advance, key, batch = se.init(recipe, params), _compiled(recipe), jax.random.key(0), read(0)
+    state, advance, key, batch = training.init(recipe, params), _compiled(recipe), jax.random.key(0), read(0)
 
     def step(_: int) -> None:
         jax.block_until_ready(advance(state, backbone, batch, key))
@@ -92,7 +93,7 @@ def _compare(recipe: Recipe, feed: Any, backbone: Params | None, params: Params)
 
 
 def _compiled(recipe: Recipe) -> Any:
-    return jax.jit(partial(se.train_step, recipe=recipe), compiler_options=compiler_options())
+    return jax.jit(partial(training.train_step, recipe=recipe), compiler_options=compiler_options())
 
 
 def _everywhere() -> NamedSharding:

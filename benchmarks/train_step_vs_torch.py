@@ -28,10 +28,11 @@ from mfst_jax.compilation import compiler_options
 from mfst_jax.config import LAYERS, Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
-from train import pairs, pools, se
+from train import pairs, pools
 from train.folders import CROP_SIZE, MARGIN, Video
 from train.losses import labels
 from train.recipe import Recipe
+from train.steps import TrainState, init, reset_losses, train_step
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference
@@ -79,13 +80,13 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
     return step
 
 
-def jax_step(params: Params | None, recipe: Recipe, state: se.TrainState, batch: Any) -> Callable[[], float]:
+def jax_step(params: Params | None, recipe: Recipe, state: TrainState, batch: Any) -> Callable[[], float]:
     """The step of `train.loop` on a batch that is on the host."""
-    advance = jax.jit(partial(se.train_step, recipe=recipe), compiler_options=compiler_options())
+    advance = jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
     held, key = [state], jax.random.key(0)
 
     def step() -> float:
-        held[0] = advance(se.reset_losses(held[0]), params, jax.tree.map(lambda each: each[None], batch), key)
+        held[0] = advance(reset_losses(held[0]), params, jax.tree.map(lambda each: each[None], batch), key)
         return float(sum(held[0].losses.values(), jnp.zeros(())))
 
     return step
@@ -101,7 +102,7 @@ def main() -> None:
     shapes = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
     params = Params(dict(jax.jit(network.init)(jax.random.key(0), *shapes)), contents)
     recipe = Recipe(model="siamfc", batch_size=options.pairs, factors=(1e-8, 1e-8, 1e-8))
-    state, videos = se.init(recipe, params), [random_video(2 * options.pairs)]
+    state, videos = init(recipe, params), [random_video(2 * options.pairs)]
     chosen = pairs.sample(videos, options.pairs, seed=0, step=0, max_frame_gap=100)
     crops = pairs.load(videos, chosen)
     with tempfile.TemporaryDirectory() as folder:

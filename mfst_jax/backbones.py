@@ -18,6 +18,8 @@ from mfst_jax.params import AlexNetVariant
 LayerFeatures = dict[str, Float[Array, "n _ _ _"]]
 
 BATCH_NORM_EPSILON = 1e-6
+BATCH_NORM_MOMENTUM = 0.95
+"""Of the running statistics, in training."""
 CHANNELS = {
     "siamfc": (96, 256, 384, 384, 256),
     "torchvision": (64, 192, 384, 256, 256),
@@ -33,7 +35,7 @@ LUMINANCE = np.array([[[[0.2989, 0.587, 0.114]]]], np.float32)
 
 
 class SiamFC(nn.Module):
-    """S: the backbone of SiamFC (Bertinetto et al. 2016, table 1), BN in inference mode, no mean subtracted.
+    """S: the backbone of SiamFC (Bertinetto et al. 2016, table 1), no mean subtracted.
 
     conv1-4 have BN and ReLU behind them; conv5 has a bias and neither. conv2, 4 and 5 have two groups.
     """
@@ -42,6 +44,8 @@ class SiamFC(nn.Module):
     """Whether conv1-4 have biases too: BN makes them redundant, but weights of other programs may have them."""
     grey: bool = False
     """Whether conv1 sees the images in grey (SiamFC's second published network)."""
+    training: bool = False
+    """Whether BN goes by the batch's own statistics and moves the running ones, instead of going by those."""
 
     @nn.compact
     def __call__(self, images: Float[Array, "n side side 3"]) -> LayerFeatures:
@@ -49,7 +53,9 @@ class SiamFC(nn.Module):
         conv = partial(_conv, use_bias=self.bias)
 
         def norm_relu(x: Array, name: str) -> Array:
-            return nn.relu(nn.BatchNorm(use_running_average=True, epsilon=BATCH_NORM_EPSILON, name=name)(x))
+            running = not self.training
+            bn = nn.BatchNorm(running, momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name)
+            return nn.relu(bn(x))
 
         x = jnp.sum(images * LUMINANCE, axis=-1, keepdims=True) if self.grey else images
         x = norm_relu(conv(conv1, 11, "conv1", strides=2)(x), "bn1")

@@ -78,20 +78,19 @@ def run(
     metrics = train(chosen, params, sides, out, cache=cache / "pools", source=source)
     first, last = metrics[0], metrics[-1]
     best = min(metrics[1:], key=partial(merit, chosen))
-    plain = first["without_se"]
-    print(
-        f"held-out loss: {plain['loss']:.4f} without SE, {first['loss']:.4f} before, {best['loss']:.4f} best "
-        f"(epoch {best['epoch']}), {last['loss']:.4f} last"
-    )
+    plain, what = (first["without_se"], "without SE") if "without_se" in first else (first, "before")
+    losses = [(first, "before"), (best, f"best (epoch {best['epoch']})"), (last, "last")]
+    losses = losses if plain is first else [(plain, what), *losses]
+    print("held-out loss: " + ", ".join(f"{line['loss']:.4f} {when}" for line, when in losses))
     errors = [line["centre_errors"]["fused"] for line in (plain, best)]
-    print(f"held-out centre error in px: {errors[0]:.2f} without SE, {errors[1]:.2f} best")
+    print(f"held-out centre error in px: {errors[0]:.2f} {what}, {errors[1]:.2f} best")
     if "tracking" in best:
         names = sorted(plain["tracking"]["sequences"])
         aucs = [np.array([line["tracking"]["sequences"][name] for name in names]) for line in (plain, best)]
         found = compare(aucs[1], aucs[0])
         low, high = found.interval
         print(
-            f"held-out success AUC: {aucs[0].mean():.3f} without SE, {aucs[1].mean():.3f} best, "
+            f"held-out success AUC: {aucs[0].mean():.3f} {what}, {aucs[1].mean():.3f} best, "
             f"{found.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})"
         )
     print(f"wrote {out / 'best.safetensors'} and {out / 'last.safetensors'}")

@@ -21,7 +21,7 @@ from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.pipeline import ahead
-from train import hosts, pairs, pools, se
+from train import hosts, pairs, pools, steps
 from train.calibration import Calibration, calibrate
 from train.data import Data
 from train.folders import Video
@@ -29,7 +29,7 @@ from train.recipe import Recipe
 from train.responses import Correlations, Crops
 from train.runs import Run, open_run
 from train.validation import Judge, merit
-from train.weights import write_weights
+from train.weights import finished, write_weights
 
 CHECK_STEPS = 100
 """Steps after which the losses are looked at."""
@@ -55,11 +55,11 @@ def train(
     after_step: Callable[[int], None] | None = None,
     quiet: bool = False,
 ) -> list[dict[str, Any]]:
-    """Trains the recipe's SE-blocks, from the beginning or from where the run in `out` stopped.
+    """Trains what the recipe says, from the beginning or from where the run in `out` stopped.
 
     Args:
       recipe: what to do.
-      params: weights that hold the recipe's backbone.
+      params: weights that hold the recipe's backbone; or what is to lie beside a backbone that is trained itself.
       data: the videos.
       out: the run's folder (`runs.py`).
       cache: the folder for correlations that are computed once.
@@ -76,7 +76,8 @@ def train(
         tracks, another run in `out`, or no room.
       DivergedError: a loss is NaN or infinite. The checkpoint of the last good step stays.
     """
-    if not params.contents.holds(recipe.model):
+    frozen = recipe.trains == "se_blocks"
+    if frozen and not params.contents.holds(recipe.model):
         raise InputError(f"weights: expected the backbone {recipe.model!r}, found {params.contents.describe()}")
     if recipe.tracking_epochs and not data.sequences:
         raise InputError("tracking_epochs: expected 0 where there are no held-out sequences to track, found more")
@@ -93,14 +94,19 @@ def train(
     with open_run(out, identity) as run, _progress(quiet) as progress:
         feed, held_out, calibration = _prepare(recipe, params, data, Path(cache), progress)
         recipe = dataclasses.replace(recipe, factors=calibration.factors)
-        keep = partial(write_weights, params=params, data=data, source=source)
+
+        def keep(name: str, state: steps.TrainState, metrics: dict[str, Any]) -> None:
+            trained = finished(params, recipe, state.trainable, state.statistics)
+            biases = state.trainable.biases
+            write_weights(run.folder / name, trained, recipe, biases=biases, metrics=metrics, data=data, source=source)
+
         judge = Judge(recipe, params, held_out, data.sequences)
-        state = se.init(recipe, params, calibration.biases)
+        state = steps.init(recipe, params, calibration.biases)
         state, best = _everywhere((state, np.float32(np.inf)), everywhere)
         state, best = run.resume((state, best))
         if run.latest_step is None:
-            run.log(judge.first_line(state.trainable, calibration))
-        backbone = None if recipe.cached_pairs else _everywhere(params, everywhere)
+            run.log(judge.first_line(state, calibration))
+        backbone = _everywhere(params, everywhere) if frozen and not recipe.cached_pairs else None
         advance = _compiled_step(recipe)
         key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
         start, total = int(state.step), recipe.epochs * recipe.steps_per_epoch
@@ -122,8 +128,8 @@ def train(
                     run.log(line)
                     if merit(recipe, line) < float(best):
                         best = _everywhere(np.float32(merit(recipe, line)), everywhere)
-                        keep(run.folder / "best.safetensors", recipe=recipe, trainable=state.trainable, metrics=line)
-                    state = _everywhere(se.reset_losses(state), everywhere)
+                        keep("best.safetensors", state, line)
+                    state = _everywhere(steps.reset_losses(state), everywhere)
                     epoch_started = time.monotonic()
                 if end or (done % CHECK_STEPS == 0 and time.monotonic() - saved > SAVE_SECONDS):
                     run.save(done, (state, best))
@@ -131,35 +137,41 @@ def train(
         run.wait()
         hosts.wait("metrics written")
         metrics = run.metrics()
-        keep(run.folder / "last.safetensors", recipe=recipe, trainable=state.trainable, metrics=metrics[-1])
+        keep("last.safetensors", state, metrics[-1])
         return metrics
 
 
 @functools.cache
 def _compiled_step(recipe: Recipe) -> Any:
-    return jax.jit(partial(se.train_step, recipe=recipe), compiler_options=compiler_options())
+    return jax.jit(partial(steps.train_step, recipe=recipe), compiler_options=compiler_options())
 
 
 def _prepare(
     recipe: Recipe, params: Params, data: Data, cache: Path, progress: Progress
-) -> tuple[pools.Pool | Sequence[Video], pools.Pool, Calibration]:
+) -> tuple[pools.Pool | Sequence[Video], pools.Pool | pairs.Chosen, Calibration]:
     """What batches are taken from, the held-out pairs, and what responses are scaled by at first."""
+
+    def choose(videos: Sequence[Video], count: int, seed: int) -> pairs.Chosen:
+        return pairs.Chosen(videos, pairs.sample(videos, count, seed=seed, step=0, max_frame_gap=recipe.max_frame_gap))
 
     def make(videos: Sequence[Video], count: int, seed: int, what: str) -> pools.Pool:
         task = progress.add_task(what, total=count)
-        chosen = pairs.sample(videos, count, seed=seed, step=0, max_frame_gap=recipe.max_frame_gap)
+        chosen = choose(videos, count, seed).pairs
         show = lambda done, _: progress.update(task, completed=done)  # noqa: E731
         with hosts.first_alone(what):
             pool = pools.make(cache, params, recipe, videos, chosen, advance=show)
         progress.update(task, completed=count)
         return pool
 
+    uncalibrated = Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
+    if recipe.trains == "backbone":
+        return data.training, choose(data.held_out, recipe.validation_pairs, VALIDATION_SEED), uncalibrated
     held_out = make(data.held_out, recipe.validation_pairs, VALIDATION_SEED, "held-out pairs")
     feed: pools.Pool | Sequence[Video] = data.training
     if recipe.cached_pairs:
         feed = make(data.training, recipe.cached_pairs, POOL_SEED, "training pairs")
     if not recipe.calibration_pairs:
-        return feed, held_out, Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
+        return feed, held_out, uncalibrated
     count = recipe.calibration_pairs
     known = feed if isinstance(feed, pools.Pool) else make(data.training, count, POOL_SEED, "pairs to calibrate by")
     return feed, held_out, calibrate(known.batch(np.arange(min(count, len(known)))), recipe)
@@ -198,8 +210,8 @@ def _everywhere(tree: Any, sharding: NamedSharding) -> Any:
     )
 
 
-def _check(state: se.TrainState, run: Run) -> None:
-    wrong = [layer for layer in LAYERS if not np.isfinite(state.losses[layer])]
+def _check(state: steps.TrainState, run: Run) -> None:
+    wrong = [layer for layer, loss in state.losses.items() if not np.isfinite(loss)]
     if wrong:
         raise DivergedError(
             f"the loss of {', '.join(wrong)} is no number any more by step {int(state.step)}; "

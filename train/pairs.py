@@ -1,6 +1,7 @@
 """Pairs of frames of one video, each a pure function of a seed and a step, so that resuming needs no stored state."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -37,6 +38,21 @@ def shuffled(size: int, count: int, *, seed: int, step: int) -> Int[np.ndarray, 
     wanted = step * count + np.arange(count)
     orders = {epoch: _order(size, seed, int(epoch)) for epoch in np.unique(wanted // size)}
     return np.array([orders[index // size][index % size] for index in wanted])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Pairs whose crops are read as they are asked for."""
+
+    videos: Sequence[Video]
+    pairs: Pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def batch(self, rows: Int[np.ndarray, "batch"]) -> Crops:
+        """The crops of the pairs of these numbers."""
+        return load(self.videos, self.pairs[rows])
 
 
 def load(videos: Sequence[Video], pairs: Pairs) -> Crops:

@@ -27,7 +27,7 @@ from mfst_jax.params import Params
 from train.folders import MARGIN, Video
 from train.pairs import Pairs
 from train.recipe import Recipe
-from train.responses import CELLS, Correlations, Features, backbone_features, correlate
+from train.responses import CELLS, Correlations, Crops, Features, backbone_features, correlate
 from train.se import layer_channels
 
 FRAMES_AT_ONCE = 8
@@ -138,6 +138,12 @@ def _compute(
             advance(start + count, len(pairs))
     maps.flush()
     means.flush()
+
+
+@partial(jit, static_argnames=("recipe",))
+def see(params: Params, crops: Crops, *, recipe: Recipe) -> Correlations:
+    """What a backbone sees in the pairs of a batch, none of which is kept."""
+    return correlate(_see(params, crops.exemplar, recipe=recipe)[0], _see(params, crops.search, recipe=recipe)[1])
 
 
 @partial(jit, static_argnames=("recipe",))

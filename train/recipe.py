@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mfst_jax.config import Model
+from mfst_jax.config import LAYERS, SIAMFC, Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
 from train.augment import Augmentation
@@ -20,13 +20,17 @@ Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """SE-blocks for one frozen backbone. The defaults are the authors' (paper section IV-A c, and their code).
+    """SE-blocks for one frozen backbone, or a backbone from random weights.
+
+    The defaults are those of the authors for SE-blocks (paper section IV-A c, and their code).
 
     Raises `InputError` on a value out of range.
     """
 
     model: Model
     """The backbone: S is `siamfc`, A is `alexnet`."""
+    trains: Literal["se_blocks", "backbone"] = "se_blocks"
+    """What is trained: SE-blocks on the frozen backbone, or S itself, by the response of its conv5, as SiamFC is."""
     se_statistics: Literal["exemplar", "each"] = "exemplar"
     """Whose channel means set the SE weight, as `Config.se_statistics`."""
     factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
@@ -46,6 +50,8 @@ class Recipe:
     decay_speed: int = 1
     """How many times as fast it falls: 3 in the authors' released runs, whose step counter advanced once a layer."""
     momentum: float = 0.9
+    weight_decay: float = 0.0
+    """Of kernels: this share of them is added to their gradients."""
 
     label_radius: float = 16.0
     label_distance: Distance = "manhattan"
@@ -87,6 +93,7 @@ class Recipe:
         for name in ("learning_rate", "final_learning_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
+        require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
         require(0 <= self.label_radius < 128, "label_radius", "in [0, 128)", self.label_radius)
         whole = self.batch_size % self.accumulation == 0
         require(whole, "accumulation", f"a divisor of the batch size, {self.batch_size}", self.accumulation)
@@ -95,11 +102,26 @@ class Recipe:
         require(tracked, "tracking_epochs", "1 to the number of epochs, to find the best by", self.tracking_epochs)
         augmented = self.augmentation.active and self.cached_pairs > 0
         require(not augmented, "cached_pairs", "0 with augmentation, which no cache can hold", self.cached_pairs)
+        if self.trains == "backbone":
+            require(self.model == "siamfc", "model", "siamfc where the backbone itself is trained", self.model)
+            for name in ("cached_pairs", "calibration_pairs"):
+                require(getattr(self, name) == 0, name, "0 where the backbone itself is trained", getattr(self, name))
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
         return self.pairs_per_epoch // self.batch_size
+
+    @property
+    def tracked_with(self) -> Config:
+        """What the result is tracked with in validation: PAPER with this backbone alone, or SIAMFC for a new S."""
+        if self.trains == "backbone":
+            return SIAMFC
+        return Config(models=(self.model,), se=True, se_statistics=self.se_statistics)
+
+    def factor(self, layer: Layer) -> float:
+        """What the raw cross-correlation of `layer` is multiplied by."""
+        return self.factors[LAYERS.index(layer)]
 
     @property
     def augmentation(self) -> Augmentation:

@@ -141,7 +141,7 @@ def pair_weights(
 
 
 def _scaled(sums: Responses, recipe: Recipe) -> Responses:
-    return {layer: factor * sums[layer] for layer, factor in zip(LAYERS, recipe.factors, strict=True)}
+    return {layer: recipe.factor(layer) * sums[layer] for layer in LAYERS}
 
 
 def _means(features: Features) -> dict[Layer, Float[Array, "n _"]]:

@@ -9,16 +9,19 @@ import jax
 import numpy as np
 
 from mfst_jax import evaluation
-from mfst_jax.config import LAYERS, Config
+from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.tracking import track_sequences
 from mfst_jax.fast import compile
 from mfst_jax.params import Params
-from train import pools, se
+from train import backbone, pools
 from train.calibration import FIRST_WEIGHT, Calibration
+from train.measures import Measures, measure
+from train.pairs import Chosen
 from train.recipe import Recipe
-from train.responses import Trainable
-from train.weights import with_se
+from train.responses import Correlations, Crops, Trainable
+from train.steps import TrainState, learning_rate
+from train.weights import finished
 
 MEASURED_AT_ONCE = 32
 
@@ -29,57 +32,71 @@ class Judge:
 
     recipe: Recipe
     params: Params
-    held_out: pools.Pool
+    held_out: pools.Pool | Chosen
+    """What a frozen backbone saw of pairs; or their crops, for a backbone that changes."""
     sequences: Sequence[evaluation.Sequence]
 
-    def first_line(self, trainable: Trainable, calibration: Calibration) -> dict[str, Any]:
-        """Before training, with untrained SE-blocks and without any."""
-        line = {"step": 0, "epoch": 0, **self._on_pairs(trainable, self.recipe)}
+    def first_line(self, state: TrainState, calibration: Calibration) -> dict[str, Any]:
+        """Before training: the untrained backbone; or untrained SE-blocks, and none."""
+        line = {"step": 0, "epoch": 0, **self._on_pairs(state, self.recipe)}
         plain = self.recipe
+        if plain.trains == "backbone":
+            return line | (self._on_sequences(state) if plain.tracking_epochs else {})
         if self.recipe.calibration_pairs:
             line["calibration"] = calibration._asdict()
             factors: Any = tuple(factor * FIRST_WEIGHT**2 for factor in plain.factors)
             plain = dataclasses.replace(plain, factors=factors)
-        line["without_se"] = self._on_pairs(Trainable(None, trainable.biases), plain)
+        without = dataclasses.replace(state, trainable=Trainable(None, state.trainable.biases))
+        line["without_se"] = self._on_pairs(without, plain)
         if self.recipe.tracking_epochs:
             line["without_se"] |= self._on_sequences(None)
         return line
 
-    def line(self, state: se.TrainState, seconds: float) -> dict[str, Any]:
+    def line(self, state: TrainState, seconds: float) -> dict[str, Any]:
         """After an epoch that took so long."""
         step = int(state.step)
         epoch = step // self.recipe.steps_per_epoch
-        train_losses = {layer: float(state.losses[layer]) / self.recipe.steps_per_epoch for layer in LAYERS}
+        train_losses = {layer: float(loss) / self.recipe.steps_per_epoch for layer, loss in state.losses.items()}
         line = {
             "step": step,
             "epoch": epoch,
-            "learning_rate": float(se.learning_rate(self.recipe, step - 1)),
+            "learning_rate": float(learning_rate(self.recipe, step - 1)),
             "train_loss": sum(train_losses.values()),
             "train_losses": train_losses,
-            **self._on_pairs(state.trainable, self.recipe),
+            **self._on_pairs(state, self.recipe),
             "seconds": round(seconds, 2),
         }
         if self.recipe.tracking_epochs and epoch % self.recipe.tracking_epochs == 0:
-            line |= self._on_sequences(state.trainable)
+            line |= self._on_sequences(state)
         return line
 
-    def _on_pairs(self, trainable: Trainable, recipe: Recipe) -> dict[str, Any]:
+    def _on_pairs(self, state: TrainState, recipe: Recipe) -> dict[str, Any]:
         """Means over the held-out pairs."""
         totals: Any = None
-        alone = jax.device_get(trainable)
+        trainable, running = jax.device_get((state.trainable, state.statistics))
         for first in range(0, len(self.held_out), MEASURED_AT_ONCE):
             rows = np.arange(first, min(first + MEASURED_AT_ONCE, len(self.held_out)))
-            found = jax.device_get(se.measure(alone, self.held_out.batch(rows), recipe=recipe))
+            found = jax.device_get(_measure(trainable, running, self.held_out.batch(rows), recipe))
             totals = found if totals is None else jax.tree.map(np.add, totals, found)
         losses, errors = jax.tree.map(lambda each: float(each) / len(self.held_out), totals)
         return {"loss": sum(losses.values()), "losses": losses, "centre_errors": errors}
 
-    def _on_sequences(self, trainable: Trainable | None) -> dict[str, Any]:
-        """Success AUC of the backbone alone, layers fused as the preset PAPER does."""
-        params = self.params if trainable is None else with_se(self.params, self.recipe, trainable)
-        config = Config(models=(self.recipe.model,), se=trainable is not None, se_statistics=self.recipe.se_statistics)
+    def _on_sequences(self, state: TrainState | None) -> dict[str, Any]:
+        """Success AUC with `Recipe.tracked_with`; without SE-blocks where there is no state."""
+        params, config = self.params, self.recipe.tracked_with
+        if state is None:
+            config = dataclasses.replace(config, se=False)
+        else:
+            params = finished(params, self.recipe, state.trainable, state.statistics)
         aucs = success_aucs(params, self.sequences, config)
         return {"tracking": {"success_auc": float(np.mean(list(aucs.values()))), "sequences": aucs}}
+
+
+def _measure(trainable: Any, running: Any, batch: Correlations | Crops, recipe: Recipe) -> Measures:
+    if isinstance(batch, Correlations):
+        return measure(trainable, batch, recipe=recipe)
+    seen = pools.see(backbone.alone(trainable, running), batch, recipe=recipe)
+    return measure(Trainable(None, trainable.biases), seen, recipe=recipe)
 
 
 def merit(recipe: Recipe, line: dict[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""What training hands over: weights with the trained SE-blocks, and where they come from."""
+"""What training hands over: weights with what was trained, and where they come from."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,13 +9,21 @@ import jax
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.config import Config
+from mfst_jax.config import Config, Layer
 from mfst_jax.params import Params, implied_config
 from mfst_jax.version import __version__
 from train import hosts
+from train.backbone import Backbone, with_backbone
 from train.data import Data
 from train.recipe import Recipe
 from train.responses import Trainable
+
+
+def finished(params: Params, recipe: Recipe, trainable: Trainable | Backbone, running: dict[str, Any]) -> Params:
+    """`params` with what was trained."""
+    if isinstance(trainable, Backbone):
+        return with_backbone(params, trainable, running)
+    return with_se(params, recipe, trainable)
 
 
 def with_se(params: Params, recipe: Recipe, trainable: Trainable) -> Params:
@@ -33,10 +41,10 @@ def with_se(params: Params, recipe: Recipe, trainable: Trainable) -> Params:
 
 def write_weights(
     path: Path,
-    params: Params,
+    trained: Params,
     recipe: Recipe,
-    trainable: Trainable,
     *,
+    biases: Mapping[Layer, Any],
     metrics: Mapping[str, Any],
     data: Data,
     source: Mapping[str, Any] | None,
@@ -45,9 +53,9 @@ def write_weights(
 
     Args:
       path: a .safetensors file.
-      params: the backbones.
+      trained: all weights (`finished`).
       recipe: what was done.
-      trainable: what was trained.
+      biases: of the responses.
       metrics: of the epoch.
       data: what it was trained on.
       source: where the backbones come from.
@@ -64,6 +72,6 @@ def write_weights(
             "held_out": [video.name for video in data.held_out],
         },
         "metrics": dict(metrics),
-        "biases": {layer: float(bias) for layer, bias in trainable.biases.items()},
+        "biases": {layer: float(bias) for layer, bias in biases.items()},
     }
-    checkpoints.save(with_se(params, recipe, trainable), path, provenance=provenance)
+    checkpoints.save(trained, path, provenance=provenance)

@@ -25,7 +25,7 @@ from train.__main__ import main
 from train.data import Data
 from train.loop import DivergedError, train
 from train.recipe import Recipe
-from train.se import init
+from train.steps import init
 from train.validation import success_aucs
 from train.weights import with_se
 

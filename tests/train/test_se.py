@@ -14,8 +14,9 @@ from mfst_jax.config import LAYERS, Config
 from mfst_jax.crops import central_exemplar
 from mfst_jax.model import MFST
 from mfst_jax.params import Params
-from train import pairs, pools, se
+from train import pairs, pools
 from train.losses import balanced_logistic, labels
+from train.measures import measure
 from train.recipe import Recipe
 from train.responses import (
     Correlations,
@@ -25,6 +26,7 @@ from train.responses import (
     responses_from_correlations,
     responses_from_crops,
 )
+from train.steps import TrainState, init, learning_rate, train_step
 
 Statistics = Literal["exemplar", "each"]
 CHANNELS = {"conv3": 384, "conv4": 256, "conv5": 256}
@@ -44,12 +46,12 @@ def pool(params: Params, tmp_path_factory: pytest.TempPathFactory) -> pools.Pool
     )
 
 
-def trained(recipe: Recipe, params: Params) -> se.Trainable:
+def trained(recipe: Recipe, params: Params) -> Trainable:
     """SE-blocks whose weights differ from channel to channel, and biases."""
-    trainable = se.init(recipe, params).trainable
+    trainable = init(recipe, params).trainable
     keys = iter(jax.random.split(jax.random.key(5), 99))
     blocks = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(next(keys), x.shape), trainable.blocks)
-    return se.Trainable(blocks, {layer: jnp.float32(0.1 * number) for number, layer in enumerate(LAYERS)})
+    return Trainable(blocks, {layer: jnp.float32(0.1 * number) for number, layer in enumerate(LAYERS)})
 
 
 @pytest.mark.parametrize("statistics", get_args(Statistics))
@@ -111,12 +113,12 @@ def test_a_pool_is_found_again_and_another_backbone_makes_another(params, tmp_pa
 
 def test_the_schedule_falls_by_one_factor_an_epoch_and_thrice_as_fast_if_asked():
     recipe = Recipe(model="siamfc", pairs_per_epoch=80)  # ten steps an epoch
-    rates = [float(se.learning_rate(recipe, step)) for step in (0, 9, 10, 490, 499)]
+    rates = [float(learning_rate(recipe, step)) for step in (0, 9, 10, 490, 499)]
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.01 * 0.8685, 1e-5, 1e-5], rtol=1e-4)
     fast = dataclasses.replace(recipe, decay_speed=3)
-    np.testing.assert_allclose(se.learning_rate(fast, 10), 0.01 * 0.8685**3, rtol=1e-3)
+    np.testing.assert_allclose(learning_rate(fast, 10), 0.01 * 0.8685**3, rtol=1e-3)
     one = dataclasses.replace(recipe, epochs=1)
-    np.testing.assert_allclose(se.learning_rate(one, 5), 0.01, rtol=1e-6)
+    np.testing.assert_allclose(learning_rate(one, 5), 0.01, rtol=1e-6)
 
 
 def correlations(count: int, seed: int, signal: float) -> Correlations:
@@ -131,24 +133,24 @@ def correlations(count: int, seed: int, signal: float) -> Correlations:
     return Correlations(maps, means, means)
 
 
-def steps(recipe: Recipe, params: Params, batches, count: int) -> se.TrainState:
-    state = se.init(recipe, params)
-    advance = jax.jit(partial(se.train_step, recipe=recipe))
+def steps(recipe: Recipe, params: Params, batches, count: int) -> TrainState:
+    state = init(recipe, params)
+    advance = jax.jit(partial(train_step, recipe=recipe))
     for step in range(count):
         batch = jax.tree.map(lambda x: x.reshape(recipe.accumulation, -1, *x.shape[1:]), batches(step))
         state = advance(state, None, batch, jax.random.key(0))
     return state
 
 
-def held_out_loss(state: se.TrainState, recipe: Recipe, batch: Correlations) -> float:
-    losses = se.measure(state.trainable, batch, recipe=recipe).losses
+def held_out_loss(state: TrainState, recipe: Recipe, batch: Correlations) -> float:
+    losses = measure(state.trainable, batch, recipe=recipe).losses
     return float(sum(losses.values())) / len(batch.maps["conv3"]) / 3
 
 
 def test_it_overfits_one_batch(params):
     recipe = Recipe(model="alexnet", batch_size=2, learning_rate=0.1, factors=(0.1, 0.1, 0.1), pairs_per_epoch=800)
     batch = correlations(2, seed=0, signal=0.02)
-    before = held_out_loss(se.init(recipe, params), recipe, batch)
+    before = held_out_loss(init(recipe, params), recipe, batch)
     after = held_out_loss(steps(recipe, params, lambda step: batch, 150), recipe, batch)
     assert 3 * before > 0.4  # the sum over the layers
     assert 3 * after < 0.01
@@ -192,7 +194,7 @@ def test_a_step_is_sgd_with_momentum_on_the_gradient(params):
         responses = responses_from_correlations(trainable, batch, recipe)
         return jnp.mean(balanced_logistic(responses["conv4"] + bias, positive))
 
-    start = se.init(recipe, params).trainable
+    start = init(recipe, params).trainable
     gradient = jax.grad(loss)(start.biases["conv4"], start)
     np.testing.assert_allclose(first.trainable.biases["conv4"], -0.01 * gradient, rtol=1e-4)
     np.testing.assert_allclose(first.losses["conv4"], loss(jnp.float32(0), start), rtol=1e-5)
@@ -212,7 +214,7 @@ def test_centre_errors_by_hand(params):
         each[1, 8, 8] = 1
     means = {layer: np.ones((2, channels), np.float32) for layer, channels in CHANNELS.items()}
     kept = Correlations({layer: each.reshape(2, 289, -1) for layer, each in maps.items()}, means, means)
-    errors = se.measure(Trainable(None, dict.fromkeys(LAYERS, 0.0)), kept, recipe=recipe).centre_errors
+    errors = measure(Trainable(None, dict.fromkeys(LAYERS, 0.0)), kept, recipe=recipe).centre_errors
     assert set(errors) == {"conv3", "conv4", "conv5", "fused"}
     for error in errors.values():  # no sample lies on the middle: each is half a sample of 1/16 cell off
         assert float(error) == pytest.approx(16, abs=0.8)

@@ -1,0 +1,170 @@
+"""SiamFC as what is trained: one step by PyTorch, BN's statistics, what is kept beside it, resumption, learning."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import video
+
+import mfst_jax
+from mfst_jax import checkpoints, layout
+from mfst_jax.backbones import BATCH_NORM_MOMENTUM, SiamFC
+from mfst_jax.config import SIAMFC
+from mfst_jax.crops import central_exemplar
+from mfst_jax.errors import InputError
+from mfst_jax.params import Contents
+from train import backbone, pairs, pools
+from train.loop import train
+from train.losses import balanced_logistic, labels
+from train.recipe import Recipe
+from train.responses import Crops
+from train.steps import init, train_step
+
+RECIPE = Recipe(model="siamfc", trains="backbone", batch_size=2, pairs_per_epoch=2, epochs=2, validation_pairs=2)
+
+
+@pytest.fixture(scope="module")
+def crops() -> Crops:
+    return pairs.load([video("a", range(6), seed=1)], np.array([[0, 0, 1], [0, 2, 3]]))
+
+
+@pytest.fixture(scope="module")
+def beside(random_params):
+    """Weights with an AlexNet, another SiamFC and its SE-blocks."""
+    return random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
+
+
+def advance(recipe: Recipe, state, crops: Crops):
+    step = jax.jit(partial(train_step, recipe=recipe))
+    return step(state, None, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
+
+
+def images(crops: Crops) -> tuple[Any, Any]:
+    z, x = (jnp.asarray(each[:, 16:-16, 16:-16], jnp.float32) for each in crops)
+    return central_exemplar(z), x
+
+
+def test_a_step_is_that_of_pytorch(beside, crops):
+    torch = pytest.importorskip("torch")
+    import torch_reference
+    from torch.nn import functional as F
+
+    recipe = dataclasses.replace(RECIPE, weight_decay=0.1)
+    start = init(recipe, beside)
+    done = advance(recipe, start, crops)
+
+    alone = backbone.alone(start.trainable, start.statistics)
+    network = torch_reference.MFST(alone.contents, SIAMFC, alone).backbones["siamfc"]
+    network.train()
+    bias, loss = torch.zeros((), requires_grad=True), torch.zeros(())
+    z, x = (network(torch.from_numpy(np.array(each)).permute(0, 3, 1, 2))["conv5"] for each in images(crops))
+    positive = torch.from_numpy(np.array(labels()))
+    share = torch.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
+    for one, other in zip(z, x, strict=True):
+        response = 1e-3 * F.conv2d(other[None], one[None])[0, 0] + bias
+        loss = loss + (share * F.softplus(-torch.where(positive, 1.0, -1.0) * response)).sum() / 2
+    loss.backward()
+    assert float(done.losses["conv5"]) == pytest.approx(float(loss.detach()), rel=1e-4)
+    kernel = network.conv4.weight
+    gradient = (kernel.grad + 0.1 * kernel.detach()).permute(2, 3, 1, 0).numpy()
+    moved = np.asarray(done.trainable.weights["conv4"]["kernel"] - start.trainable.weights["conv4"]["kernel"])
+    np.testing.assert_allclose(moved, -0.01 * gradient, rtol=1e-2, atol=1e-2 * np.abs(0.01 * gradient).max())
+    scale = np.asarray(done.trainable.weights["bn2"]["scale"] - start.trainable.weights["bn2"]["scale"])
+    expected = -0.01 * network.bn2.weight.grad.numpy()  # no decay
+    np.testing.assert_allclose(scale, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
+
+
+def test_running_statistics_move_towards_those_of_exemplars_then_of_search_images(beside, crops):
+    state = init(RECIPE, beside)
+    done = advance(RECIPE, state, crops)
+    kernel = state.trainable.weights["conv1"]["kernel"]
+    mean = np.zeros(96)
+    for each in images(crops):
+        seen = jax.lax.conv_general_dilated(each, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        mean = BATCH_NORM_MOMENTUM * mean + (1 - BATCH_NORM_MOMENTUM) * np.asarray(seen).mean((0, 1, 2))
+    np.testing.assert_allclose(done.statistics["bn1"]["mean"], mean, rtol=1e-3, atol=1e-3 * np.abs(mean).max())
+
+
+def test_what_is_measured_goes_by_running_statistics(beside, crops):
+    done = advance(RECIPE, init(RECIPE, beside), crops)
+    alone = backbone.alone(done.trainable, done.statistics)
+    z, x = (SiamFC().apply(alone_variables(alone), each)["conv5"] for each in images(crops))
+    kept = pools.see(alone, crops, recipe=RECIPE)
+    for row in range(2):
+        response = jax.lax.conv_general_dilated(
+            x[row][None], z[row][..., None], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        ).ravel()
+        found = 36 * np.asarray(kept.maps["conv5"][row]).sum(-1)
+        np.testing.assert_allclose(found, response, rtol=1e-3, atol=1e-4 * float(jnp.abs(response).max()))
+
+
+def alone_variables(params) -> dict[str, Any]:
+    return {kind: branches["siamfc"] for kind, branches in params.variables.items()}
+
+
+def test_the_new_backbone_takes_the_place_of_another_and_of_its_se_blocks(beside):
+    state = init(RECIPE, beside)
+    found = backbone.with_backbone(beside, state.trainable, state.statistics)
+    assert found.contents == Contents(siamfc=True, alexnet="torchvision", alexnet_se=True)
+    flat = layout.flatten(found.variables)
+    assert {name: each.shape for name, each in flat.items()} == layout.expected(found.contents)
+    assert (flat["params/alexnet/conv2/kernel"] == beside.variables["params"]["alexnet"]["conv2"]["kernel"]).all()
+    assert "siamfc_se" in beside.variables["params"]
+
+
+def test_a_run_resumes_to_the_last_bit_and_its_result_tracks(params, data, cache, tmp_path: Path):
+    recipe = dataclasses.replace(RECIPE, flip=True, shift=2.0, weight_decay=5e-4)
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    whole = train(recipe, params, data, tmp_path / "whole", cache=cache / "pools", quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True, after_step=stop)
+    resumed = train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    for one, other in zip(whole, resumed, strict=True):
+        assert one | {"seconds": 0} == other | {"seconds": 0}
+    assert set(whole[-1]["losses"]) == {"conv5"}
+    assert set(whole[-1]["centre_errors"]) == {"conv5", "fused"}
+    one, other = (checkpoints.load(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
+    for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(other.variables), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert one.contents.describe() == "SiamFC, AlexNet (torchvision)"
+    frames = np.random.default_rng(0).integers(0, 256, (2, 90, 120, 3), dtype=np.uint8)
+    assert np.isfinite(mfst_jax.track(one, frames, (40, 30, 20, 20)).boxes).all()
+
+
+@pytest.mark.slow
+def test_it_overfits_one_batch(beside, crops):
+    recipe = dataclasses.replace(RECIPE, learning_rate=0.05, pairs_per_epoch=200)
+    state, step = init(recipe, beside), jax.jit(partial(train_step, recipe=recipe))
+    batch = jax.tree.map(lambda each: each[None], crops)
+    losses = []
+    for _ in range(40):
+        before = float(state.losses["conv5"])
+        state = step(state, None, batch, jax.random.key(0))
+        losses.append(float(state.losses["conv5"]) - before)
+    assert losses[0] > 0.5
+    assert losses[-1] < 0.05
+    kept = pools.see(backbone.alone(state.trainable, state.statistics), crops, recipe=recipe)
+    response = 1e-3 * 36 * np.asarray(kept.maps["conv5"]).sum(-1).reshape(2, 17, 17) + state.trainable.biases["conv5"]
+    assert float(jnp.mean(balanced_logistic(jnp.asarray(response), jnp.asarray(labels())))) < 0.3  # in inference mode
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "alexnet"}, "model: expected siamfc where the backbone itself is trained, found 'alexnet'"),
+        ({"cached_pairs": 8}, "cached_pairs: expected 0 where the backbone itself is trained, found 8"),
+        ({"calibration_pairs": 8}, "calibration_pairs: expected 0 where the backbone itself is trained, found 8"),
+        ({"weight_decay": -1.0}, r"weight_decay: expected in \[0, 1\)"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(RECIPE, **changes)

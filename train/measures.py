@@ -1,0 +1,51 @@
+"""How well responses show the target in pairs: losses, and how far the peak is from the middle."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfst_jax import fusion, localisation
+from mfst_jax.compilation import jit
+from mfst_jax.config import Layer
+from train.losses import balanced_logistic, labels
+from train.recipe import Recipe
+from train.responses import Correlations, Trainable, responses_from_correlations
+
+
+class Measures(NamedTuple):
+    """Sums over pairs."""
+
+    losses: dict[Layer, Float[Array, ""]]
+    """Of the layers that have a bias."""
+    centre_errors: dict[str, Float[Array, ""]]
+    """Distance of the peak from the target in samples of the search region, by layer, and of the layers `fused`."""
+
+
+@partial(jit, static_argnames=("recipe",))
+def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Measures:
+    """Measures over pairs whose target is in the middle. The layers are fused as in `Recipe.tracked_with`."""
+    config, model = recipe.tracked_with, recipe.model
+    layers = config.layers(model)
+    positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
+    with jax.default_matmul_precision(recipe.precision):
+        responses = responses_from_correlations(trainable, kept, recipe)
+        losses = {
+            layer: jnp.sum(balanced_logistic(responses[layer] + bias, positive))
+            for layer, bias in trainable.biases.items()
+        }
+        maps: dict[str, Array] = {}
+        for layer, factor in zip(layers, config.factors(model), strict=True):
+            response = factor / recipe.factor(layer) * responses[layer]
+            maps[layer] = localisation.upsample(response, config.upsampling)
+
+    def fuse(by_layer: Float[Array, "layers 272 272"]) -> Float[Array, "272 272"]:
+        return fusion.fuse(by_layer[:, None], config.fusion(model), config.weights(model))[0]
+
+    def centre_error(response: Float[Array, "272 272"]) -> Float[Array, ""]:
+        return jnp.linalg.norm(localisation.displacement(response, config.upsampling))
+
+    maps["fused"] = jax.vmap(fuse, in_axes=1)(jnp.stack([maps[layer] for layer in layers]))
+    return Measures(losses, {name: jnp.sum(jax.vmap(centre_error)(each)) for name, each in maps.items()})
