@@ -32,6 +32,7 @@ from train import pairs, pools
 from train.folders import CROP_SIZE, MARGIN, Video
 from train.losses import labels
 from train.recipe import Recipe
+from train.responses import freeze
 from train.steps import TrainState, init, reset_losses, train_step
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -80,13 +81,13 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
     return step
 
 
-def jax_step(params: Params | None, recipe: Recipe, state: TrainState, batch: Any) -> Callable[[], float]:
+def jax_step(frozen: Any, recipe: Recipe, state: TrainState, batch: Any) -> Callable[[], float]:
     """The step of `train.loop` on a batch that is on the host."""
     advance = jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
     held, key = [state], jax.random.key(0)
 
     def step() -> float:
-        held[0] = advance(reset_losses(held[0]), params, jax.tree.map(lambda each: each[None], batch), key)
+        held[0] = advance(reset_losses(held[0]), frozen, jax.tree.map(lambda each: each[None], batch), key)
         return float(sum(held[0].losses.values(), jnp.zeros(())))
 
     return step
@@ -109,7 +110,7 @@ def main() -> None:
         kept = pools.make(folder, params, recipe, videos, chosen).batch(np.arange(options.pairs))
     steps = {
         "PyTorch, features in the step": torch_step(params, recipe, state.trainable, crops),
-        "ours, features in the step": jax_step(params, recipe, state, crops),
+        "ours, features in the step": jax_step(freeze(params, recipe), recipe, state, crops),
         "ours, correlations kept": jax_step(None, recipe, state, kept),
     }
     first = {name: step() for name, step in steps.items()}

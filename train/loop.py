@@ -26,7 +26,7 @@ from train.calibration import Calibration, calibrate
 from train.data import Data
 from train.folders import Video
 from train.recipe import Recipe
-from train.responses import Correlations, Crops
+from train.responses import Correlations, Crops, freeze
 from train.runs import Run, open_run
 from train.validation import Judge, merit
 from train.weights import finished, write_weights
@@ -106,7 +106,7 @@ def train(
         state, best = run.resume((state, best))
         if run.latest_step is None:
             run.log(judge.first_line(state, calibration))
-        backbone = _everywhere(params, everywhere) if frozen and not recipe.cached_pairs else None
+        backbone = _everywhere(freeze(params, recipe), everywhere) if frozen and not recipe.cached_pairs else None
         advance = _compiled_step(recipe)
         key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
         start, total = int(state.step), recipe.epochs * recipe.steps_per_epoch

@@ -27,7 +27,7 @@ from mfst_jax.params import Params
 from train.folders import MARGIN, Video
 from train.pairs import Pairs
 from train.recipe import Recipe
-from train.responses import CELLS, Correlations, Crops, Features, backbone_features, correlate
+from train.responses import CELLS, Correlations, Crops, Features, Frozen, backbone_features, correlate, freeze
 from train.se import layer_channels
 
 FRAMES_AT_ONCE = 8
@@ -104,6 +104,7 @@ def _compute(
     channels: int,
     advance: Callable[[int, int], None] | None,
 ) -> None:
+    frozen = freeze(params, recipe)
     maps = np.lib.format.open_memmap(
         folder / "maps.npy", "w+", np.dtype(recipe.cache_type), (len(pairs), CELLS, channels)
     )
@@ -122,7 +123,7 @@ def _compute(
             # Always of the same shape, so that one compilation does.
             padded = [*frames, *[frames[0]] * (FRAMES_AT_ONCE - len(frames))]
             seen = jax.device_get(
-                _see(params, np.stack([videos[video].read(crop) for video, crop in padded]), recipe=recipe)
+                _see(frozen, np.stack([videos[video].read(crop) for video, crop in padded]), recipe=recipe)
             )
             for number, frame in enumerate(frames):
                 kept[frame] = jax.tree.map(lambda each, number=number: each[number].copy(), seen)
@@ -147,10 +148,10 @@ def see(params: Params, crops: Crops, *, recipe: Recipe) -> Correlations:
 
 
 @partial(jit, static_argnames=("recipe",))
-def _see(params: Params, crops: Any, *, recipe: Recipe) -> tuple[Features, Features]:
+def _see(frozen: Frozen, crops: Any, *, recipe: Recipe) -> tuple[Features, Features]:
     """Features of the images in the middle of crops, as exemplars and as search regions."""
     images = crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN].astype(jnp.float32)
-    return backbone_features(params, recipe, central_exemplar(images)), backbone_features(params, recipe, images)
+    return backbone_features(frozen, recipe, central_exemplar(images)), backbone_features(frozen, recipe, images)
 
 
 _correlate = jit(correlate)

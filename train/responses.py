@@ -18,6 +18,8 @@ from jaxtyping import Array, Float, Key, UInt8
 from mfst_jax.attention import SEBlocks
 from mfst_jax.config import LAYERS, Config, Layer
 from mfst_jax.correlation import cross_correlate_by_taps
+from mfst_jax.fast.compiled import Compiled, compile
+from mfst_jax.fast.network import CompiledNetwork
 from mfst_jax.localisation import RESPONSE_SIZE
 from mfst_jax.model import MFST
 from mfst_jax.params import Params
@@ -29,6 +31,8 @@ TAPS: dict[Layer, int] = {"conv3": 10 * 10, "conv4": 8 * 8, "conv5": 6 * 6}
 
 CELLS = RESPONSE_SIZE**2
 
+Frozen = Params | Compiled
+"""A frozen backbone: as it is, or compiled, which is sooner."""
 Features = dict[Layer, Float[Array, "n _ _ _"]]
 Responses = dict[Layer, Float[Array, "n 17 17"]]
 
@@ -62,11 +66,19 @@ class Trainable:
     """b of each layer's response, a scalar. Tracking does without."""
 
 
-def backbone_features(params: Params, recipe: Recipe, images: Float[Array, "n side side 3"]) -> Features:
+def freeze(params: Params, recipe: Recipe) -> Compiled:
+    """The recipe's backbone for inference, as fast as there is."""
+    return compile(params, Config(models=(recipe.model,), se=False))
+
+
+def backbone_features(frozen: Frozen, recipe: Recipe, images: Float[Array, "n side side 3"]) -> Features:
     """What the backbone sees in RGB images of 0..255, BN in inference mode; no gradient goes back."""
-    network = MFST(params.contents, Config(models=(recipe.model,), se=False))
-    seen: Any = network.apply(params.variables, images, method="features")
-    return lax.stop_gradient(seen[recipe.model])
+    config = Config(models=(recipe.model,), se=False)
+    if isinstance(frozen, Compiled):
+        seen: Any = CompiledNetwork(frozen, config).features(images)
+        return lax.stop_gradient(seen[recipe.model])
+    by_model: Any = MFST(frozen.contents, config).apply(frozen.variables, images, method="features")
+    return lax.stop_gradient(by_model[recipe.model])
 
 
 def correlate(exemplar: Features, search: Features) -> Correlations:
@@ -107,12 +119,12 @@ def responses_from_correlations(trainable: Trainable, kept: Correlations, recipe
 
 
 def responses_from_crops(
-    trainable: Trainable, params: Params, crops: Crops, key: Key[Array, ""], recipe: Recipe
+    trainable: Trainable, frozen: Frozen, crops: Crops, key: Key[Array, ""], recipe: Recipe
 ) -> Responses:
     """The same from curated crops, augmented by `key`."""
     exemplar_images, search_images = augment(key, crops.exemplar, crops.search, recipe.augmentation)
-    exemplar = backbone_features(params, recipe, exemplar_images)
-    search = backbone_features(params, recipe, search_images)
+    exemplar = backbone_features(frozen, recipe, exemplar_images)
+    search = backbone_features(frozen, recipe, search_images)
     weights = pair_weights(trainable, recipe, _means(exemplar), _means(search))
 
     def correlate_pair(z: Array, w: Array, x: Array) -> Array:

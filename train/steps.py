@@ -17,7 +17,15 @@ from mfst_jax.params import Params
 from train import backbone, se
 from train.losses import balanced_logistic, labels
 from train.recipe import Recipe
-from train.responses import Correlations, Crops, Responses, Trainable, responses_from_correlations, responses_from_crops
+from train.responses import (
+    Correlations,
+    Crops,
+    Frozen,
+    Responses,
+    Trainable,
+    responses_from_correlations,
+    responses_from_crops,
+)
 
 ByLayer = dict[Layer, Float[Array, ""]]
 
@@ -62,7 +70,7 @@ def optimiser(recipe: Recipe) -> Any:
 
 def train_step(
     state: TrainState,
-    params: Params | None,
+    frozen: Frozen | None,
     batch: Correlations | Crops,
     key: Key[Array, ""],
     *,
@@ -75,7 +83,7 @@ def train_step(
 
     Args:
       state: from `init`, or from the step before.
-      params: the frozen backbone; None where the batch is what it saw, or where it is the backbone that is trained.
+      frozen: the frozen backbone; None where the batch is what it saw, or where it is the backbone that is trained.
       batch: arrays whose first axis is the parts to accumulate over, the second the pairs of a part.
       key: of the whole run; what a step draws depends on it and on the step's number.
       recipe: what to do.
@@ -83,7 +91,7 @@ def train_step(
     positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
 
     def loss(trainable: Any, running: Any, part: Correlations | Crops, key: Array) -> tuple[Array, tuple[ByLayer, Any]]:
-        responses, running = _responses(trainable, running, params, part, key, recipe)
+        responses, running = _responses(trainable, running, frozen, part, key, recipe)
         losses = {
             layer: jnp.mean(balanced_logistic(response + trainable.biases[layer], positive))
             for layer, response in responses.items()
@@ -111,15 +119,20 @@ def reset_losses(state: TrainState) -> TrainState:
 
 
 def _responses(
-    trainable: Any, running: Any, params: Params | None, part: Correlations | Crops, key: Array, recipe: Recipe
+    trainable: Any,
+    running: Any,
+    frozen: Frozen | None,
+    part: Correlations | Crops,
+    key: Array,
+    recipe: Recipe,
 ) -> tuple[Responses, Any]:
     """The responses of the layers that have a loss, without their biases, and BN's running statistics from there on."""
     if isinstance(part, Correlations):
         return responses_from_correlations(trainable, part, recipe), running
     if isinstance(trainable, backbone.Backbone):
         return backbone.responses(trainable, running, part, key, recipe)
-    assert params is not None, "a batch of crops needs the frozen backbone"
-    return responses_from_crops(trainable, params, part, key, recipe), running
+    assert frozen is not None, "a batch of crops needs the frozen backbone"
+    return responses_from_crops(trainable, frozen, part, key, recipe), running
 
 
 def _in_turn(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> Any:

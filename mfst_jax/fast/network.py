@@ -37,14 +37,14 @@ class CompiledNetwork:
                 )
 
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        features = self._features(images)
+        features = self.features(images)
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         return as_exemplar(features, weights, self.config)
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Responses]:
         responses: Responses = {}
         energies: Responses = {}
-        for model, features in self._features(images).items():
+        for model, features in self.features(images).items():
             responses[model], energies[model] = {}, {}
             shared = exemplar.channel_weights.get(model)
             own = self._channel_weights(model, features) if shared is None else {}
@@ -56,8 +56,8 @@ class CompiledNetwork:
                 energies[model][layer] = jnp.broadcast_to(window_energy(seen, targets.shape[1]), response.shape)
         return responses, energies
 
-    def _features(self, images: Float[Array, "n side side 3"]) -> Features:
-        """Of the models and layers in use, before any SE-block."""
+    def features(self, images: Float[Array, "n side side 3"]) -> Features:
+        """What the backbones see in RGB images of 0..255, of the models and layers in use, before any SE-block."""
         weights = {model: self.weights.convolutions[model] for model in self.config.models}
         found = Backbones(weights, self.weights.contents.alexnet, self.weights.method).features(images)
         return {model: {layer: maps[layer] for layer in self.config.layers(model)} for model, maps in found.items()}
