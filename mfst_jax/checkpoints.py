@@ -25,6 +25,7 @@ import safetensors.numpy
 from mfst_jax import layout
 from mfst_jax.config import Config, from_dict, to_dict
 from mfst_jax.errors import InputError
+from mfst_jax.own_se import attach
 from mfst_jax.params import Params
 from mfst_jax.version import __version__
 
@@ -49,11 +50,13 @@ class Stored:
     provenance: dict[str, Any]
 
 
-def load(path: str | Path | None = None) -> Params:
+def load(path: str | Path | None = None, *, own_se: bool = True) -> Params:
     """The weights in an Orbax directory or a safetensors file, as float32 on JAX's default device.
 
     Args:
       path: the directory or file; None for the built-in weights, an AlexNet.
+      own_se: whether both backbones, where they are those that SE-blocks of ours were trained on and have none, get
+        them (`own_se.attach`).
 
     Raises:
       InputError: nothing there, not a checkpoint, a damaged one, or weights of another kind, shape or dtype.
@@ -64,7 +67,8 @@ def load(path: str | Path | None = None) -> Params:
     if contents is None or problems:
         raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}")
     variables = layout.nest({name: jnp.asarray(layout.to_float32(array)) for name, array in stored.arrays.items()})
-    return Params(variables, dataclasses.replace(contents, config=stored.config))
+    params = Params(variables, dataclasses.replace(contents, config=stored.config))
+    return attach(params) if own_se else params
 
 
 def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:

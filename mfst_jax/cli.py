@@ -108,6 +108,8 @@ def info(weights: Annotated[Positional[Path | None], tyro.conf.arg(metavar="PATH
     params = checkpoints.load(weights)
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
     print(f"holds: {params.contents.describe()}; {sum(sizes):,} numbers in {len(sizes)} arrays")
+    if params.contents != checkpoints.load(weights, own_se=False).contents:
+        print("SE-blocks: they come with mfst_jax, and belong to these backbones")
     print(f"tracks by default with: {json.dumps(config.to_dict(implied_config(params.contents)))}")
     print(f"provenance: {json.dumps(checkpoints.provenance(weights), indent=2)}")
     return 0

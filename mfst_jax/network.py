@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfst_jax.config import Config
 from mfst_jax.fast.compiled import Compiled
 from mfst_jax.fast.network import CompiledNetwork
-from mfst_jax.model import MFST, Exemplar, Responses
+from mfst_jax.model import MFST, Exemplar, Features, Responses
 from mfst_jax.params import Params
-from mfst_jax.score import window_energy
-
-Energies = Responses
 
 
 @runtime_checkable
@@ -24,8 +20,8 @@ class Network(Protocol):
         """The target by its images at `Config.exemplar_factors`, to be matched with every later search region."""
         ...
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Energies]:
-        """Each layer's response map of each scale, and what its windows hold (`score.window_energy`)."""
+    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Features]:
+        """Each layer's response map of each scale, and the recalibrated search features behind them."""
         ...
 
 
@@ -44,16 +40,9 @@ class _FlaxNetwork:
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
         return self._apply("exemplar", images)
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Energies]:
+    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Features]:
         search = self._apply("search", exemplar, images)
-        responses: Responses = self._apply("responses", exemplar, search)
-        energies: Energies = {}
-        for model, by_layer in search.items():
-            energies[model] = {}
-            for layer, maps in by_layer.items():
-                side, shape = exemplar.features[model][layer].shape[1], responses[model][layer].shape
-                energies[model][layer] = jnp.broadcast_to(window_energy(maps, side), shape)
-        return responses, energies
+        return self._apply("responses", exemplar, search), search
 
     def _apply(self, method: str, *arguments: Any) -> Any:
         return MFST(self.params.contents, self.config).apply(self.params.variables, *arguments, method=method)

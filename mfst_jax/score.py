@@ -18,7 +18,7 @@ from mfst_jax.localisation import CELL, RESPONSE_SIZE
 def mean_similarity(
     exemplar: Mapping[Model, Mapping[Layer, Float[Array, "factors h w c"]]],
     responses: Mapping[Model, Mapping[Layer, Float[Array, "17 17"]]],
-    energies: Mapping[Model, Mapping[Layer, Float[Array, "17 17"]]],
+    search: Mapping[Model, Mapping[Layer, Float[Array, "height width c"]]],
     config: Config,
 ) -> Float[Array, "17 17"]:
     """Normalised cross-correlation `<z, x> / (|z| |x|)` at every cell, averaged over all layers of all models.
@@ -26,13 +26,14 @@ def mean_similarity(
     Args:
       exemplar: z at each of the exemplar's factors, of equal energy at all.
       responses: `factor <z, x>` for each window x, with z at one of them, and the response factors of `config`.
-      energies: |x|**2.
+      search: the features that the windows are of.
       config: which layers are in use, and their factors.
     """
     maps = [
-        cosine(exemplar[model][layer][0], responses[model][layer] / factor, energies[model][layer])
+        cosine(z, responses[model][layer] / factor, window_energy(search[model][layer][None], z.shape[0])[0])
         for model in responses
         for layer, factor in zip(config.layers(model), config.factors(model), strict=True)
+        for z in [exemplar[model][layer][0]]
     ]
     return jnp.mean(jnp.stack(maps), axis=0)
 

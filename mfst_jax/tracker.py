@@ -16,7 +16,7 @@ from mfst_jax.config import Config
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, central_exemplar, crop, mean_colour
 from mfst_jax.fast import Compiled
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.model import Exemplar
+from mfst_jax.model import Exemplar, Features, Responses
 from mfst_jax.network import bind
 from mfst_jax.params import Contents, Params, resolve_config
 from mfst_jax.score import mean_similarity, peak_contrast_score
@@ -175,7 +175,7 @@ def _step(params: Params | Compiled, state: State, frame: Array, *, config: Conf
         regions, sides = search_regions(state, frame, config)
 
         # A response map for each layer of each model and each scale.
-        responses, energies = bind(params, config).match(state.exemplar, regions)
+        responses, search = bind(params, config).match(state.exemplar, regions)
 
         # All maps upsampled, then fused into one a scale.
         stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
@@ -196,8 +196,8 @@ def _step(params: Params | Compiled, state: State, frame: Array, *, config: Conf
         box = boxes.from_centre(centre, state.size * scale)
 
         # What the target looks like there, against how it looks around.
-        responses, energies = jax.tree.map(lambda of_scales: of_scales[best], (responses, energies))
-        similarity = mean_similarity(state.exemplar.features, responses, energies, config)
+        responses, seen = at_scale(best, responses, search)
+        similarity = mean_similarity(state.exemplar.features, responses, seen, config)
         score = peak_contrast_score(similarity, offset, config)
     return dataclasses.replace(state, centre=centre, scale=scale), Output(box, score, response)
 
@@ -210,6 +210,12 @@ def search_regions(
     fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
     regions = jax.vmap(lambda side: crop(frame, state.centre, side, fill=fill, frame_size=state.frame_size))(sides)
     return regions, jnp.broadcast_to(sides, (config.scale_count,))
+
+
+def at_scale(best: Int[Array, ""], responses: Responses, search: Features) -> tuple[Any, Any]:
+    """The response maps [17, 17] of one scale, and the search features [height, width, c] that they come from."""
+    of_region = jax.tree.map(lambda maps: maps[best if len(maps) > 1 else 0], search)
+    return jax.tree.map(lambda maps: maps[best], responses), of_region
 
 
 def _search_side(size: Float[Array, "2"], config: Config) -> Float[Array, ""]:

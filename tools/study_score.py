@@ -23,7 +23,7 @@ from mfst_jax.evaluation import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.network import bind
 from mfst_jax.score import mean_similarity
-from mfst_jax.tracker import State, search_regions
+from mfst_jax.tracker import State, at_scale, search_regions
 from mfst_jax.video import open_source
 
 FOLDS = 8
@@ -45,8 +45,8 @@ def candidates(
     cell = (following.centre - state.centre) / sides[best] * (SEARCH_SIZE / CELL)
     column, row = jnp.round(cell).astype(jnp.int32) + RESPONSE_SIZE // 2
 
-    responses, energies = jax.tree.map(lambda of_scales: of_scales[best], matched)
-    similarity = mean_similarity(state.exemplar.features, responses, energies, chosen)
+    responses, seen = at_scale(best, *matched)
+    similarity = mean_similarity(state.exemplar.features, responses, seen, chosen)
     fused = output.response
     peak = jnp.max(fused)
     where_row, where_column = jnp.divmod(jnp.argmax(fused), fused.shape[1])

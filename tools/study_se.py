@@ -64,7 +64,7 @@ def main(
         epochs: Over the pairs of the other folds, for each.
         statistics: Whose channel means set the SE weight.
     """
-    params = checkpoints.load(weights)
+    params = checkpoints.load(weights, own_se=False)
     videos, _ = folders.curate(root, out / "crops", workers=folders.default_workers())
     dataset = evaluation.load(root, "folder")
     parts = list(split_in_folds([video.name for video in videos], folds))

@@ -50,7 +50,7 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
     features = jit(lambda w, x: Backbones(w.convolutions, w.contents.alexnet, w.method).features(x))
 
     def correlate_all(exemplar: Any, search: Any) -> Any:
-        return jax.tree.map(lambda z, x: (correlate(z, x), window_energy(x, z.shape[1])), exemplar, search)
+        return jax.tree.map(lambda z, x: (correlate(z, x), window_energy(x[:1], z.shape[1])), exemplar, search)
 
     def localise(responses: Any) -> Any:
         stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}

@@ -66,7 +66,7 @@ def run(
     chosen = override(found, [setting for group in set for setting in group])
     if data is None and not chosen.clip:
         raise InputError(f"--data: expected a folder of sequences for the recipe {name!r}, found none")
-    params = checkpoints.load(weights)
+    params = checkpoints.load(weights, own_se=False)
     cache = Path("runs", "cache") if cache is None else cache
     with hosts.first_alone("curation"):
         sides, counts = _find_data(data, cache / "crops")

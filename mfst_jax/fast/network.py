@@ -17,7 +17,6 @@ from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.compiled import Compiled
 from mfst_jax.model import Exemplar, Features, Responses, as_exemplar, correlate
-from mfst_jax.score import window_energy
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,19 @@ class CompiledNetwork:
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         return as_exemplar(features, weights, self.config)
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Responses]:
+    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Features]:
         responses: Responses = {}
-        energies: Responses = {}
+        search: Features = {}
         for model, features in self.features(images).items():
-            responses[model], energies[model] = {}, {}
+            responses[model], search[model] = {}, {}
             shared = exemplar.channel_weights.get(model)
             own = self._channel_weights(model, features) if shared is None else {}
             for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
                 targets, maps = exemplar.features[model][layer], features[layer]
                 weights = own.get(layer) if shared is None else shared[layer][None]
-                response = responses[model][layer] = factor * _correlate(targets, maps, weights)
-                seen = maps if weights is None else recalibrate(maps, weights)
-                energies[model][layer] = jnp.broadcast_to(window_energy(seen, targets.shape[1]), response.shape)
-        return responses, energies
+                responses[model][layer] = factor * _correlate(targets, maps, weights)
+                search[model][layer] = maps if weights is None else recalibrate(maps, weights)
+        return responses, search
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
         """What the backbones see in RGB images of 0..255, of the models and layers in use, before any SE-block."""

@@ -1,0 +1,70 @@
+"""The SE-blocks that come with the package, and the published backbones that they were trained on.
+
+Backbones that others published are not ours to ship, the SE-blocks that we trained for them are. A file of them also
+holds the backbone's fingerprint, by which `checkpoints.load` knows it in whatever a user brings.
+"""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from jaxtyping import Float
+
+from mfst_jax import layout
+from mfst_jax.config import LAYERS, Model
+from mfst_jax.params import Params
+
+FOLDER = Path(__file__).with_name("weights")
+FINGERPRINT = "fingerprint"
+TOLERANCE = 0.01
+"""By how much a norm may differ, as a share of it. Rounding to float16 makes 2e-4, another training several tenths."""
+
+
+def attach(params: Params) -> Params:
+    """`params` with our SE-blocks for each backbone that they were trained on, where it has none of its own.
+
+    They were trained and judged for both backbones together, so weights of one backbone stay as they are, and so do
+    weights that recommend a configuration.
+    """
+    contents = params.contents
+    if contents.config is not None or not contents.siamfc or contents.alexnet is None:
+        return params
+    variables = {**params.variables, "params": {**params.variables["params"]}}
+    for model in typing.get_args(Model):
+        if contents.holds_se(model):
+            continue
+        found = read(model)
+        if found is not None and is_same(fingerprint(params.variables["params"][model]), found[FINGERPRINT]):
+            variables["params"][f"{model}_se"] = layout.nest(
+                {name: jnp.asarray(layout.to_float32(array)) for name, array in found.items() if name != FINGERPRINT}
+            )
+            held: Any = {f"{model}_se": True}
+            contents = dataclasses.replace(contents, **held)
+    return params if contents == params.contents else Params(variables, contents)
+
+
+def fingerprint(backbone: Mapping[str, Any]) -> Float[np.ndarray, "filters"]:
+    """The norms of the filters of conv3, conv4 and conv5: ports and roundings keep them, no other training has them."""
+    kernels = [np.asarray(backbone[layer]["kernel"], np.float32) for layer in LAYERS]
+    return np.concatenate([np.sqrt(np.sum(np.square(kernel), axis=(0, 1, 2))) for kernel in kernels])
+
+
+def is_same(one: Float[np.ndarray, "filters"], other: Float[np.ndarray, "filters_2"]) -> bool:
+    """Whether two fingerprints are of one training."""
+    return one.shape == other.shape and bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(other)))
+
+
+@functools.cache
+def read(model: Model) -> dict[str, np.ndarray] | None:
+    """The SE-blocks of `model` by their names within the branch, and the fingerprint; None where none come along."""
+    path = FOLDER / f"{model}_se.safetensors"
+    if not path.is_file():
+        return None
+    branch = f"params/{model}_se/"
+    return {name.removeprefix(branch): array for name, array in safetensors.numpy.load_file(path).items()}
