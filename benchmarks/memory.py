@@ -20,6 +20,7 @@ from tyro.conf import UseAppendAction
 
 import mfst_jax
 from mfst_jax.annotate import VideoWriter
+from mfst_jax.arguments import in_turn
 from mfst_jax.following import follow
 from mfst_jax.params import choose_config
 from mfst_jax.video import demo_source, open_source
@@ -71,7 +72,7 @@ def main(
                 )
 
         params = mfst_jax.load(weights)
-        chosen = choose_config(params.contents, None, [text for group in set for text in group])
+        chosen = choose_config(params.contents, None, in_turn(set))
         tracked = follow(open_source(path), box, params, chosen, table=Path(folder, "boxes.csv"), hear=report)
     print(f"{len(tracked.boxes)} frames tracked, {params.contents.describe()}")
 

@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from mfst_jax import checkpoints, config, video
 from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
-from mfst_jax.arguments import File, Settings
+from mfst_jax.arguments import File, Settings, in_turn
 from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.errors import InputError
@@ -56,7 +56,7 @@ def track(
         boxes: The table of boxes to write: CSV, a line a frame.
     """
     params = checkpoints.load(weights)
-    chosen = choose_config(params.contents, preset, [setting for group in set for setting in group])
+    chosen = choose_config(params.contents, preset, in_turn(set))
     _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes})
     opened = video.open_source(source)
     hear = _print_row if out is None and boxes is None else None

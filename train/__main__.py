@@ -19,7 +19,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
-from mfst_jax.arguments import Settings
+from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
 from train import build, curated_crops, folders, hosts, recipes, targets
@@ -63,7 +63,7 @@ def run(
     if coordinator is not None:
         hosts.join(coordinator, processes, process)
     name, found = find_recipe(recipe)
-    chosen = override(found, [setting for group in set for setting in group])
+    chosen = override(found, in_turn(set))
     if data is None and not chosen.clip:
         raise InputError(f"--data: expected a folder of sequences for the recipe {name!r}, found none")
     params = checkpoints.load(weights, own_se=False)

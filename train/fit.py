@@ -18,7 +18,7 @@ import numpy as np
 from rich.progress import Progress
 
 from mfst_jax import checkpoints, evaluation
-from mfst_jax.arguments import Settings
+from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.config import PAPER, Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Dataset, runner
@@ -60,7 +60,7 @@ def fit(
     dataset = evaluation.load(data, "folder")
     names = [sequence.name for sequence in dataset.sequences]
     if set:
-        trial = override(PAPER, [setting for group in set for setting in group])
+        trial = override(PAPER, in_turn(set))
         print(_try(params, weights, trial, dataset, out), end="")
         return 0
     if not 2 <= folds <= len(names):

@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.arguments import File, Settings
+from mfst_jax.arguments import File, Settings, in_turn
 from mfst_jax.config import Preset
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import runner, scoring
@@ -64,7 +64,7 @@ def evaluate(
         batch: How many sequences to track at a time; by default 1 on a CPU, and elsewhere 16 a device.
     """
     params = checkpoints.load(weights)
-    chosen = choose_config(params.contents, preset, [setting for group in set for setting in group])
+    chosen = choose_config(params.contents, preset, in_turn(set))
     dataset = load(root, protocol)
     run = runner.prepare(weights, params, chosen, dataset.protocol, batch)
     if ablation is not None:
