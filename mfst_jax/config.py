@@ -68,6 +68,10 @@ class Config:
     scale_min: float = 0.2  # [code]
     scale_max: float = 5.0  # [code]
 
+    near_search: float = 0.0
+    """A target that moved by no more than this in the last frame, in samples of the search region, is looked for in the
+    middle of it, where it may move by 32 samples instead of 64. 0: never."""
+
     window_influence: float = 0.176  # [code]
     """Share of the Hann window in the final map."""
     upsampling: Upsampling = "half_pixel"
@@ -114,6 +118,9 @@ class Config:
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
         require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)
         require(1 <= self.scale_max < math.inf, "config.scale_max", "1 or more", self.scale_max)
+        require(0 <= self.near_search <= 32, "config.near_search", "in [0, 32]", self.near_search)
+        near = self.near_search == 0 or self.upsampling == "half_pixel"
+        require(near, "config.upsampling", "half_pixel, which near_search needs", self.upsampling)
         require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
         require(math.isfinite(self.score_midpoint), "config.score_midpoint", "a finite number", self.score_midpoint)
         require(0 < self.score_slope < math.inf, "config.score_slope", "a finite number above 0", self.score_slope)

@@ -12,6 +12,8 @@ EXEMPLAR_SIZE = 127
 """Side of the exemplar, in samples (paper section IV-A b)."""
 SEARCH_SIZE = 255
 """Side of the search region, in samples (paper section IV-A b)."""
+NEAR_SIZE = 191
+"""Side of the middle of it that is enough for a slow target: `localisation.NEAR_CELLS` cells to a response map."""
 BLOCK = 64
 """Rows of a frame that are summed at a time; up to 257 of them fit into 16 bits."""
 
@@ -59,18 +61,21 @@ def crop(
     *,
     fill: Float[Array, "3"],
     frame_size: Int[Array, "2"],
-) -> Float[Array, "255 255 3"]:
+    samples: int = SEARCH_SIZE,
+) -> Float[Array, "samples samples 3"]:
     """The square of `side` pixels around `centre` (x, y), sampled bilinearly on 255 x 255 points.
 
     The points include both ends of the side: `centre - (side - 1) / 2 + i (side - 1) / 254`. One that lies outside
     `[0, height - 1] x [0, width - 1]` takes the colour `fill`. Only the four neighbours of each point are read, so the
-    cost does not grow with the frame.
+    cost does not grow with the frame. Fewer `samples`, an odd number, are those in the middle.
     """
-    offsets = (jnp.arange(SEARCH_SIZE) / (SEARCH_SIZE - 1) - 0.5).astype(jnp.float32) * (side - 1)
+    margin = (SEARCH_SIZE - samples) // 2
+    steps = (jnp.arange(SEARCH_SIZE) / (SEARCH_SIZE - 1) - 0.5).astype(jnp.float32)
+    offsets = steps[margin : SEARCH_SIZE - margin] * (side - 1)
     x_low, x_high, x_share, x_inside = _neighbours(centre[0] + offsets, frame_size[1])
     y_low, y_high, y_share, y_inside = _neighbours(centre[1] + offsets, frame_size[0])
 
-    def pixels(y: Int[Array, "255"], x: Int[Array, "255"]) -> Float[Array, "255 255 3"]:
+    def pixels(y: Int[Array, "n"], x: Int[Array, "n"]) -> Float[Array, "n n 3"]:
         return frame[y[:, None], x[None, :]].astype(jnp.float32)
 
     x_share, y_share = x_share[None, :, None], y_share[:, None, None]

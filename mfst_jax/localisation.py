@@ -1,4 +1,7 @@
-"""Response maps -> displacement: bicubic upsampling 17 -> 272, choice of the scale, Hann window, peak."""
+"""Response maps -> displacement: bicubic upsampling 17 -> 272, choice of the scale, Hann window, peak.
+
+A near search has the middle of all these maps alone: 9 cells, 144 samples.
+"""
 
 from functools import cache
 
@@ -10,40 +13,43 @@ from mfst_jax.config import Config, Upsampling
 
 RESPONSE_SIZE = 17
 """Cells of a response map on a side (paper section IV-A b)."""
+NEAR_CELLS = 9
+"""Cells of the response map of a near search."""
 UPSAMPLING_FACTOR = 16
 UPSAMPLED_SIZE = RESPONSE_SIZE * UPSAMPLING_FACTOR
 CELL = 8
 """The backbones' total stride: pixels of the search crop between two cells of a response map."""
 
 
-def upsample(responses: Float[Array, "*batch 17 17"], geometry: Upsampling) -> Float[Array, "*batch 272 272"]:
+def upsample(responses: Float[Array, "*batch n n"], geometry: Upsampling) -> Float[Array, "*batch _ _"]:
     """Bicubic interpolation (Keys' kernel with a = -3/4) to 16 samples a cell, as one constant matrix on either side.
 
     `half_pixel` keeps the area: sample i lies at cell `(i + 1/2) / 16 - 1/2`. `corners` and `tf1` put the first and the
     last sample on the first and the last cell: sample i lies at cell `16 i / 271`. `tf1` also rounds the distance
     between cells to 1/1024, as TensorFlow's table of weights does. Beyond the map its edge is repeated.
     """
-    matrix = jnp.asarray(upsampling_matrix(geometry), responses.dtype)
+    matrix = jnp.asarray(upsampling_matrix(geometry, responses.shape[-1]), responses.dtype)
     return matrix @ responses @ matrix.T
 
 
 @cache
-def upsampling_matrix(geometry: Upsampling) -> np.ndarray:
-    """The [272, 17] float64 matrix whose row i holds the weights of the cells around sample i."""
-    sample = np.arange(UPSAMPLED_SIZE)
+def upsampling_matrix(geometry: Upsampling, cells: int = RESPONSE_SIZE) -> np.ndarray:
+    """The [16 cells, cells] float64 matrix whose row i holds the weights of the cells around sample i."""
+    count = UPSAMPLING_FACTOR * cells
+    sample = np.arange(count)
     if geometry == "half_pixel":
         position = (sample + 0.5) / UPSAMPLING_FACTOR - 0.5
     else:
-        position = sample * ((RESPONSE_SIZE - 1) / (UPSAMPLED_SIZE - 1))
+        position = sample * ((cells - 1) / (count - 1))
     cell = np.floor(position)
     if geometry == "tf1":  # positions in float32, as there; np.rint takes ties to even
-        single = sample.astype(np.float32) * np.float32((RESPONSE_SIZE - 1) / (UPSAMPLED_SIZE - 1))
+        single = sample.astype(np.float32) * np.float32((cells - 1) / (count - 1))
         index = np.rint((single - np.floor(single)) * np.float32(1024))
         cell = np.floor(single).astype(np.float64)
         position = cell + index.astype(np.float64) / 1024
-    matrix = np.zeros((UPSAMPLED_SIZE, RESPONSE_SIZE))
+    matrix = np.zeros((count, cells))
     for tap in range(-1, 3):
-        source = np.clip(cell + tap, 0, RESPONSE_SIZE - 1).astype(int)
+        source = np.clip(cell + tap, 0, cells - 1).astype(int)
         np.add.at(matrix, (sample, source), _cubic(np.abs(position - cell - tap)))
     return matrix
 
@@ -56,36 +62,40 @@ def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
 
 
 @cache
-def hann_window() -> np.ndarray:
-    """The [272, 272] outer product of two Hann windows, normalised to a sum of 1."""
-    window = np.outer(np.hanning(UPSAMPLED_SIZE), np.hanning(UPSAMPLED_SIZE))
+def hann_window(size: int = UPSAMPLED_SIZE) -> np.ndarray:
+    """The [272, 272] outer product of two Hann windows, or the middle of it, normalised to a sum of 1."""
+    margin = (UPSAMPLED_SIZE - size) // 2
+    row = np.hanning(UPSAMPLED_SIZE)[margin : UPSAMPLED_SIZE - margin]
+    window = np.outer(row, row)
     return window / window.sum()
 
 
-def choose_scale(fused: Float[Array, "scales 272 272"], config: Config) -> Int[Array, ""]:
+def choose_scale(fused: Float[Array, "scales n n"], config: Config) -> Int[Array, ""]:
     """Index of the scale with the highest peak, after the penalty on all but the middle one; the first wins a tie."""
     penalties = np.full(config.scale_count, config.scale_penalty, np.float32)
     penalties[config.scale_count // 2] = 1
     return jnp.argmax(jnp.max(fused, axis=(1, 2)) * penalties)
 
 
-def add_window(response: Float[Array, "272 272"], influence: float) -> Float[Array, "272 272"]:
+def add_window(response: Float[Array, "n n"], influence: float) -> Float[Array, "n n"]:
     """`(1 - influence) r + influence h`: the map r, from 0 and with a sum of 1, and the Hann window h, likewise."""
     response = response - jnp.min(response)
     total = jnp.sum(response)
     response = response / jnp.where(total > 0, total, 1)
-    return (1 - influence) * response + influence * jnp.asarray(hann_window(), response.dtype)
+    return (1 - influence) * response + influence * jnp.asarray(hann_window(len(response)), response.dtype)
 
 
-def displacement(response: Float[Array, "272 272"], geometry: Upsampling) -> Float[Array, "2"]:
-    """From the search region's centre to the map's peak, `(x, y)` in samples of the search crop, at most 64 either way.
+def displacement(response: Float[Array, "n n"], geometry: Upsampling) -> Float[Array, "2"]:
+    """From the search region's centre to the map's peak, `(x, y)` in samples of the search crop, 64 (near: 32) at most.
 
     The peak is the first in row-major order. `tf1` takes a cell to be 16 samples wide where it is 271 / 16, as the
     authors do, and so overshoots by 6 %.
     """
-    row, column = jnp.divmod(jnp.argmax(response), UPSAMPLED_SIZE)
-    samples_per_cell = (UPSAMPLED_SIZE - 1) / (RESPONSE_SIZE - 1) if geometry == "corners" else UPSAMPLING_FACTOR
+    size = len(response)
+    cells = size // UPSAMPLING_FACTOR
+    row, column = jnp.divmod(jnp.argmax(response), size)
+    samples_per_cell = (size - 1) / (cells - 1) if geometry == "corners" else UPSAMPLING_FACTOR
     peak = jnp.stack([column, row]).astype(jnp.float32)
-    cells = (peak - (UPSAMPLED_SIZE - 1) / 2) / samples_per_cell
-    reach = (RESPONSE_SIZE - 1) / 2
-    return jnp.clip(cells, -reach, reach) * CELL
+    offset = (peak - (size - 1) / 2) / samples_per_cell
+    reach = (cells - 1) / 2
+    return jnp.clip(offset, -reach, reach) * CELL

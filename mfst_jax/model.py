@@ -18,7 +18,7 @@ from mfst_jax.params import Contents, uses_se
 
 Features = dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]
 ChannelWeights = dict[Model, dict[Layer, Float[Array, "n _"]]]
-Responses = dict[Model, dict[Layer, Float[Array, "scales 17 17"]]]
+Responses = dict[Model, dict[Layer, Float[Array, "scales cells cells"]]]
 
 
 @struct.dataclass
@@ -47,7 +47,7 @@ class MFST(nn.Module):
             if uses_se(self.contents, self.config, model):
                 setattr(self, f"{model}_se", SEBlocks())
 
-    def __call__(self, exemplar: Float[Array, "127 127 3"], search: Float[Array, "n 255 255 3"]) -> Responses:
+    def __call__(self, exemplar: Float[Array, "127 127 3"], search: Float[Array, "n side side 3"]) -> Responses:
         """The response maps of one exemplar image over n search images, RGB in 0..255."""
         target = self.exemplar(exemplar[None])
         return self.responses(target, self.search(target, search))
@@ -69,7 +69,7 @@ class MFST(nn.Module):
             self._sow(model, by_layer, "exemplar")
         return exemplar
 
-    def search(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> Features:
+    def search(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> Features:
         """The recalibrated features of the search images, by the exemplar's channel weights or by their own."""
         recalibrated: Features = {}
         for model, features in self.features(images).items():

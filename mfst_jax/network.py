@@ -20,7 +20,7 @@ class Network(Protocol):
         """The target by its images at `Config.exemplar_factors`, to be matched with every later search region."""
         ...
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Features]:
+    def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
         """Each layer's response map of each scale, and the recalibrated search features behind them."""
         ...
 
@@ -40,7 +40,7 @@ class _FlaxNetwork:
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
         return self._apply("exemplar", images)
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Features]:
+    def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
         search = self._apply("search", exemplar, images)
         return self._apply("responses", exemplar, search), search
 

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.localisation import CELL, RESPONSE_SIZE
+from mfst_jax.localisation import CELL
 
 
 def mean_similarity(
     exemplar: Mapping[Model, Mapping[Layer, Float[Array, "factors h w c"]]],
-    responses: Mapping[Model, Mapping[Layer, Float[Array, "17 17"]]],
-    search: Mapping[Model, Mapping[Layer, Float[Array, "height width c"]]],
+    responses: Mapping[Model, Mapping[Layer, Float[Array, "n n"]]],
+    search: Mapping[Model, Mapping[Layer, Float[Array, "_ _ _"]]],
     config: Config,
-) -> Float[Array, "17 17"]:
+) -> Float[Array, "n n"]:
     """Normalised cross-correlation `<z, x> / (|z| |x|)` at every cell, averaged over all layers of all models.
 
     Args:
@@ -55,15 +55,16 @@ def window_energy(search: Float[Array, "n height width c"], side: int) -> Float[
 
 
 def peak_contrast_score(
-    similarity: Float[Array, "17 17"], offset: Float[Array, "2"], config: Config
+    similarity: Float[Array, "n n"], offset: Float[Array, "2"], background: Float[Array, ""], config: Config
 ) -> Float[Array, ""]:
-    """`sigmoid(slope (s[peak] - mean(s) - midpoint))`: about the probability that the box overlaps the target by half.
+    """`sigmoid(slope (s[peak] - background - midpoint))`: about the chance that the box overlaps the target by half.
 
     Args:
       similarity: s, of the chosen scale.
+      background: the mean of s over the whole search region, now or when last it was searched as a whole.
       offset: from the centre to the new place, (x, y) in samples of the search crop; the nearest cell counts.
       config: with the midpoint and the slope, as fitted on training sequences.
     """
-    column, row = jnp.round(offset / CELL).astype(jnp.int32) + RESPONSE_SIZE // 2
-    contrast = similarity[row, column] - jnp.mean(similarity)
+    column, row = jnp.round(offset / CELL).astype(jnp.int32) + len(similarity) // 2
+    contrast = similarity[row, column] - background
     return jax.nn.sigmoid(config.score_slope * (contrast - config.score_midpoint))

@@ -2,18 +2,18 @@
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mfst_jax import boxes, localisation, validation
 from mfst_jax.compilation import is_traced, jit
 from mfst_jax.config import Config
-from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, central_exemplar, crop, mean_colour
+from mfst_jax.crops import EXEMPLAR_SIZE, NEAR_SIZE, SEARCH_SIZE, central_exemplar, crop, mean_colour
 from mfst_jax.fast import Compiled
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.model import Exemplar, Features, Responses
@@ -31,6 +31,8 @@ class State:
     size: Float[Array, "*batch 2"]  # of the target in the first frame, (w, h) in pixels
     scale: Float[Array, "*batch"]  # of the target, relative to the first frame
     fill: Float[Array, "*batch 3"]  # the first frame's mean colour
+    near: Bool[Array, "*batch"]  # whether the target was slow, so that the middle of the search region is enough
+    background: Float[Array, "*batch"]  # mean similarity when last the whole search region was searched
     frame_size: Int[Array, "*batch 2"]  # the real part of every frame, (height, width)
     config: Config = struct.field(pytree_node=False)
     contents: Contents = struct.field(pytree_node=False)  # of the weights that made it
@@ -161,6 +163,8 @@ def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array
         size,
         scale=1 + zero,
         fill=fill,
+        near=zero > 0,
+        background=zero,
         frame_size=frame_size,
         config=config,
         contents=params.contents,
@@ -168,48 +172,82 @@ def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array
     )
 
 
+class Sight(NamedTuple):
+    """What a look at a frame comes to."""
+
+    best: Int[Array, ""]  # which of the scales
+    offset: Float[Array, "2"]  # from the last position, in samples of the search region
+    response: Float[Array, "272 272"]
+    score: Float[Array, ""]
+    background: Float[Array, ""]  # mean similarity over the whole search region, as `State.background`
+
+
 @partial(jit, static_argnames=("config",))
 def _step(params: Params | Compiled, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     with jax.default_matmul_precision(config.precision):
-        # One search region a scale, or one for all scales, around the last position.
-        regions, sides = search_regions(state, frame, config)
-
-        # A response map for each layer of each model and each scale.
-        responses, search = bind(params, config).match(state.exemplar, regions)
-
-        # All maps upsampled, then fused into one a scale.
-        stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
-        upsampled = {model: localisation.upsample(maps, config.upsampling) for model, maps in stacked.items()}
-        fused = fuse_hierarchy(upsampled, config)
-
-        # The best scale, and the peak of its map once large displacements are penalised.
-        best = localisation.choose_scale(fused, config)
-        response = fused[best]
-        windowed = localisation.add_window(response, config.window_influence)
-        offset = localisation.displacement(windowed, config.upsampling)
+        # Where the target is, and how large: seen in the whole search region, or in its middle if it was slow.
+        whole = partial(_look, params, config=config, samples=SEARCH_SIZE)
+        near = partial(_look, params, config=config, samples=NEAR_SIZE)
+        seen = jax.lax.cond(state.near, near, whole, state, frame) if config.near_search else whole(state, frame)
 
         # The box moves there and takes on part of the change in scale.
-        centre = state.centre + offset * sides[best] / SEARCH_SIZE
-        factor = jnp.asarray(config.scale_factors(), jnp.float32)[best]
+        side = search_sides(state, config)[seen.best]
+        centre = state.centre + seen.offset * side / SEARCH_SIZE
+        factor = jnp.asarray(config.scale_factors(), jnp.float32)[seen.best]
         growth = 1 - config.scale_damping + config.scale_damping * factor
         scale = jnp.clip(state.scale * growth, config.scale_min, config.scale_max)
         box = boxes.from_centre(centre, state.size * scale)
+        slow = jnp.max(jnp.abs(seen.offset)) <= config.near_search
+    following = dataclasses.replace(state, centre=centre, scale=scale, background=seen.background)
+    if config.near_search:
+        following = dataclasses.replace(following, near=slow & (seen.score > 0.5))
+    return following, Output(box, seen.score, seen.response)
 
-        # What the target looks like there, against how it looks around.
-        responses, seen = at_scale(best, responses, search)
-        similarity = mean_similarity(state.exemplar.features, responses, seen, config)
-        score = peak_contrast_score(similarity, offset, config)
-    return dataclasses.replace(state, centre=centre, scale=scale), Output(box, score, response)
+
+def _look(params: Params | Compiled, state: State, frame: Array, *, config: Config, samples: int) -> Sight:
+    """The best scale, and how far and how surely the target moved, by the middle of the search region or the whole."""
+    # One search region a scale, or one for all scales, around the last position.
+    regions = search_regions(state, frame, config, samples)
+
+    # A response map for each layer of each model and each scale.
+    responses, search = bind(params, config).match(state.exemplar, regions)
+
+    # All maps upsampled, then fused into one a scale.
+    stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
+    upsampled = {model: localisation.upsample(maps, config.upsampling) for model, maps in stacked.items()}
+    fused = fuse_hierarchy(upsampled, config)
+
+    # The best scale, and the peak of its map once large displacements are penalised.
+    best = localisation.choose_scale(fused, config)
+    response = fused[best]
+    windowed = localisation.add_window(response, config.window_influence)
+    offset = localisation.displacement(windowed, config.upsampling)
+
+    # What the target looks like there, against how it looks around.
+    responses, seen = at_scale(best, responses, search)
+    similarity = mean_similarity(state.exemplar.features, responses, seen, config)
+    whole = samples == SEARCH_SIZE
+    background = jnp.mean(similarity) if whole else state.background
+    score = peak_contrast_score(similarity, offset, background, config)
+    if not whole:
+        margin = (localisation.UPSAMPLED_SIZE - len(response)) // 2
+        response = jnp.pad(response, margin, constant_values=jnp.min(response))
+    return Sight(best, offset, response, score, background)
 
 
 def search_regions(
-    state: State, frame: Array, config: Config
-) -> tuple[Float[Array, "regions 255 255 3"], Float[Array, "scales"]]:
-    """The crops that a step looks at, and the side in pixels of the one for each scale factor, ascending."""
-    sides = _search_side(state.size, config) * state.scale * jnp.asarray(config.search_factors(), jnp.float32)
+    state: State, frame: Array, config: Config, samples: int = SEARCH_SIZE
+) -> Float[Array, "regions samples samples 3"]:
+    """The crops that a step looks at, or their middle."""
     fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
-    regions = jax.vmap(lambda side: crop(frame, state.centre, side, fill=fill, frame_size=state.frame_size))(sides)
-    return regions, jnp.broadcast_to(sides, (config.scale_count,))
+    take = partial(crop, frame, state.centre, fill=fill, frame_size=state.frame_size, samples=samples)
+    return jax.vmap(lambda side: take(side))(search_sides(state, config)[: len(config.search_factors())])
+
+
+def search_sides(state: State, config: Config) -> Float[Array, "scales"]:
+    """The side in pixels of the search region of each scale factor, ascending; all the same where one is for all."""
+    sides = _search_side(state.size, config) * state.scale * jnp.asarray(config.search_factors(), jnp.float32)
+    return jnp.broadcast_to(sides, (config.scale_count,))
 
 
 def at_scale(best: Int[Array, ""], responses: Responses, search: Features) -> tuple[Any, Any]:

@@ -101,8 +101,10 @@ def test_the_contrast_is_read_at_the_cell_nearest_to_the_new_place(offset, row, 
     similarity = jnp.zeros((17, 17)).at[row, column].set(0.5)
     config = replace(PAPER, score_midpoint=0.3, score_slope=10.0)
     expected = 1 / (1 + math.exp(-10 * (0.5 - 0.5 / 289 - 0.3)))
-    assert float(peak_contrast_score(similarity, jnp.asarray(offset), config)) == pytest.approx(expected, rel=1e-4)
+    assert float(peak_contrast_score(similarity, jnp.asarray(offset), jnp.mean(similarity), config)) == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_a_flat_similarity_says_lost():
-    assert float(peak_contrast_score(jnp.full((17, 17), 0.9), jnp.zeros(2), PAPER)) < 0.05
+    assert float(peak_contrast_score(jnp.full((17, 17), 0.9), jnp.zeros(2), jnp.float32(0.9), PAPER)) < 0.05

@@ -17,7 +17,7 @@ import mfst_jax
 from mfst_jax import InputError
 from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config
 from mfst_jax.params import Contents, Params
-from mfst_jax.tracker import search_regions
+from mfst_jax.tracker import search_regions, search_sides
 
 MIRRORED = replace(ALEXNET, scale_search="exemplar", fill="first")
 
@@ -64,10 +64,11 @@ def test_the_box_grows_and_shrinks_with_the_target(params: Params, scale_search:
 def test_a_search_on_the_exemplar_looks_at_one_region(params: Params):
     frames, truth = video(0, frames=2)
     state = mfst_jax.init(params, frames[0], truth[0], config=MIRRORED)
-    regions, sides = search_regions(state, jnp.asarray(frames[1]), MIRRORED)
+    regions, sides = search_regions(state, jnp.asarray(frames[1]), MIRRORED), search_sides(state, MIRRORED)
     assert regions.shape == (1, 255, 255, 3)
     assert sides.shape == (3,)
-    several, ascending = search_regions(state, jnp.asarray(frames[1]), replace(MIRRORED, scale_search="search"))
+    searched = replace(MIRRORED, scale_search="search")
+    several, ascending = search_regions(state, jnp.asarray(frames[1]), searched), search_sides(state, searched)
     np.testing.assert_array_equal(sides, ascending[1])
     np.testing.assert_array_equal(regions[0], several[1])
 

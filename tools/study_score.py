@@ -23,7 +23,7 @@ from mfst_jax.evaluation import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.network import bind
 from mfst_jax.score import mean_similarity
-from mfst_jax.tracker import State, at_scale, search_regions
+from mfst_jax.tracker import State, at_scale, search_regions, search_sides
 from mfst_jax.video import open_source
 
 FOLDS = 8
@@ -34,7 +34,7 @@ def candidates(
     weights: mfst_jax.Compiled, state: State, frame: Array, chosen: config.Config
 ) -> tuple[State, Float[Array, "4"], dict[str, Array]]:
     """One step, its box, and every candidate's value."""
-    regions, sides = search_regions(state, frame, chosen)
+    regions, sides = search_regions(state, frame, chosen), search_sides(state, chosen)
     matched = bind(weights, chosen).match(state.exemplar, regions)
     following, output = mfst_jax.step(weights, state, frame, config=chosen)
 

@@ -46,7 +46,7 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
     state = mfst_jax.init(weights, frame, box, config=chosen)
     on_device = jnp.asarray(frame)
 
-    crops = jit(lambda state, frame: search_regions(state, frame, chosen)[0])
+    crops = jit(lambda state, frame: search_regions(state, frame, chosen))
     features = jit(lambda w, x: Backbones(w.convolutions, w.contents.alexnet, w.method).features(x))
 
     def correlate_all(exemplar: Any, search: Any) -> Any:

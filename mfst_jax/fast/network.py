@@ -40,7 +40,7 @@ class CompiledNetwork:
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         return as_exemplar(features, weights, self.config)
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n 255 255 3"]) -> tuple[Responses, Features]:
+    def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
         responses: Responses = {}
         search: Features = {}
         for model, features in self.features(images).items():
