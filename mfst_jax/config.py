@@ -61,6 +61,8 @@ class Config:
     """What comes at several scales: each frame's search region [paper IV-A d], or the exemplar, once and for all."""
     scale_step: float = 1.025  # [paper IV-A e]
     scale_count: int = 3  # [paper IV-A e]
+    scale_every: int = 1
+    """Search regions at several scales in one frame of so many, and at the middle one in the others."""
     scale_penalty: float = 0.9745  # [code]
     """Factor on the peak of every scale but the middle one."""
     scale_damping: float = 0.59  # [code]
@@ -114,6 +116,9 @@ class Config:
         )
         odd = self.scale_count % 2 == 1 and self.scale_count > 0
         require(odd, "config.scale_count", "an odd number of scales", self.scale_count)
+        require(self.scale_every > 0, "config.scale_every", "1 or more", self.scale_every)
+        searched = self.scale_every == 1 or self.scale_search == "search"
+        require(searched, "config.scale_search", "search, which scale_every is about", self.scale_search)
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
         require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)

@@ -21,6 +21,9 @@ from mfst_jax.network import bind
 from mfst_jax.params import Contents, Params, resolve_config
 from mfst_jax.score import mean_similarity, peak_contrast_score
 
+SURE = 0.5
+"""Score above which a slow target is searched near."""
+
 
 @struct.dataclass
 class State:
@@ -31,6 +34,7 @@ class State:
     size: Float[Array, "*batch 2"]  # of the target in the first frame, (w, h) in pixels
     scale: Float[Array, "*batch"]  # of the target, relative to the first frame
     fill: Float[Array, "*batch 3"]  # the first frame's mean colour
+    steps: Int[Array, "*batch"]  # since the first frame
     near: Bool[Array, "*batch"]  # whether the target was slow, so that the middle of the search region is enough
     background: Float[Array, "*batch"]  # mean similarity when last the whole search region was searched
     frame_size: Int[Array, "*batch 2"]  # the real part of every frame, (height, width)
@@ -163,6 +167,7 @@ def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array
         size,
         scale=1 + zero,
         fill=fill,
+        steps=zero.astype(jnp.int32),
         near=zero > 0,
         background=zero,
         frame_size=frame_size,
@@ -185,10 +190,15 @@ class Sight(NamedTuple):
 @partial(jit, static_argnames=("config",))
 def _step(params: Params | Compiled, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     with jax.default_matmul_precision(config.precision):
-        # Where the target is, and how large: seen in the whole search region, or in its middle if it was slow.
-        whole = partial(_look, params, config=config, samples=SEARCH_SIZE)
-        near = partial(_look, params, config=config, samples=NEAR_SIZE)
-        seen = jax.lax.cond(state.near, near, whole, state, frame) if config.near_search else whole(state, frame)
+        # Where the target is, and how large: in the whole search region or its middle, at all scales or the last one.
+        looks = [
+            partial(_look, params, config=config, samples=samples, scales=scales)
+            for scales in ((True, False) if config.scale_every > 1 else (True,))
+            for samples in ((SEARCH_SIZE, NEAR_SIZE) if config.near_search else (SEARCH_SIZE,))
+        ]
+        at_last = (state.steps % config.scale_every != 0).astype(jnp.int32)
+        which = at_last * (2 if config.near_search else 1) + state.near.astype(jnp.int32)
+        seen = jax.lax.switch(which, looks, state, frame) if len(looks) > 1 else looks[0](state, frame)
 
         # The box moves there and takes on part of the change in scale.
         side = search_sides(state, config)[seen.best]
@@ -198,14 +208,23 @@ def _step(params: Params | Compiled, state: State, frame: Array, *, config: Conf
         scale = jnp.clip(state.scale * growth, config.scale_min, config.scale_max)
         box = boxes.from_centre(centre, state.size * scale)
         slow = jnp.max(jnp.abs(seen.offset)) <= config.near_search
-    following = dataclasses.replace(state, centre=centre, scale=scale, background=seen.background)
-    if config.near_search:
-        following = dataclasses.replace(following, near=slow & (seen.score > 0.5))
+        near = slow & (seen.score > SURE) if config.near_search else state.near
+    following = dataclasses.replace(
+        state, centre=centre, scale=scale, steps=state.steps + 1, near=near, background=seen.background
+    )
     return following, Output(box, seen.score, seen.response)
 
 
-def _look(params: Params | Compiled, state: State, frame: Array, *, config: Config, samples: int) -> Sight:
-    """The best scale, and how far and how surely the target moved, by the middle of the search region or the whole."""
+def _look(
+    params: Params | Compiled, state: State, frame: Array, *, config: Config, samples: int, scales: bool
+) -> Sight:
+    """The best of the scales or the last one, and how far and how surely the target moved.
+
+    `samples` says how much of the search region is looked at.
+    """
+    middle = 0
+    if not scales:
+        config, middle = dataclasses.replace(config, scale_count=1, scale_every=1), config.scale_count // 2
     # One search region a scale, or one for all scales, around the last position.
     regions = search_regions(state, frame, config, samples)
 
@@ -232,7 +251,7 @@ def _look(params: Params | Compiled, state: State, frame: Array, *, config: Conf
     if not whole:
         margin = (localisation.UPSAMPLED_SIZE - len(response)) // 2
         response = jnp.pad(response, margin, constant_values=jnp.min(response))
-    return Sight(best, offset, response, score, background)
+    return Sight(best + middle, offset, response, score, background)
 
 
 def search_regions(

@@ -1,4 +1,4 @@
-"""The search of a slow target: its region is the middle of the whole, and the track is nearly the same."""
+"""What saves work: a slow target is searched near, scales are searched in some frames alone."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from scenes import video
 
 import mfst_jax
@@ -90,6 +91,40 @@ def test_a_track_stays_nearly_the_same_and_transforms(params: Params, velocity):
     np.testing.assert_allclose(several[0], near, atol=1e-2)
 
 
+def test_scales_are_searched_in_every_third_frame(params: Params):
+    frames, truth = video(0, frames=1)
+    x, y = truth[0, :2] + truth[0, 2:] / 2
+    by = 1 / 1.1
+    grown = Image.fromarray(frames[0]).transform(
+        (160, 120), Image.Transform.AFFINE, (by, 0, x - x * by, 0, by, y - y * by)
+    )
+    grown = np.asarray(grown)
+    config = replace(ALEXNET, scale_every=3, scale_step=1.0375)
+    state = mfst_jax.init(params, frames[0], truth[0], config=config)
+    scales, centres = [], []
+    for _ in range(7):
+        state, _ = mfst_jax.step(params, state, grown)
+        scales.append(float(state.scale))
+        centres.append(np.asarray(state.centre))
+    changes = np.diff([1.0, *scales]) != 0
+    assert scales[0] > 1
+    assert not changes[[1, 2, 4, 5]].any()
+    assert int(state.steps) == 7
+    every = replace(config, scale_every=1)
+    first, _ = mfst_jax.step(params, mfst_jax.init(params, frames[0], truth[0], config=every), grown)
+    np.testing.assert_allclose(centres[0], first.centre, atol=1e-3)
+    assert float(first.scale) == pytest.approx(scales[0], abs=1e-6)
+
+
+def test_both_at_once_are_a_scan_too(params: Params):
+    frames, truth = video(2, frames=6, velocity=(2, 1))
+    frames, box = jnp.asarray(frames), jnp.asarray(truth[0], jnp.float32)
+    config = replace(ALEXNET, scale_every=2, near_search=8.0)
+    plain = mfst_jax.track(params, frames, box, config=config)
+    scanned = jax.jit(lambda frames, box: mfst_jax.track(params, frames, box, config=config))(frames, box)
+    np.testing.assert_allclose(scanned.boxes, plain.boxes, atol=1e-2)
+
+
 def test_the_middle_of_the_window_is_a_window():
     window, whole = localisation.hann_window(144), localisation.hann_window()
     assert window.sum() == pytest.approx(1)
@@ -101,4 +136,6 @@ def test_what_makes_no_sense_is_refused():
         replace(REALTIME, near_search=40.0)
     with pytest.raises(InputError, match="half_pixel, which near_search needs"):
         replace(AUTHORS, near_search=8.0)
-    assert Config().near_search == 0
+    with pytest.raises(InputError, match="search, which scale_every is about"):
+        replace(NEAR, scale_every=2)
+    assert (Config().near_search, Config().scale_every) == (0, 1)
