@@ -1,0 +1,106 @@
+"""Time of REALTIME's steps to PAPER's over real videos, as what it saves depends on how the target moves.
+
+    python benchmarks/realtime.py [SOURCE ...] [--weights PATH] [--rounds 3]
+
+A source is what `mfst track` takes, with a box of its own (a folder in the layout of OTB or GOT-10k); by default the
+built-in clip. Both track each source, in processes of their own that take turns; the ratios are of whole tracks within
+a round. What share of the steps was near, and at several scales, is printed too.
+"""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from tyro.conf import Positional
+
+import mfst_jax
+from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread
+from mfst_jax.cache import keep_compilations
+from mfst_jax.config import PRESETS, Preset
+from mfst_jax.padding import pad
+from mfst_jax.params import implied_config, resolve_config
+from mfst_jax.video import demo_source, open_source
+
+
+def main(
+    sources: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = (),
+    /,
+    *,
+    weights: Path | None = None,
+    preset: Preset = "realtime",
+    to: Preset = "paper",
+    frames: int = 60,
+    rounds: int = 3,
+) -> None:
+    """Time one preset to another over videos.
+
+    Args:
+        sources: Folders with true boxes.
+        weights: Weights; by default the built-in ones, an AlexNet alone.
+        preset: The one.
+        to: The other.
+        frames: Of each source at most.
+        rounds: How often each tracks each source.
+    """
+    print(machine())
+    found = []
+    for source in sources or (None,):
+        contestants: dict[str, Contestant] = {
+            name: Contestant(make_track, source, weights, name, frames) for name in (preset, to)
+        }
+        times = alternate(contestants, rounds=rounds)
+        ratio = ratios(times[preset].wall, times[to].wall)
+        found.append(statistics.median(ratio))
+        name, near = "built-in clip" if source is None else source.name, near_share(source, weights, preset, frames)
+        print(f"{name}: {preset} to {to} {spread(ratio)}; {near:.0%} of the steps are near", flush=True)
+    print(f"median of {len(found)}: {statistics.median(found):.2f}, mean {statistics.fmean(found):.2f}")
+
+
+def make_track(source: Path | None, weights: Path | None, preset: Preset, count: int) -> Callable[[], Any]:
+    """All steps over a source's first frames, which are read before."""
+    keep_compilations()
+    compiled, state, frames = begin(source, weights, preset, count)
+
+    def follow() -> np.ndarray:
+        following = state
+        for frame in frames:
+            following, _ = mfst_jax.step(compiled, following, frame)
+        return np.asarray(following.centre)
+
+    return follow
+
+
+def near_share(source: Path | None, weights: Path | None, preset: Preset, count: int) -> float:
+    """Of the steps, how many search the middle of their region."""
+    compiled, state, frames = begin(source, weights, preset, count)
+    near = []
+    for frame in frames:
+        near.append(bool(state.near))
+        state, _ = mfst_jax.step(compiled, state, frame)
+    return statistics.fmean(near)
+
+
+def begin(source: Path | None, weights: Path | None, preset: Preset, count: int) -> tuple[Any, Any, list[Any]]:
+    """Compiled weights, the state after the first frame, and the frames after it, padded as `mfst track` does."""
+    opened = demo_source() if source is None else open_source(source)
+    assert opened.ground_truth is not None, f"{source}: expected a folder with true boxes"
+    frames = list(islice(opened.frames(), count))
+    params = mfst_jax.load(weights)
+    config = PRESETS[preset]
+    if not (params.contents.siamfc and params.contents.alexnet):
+        config = replace(config, models=implied_config(params.contents).models)
+    config = resolve_config(params.contents, config)
+    compiled, size = mfst_jax.compile(params, config), np.array(frames[0].shape[:2], np.int32)
+    padded = [jnp.asarray(pad(frame)) for frame in frames]
+    state = mfst_jax.init(compiled, padded[0], opened.ground_truth[0], config=config, frame_size=size)
+    return compiled, state, padded[1:]
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)
