@@ -1,10 +1,15 @@
-"""What several commands take."""
+"""What several commands take, and how they end."""
 
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from tyro.conf import UseAppendAction
+
+from mfst_jax.errors import InputError
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
@@ -14,3 +19,24 @@ Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg
 def in_turn(settings: tuple[tuple[str, ...], ...]) -> list[str]:
     """The settings of a command line one after the other, as `config.override` reads them."""
     return [setting for group in settings for setting in group]
+
+
+def exit_status(command: Callable[[], int], *, program: str, interrupted: str = "interrupted") -> int:
+    """What `command` returns; 2 where its input is unusable, and 130 where it is interrupted: one line says why.
+
+    Args:
+      command: takes no argument.
+      program: what the line begins with.
+      interrupted: what to say after Ctrl-C.
+    """
+    try:
+        return command()
+    except InputError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: {interrupted}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,10 +1,10 @@
 """The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate, time."""
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from mfst_jax import checkpoints, config, video
 from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
-from mfst_jax.arguments import File, Settings, in_turn
+from mfst_jax.arguments import File, Settings, exit_status, in_turn
 from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.errors import InputError
@@ -117,22 +117,9 @@ def info(weights: Annotated[Positional[Path | None], tyro.conf.arg(metavar="PATH
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
-    try:
-        return tyro.extras.subcommand_cli_from_dict(
-            {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score, "bench": bench},
-            args=arguments,
-            prog="mfst",
-            description=__doc__,
-        )
-    except InputError as error:
-        print(f"mfst: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("mfst: interrupted; what was tracked until then is written", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    commands = {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score, "bench": bench}
+    command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
+    return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
 
 
 def command() -> int:

@@ -6,7 +6,6 @@
 
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
-from mfst_jax.arguments import Settings, in_turn
+from mfst_jax.arguments import Settings, exit_status, in_turn
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
 from train import build, curated_crops, folders, hosts, recipes, targets
@@ -139,23 +138,17 @@ def find_recipe(text: str) -> tuple[str, Recipe]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status is 2 where the input is unusable, 1 where training diverged."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = partial(tyro.cli, run, args=arguments, prog="python -m train", description=__doc__)
+    for name, other in (("fusion", fit), ("build", build.command)):
+        if arguments[:1] == [name]:
+            command = partial(tyro.cli, other, args=arguments[1:], prog=f"python -m train {name}")
     try:
-        for name, command in (("fusion", fit), ("build", build.command)):
-            if arguments[:1] == [name]:
-                return tyro.cli(command, args=arguments[1:], prog=f"python -m train {name}")
-        return tyro.cli(run, args=arguments, prog="python -m train", description=__doc__)
-    except InputError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
+        return exit_status(
+            command, program="train", interrupted="interrupted; the same command goes on from the last checkpoint"
+        )
     except DivergedError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _show(done: int, total: int) -> None:

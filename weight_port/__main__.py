@@ -1,8 +1,8 @@
 """The command `python -m weight_port`: convert, export, verify, inspect and fetch weights."""
 
-import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import layout
-from mfst_jax.errors import InputError
+from mfst_jax.arguments import exit_status
 from weight_port import containers, conversion, exporting, fetching, rules, tables, verification
 
 Sources = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
@@ -130,16 +130,14 @@ def fetch(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit status is 2 where the input is unusable, with the reasons on standard error."""
     commands = {"convert": convert, "export": export, "verify": verify, "inspect": inspect, "fetch": fetch}
-    try:
-        return tyro.extras.subcommand_cli_from_dict(
-            commands, args=arguments, prog="python -m weight_port", description=__doc__
-        )
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    command = partial(
+        tyro.extras.subcommand_cli_from_dict,
+        commands,
+        args=arguments,
+        prog="python -m weight_port",
+        description=__doc__,
+    )
+    return exit_status(command, program="weight_port")
 
 
 if __name__ == "__main__":
