@@ -29,7 +29,10 @@ def test_command_line_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["convert", missing, "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == f"{missing}: expected a file, an Orbax directory or a TF1 bundle, found nothing there\n"
+    assert (
+        captured.err
+        == f"weight_port: {missing}: expected a file, an Orbax directory or a TF1 bundle, found nothing there\n"
+    )
     assert main(["inspect", missing]) == 2
     assert not (tmp_path / "out").exists()
 

@@ -138,7 +138,7 @@ def test_offline_it_says_what_to_fetch_and_where_to_put_it(tmp_path: Path, capsy
     assert main(["fetch", "alexnet", "--cache", str(tmp_path), "--url", "http://127.0.0.1:1/x"]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith(
-        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth: expected to download it, found "
+        "weight_port: https://download.pytorch.org/models/alexnet-owt-7be5be79.pth: expected to download it, found "
     )
     assert told.endswith(f"fetch it by other means, put it at {tmp_path / 'alexnet-owt-7be5be79.pth'}, and try again")
     with pytest.raises(InputError, match=r"expected one of siamfc, .*, found 'vgg'"):
