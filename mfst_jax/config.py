@@ -179,8 +179,8 @@ SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_mi
 ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
-REALTIME = Config(scale_search="exemplar", scale_step=1.0375, fill="first")
-"""PAPER with its scales searched on the exemplar: one search region a frame, a third of the work [training split]."""
+REALTIME = Config(scale_search="exemplar", scale_step=1.0375, fill="first", near_search=8.0)
+"""PAPER with its scales searched on the exemplar: one search region a frame, or its middle [training split]."""
 
 BEST = Config(model_weights=(0.7, 0.3))
 """PAPER with the weights of S and A exchanged: what suits torchvision's AlexNet (docs/training.md) [training split]."""
