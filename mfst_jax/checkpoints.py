@@ -55,8 +55,8 @@ def load(path: str | Path | None = None, *, own_se: bool = True) -> Params:
 
     Args:
       path: the directory or file; None for the built-in weights, an AlexNet.
-      own_se: whether both backbones, where they are those that SE-blocks of ours were trained on and have none, get
-        them (`own_se.attach`).
+      own_se: whether a SiamFC that SE-blocks of ours were trained on, and the AlexNet beside it, get them where they
+        have none (`own_se.attach`).
 
     Raises:
       InputError: nothing there, not a checkpoint, a damaged one, or weights of another kind, shape or dtype.

@@ -29,15 +29,15 @@ TOLERANCE = 0.01
 def attach(params: Params) -> Params:
     """`params` with our SE-blocks for each backbone that they were trained on, where it has none of its own.
 
-    They were trained and judged for both backbones together, so weights of one backbone stay as they are, and so do
-    weights that recommend a configuration.
+    AlexNet gets them beside a SiamFC alone, for by itself it tracks better without (docs/training.md). Weights that
+    recommend a configuration stay as they are.
     """
     contents = params.contents
-    if contents.config is not None or not contents.siamfc or contents.alexnet is None:
+    if contents.config is not None or not contents.siamfc:
         return params
     variables = {**params.variables, "params": {**params.variables["params"]}}
     for model in typing.get_args(Model):
-        if contents.holds_se(model):
+        if contents.holds_se(model) or not contents.holds(model):
             continue
         found = read(model)
         if found is not None and is_same(fingerprint(params.variables["params"][model]), found[FINGERPRINT]):

@@ -62,7 +62,7 @@ def test_a_backbone_is_known_in_float16_too_but_another_training_is_not(known: P
     assert (found.siamfc_se, found.alexnet_se) == (False, True)
 
 
-def test_what_has_its_own_or_recommends_a_configuration_or_is_alone_stays_as_it_is(known: Params):
+def test_what_has_its_own_or_recommends_a_configuration_or_is_alexnet_alone_stays_as_it_is(known: Params):
     ours = without(known, "alexnet_se")
     changed = jax.tree.map(lambda x: x + 1, ours.variables["params"]["siamfc_se"])
     variables = {**ours.variables, "params": {**ours.variables["params"], "siamfc_se": changed}}
@@ -72,9 +72,12 @@ def test_what_has_its_own_or_recommends_a_configuration_or_is_alone_stays_as_it_
     bare = without(known, "siamfc_se", "alexnet_se")
     recommends = Params(bare.variables, dataclasses.replace(bare.contents, config=PAPER))
     assert own_se.attach(recommends) is recommends
-    alone = without(bare, "siamfc")
-    alone = Params(alone.variables, dataclasses.replace(alone.contents, siamfc=False))
-    assert own_se.attach(alone) is alone
+    alexnet = without(bare, "siamfc")
+    alexnet = Params(alexnet.variables, dataclasses.replace(alexnet.contents, siamfc=False))
+    assert own_se.attach(alexnet) is alexnet
+    siamfc = without(bare, "alexnet")
+    siamfc = Params(siamfc.variables, dataclasses.replace(siamfc.contents, alexnet=None))
+    assert own_se.attach(siamfc).contents.siamfc_se
 
 
 @pytest.mark.parametrize("model", ["siamfc", "alexnet"])

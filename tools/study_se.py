@@ -1,6 +1,6 @@
 """Study behind the SE-blocks: whether they help, on videos that they were not trained on, by cross-validation.
 
-    python tools/study_se.py ROOT --weights PATH [--out DIR] [--statistics each]
+    python tools/study_se.py ROOT --weights PATH [--out DIR] [--models siamfc] [--statistics each]
 
 ROOT is a folder of sequences, PATH holds both backbones. For each fold of the videos SE-blocks are trained on the
 others, by the settings of train/recipes and for a fixed number of epochs; then the fold is measured and tracked with
@@ -21,7 +21,7 @@ from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.compilation import compiler_options
-from mfst_jax.config import PAPER, Config, Model
+from mfst_jax.config import MODELS, PAPER, Config, Model
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params
@@ -53,6 +53,7 @@ def main(
     folds: int = 5,
     epochs: int = 4,
     statistics: Literal["exemplar", "each"] = "exemplar",
+    models: tuple[Model, ...] = MODELS,
 ) -> None:
     """Cross-validate SE-blocks.
 
@@ -63,17 +64,18 @@ def main(
         folds: How many.
         epochs: Over the pairs of the other folds, for each.
         statistics: Whose channel means set the SE weight.
+        models: Which backbones get SE-blocks.
     """
     params = checkpoints.load(weights, own_se=False)
     videos, _ = folders.curate(root, out / "crops", workers=folders.default_workers())
     dataset = evaluation.load(root, "folder")
     parts = list(split_in_folds([video.name for video in videos], folds))
-    losses: dict[Model, list[np.ndarray]] = {model: [] for model in RECIPES}
+    losses: dict[Model, list[np.ndarray]] = {model: [] for model in models}
     aucs: dict[str, dict[str, dict[str, float]]] = {}
-    pool = {model: _pool(out, params, recipe, videos) for model, recipe in RECIPES.items()}
+    pool = {model: _pool(out, params, recipe, videos) for model, recipe in RECIPES.items() if model in models}
     for number, part in enumerate(parts):
         trained = params
-        for model in RECIPES:
+        for model in models:
             recipe = dataclasses.replace(
                 RECIPES[model], epochs=epochs, tracking_epochs=0, best="loss", se_statistics=statistics
             )
@@ -83,13 +85,15 @@ def main(
         names = {video.name for video, left in zip(videos, part, strict=True) if left}
         sequences = [each for each in dataset.sequences if each.name in names]
         for name, config in CONFIGS.items():
+            if not set(models) & set(config.models):
+                continue
             config = dataclasses.replace(config, se_statistics=statistics)
             for se in (False, True):
-                path = (
-                    out / "aucs" / f"{statistics if se else 'without'}-{folds}-{number}-{'-'.join(config.models)}.json"
-                )
+                with_se = [statistics, *(model for model in models if model in config.models)] if se else ["without"]
+                how = [*config.models, "SE", *with_se, f"{number}-of-{folds}"]
+                path = out / "aucs" / f"{'-'.join(how)}.json"
                 if not path.is_file():
-                    found_aucs = success_aucs(trained, sequences, dataclasses.replace(config, se=se))
+                    found_aucs = success_aucs(trained, sequences, dataclasses.replace(config, se=None if se else False))
                     write_atomically(path, json.dumps(found_aucs))
                 aucs.setdefault(name, {}).setdefault(str(se), {}).update(json.loads(path.read_text()))
     print(_table(aucs, losses))

@@ -56,7 +56,7 @@ def fit(
         seed: Of the draws.
         set: Instead of a search, one configuration to try beside PAPER: fields to change, as key=value.
     """
-    params = checkpoints.load(weights)
+    params = checkpoints.load(weights, own_se=False)
     dataset = evaluation.load(data, "folder")
     names = [sequence.name for sequence in dataset.sequences]
     if set:
