@@ -1,6 +1,6 @@
 """Study behind the score: how well candidates tell a target that is followed from one that is lost.
 
-    python tools/study_score.py ROOT [--weights PATH] [--preset NAME]
+    python tools/study_score.py ROOT [--weights PATH] [--preset NAME] [--set key=value ...]
 
 Tracks every sequence below ROOT and prints each candidate's AUROC, frames with IoU > 0.5 against frames with IoU < 0.2.
 For the one in use it also prints the midpoint and slope of a logistic fit, and the fit's AUROC on sequences left out.
@@ -18,6 +18,7 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import config, localisation, params
+from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.crops import SEARCH_SIZE
 from mfst_jax.evaluation import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
@@ -93,6 +94,7 @@ def main(
     *,
     weights: Path | None = None,
     preset: config.Preset | None = None,
+    set: Settings = (),
 ) -> None:
     """Prints the table.
 
@@ -100,9 +102,10 @@ def main(
         root: A folder of sequences.
         weights: As for `mfst track`.
         preset: As for `mfst track`.
+        set: As for `mfst track`.
     """
     loaded = mfst_jax.load(weights)
-    chosen = params.choose_config(loaded.contents, preset, ())
+    chosen = params.choose_config(loaded.contents, preset, in_turn(set))
     compiled = mfst_jax.compile(loaded, chosen)
     advance = jax.jit(candidates, static_argnames="chosen")
     values: dict[str, list[float]] = {}
