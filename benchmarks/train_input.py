@@ -26,7 +26,7 @@ import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mfst_jax.compilation import compiler_options
-from mfst_jax.config import LAYERS, Config
+from mfst_jax.config import Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
 from mfst_jax.pipeline import ahead
@@ -119,14 +119,15 @@ def _video(folder: Path, name: str) -> Video:
 
 
 def _write_pool(folder: Path, params: Params, recipe: Recipe, pairs: int) -> None:
-    channels = sum(se.layer_channels(params, recipe)[layer] for layer in LAYERS)
+    channels = se.layer_channels(params, recipe)
     draws = np.random.default_rng(1)
-    shape = (pairs, CELLS, channels)
-    maps = np.lib.format.open_memmap(folder / "maps.npy", "w+", np.dtype(np.float16), shape)
-    for row in range(pairs):
-        maps[row] = draws.standard_normal(shape[1:], np.float32) / 100
-    maps.flush()
-    np.save(folder / "means.npy", draws.random((pairs, 2, channels), np.float32))
+    for layer, count in channels.items():
+        shape = (pairs, CELLS, count)
+        maps = np.lib.format.open_memmap(folder / f"maps-{layer}.npy", "w+", np.dtype(np.float16), shape)
+        for row in range(pairs):
+            maps[row] = draws.standard_normal(shape[1:], np.float32) / 100
+        maps.flush()
+    np.save(folder / "means.npy", draws.random((pairs, 2, sum(channels.values())), np.float32))
 
 
 def _resident() -> float:

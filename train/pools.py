@@ -30,6 +30,8 @@ from train.recipe import Recipe
 from train.responses import CELLS, Correlations, Crops, Features, Frozen, backbone_features, correlate, freeze
 from train.se import layer_channels
 
+FORMAT = 2
+"""Of the files; another makes pools that are computed anew."""
 FRAMES_AT_ONCE = 8
 PAIRS_AT_ONCE = 16
 FEATURES_KEPT = 256
@@ -40,19 +42,19 @@ class Pool:
     """The correlations of a set of pairs, read from disk as they are asked for."""
 
     def __init__(self, folder: Path, channels: dict[Layer, int]):
-        self._maps = np.load(folder / "maps.npy", mmap_mode="r")
+        # A file a layer: what is read is then in one piece, as a device wants it.
+        self._maps = {layer: np.load(folder / _maps_file(layer), mmap_mode="r") for layer in channels}
         self._means = np.load(folder / "means.npy", mmap_mode="r")
         self._channels = channels
 
     def __len__(self) -> int:
-        return len(self._maps)
+        return len(self._means)
 
     def batch(self, rows: Int[np.ndarray, "*batch"]) -> Correlations:
         """The pairs of these numbers, on the host."""
         means = self._means[rows]
-        return Correlations(
-            self._by_layer(self._maps[rows]), self._by_layer(means[..., 0, :]), self._by_layer(means[..., 1, :])
-        )
+        maps = {layer: of_layer[rows] for layer, of_layer in self._maps.items()}
+        return Correlations(maps, self._by_layer(means[..., 0, :]), self._by_layer(means[..., 1, :]))
 
     def _by_layer(self, of_all: np.ndarray) -> Any:
         ends = np.cumsum(list(self._channels.values()))[:-1]
@@ -88,7 +90,7 @@ def make(
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
-            _compute(unfinished, params, recipe, videos, pairs, sum(channels.values()), advance)
+            _compute(unfinished, params, recipe, videos, pairs, channels, advance)
             unfinished.rename(place)
         except OSError as error:
             raise InputError(f"{place}: expected room for {len(pairs)} pairs, found {error.strerror}") from error
@@ -101,14 +103,18 @@ def _compute(
     recipe: Recipe,
     videos: Sequence[Video],
     pairs: Pairs,
-    channels: int,
+    channels: dict[Layer, int],
     advance: Callable[[int, int], None] | None,
 ) -> None:
     frozen = freeze(params, recipe)
-    maps = np.lib.format.open_memmap(
-        folder / "maps.npy", "w+", np.dtype(recipe.cache_type), (len(pairs), CELLS, channels)
+    dtype = np.dtype(recipe.cache_type)
+    maps = {
+        layer: np.lib.format.open_memmap(folder / _maps_file(layer), "w+", dtype, (len(pairs), CELLS, count))
+        for layer, count in channels.items()
+    }
+    means = np.lib.format.open_memmap(
+        folder / "means.npy", "w+", np.dtype(np.float32), (len(pairs), 2, sum(channels.values()))
     )
-    means = np.lib.format.open_memmap(folder / "means.npy", "w+", np.dtype(np.float32), (len(pairs), 2, channels))
 
     kept: dict[tuple[int, int], tuple[Features, Features]] = {}
     order = np.lexsort(pairs.T[::-1])  # video by video
@@ -132,12 +138,14 @@ def _compute(
         searches = _stack([kept[video, crop][1] for video, _, crop in padded])
         found: Correlations = jax.device_get(_correlate(exemplars, searches))
         count = len(rows)
-        maps[rows] = np.concatenate([found.maps[layer] for layer in LAYERS], axis=-1)[:count]
+        for layer in LAYERS:
+            maps[layer][rows] = found.maps[layer][:count]
         means[rows, 0] = np.concatenate([found.exemplar[layer] for layer in LAYERS], axis=-1)[:count]
         means[rows, 1] = np.concatenate([found.search[layer] for layer in LAYERS], axis=-1)[:count]
         if advance is not None:
             advance(start + count, len(pairs))
-    maps.flush()
+    for of_layer in maps.values():
+        of_layer.flush()
     means.flush()
 
 
@@ -157,6 +165,10 @@ def _see(frozen: Frozen, crops: Any, *, recipe: Recipe) -> tuple[Features, Featu
 _correlate = jit(correlate)
 
 
+def _maps_file(layer: Layer) -> str:
+    return f"maps-{layer}.npy"
+
+
 def _stack(features: list[Any]) -> Features:
     """Of single images, batches."""
     return jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *features)
@@ -165,5 +177,5 @@ def _stack(features: list[Any]) -> Features:
 def _digest(params: Params, recipe: Recipe, videos: Sequence[Video], pairs: Pairs) -> str:
     used = sorted({int(row[0]) for row in pairs})
     weights = {name: each for name, each in layout.flatten(params.variables).items() if f"/{recipe.model}/" in name}
-    parts = [digest(weights), recipe.cache_type, [(videos[video].name, videos[video].key) for video in used]]
+    parts = [FORMAT, digest(weights), recipe.cache_type, [(videos[video].name, videos[video].key) for video in used]]
     return hashlib.sha256(json.dumps(parts).encode() + pairs.astype("<i8").tobytes()).hexdigest()
