@@ -196,8 +196,9 @@ def _step(params: Params | Compiled, state: State, frame: Array, *, config: Conf
             for scales in ((True, False) if config.scale_every > 1 else (True,))
             for samples in ((SEARCH_SIZE, NEAR_SIZE) if config.near_search else (SEARCH_SIZE,))
         ]
-        at_last = (state.steps % config.scale_every != 0).astype(jnp.int32)
-        which = at_last * (2 if config.near_search else 1) + state.near.astype(jnp.int32)
+        which = (state.steps % config.scale_every != 0).astype(jnp.int32)
+        if config.near_search:
+            which = 2 * which + state.near.astype(jnp.int32)
         seen = jax.lax.switch(which, looks, state, frame) if len(looks) > 1 else looks[0](state, frame)
 
         # The box moves there and takes on part of the change in scale.

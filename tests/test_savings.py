@@ -125,6 +125,18 @@ def test_both_at_once_are_a_scan_too(params: Params):
     np.testing.assert_allclose(scanned.boxes, plain.boxes, atol=1e-2)
 
 
+def test_a_state_that_was_near_serves_a_configuration_that_never_is(params: Params):
+    frames, truth = video(0, frames=1)
+    far = replace(ALEXNET, scale_every=2)
+    state = mfst_jax.init(params, frames[0], truth[0], config=replace(far, near_search=8.0))
+    state, _ = mfst_jax.step(params, state, frames[0])
+    state, _ = mfst_jax.step(params, state, frames[0])
+    assert state.near
+    expected = mfst_jax.step(params, replace(state, near=jnp.asarray(False)), frames[0], config=far)[1]
+    found = mfst_jax.step(params, state, frames[0], config=far)[1]
+    np.testing.assert_array_equal(found.response, expected.response)
+
+
 def test_the_middle_of_the_window_is_a_window():
     window, whole = localisation.hann_window(144), localisation.hann_window()
     assert window.sum() == pytest.approx(1)
