@@ -4,6 +4,15 @@
 
 DATA is ILSVRC2015-VID, GOT-10k, or a folder of sequences in OTB's or GOT-10k's layout. The result lies beside the
 backbone of `--weights`, the built-in AlexNet where there are none.
+
+The recipe as it stands has not been run. A thousandth of it, on 40 short sequences (32 to train on: 1,698 crops), took ten
+minutes on two CPU cores and is still learning:
+
+    --set epochs=4 pairs_per_epoch=512 validation_pairs=64 tracking_epochs=4 final_learning_rate=1e-3
+
+    held-out loss: 0.3709 last (of conv5 alone)
+    held-out centre error in px: 38.92 before, 11.17 last
+    held-out success AUC, conv5 alone: 0.195 before, 0.303 last, +0.108 (95 % interval +0.039 to +0.199)
 """
 
 from train.recipe import Recipe
