@@ -5,8 +5,8 @@
 DATA is ILSVRC2015-VID, GOT-10k, or a folder of sequences in OTB's or GOT-10k's layout. The result lies beside the
 backbone of `--weights`, the built-in AlexNet where there are none.
 
-The recipe as it stands has not been run. A thousandth of it, on 40 short sequences (32 to train on: 1,698 crops), took ten
-minutes on two CPU cores and is still learning:
+The recipe as it stands has not been run. A thousandth of it, on 40 short sequences (32 to train on: 1,698 crops), took
+about ten minutes on two CPU cores and was still learning:
 
     --set epochs=4 pairs_per_epoch=512 validation_pairs=64 tracking_epochs=4 final_learning_rate=1e-3
 
