@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 import tyro
 from PIL import Image
-from tyro.conf import UseAppendAction
 
 import mfst_jax
 from mfst_jax.annotate import VideoWriter
-from mfst_jax.arguments import in_turn
+from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.following import follow
 from mfst_jax.params import choose_config
 from mfst_jax.video import demo_source, open_source
@@ -40,7 +39,7 @@ def encode(path: Path, frames: int) -> None:
 def main(
     frames: int = 10_000,
     weights: Path | None = None,
-    set: UseAppendAction[tuple[tuple[str, ...], ...]] = (),
+    set: Settings = (),
 ) -> None:
     """Encodes, tracks, and prints a line whenever the number of frames has doubled.
 

@@ -4,7 +4,7 @@
 
 A source is what `mfst track` takes, with a box of its own (a folder in the layout of OTB or GOT-10k); by default the
 built-in clip. Both track each source, in processes of their own that take turns; the ratios are of whole tracks within
-a round. What share of the steps was near, and at several scales, is printed too.
+a round. What share of the steps was near is printed too.
 """
 
 import statistics

@@ -25,7 +25,6 @@ import numpy as np
 import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mfst_jax.compilation import compiler_options
 from mfst_jax.config import Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
@@ -67,7 +66,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
             read, stepped, ratio = _compare(its, feed, backbone, params)
             print(f"{name:<26} {read:8.0f} {stepped:8.1f} {ratio:8.1f}")
         print("\nresident memory in MiB, at steps from a pool")
-        state, advance, key = training.init(cached, params), _compiled(cached), jax.random.key(0)
+        state, advance, key = training.init(cached, params), training.compiled(cached), jax.random.key(0)
         everywhere = _everywhere()
         batches = (loop._batch(cached, kept, everywhere, number) for number in range(steps))
         with ahead(batches, depth=1) as coming:
@@ -81,7 +80,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
 def _compare(recipe: Recipe, feed: Any, backbone: Any, params: Params) -> tuple[float, float, float]:
     """Pairs a second that are read, those that are stepped through, and the one over the other."""
     read = partial(loop._batch, recipe, feed, _everywhere())
-    state, advance, key, batch = training.init(recipe, params), _compiled(recipe), jax.random.key(0), read(0)
+    state, advance, key, batch = training.init(recipe, params), training.compiled(recipe), jax.random.key(0), read(0)
 
     def step(_: int) -> None:
         jax.block_until_ready(advance(state, backbone, batch, key))
@@ -90,10 +89,6 @@ def _compare(recipe: Recipe, feed: Any, backbone: Any, params: Params) -> tuple[
     rounds = [(_seconds(read), _seconds(step)) for _ in range(ROUNDS)]
     reads, steps = (statistics.median(recipe.batch_size / each[column] for each in rounds) for column in (0, 1))
     return reads, steps, statistics.median(of_step / of_read for of_read, of_step in rounds)
-
-
-def _compiled(recipe: Recipe) -> Any:
-    return jax.jit(partial(training.train_step, recipe=recipe), compiler_options=compiler_options())
 
 
 def _everywhere() -> NamedSharding:
@@ -123,7 +118,7 @@ def _write_pool(folder: Path, params: Params, recipe: Recipe, pairs: int) -> Non
     draws = np.random.default_rng(1)
     for layer, count in channels.items():
         shape = (pairs, CELLS, count)
-        maps = np.lib.format.open_memmap(folder / f"maps-{layer}.npy", "w+", np.dtype(np.float16), shape)
+        maps = np.lib.format.open_memmap(folder / pools.maps_file(layer), "w+", np.dtype(np.float16), shape)
         for row in range(pairs):
             maps[row] = draws.standard_normal(shape[1:], np.float32) / 100
         maps.flush()

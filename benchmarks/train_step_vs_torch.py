@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mfst_jax.compilation import compiler_options
 from mfst_jax.config import LAYERS, Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
@@ -33,7 +31,7 @@ from train.folders import CROP_SIZE, MARGIN, Video
 from train.losses import labels
 from train.recipe import Recipe
 from train.responses import freeze
-from train.steps import TrainState, init, reset_losses, train_step
+from train.steps import TrainState, compiled, init, reset_losses
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference
@@ -83,7 +81,7 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
 
 def jax_step(frozen: Any, recipe: Recipe, state: TrainState, batch: Any) -> Callable[[], float]:
     """The step of `train.loop` on a batch that is on the host."""
-    advance = jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
+    advance = compiled(recipe)
     held, key = [state], jax.random.key(0)
 
     def step() -> float:

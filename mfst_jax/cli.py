@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax import checkpoints, config, video
+from mfst_jax import checkpoints, config, own_se, video
 from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
 from mfst_jax.arguments import File, Settings, exit_status, in_turn
 from mfst_jax.bench import bench
@@ -105,10 +105,11 @@ def info(weights: Annotated[Positional[Path | None], tyro.conf.arg(metavar="PATH
     Args:
         weights: An Orbax directory or a .safetensors file; by default the built-in weights.
     """
-    params = checkpoints.load(weights)
+    stored = checkpoints.load(weights, own_se=False)
+    params = own_se.attach(stored)
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
     print(f"holds: {params.contents.describe()}; {sum(sizes):,} numbers in {len(sizes)} arrays")
-    if params.contents != checkpoints.load(weights, own_se=False).contents:
+    if params is not stored:
         print("SE-blocks: they come with mfst_jax, and belong to these backbones")
     print(f"tracks by default with: {json.dumps(config.to_dict(implied_config(params.contents)))}")
     print(f"provenance: {json.dumps(checkpoints.provenance(weights), indent=2)}")

@@ -13,7 +13,7 @@ EXEMPLAR_SIZE = 127
 SEARCH_SIZE = 255
 """Side of the search region, in samples (paper section IV-A b)."""
 NEAR_SIZE = 191
-"""Side of the middle of it that is enough for a slow target: `localisation.NEAR_CELLS` cells to a response map."""
+"""Side of the middle of it that is enough for a slow target: 9 cells to a response map."""
 BLOCK = 64
 """Rows of a frame that are summed at a time; up to 257 of them fit into 16 bits."""
 

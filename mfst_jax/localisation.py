@@ -13,8 +13,6 @@ from mfst_jax.config import Config, Upsampling
 
 RESPONSE_SIZE = 17
 """Cells of a response map on a side (paper section IV-A b)."""
-NEAR_CELLS = 9
-"""Cells of the response map of a near search."""
 UPSAMPLING_FACTOR = 16
 UPSAMPLED_SIZE = RESPONSE_SIZE * UPSAMPLING_FACTOR
 CELL = 8

@@ -6,7 +6,6 @@ holds the backbone's fingerprint, by which `checkpoints.load` knows it in whatev
 
 import dataclasses
 import functools
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import safetensors.numpy
 from jaxtyping import Float
 
 from mfst_jax import layout
-from mfst_jax.config import LAYERS, Model
+from mfst_jax.config import LAYERS, MODELS, Model
 from mfst_jax.params import Params
 
 FOLDER = Path(__file__).with_name("weights")
@@ -36,11 +35,11 @@ def attach(params: Params) -> Params:
     if contents.config is not None or not contents.siamfc:
         return params
     variables = {**params.variables, "params": {**params.variables["params"]}}
-    for model in typing.get_args(Model):
+    for model in MODELS:
         if contents.holds_se(model) or not contents.holds(model):
             continue
         found = read(model)
-        if found is not None and is_same(fingerprint(params.variables["params"][model]), found[FINGERPRINT]):
+        if is_same(fingerprint(params.variables["params"][model]), found[FINGERPRINT]):
             variables["params"][f"{model}_se"] = layout.nest(
                 {name: jnp.asarray(layout.to_float32(array)) for name, array in found.items() if name != FINGERPRINT}
             )
@@ -61,10 +60,7 @@ def is_same(one: Float[np.ndarray, "filters"], other: Float[np.ndarray, "filters
 
 
 @functools.cache
-def read(model: Model) -> dict[str, np.ndarray] | None:
-    """The SE-blocks of `model` by their names within the branch, and the fingerprint; None where none come along."""
-    path = FOLDER / f"{model}_se.safetensors"
-    if not path.is_file():
-        return None
-    branch = f"params/{model}_se/"
-    return {name.removeprefix(branch): array for name, array in safetensors.numpy.load_file(path).items()}
+def read(model: Model) -> dict[str, np.ndarray]:
+    """The SE-blocks of `model` by their names within the branch, and the fingerprint."""
+    arrays, branch = safetensors.numpy.load_file(FOLDER / f"{model}_se.safetensors"), f"params/{model}_se/"
+    return {name.removeprefix(branch): array for name, array in arrays.items()}

@@ -225,7 +225,7 @@ def _look(
     """
     middle = 0
     if not scales:
-        config, middle = dataclasses.replace(config, scale_count=1, scale_every=1), config.scale_count // 2
+        config, middle = dataclasses.replace(config, scale_count=1), config.scale_count // 2
     # One search region a scale, or one for all scales, around the last position.
     regions = search_regions(state, frame, config, samples)
 
@@ -261,7 +261,7 @@ def search_regions(
     """The crops that a step looks at, or their middle."""
     fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
     take = partial(crop, frame, state.centre, fill=fill, frame_size=state.frame_size, samples=samples)
-    return jax.vmap(lambda side: take(side))(search_sides(state, config)[: len(config.search_factors())])
+    return jax.vmap(take)(search_sides(state, config)[: len(config.search_factors())])
 
 
 def search_sides(state: State, config: Config) -> Float[Array, "scales"]:

@@ -7,14 +7,13 @@ backbone's fingerprint, and in its provenance the recipe, the videos and what tr
 """
 
 import hashlib
-import typing
 from pathlib import Path
 
 import numpy as np
 import tyro
 
 from mfst_jax import checkpoints, layout, own_se
-from mfst_jax.config import Model
+from mfst_jax.config import MODELS
 from mfst_jax.errors import InputError
 
 
@@ -28,7 +27,7 @@ def build(sources: tyro.conf.Positional[tuple[Path, ...]], /, *, out: Path = own
     for source in sources:
         params = checkpoints.load(source, own_se=False)
         provenance = {**checkpoints.provenance(source), "sources": []}
-        models = [model for model in typing.get_args(Model) if params.contents.holds_se(model)]
+        models = [model for model in MODELS if params.contents.holds_se(model)]
         if not models or "recipe" not in provenance:
             raise InputError(f"{source}: expected SE-blocks that were trained here, found {params.contents.describe()}")
         for model in models:

@@ -10,7 +10,6 @@ each backbone alone and with both, with SE-blocks and without. Tracks that are t
 import dataclasses
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +19,6 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
-from mfst_jax.compilation import compiler_options
 from mfst_jax.config import MODELS, PAPER, Config, Model
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
@@ -113,7 +111,7 @@ def _train(
     calibration = calibrate(pool.batch(outside[:CALIBRATED_ON]), recipe)
     recipe = dataclasses.replace(recipe, factors=calibration.factors, pairs_per_epoch=len(outside))
     state, key = steps.init(recipe, params, calibration.biases), jax.random.key(0)
-    advance = jax.jit(partial(steps.train_step, recipe=recipe), compiler_options=compiler_options())
+    advance = steps.compiled(recipe)
     for step in range(recipe.epochs * recipe.steps_per_epoch):
         rows = outside[pairs.shuffled(len(outside), recipe.batch_size, seed=recipe.seed, step=step)]
         state = advance(state, None, pool.batch(rows[None]), key)

@@ -79,7 +79,8 @@ def run(
     best = min(metrics[1:], key=partial(merit, chosen))
     plain, what = (first["without_se"], "without SE") if "without_se" in first else (first, "before")
     losses = [(first, "before"), (best, f"best (epoch {best['epoch']})"), (last, "last")]
-    losses = losses if plain is first else [(plain, what), *losses]
+    if plain is not first:
+        losses.insert(0, (plain, what))
     print("held-out loss: " + ", ".join(f"{line['loss']:.4f} {when}" for line, when in losses))
     errors = [line["centre_errors"]["fused"] for line in (plain, best)]
     print(f"held-out centre error in px: {errors[0]:.2f} {what}, {errors[1]:.2f} best")

@@ -1,11 +1,9 @@
 """The training loop: one program for one device or many, that stops and goes on at any step with the same numbers."""
 
 import dataclasses
-import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mfst_jax import checkpoints, layout
-from mfst_jax.compilation import compiler_options
 from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
@@ -107,7 +104,7 @@ def train(
         if run.latest_step is None:
             run.log(judge.first_line(state, calibration))
         backbone = _everywhere(freeze(params, recipe), everywhere) if frozen and not recipe.cached_pairs else None
-        advance = _compiled_step(recipe)
+        advance = steps.compiled(recipe)
         key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
         start, total = int(state.step), recipe.epochs * recipe.steps_per_epoch
         task = progress.add_task("training", total=total, completed=start)
@@ -139,11 +136,6 @@ def train(
         metrics = run.metrics()
         keep("last.safetensors", state, metrics[-1])
         return metrics
-
-
-@functools.cache
-def _compiled_step(recipe: Recipe) -> Any:
-    return jax.jit(partial(steps.train_step, recipe=recipe), compiler_options=compiler_options())
 
 
 def _prepare(

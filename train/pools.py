@@ -43,7 +43,7 @@ class Pool:
 
     def __init__(self, folder: Path, channels: dict[Layer, int]):
         # A file a layer: what is read is then in one piece, as a device wants it.
-        self._maps = {layer: np.load(folder / _maps_file(layer), mmap_mode="r") for layer in channels}
+        self._maps = {layer: np.load(folder / maps_file(layer), mmap_mode="r") for layer in channels}
         self._means = np.load(folder / "means.npy", mmap_mode="r")
         self._channels = channels
 
@@ -109,7 +109,7 @@ def _compute(
     frozen = freeze(params, recipe)
     dtype = np.dtype(recipe.cache_type)
     maps = {
-        layer: np.lib.format.open_memmap(folder / _maps_file(layer), "w+", dtype, (len(pairs), CELLS, count))
+        layer: np.lib.format.open_memmap(folder / maps_file(layer), "w+", dtype, (len(pairs), CELLS, count))
         for layer, count in channels.items()
     }
     means = np.lib.format.open_memmap(
@@ -152,20 +152,27 @@ def _compute(
 @partial(jit, static_argnames=("recipe",))
 def see(params: Params, crops: Crops, *, recipe: Recipe) -> Correlations:
     """What a backbone sees in the pairs of a batch, none of which is kept."""
-    return correlate(_see(params, crops.exemplar, recipe=recipe)[0], _see(params, crops.search, recipe=recipe)[1])
+    exemplar = backbone_features(params, recipe, central_exemplar(_middle(crops.exemplar)))
+    return correlate(exemplar, backbone_features(params, recipe, _middle(crops.search)))
 
 
 @partial(jit, static_argnames=("recipe",))
 def _see(frozen: Frozen, crops: Any, *, recipe: Recipe) -> tuple[Features, Features]:
     """Features of the images in the middle of crops, as exemplars and as search regions."""
-    images = crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN].astype(jnp.float32)
+    images = _middle(crops)
     return backbone_features(frozen, recipe, central_exemplar(images)), backbone_features(frozen, recipe, images)
+
+
+def _middle(crops: Any) -> Any:
+    """The search images of crops."""
+    return crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN].astype(jnp.float32)
 
 
 _correlate = jit(correlate)
 
 
-def _maps_file(layer: Layer) -> str:
+def maps_file(layer: Layer) -> str:
+    """The name of the file with a layer's maps."""
     return f"maps-{layer}.npy"
 
 

@@ -1,6 +1,7 @@
 """One optimiser step, whatever it is that a recipe trains: the state, the schedule, SGD, accumulation over parts."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from flax import struct
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
+from mfst_jax.compilation import compiler_options
 from mfst_jax.config import Layer
 from mfst_jax.params import Params
 from train import backbone, se
@@ -111,6 +113,12 @@ def train_step(
     updates, optimiser_state = optimiser(recipe).update(gradients, state.optimiser, state.trainable)
     trainable = jax.tree.map(jnp.add, state.trainable, updates)
     return TrainState(state.step + 1, trainable, running, optimiser_state, jax.tree.map(jnp.add, state.losses, losses))
+
+
+@functools.cache
+def compiled(recipe: Recipe) -> Callable[[TrainState, Frozen | None, Correlations | Crops, Key[Array, ""]], TrainState]:
+    """`train_step` of a recipe, jitted with this machine's best compiler options."""
+    return jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
 
 
 def reset_losses(state: TrainState) -> TrainState:

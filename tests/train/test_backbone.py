@@ -73,7 +73,7 @@ def test_a_step_is_that_of_pytorch(beside, crops):
     kernel = network.conv4.weight
     gradient = (kernel.grad + 0.1 * kernel.detach()).permute(2, 3, 1, 0).numpy()
     moved = np.asarray(done.trainable.weights["conv4"]["kernel"] - start.trainable.weights["conv4"]["kernel"])
-    np.testing.assert_allclose(moved, -0.01 * gradient, rtol=1e-2, atol=1e-2 * np.abs(0.01 * gradient).max())
+    np.testing.assert_allclose(moved, -0.01 * gradient, rtol=1e-2, atol=5e-3 * np.abs(0.01 * gradient).max())
     scale = np.asarray(done.trainable.weights["bn2"]["scale"] - start.trainable.weights["bn2"]["scale"])
     expected = -0.01 * network.bn2.weight.grad.numpy()  # no decay
     np.testing.assert_allclose(scale, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
