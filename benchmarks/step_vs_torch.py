@@ -1,6 +1,6 @@
 """Time of one tracking step: this library against PyTorch and onnxruntime on the same CPU cores.
 
-    python benchmarks/step_vs_torch.py [--preset paper] [--rounds 15] [--calls 3] [--compile] [--onnx]
+    python benchmarks/step_vs_torch.py [--preset paper] [--rounds 15] [--calls 3] [--compile] [--onnx] [--realtime]
 
 needs the extra `parity`; `--onnx` also onnx and onnxruntime. Weights are random, frames are 640 x 480, and all do the
 same work: crops at three scales, features, responses, fusion, localisation (`tests/torch_reference.py`). Each variant
@@ -13,8 +13,12 @@ of the fastest large matrix product that either library did in any round.
 Other work on the same cores favours this library, since PyTorch's threads wait for the slowest at the end of every
 operation: only a quiet machine compares both on all cores, and the first line says how quiet it was. On a busy one,
 `taskset -c 0` gives each a single core.
+
+`--realtime` times steps of REALTIME too, in the whole search region and in its middle, with the same networks; they
+find boxes of their own.
 """
 
+import dataclasses
 import os
 import statistics
 import sys
@@ -67,6 +71,18 @@ def make_jax(preset: Preset, kind: bench.Kind, expected: np.ndarray | None) -> C
     state = mfst_jax.init(weights, frames[0], box, config=config)
     frame = jnp.asarray(frames[1])
     return checked(lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box), expected)
+
+
+def make_realtime(near: bool) -> Callable[[], np.ndarray]:
+    """A step of REALTIME, of a target that was slow or not."""
+    keep_compilations()
+    params, (frames, box) = random_params("realtime"), scene()
+    config = resolve_config(params.contents, PRESETS["realtime"])
+    weights = mfst_jax.compile(params, config)
+    state = mfst_jax.init(weights, frames[0], box, config=config)
+    state = dataclasses.replace(state, near=jnp.asarray(near))
+    frame = jnp.asarray(frames[1])
+    return lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box)
 
 
 def make_torch(preset: Preset, variant: Variant, expected: np.ndarray) -> Callable[[], np.ndarray]:
@@ -144,6 +160,7 @@ def main(
     calls: int = 3,
     compile: bool = False,
     onnx: bool = False,
+    realtime: bool = False,
 ) -> None:
     """Prints the table.
 
@@ -153,6 +170,7 @@ def main(
         calls: How many steps make a turn.
         compile: Also time torch.compile of the backbones, with frozen weights.
         onnx: Also time the backbones in onnxruntime.
+        realtime: Also time REALTIME.
     """
     expected = make_jax(preset, "plain", None)()
     variants: list[Variant] = ["eager", "channels last"]
@@ -162,6 +180,8 @@ def main(
         variants.append("onnxruntime")
     contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("compiled", "plain")}
     contestants |= {variant: Contestant(make_torch, preset, variant, expected) for variant in variants}
+    less = {"REALTIME, whole search region": False, "REALTIME, its middle": True} if realtime else {}
+    contestants |= {name: Contestant(make_realtime, near) for name, near in less.items()}
     products = {"product by XLA": Contestant(floor.make_matmul), "product by PyTorch": Contestant(make_torch_matmul)}
     print(f"{preset}, 640 x 480; {machine()}; {rounds} rounds of {calls} steps")
     print(f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}; median (quartiles)\n")
@@ -188,6 +208,8 @@ def main(
     rate = floor.MATMUL_FLOPS / min(second for name in products for second in times[name].wall)
     least = operations / rate
     print(f"\ncompiled to the best of the others, {best}: {spread(ratios(ours.wall, times[best].wall))}")
+    for name in less:
+        print(f"{name}, to {best}: {spread(ratios(times[name].wall, times[best].wall))}")
     print(f"floor: {operations / 1e9:.1f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {1000 * least:.0f} ms; ", end="")
     print(f"compiled to it: {spread([second / least for second in ours.wall])}")
 

@@ -19,7 +19,7 @@ Model = Literal["siamfc", "alexnet"]
 Layer = Literal["conv3", "conv4", "conv5"]
 Strategy = Literal["hard", "soft_mean", "soft"]
 Upsampling = Literal["tf1", "corners", "half_pixel"]
-ScaleSearch = Literal["search", "exemplar"]
+ScaleSearch = Literal["search", "exemplar", "features"]
 MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
@@ -58,7 +58,8 @@ class Config:
     """Whose channel means set the SE weight: the exemplar's for both inputs [paper III-B b], or each its own [code]."""
 
     scale_search: ScaleSearch = "search"
-    """What comes at several scales: each frame's search region [paper IV-A d], or the exemplar, once and for all."""
+    """What comes at several scales: each frame's search region [paper IV-A d]; the exemplar, once and for all; or the
+    search region's features around the peak (`growth.py`). With the latter two one region a frame will do."""
     scale_step: float = 1.025  # [paper IV-A e]
     scale_count: int = 3  # [paper IV-A e]
     scale_every: int = 1
@@ -162,7 +163,7 @@ class Config:
 
     def exemplar_factors(self) -> tuple[float, ...]:
         """Factors on the exemplar's side: a smaller region shows the target as large as if it had grown."""
-        return (1.0,) if self.scale_search == "search" else tuple(1 / factor for factor in self.scale_factors())
+        return tuple(1 / factor for factor in self.scale_factors()) if self.scale_search == "exemplar" else (1.0,)
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Config)
@@ -179,8 +180,8 @@ SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_mi
 ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
-REALTIME = Config(scale_search="exemplar", scale_step=1.0375, fill="first", near_search=8.0)
-"""PAPER with its scales searched on the exemplar: one search region a frame, or its middle [training split]."""
+REALTIME = Config(scale_search="features", scale_step=1.075, scale_penalty=0.985, fill="first", near_search=8.0)
+"""PAPER with its scales searched in the features: one search region a frame, or its middle [training split]."""
 
 BEST = Config(model_weights=(0.7, 0.3))
 """PAPER with the weights of S and A exchanged: what suits torchvision's AlexNet (docs/training.md) [training split]."""

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from mfst_jax import tracker, validation
 from mfst_jax.annotate import BoxWriter, VideoWriter, draw
+from mfst_jax.compilation import give_back_memory
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled, compile
@@ -133,7 +134,8 @@ def follow(
             if pictures is not None or see is not None:
                 behind(show, number, frame, boxes[-1], scores[-1])
             progress.advance(task)
-            if number == 1:
+            if number == 1:  # all is compiled
+                give_back_memory()
                 started = time.perf_counter()
     seconds = time.perf_counter() - started
     return Followed(np.stack(boxes), np.array(scores, np.float32), max(0, len(boxes) - 2) / seconds)

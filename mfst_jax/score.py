@@ -39,8 +39,8 @@ def mean_similarity(
 
 
 def cosine(
-    exemplar: Float[Array, "h w c"], product: Float[Array, "rows columns"], energy: Float[Array, "rows columns"]
-) -> Float[Array, "rows columns"]:
+    exemplar: Float[Array, "h w c"], product: Float[Array, "*windows"], energy: Float[Array, "*windows"]
+) -> Float[Array, "*windows"]:
     """`<z, x> / (|z| |x|)` for each window x, from the products and |x|**2; 0 where either is all zero."""
     squared_norms = energy * jnp.sum(jnp.square(exemplar))
     return product * jax.lax.rsqrt(jnp.where(squared_norms > 0, squared_norms, 1))  # all zero: 0 / 1

@@ -16,6 +16,7 @@ from mfst_jax.config import Config
 from mfst_jax.crops import EXEMPLAR_SIZE, NEAR_SIZE, SEARCH_SIZE, central_exemplar, crop, mean_colour
 from mfst_jax.fast import Compiled
 from mfst_jax.fusion import fuse_hierarchy
+from mfst_jax.growth import choose_growth
 from mfst_jax.model import Exemplar, Features, Responses
 from mfst_jax.network import bind
 from mfst_jax.params import Contents, Params, resolve_config
@@ -237,14 +238,17 @@ def _look(
     upsampled = {model: localisation.upsample(maps, config.upsampling) for model, maps in stacked.items()}
     fused = fuse_hierarchy(upsampled, config)
 
-    # The best scale, and the peak of its map once large displacements are penalised.
-    best = localisation.choose_scale(fused, config)
-    response = fused[best]
+    # The best scale, and the peak of its map once large displacements are penalised; or, where there is one map for all
+    # scales, its peak, and the scale by the features there.
+    of_map = localisation.choose_scale(fused, config) if len(fused) > 1 else jnp.int32(0)
+    response = fused[of_map]
     windowed = localisation.add_window(response, config.window_influence)
     offset = localisation.displacement(windowed, config.upsampling)
+    by_features = config.scale_search == "features"
+    best = choose_growth(state.exemplar, search, offset, config) if by_features else of_map
 
     # What the target looks like there, against how it looks around.
-    responses, seen = at_scale(best, responses, search)
+    responses, seen = at_scale(of_map, responses, search)
     similarity = mean_similarity(state.exemplar.features, responses, seen, config)
     whole = samples == SEARCH_SIZE
     background = jnp.mean(similarity) if whole else state.background

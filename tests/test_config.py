@@ -141,7 +141,8 @@ def test_the_presets_of_one_backbone_use_one():
 def test_realtime_looks_at_one_region_with_both_backbones():
     assert REALTIME.models == MODELS
     assert REALTIME.search_factors() == (1,)
-    assert len(REALTIME.exemplar_factors()) == 3
+    assert REALTIME.exemplar_factors() == (1,)
+    assert len(REALTIME.scale_factors()) == 3
 
 
 def test_best_is_paper_but_for_its_fusion_weights():
@@ -172,10 +173,13 @@ def test_scale_factors_ascend_around_one():
 
 
 def test_what_has_grown_fits_a_larger_region_or_a_smaller_exemplar():
-    search, exemplar = Config(scale_step=2), Config(scale_step=2, scale_search="exemplar")
-    assert search.scale_factors() == exemplar.scale_factors() == (0.5, 1, 2)
+    search, exemplar, features = (
+        Config(scale_step=2, scale_search=which) for which in ("search", "exemplar", "features")
+    )
+    assert search.scale_factors() == exemplar.scale_factors() == features.scale_factors() == (0.5, 1, 2)
     assert (search.search_factors(), search.exemplar_factors()) == ((0.5, 1, 2), (1,))
     assert (exemplar.search_factors(), exemplar.exemplar_factors()) == ((1,), (2, 1, 0.5))
+    assert (features.search_factors(), features.exemplar_factors()) == ((1,), (1,))
 
 
 def test_equal_configurations_are_one_key():
@@ -290,7 +294,7 @@ configs = st.builds(
     model_weights=st.tuples(positive, positive),
     se=st.sampled_from([None, True, False]),
     se_statistics=st.sampled_from(["exemplar", "each"]),
-    scale_search=st.sampled_from(["search", "exemplar"]),
+    scale_search=st.sampled_from(["search", "exemplar", "features"]),
     scale_step=st.floats(1, 2),
     scale_count=st.integers(0, 5).map(lambda half: 2 * half + 1),
     scale_penalty=st.floats(0.1, 1),

@@ -20,6 +20,7 @@ from mfst_jax.params import Contents, Params
 from mfst_jax.tracker import search_regions, search_sides
 
 MIRRORED = replace(ALEXNET, scale_search="exemplar", fill="first")
+BY_FEATURES = replace(ALEXNET, scale_search="features", scale_step=1.075, scale_penalty=0.985)
 
 # Boxes in pixels that came by different compilations of the same arithmetic.
 CLOSE = {"rtol": 0, "atol": 2e-3}
@@ -49,7 +50,7 @@ def test_follows_a_moving_target(params: Params):
     assert float(jnp.min(overlap)) > 0.7
 
 
-@pytest.mark.parametrize("scale_search", ["search", "exemplar"])
+@pytest.mark.parametrize("scale_search", ["search", "exemplar", "features"])
 @pytest.mark.parametrize("growth", [1.03, 1 / 1.03])
 def test_the_box_grows_and_shrinks_with_the_target(params: Params, scale_search: Any, growth: float):
     config = replace(ALEXNET, scale_search=scale_search, scale_step=1.05, scale_penalty=0.99)
@@ -73,7 +74,7 @@ def test_a_search_on_the_exemplar_looks_at_one_region(params: Params):
     np.testing.assert_array_equal(regions[0], several[1])
 
 
-@pytest.mark.parametrize("config", [ALEXNET, MIRRORED])
+@pytest.mark.parametrize("config", [ALEXNET, MIRRORED, BY_FEATURES])
 def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: Config):
     params = random_params(Contents(siamfc=False, alexnet="torchvision", alexnet_se=True))
     frames, truth = video(1, frames=2)
@@ -89,7 +90,7 @@ def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: C
     assert_close_to_the_largest(output.response, eager.response)
 
 
-@pytest.mark.parametrize("config", [ALEXNET, MIRRORED])
+@pytest.mark.parametrize("config", [ALEXNET, MIRRORED, BY_FEATURES])
 def test_track_equals_a_loop_of_steps_and_a_scan(params: Params, config: Config):
     frames, truth = video(2, frames=4)
     state, boxes, scores = mfst_jax.init(params, frames[0], truth[0], config=config), [truth[0]], [1.0]
@@ -106,7 +107,7 @@ def test_track_equals_a_loop_of_steps_and_a_scan(params: Params, config: Config)
     np.testing.assert_allclose(scanned.scores, result.scores, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [ALEXNET, MIRRORED])
+@pytest.mark.parametrize("config", [ALEXNET, MIRRORED, BY_FEATURES])
 def test_videos_batch(params: Params, config: Config):
     track = partial(mfst_jax.track, config=config)
     clips = [video(seed, frames=3, velocity=(seed - 3, 2), start=(40 + 5 * seed, 30)) for seed in (3, 4, 5)]

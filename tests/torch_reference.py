@@ -165,7 +165,8 @@ class MFST(nn.Module):
         factors = torch.tensor([config.scale_step**i for i in range(-reach, reach + 1)])
         sides = torch.tensor(config.search_factors()) * track.scale * self.search_side(track.size)
         fill = frame.float().mean(dim=(0, 1)) if config.fill == "frame" else track.fill
-        responses = self.responses(track.exemplar, track.shared, self.features(crops(frame, track.centre, sides, fill)))
+        search = self.features(crops(frame, track.centre, sides, fill))
+        responses = self.responses(track.exemplar, track.shared, search)
 
         fused = []
         for model, layers in responses.items():
@@ -175,20 +176,42 @@ class MFST(nn.Module):
 
         peaks = final.amax(dim=(1, 2, 3))
         peaks = torch.where(torch.arange(len(factors)) == reach, peaks, peaks * config.scale_penalty)
-        best = int(peaks.argmax())
+        best = int(peaks.argmax()) if len(final) > 1 else 0
         response = final[best, 0]
         windowed = response - response.min()
         windowed = (1 - config.window_influence) * windowed / windowed.sum() + config.window_influence * self.window
 
         row, column = divmod(int(windowed.argmax()), 272)
         samples_a_cell = 271 / 16 if config.upsampling == "corners" else 16
-        cells = (torch.tensor([float(column), float(row)]) - 135.5) / samples_a_cell
-        centre = track.centre + cells.clamp(-8, 8) * 8 / (255 / sides.expand(len(factors))[best])
+        cells = ((torch.tensor([float(column), float(row)]) - 135.5) / samples_a_cell).clamp(-8, 8)
+        if config.scale_search == "features":
+            best = self.growth(track, search, cells, factors)
+        centre = track.centre + cells * 8 / (255 / sides.expand(len(factors))[best])
         scale = track.scale * ((1 - config.scale_damping) + config.scale_damping * factors[best])
         scale = scale.clamp(config.scale_min, config.scale_max)
         size = track.size * scale
         box = torch.cat([centre - (size - 1) / 2, size])
         return dataclasses.replace(track, centre=centre, scale=scale), box, response
+
+    def growth(self, track: Track, search: Maps, cells: Tensor, factors: Tensor) -> int:
+        """Which factor the features around the peak, `cells` (x, y) from the centre, look grown by."""
+        search = recalibrate(search, track.shared or self.channel_weights(search))
+        similarities = []
+        for model, layers in search.items():
+            for layer, maps in layers.items():
+                target = track.exemplar[model][layer]
+                steps = torch.arange(target.shape[-1]) - (target.shape[-1] - 1) / 2
+                places = (cells[:, None, None] + factors[:, None] * steps) / ((maps.shape[-1] - 1) / 2)
+                xs, ys = places
+                grid = torch.stack(torch.broadcast_tensors(xs[:, None, :], ys[:, :, None]), dim=-1)
+                windows = F.grid_sample(
+                    maps.expand(len(factors), -1, -1, -1), grid, padding_mode="border", align_corners=True
+                )
+                similarities.append(F.cosine_similarity(windows.flatten(1), target.flatten(1)))
+        mean = torch.stack(similarities).mean(dim=0)
+        middle = len(factors) // 2
+        penalised = torch.where(torch.arange(len(factors)) == middle, mean, mean * self.config.scale_penalty)
+        return int(penalised.argmax())
 
     def search_side(self, size: Tensor) -> Tensor:
         width, height = size

@@ -81,7 +81,7 @@ def test_only_what_is_used_is_compiled(random_params):
         mfst_jax.compile(random_params(Contents(True, None)), Config())
 
 
-@pytest.mark.parametrize("scale_search", ["search", "exemplar"])
+@pytest.mark.parametrize("scale_search", ["search", "exemplar", "features"])
 def test_tracks_and_transformations(random_params, scale_search):
     params = random_params(Contents(False, "torchvision", alexnet_se=True))
     config = dataclasses.replace(ALEXNET, scale_search=scale_search)

@@ -1,0 +1,77 @@
+"""Growth: by how much the target grew, told from one search region's features around the peak.
+
+The paper crops each frame at several scales. Features need no second crop for that: a target that grew by a factor
+covers as many times more cells, so the cells around its new place are resampled, as if the region had been cropped
+wider, and compared with the one exemplar. `docs/choices.md` has what that is worth beside the other ways.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from mfst_jax.config import Config
+from mfst_jax.localisation import CELL, scale_penalties
+from mfst_jax.model import Exemplar, Features
+from mfst_jax.score import cosine
+
+
+def choose_growth(exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config) -> Int[Array, ""]:
+    """Index of the scale factor under which the target looks most like its exemplar; the middle one wins a tie.
+
+    Args:
+      exemplar: of one factor.
+      search: recalibrated features of one search region, or of its middle.
+      offset: from the region's centre to the target's new place, (x, y) in samples of the search crop.
+      config: with the scale factors, and the penalty on all but the middle one.
+    """
+    similarities = jnp.maximum(similarity_by_factor(exemplar, search, offset, config), 0) * scale_penalties(config)
+    best, middle = jnp.argmax(similarities), config.scale_count // 2
+    return jnp.where(similarities[best] > similarities[middle], best, middle)
+
+
+def similarity_by_factor(
+    exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config
+) -> Float[Array, "scales"]:
+    """Cosine of the exemplar and the features around the new place, for each scale factor; the mean over all layers."""
+    found = []
+    for model, by_layer in exemplar.features.items():
+        for layer in config.layers(model):
+            target, maps = by_layer[layer][0], search[model][layer][0]
+            windows = resample(maps, offset[::-1] / CELL, len(target), config.scale_factors())
+            products, energies = (
+                jnp.einsum("suvc,uvc->s", windows, target),
+                jnp.sum(jnp.square(windows), axis=(1, 2, 3)),
+            )
+            found.append(cosine(target, products, energies))
+    return jnp.mean(jnp.stack(found), axis=0)
+
+
+def resample(
+    maps: Float[Array, "n n c"], offset: Float[Array, "2"], side: int, factors: tuple[float, ...]
+) -> Float[Array, "factors side side c"]:
+    """For each factor, `side` x `side` points that are so many cells apart, interpolated bilinearly.
+
+    Args:
+      maps: a layer's features.
+      offset: (rows, columns) in cells from the maps' centre to the points'. What lies beyond the maps is their edge.
+      side: points in a row.
+      factors: cells from one point to the next.
+    """
+    size = len(maps)
+    middle = offset + (size - 1) / 2
+    reach = (side - 1) / 2 * max(factors)
+    within = min(math.ceil(2 * reach) + 2, size)  # cells in a row that the points lie between
+    first = jnp.clip(jnp.floor(middle - reach).astype(jnp.int32), 0, size - within)
+    patch = lax.dynamic_slice(maps, (first[0], first[1], 0), (within, within, maps.shape[-1]))
+    steps = np.multiply.outer(np.array(factors), np.arange(side) - (side - 1) / 2).astype(np.float32)
+
+    def weights(axis: int) -> Float[Array, "factors side within"]:
+        places = jnp.clip(middle[axis] + steps, 0, size - 1) - first[axis].astype(jnp.float32)
+        return jax.nn.relu(1 - jnp.abs(places[..., None] - np.arange(within, dtype=np.float32)[None, None]))
+
+    rows = jnp.einsum("suy,yxc->suxc", weights(0), patch)
+    return jnp.einsum("svx,suxc->suvc", weights(1), rows)
