@@ -18,6 +18,7 @@ import tyro
 from PIL import Image
 
 import mfst_jax
+from mfst_jax import memory
 from mfst_jax.annotate import VideoWriter
 from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.following import follow
@@ -48,6 +49,7 @@ def main(
         weights: As for `mfst track`.
         set: As for `mfst track`.
     """
+    memory.keep_little()
     source = demo_source()
     assert source.ground_truth is not None
     height, width = source.size

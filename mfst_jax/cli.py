@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax import checkpoints, config, own_se, video
+from mfst_jax import checkpoints, config, memory, own_se, video
 from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
 from mfst_jax.arguments import File, Settings, exit_status, in_turn
 from mfst_jax.bench import bench
@@ -125,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command() -> int:
     """`main` for a process of its own: a polite kill ends a track as Ctrl-C does, and nothing is compiled twice."""
+    memory.keep_little()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep_compilations()
     return main()

@@ -1,8 +1,6 @@
 """`jax.jit` with the compiler options that this machine's JAX does best with, chosen in one place."""
 
-import ctypes
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -50,14 +48,3 @@ def compiler_options() -> dict[str, str] | None:
     except jax.errors.JaxRuntimeError:  # the option is experimental and may go in any release
         return None
     return dict(CPU_OPTIONS)
-
-
-def give_back_memory() -> None:
-    """Hands memory that is free back to the system, where the C library can (glibc); elsewhere nothing happens.
-
-    Compiling a step takes some hundred megabytes for a moment. The library keeps them for its next use, which does not
-    come: for programs, once all is compiled.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)

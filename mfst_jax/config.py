@@ -66,6 +66,9 @@ class Config:
     """Search regions at several scales in one frame of so many, and at the middle one in the others."""
     scale_penalty: float = 0.9745  # [code]
     """Factor on the peak of every scale but the middle one."""
+    scale_tilt: float = 0.0
+    """The peak of a scale counts `factor ** scale_tilt` times: in wider surroundings more of the background has
+    changed, so that they look less alike than they should."""
     scale_damping: float = 0.59  # [code]
     """Share of the new scale in the running one: s *= (1 - damping) + damping * factor."""
     scale_min: float = 0.2  # [code]
@@ -121,6 +124,7 @@ class Config:
         searched = self.scale_every == 1 or self.scale_search == "search"
         require(searched, "config.scale_search", "search, which scale_every is about", self.scale_search)
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
+        require(math.isfinite(self.scale_tilt), "config.scale_tilt", "a finite number", self.scale_tilt)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
         require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)
         require(1 <= self.scale_max < math.inf, "config.scale_max", "1 or more", self.scale_max)
@@ -180,7 +184,9 @@ SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_mi
 ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
-REALTIME = Config(scale_search="features", scale_step=1.075, scale_penalty=0.985, fill="first", near_search=8.0)
+REALTIME = Config(
+    scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1, fill="first", near_search=8.0
+)
 """PAPER with its scales searched in the features: one search region a frame, or its middle [training split]."""
 
 BEST = Config(model_weights=(0.7, 0.3))

@@ -19,9 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from mfst_jax import tracker, validation
+from mfst_jax import memory, tracker, validation
 from mfst_jax.annotate import BoxWriter, VideoWriter, draw
-from mfst_jax.compilation import give_back_memory
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled, compile
@@ -135,7 +134,7 @@ def follow(
                 behind(show, number, frame, boxes[-1], scores[-1])
             progress.advance(task)
             if number == 1:  # all is compiled
-                give_back_memory()
+                memory.give_back()
                 started = time.perf_counter()
     seconds = time.perf_counter() - started
     return Followed(np.stack(boxes), np.array(scores, np.float32), max(0, len(boxes) - 2) / seconds)

@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from mfst_jax.config import Config
-from mfst_jax.localisation import CELL, scale_penalties
+from mfst_jax.localisation import CELL, scale_counts
 from mfst_jax.model import Exemplar, Features
 from mfst_jax.score import cosine
 
@@ -26,9 +26,9 @@ def choose_growth(exemplar: Exemplar, search: Features, offset: Float[Array, "2"
       exemplar: of one factor.
       search: recalibrated features of one search region, or of its middle.
       offset: from the region's centre to the target's new place, (x, y) in samples of the search crop.
-      config: with the scale factors, and the penalty on all but the middle one.
+      config: with the scale factors, the penalty on all but the middle one, and the tilt.
     """
-    similarities = jnp.maximum(similarity_by_factor(exemplar, search, offset, config), 0) * scale_penalties(config)
+    similarities = jnp.maximum(similarity_by_factor(exemplar, search, offset, config), 0) * scale_counts(config)
     best, middle = jnp.argmax(similarities), config.scale_count // 2
     return jnp.where(similarities[best] > similarities[middle], best, middle)
 

@@ -69,15 +69,15 @@ def hann_window(size: int = UPSAMPLED_SIZE) -> np.ndarray:
 
 
 def choose_scale(fused: Float[Array, "scales n n"], config: Config) -> Int[Array, ""]:
-    """Index of the scale with the highest peak, after the penalty on all but the middle one; the first wins a tie."""
-    return jnp.argmax(jnp.max(fused, axis=(1, 2)) * scale_penalties(config))
+    """Index of the scale with the highest peak, as the scales count; the first wins a tie."""
+    return jnp.argmax(jnp.max(fused, axis=(1, 2)) * scale_counts(config))
 
 
-def scale_penalties(config: Config) -> np.ndarray:
-    """What each scale's peak is multiplied by: the penalty, and 1 in the middle. float32."""
-    penalties = np.full(config.scale_count, config.scale_penalty, np.float32)
+def scale_counts(config: Config) -> np.ndarray:
+    """What each scale's peak is multiplied by: the penalty on all but the middle one, and the tilt. float32."""
+    penalties = np.full(config.scale_count, config.scale_penalty)
     penalties[config.scale_count // 2] = 1
-    return penalties
+    return (penalties * np.array(config.scale_factors()) ** config.scale_tilt).astype(np.float32)
 
 
 def add_window(response: Float[Array, "n n"], influence: float) -> Float[Array, "n n"]:

@@ -276,8 +276,11 @@ def search_sides(state: State, config: Config) -> Float[Array, "scales"]:
 
 def at_scale(best: Int[Array, ""], responses: Responses, search: Features) -> tuple[Any, Any]:
     """The response maps [17, 17] of one scale, and the search features [height, width, c] that they come from."""
-    of_region = jax.tree.map(lambda maps: maps[best if len(maps) > 1 else 0], search)
-    return jax.tree.map(lambda maps: maps[best], responses), of_region
+
+    def chosen(maps: Array) -> Array:
+        return maps[best if len(maps) > 1 else 0]  # one may be for all
+
+    return jax.tree.map(chosen, responses), jax.tree.map(chosen, search)
 
 
 def _search_side(size: Float[Array, "2"], config: Config) -> Float[Array, ""]:

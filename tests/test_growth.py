@@ -100,6 +100,13 @@ def test_the_middle_wins_where_nothing_tells(value: float):
     assert int(choose_growth(exemplar, search, jnp.zeros(2), free)) == 2
 
 
+@pytest.mark.parametrize(("tilt", "best"), [(0.0, 1), (0.1, 2), (-0.1, 0)])
+def test_the_tilt_decides_between_equals(tilt: float, best: int):
+    exemplar = exemplar_of(np.ones((SIDE, SIDE, 3), np.float32))
+    search = {"alexnet": {"conv3": jnp.ones((1, SIZE, SIZE, 3))}}
+    assert int(choose_growth(exemplar, search, jnp.zeros(2), replace(CONFIG, scale_tilt=tilt))) == best
+
+
 def test_layers_count_alike_whatever_their_size():
     both = replace(CONFIG, alexnet_layers=("conv3", "conv5"))
     maps, large = smooth(SIZE, 2.0), 1e4 * noise(22, 22, 5)

@@ -1,0 +1,39 @@
+"""The C library gives back what compiling left, in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+from pathlib import Path
+from mfst_jax import memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+memory.keep_little()
+blocks = [bytearray(2**16) for _ in range(2000)]  # small enough to lie in an arena
+last = bytearray(2**16)  # keeps the heap from shrinking by itself
+before = resident()
+del blocks
+kept = resident()
+memory.give_back()
+print(before, kept, resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and glibc")
+def test_what_is_free_goes_back():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    before, kept, after = (int(number) for number in done.stdout.split())
+    assert kept > 0.9 * before  # there was something to give back
+    assert after < before - 0.8 * 2000 * 2**16 / 4096
+
+
+def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch):
+    from mfst_jax import memory
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    memory.keep_little()
+    memory.give_back()
