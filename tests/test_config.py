@@ -145,9 +145,18 @@ def test_realtime_looks_at_one_region_with_both_backbones():
     assert len(REALTIME.scale_factors()) == 3
 
 
-def test_best_is_paper_but_for_its_fusion_weights():
-    assert dataclasses.replace(BEST, model_weights=PAPER.model_weights) == PAPER
+def test_best_is_paper_but_for_its_model_weights_and_how_it_tells_the_scale():
     assert BEST.model_weights == (0.7, 0.3)
+    assert BEST.scale_search == "features"
+    alike = {f.name for f in dataclasses.fields(Config) if getattr(BEST, f.name) == getattr(PAPER, f.name)}
+    changed = {f.name for f in dataclasses.fields(Config)} - alike
+    assert changed == {"model_weights", "scale_search", "scale_step", "scale_penalty", "scale_tilt"}
+
+
+def test_realtime_tells_the_scale_as_best_does():
+    changed = {f.name for f in dataclasses.fields(Config) if getattr(REALTIME, f.name) != getattr(BEST, f.name)}
+    assert changed == {"model_weights", "fill", "near_search"}
+    assert REALTIME.model_weights == PAPER.model_weights
 
 
 def test_presets_go_by_their_names():
