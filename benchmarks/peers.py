@@ -209,16 +209,33 @@ def _plot(path: Path, points: list[tuple[str, float, float]]) -> None:
 
     figure = Figure((7, 4), layout="constrained")
     axes = figure.subplots()
-    for name, auc, speed in points:
-        ours = name.startswith("MFST")
-        axes.scatter([speed], [auc], s=60 if ours else 36, color="#d55e00" if ours else "#56707f", zorder=3)
-        weight = "bold" if ours else "normal"
-        axes.annotate(name, (speed, auc), xytext=(6, 4), textcoords="offset points", weight=weight, fontsize=9)
     axes.set_xscale("log")
     axes.set_xlabel("frames a second")
     axes.set_ylabel("success AUC")
     axes.grid(visible=True, which="both", color="#dddddd", linewidth=0.6)
     axes.margins(0.15)
+    for name, auc, speed in points:
+        ours = name.startswith("MFST")
+        axes.scatter([speed], [auc], s=60 if ours else 36, color="#d55e00" if ours else "#56707f", zorder=3)
+    figure.draw_without_rendering()  # what is where is known from here on
+    taken: list[Any] = []
+    for name, auc, speed in points:
+        label: Any = None
+        for right, up in ((True, 4), (True, -11), (False, 4), (False, -11)):
+            if label is not None:  # it was in the way of another
+                label.remove()
+            label = axes.annotate(
+                name,
+                (speed, auc),
+                xytext=(6 if right else -6, up),
+                textcoords="offset points",
+                ha="left" if right else "right",
+                weight="bold" if name.startswith("MFST") else "normal",
+                fontsize=9,
+            )
+            if not any(label.get_window_extent().overlaps(other.get_window_extent()) for other in taken):
+                break
+        taken.append(label)
     figure.savefig(path, dpi=150)
     print(f"wrote {path}")
 

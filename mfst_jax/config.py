@@ -185,8 +185,8 @@ ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
 """A alone: conv3-5 by soft weight. It runs on the built-in weights."""
 
 BEST = Config(model_weights=(0.7, 0.3), scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1)
-"""PAPER with the weights of S and A exchanged, which suits torchvision's AlexNet (docs/training.md), and its scales told
-from features (docs/choices.md): one search region a frame [training split]."""
+"""PAPER with the weights of S and A exchanged, which suits torchvision's AlexNet (docs/training.md), and its scales
+told from features (docs/choices.md): one search region a frame [training split]."""
 
 REALTIME = dataclasses.replace(BEST, model_weights=PAPER.model_weights, fill="first", near_search=8.0)
 """PAPER with its scales told from features: one search region a frame, or its middle [training split]."""

@@ -22,6 +22,7 @@ from mfst_jax.compilation import jit
 from mfst_jax.crops import mean_colour
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fusion import fuse_hierarchy
+from mfst_jax.growth import choose_growth
 from mfst_jax.model import MFST, correlate
 from mfst_jax.network import bind
 from mfst_jax.params import Contents, Params
@@ -56,15 +57,19 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
         stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
         upsampled = {model: localisation.upsample(maps, chosen.upsampling) for model, maps in stacked.items()}
         fused = fuse_hierarchy(upsampled, chosen)
-        response = fused[localisation.choose_scale(fused, chosen)]
+        response = fused[localisation.choose_scale(fused, chosen) if len(fused) > 1 else 0]
         windowed = localisation.add_window(response, chosen.window_influence)
         return localisation.displacement(windowed, chosen.upsampling), response
 
-    matching, localising = jit(correlate_all), jit(localise)
+    def grow(exemplar: Any, search: Any) -> Any:
+        return choose_growth(exemplar, search, jnp.zeros(2), chosen)
+
+    matching, localising, growing = jit(correlate_all), jit(localise), jit(grow)
     regions = crops(state, on_device)
     found = {model: dict(by_layer) for model, by_layer in features(weights, regions).items()}
     responses, _ = jit(lambda w, state, x: bind(w, chosen).match(state.exemplar, x))(weights, state, regions)
     mean = jit(mean_colour)
+    by_features = {"scale by features": lambda: growing(state.exemplar, found)}
     return {
         "whole step": lambda: mfst_jax.step(weights, state, frame)[1].box,
         "frame to device": lambda: jnp.array(frame),
@@ -73,6 +78,7 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
         "backbones": lambda: features(weights, regions),
         "correlations, energies": lambda: matching(state.exemplar.features, found),
         "fusion, localisation": lambda: localising(responses),
+        **(by_features if chosen.scale_search == "features" else {}),
     }
 
 
