@@ -124,7 +124,7 @@ class Config:
         searched = self.scale_every == 1 or self.scale_search == "search"
         require(searched, "config.scale_search", "search, which scale_every is about", self.scale_search)
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
-        require(math.isfinite(self.scale_tilt), "config.scale_tilt", "a finite number", self.scale_tilt)
+        require(-10 <= self.scale_tilt <= 10, "config.scale_tilt", "in [-10, 10]", self.scale_tilt)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
         require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)
         require(1 <= self.scale_max < math.inf, "config.scale_max", "1 or more", self.scale_max)

@@ -42,10 +42,8 @@ def similarity_by_factor(
         for layer in config.layers(model):
             target, maps = by_layer[layer][0], search[model][layer][0]
             windows = resample(maps, offset[::-1] / CELL, len(target), config.scale_factors())
-            products, energies = (
-                jnp.einsum("suvc,uvc->s", windows, target),
-                jnp.sum(jnp.square(windows), axis=(1, 2, 3)),
-            )
+            products = jnp.einsum("suvc,uvc->s", windows, target)
+            energies = jnp.sum(jnp.square(windows), axis=(1, 2, 3))
             found.append(cosine(target, products, energies))
     return jnp.mean(jnp.stack(found), axis=0)
 

@@ -367,6 +367,7 @@ NAN, INFINITY = float("nan"), float("inf")
         *[("scale_step", value) for value in (0.99, NAN, INFINITY, "1.02", None, True)],
         *[("scale_count", value) for value in (0, 2, -3, 3.0, True)],
         *[("scale_penalty", value) for value in (0, 1.01, NAN)],
+        *[("scale_tilt", value) for value in (-10.1, 11, NAN)],
         *[("scale_damping", value) for value in (-0.1, 1.1, NAN)],
         *[("scale_min", value) for value in (0, 1.1, NAN)],
         *[("scale_max", value) for value in (0.9, INFINITY, NAN)],

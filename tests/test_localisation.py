@@ -156,6 +156,12 @@ def test_the_scale_with_the_highest_penalised_peak_wins(peaks, penalty, best):
     assert int(choose_scale(maps_with_peaks(*peaks), config)) == best
 
 
+def test_the_tilt_favours_one_end():
+    config, maps = dataclasses.replace(PAPER, scale_step=2.0, scale_penalty=0.5), maps_with_peaks(1.0, 1.0, 1.0)
+    for tilt, best in ((-1.1, 0), (0.0, 1), (1.1, 2)):
+        assert int(choose_scale(maps, dataclasses.replace(config, scale_tilt=tilt))) == best
+
+
 # Window
 
 
