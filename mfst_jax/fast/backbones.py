@@ -105,10 +105,11 @@ class Backbones:
 
     def _pool_rows(self, rows: list[Maps], size: tuple[int, int], model: Model, name: str) -> Maps:
         """The same and the max pool, from the rows of tiles, of which the fewest possible are put together."""
-        if self._is_normalised(model):
-            rows = lax.optimization_barrier([self._activate(row, model, name) for row in rows])
-            return max_pool(_as_maps(rows, size, pool=True), axes=(2,))
         bias = self.weights[model][name][1].reshape(1, 1, 1, -1)
+        if self._is_normalised(model):  # each output is looked at by five channels: all are to be there by then
+            rows = lax.optimization_barrier([jax.nn.relu(row + bias) for row in rows])
+            maps = lax.optimization_barrier(_as_maps(rows, size))
+            return max_pool(lax.optimization_barrier(local_response_norm(maps)))
         return jax.nn.relu(max_pool(_as_maps(rows, size, pool=True), axes=(2,)) + bias)
 
     def _is_normalised(self, model: Model) -> bool:

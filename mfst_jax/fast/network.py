@@ -6,13 +6,11 @@ SE weights go to the exemplar, since `<z, w x> = <w z, x>`: search features stay
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfst_jax.attention import SEBlock, recalibrate
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.compiled import Compiled
@@ -75,9 +73,9 @@ def _correlate(
     weights: Float[Array, "#n c"] | None,
 ) -> Float[Array, "scales rows columns"]:
     """`model.correlate`, with one weight a channel on the search maps if there are some."""
-    if weights is not None:
-        exemplars = exemplars * jnp.expand_dims(weights, (1, 2))
-    if weights is None or len(weights) == 1:
+    if weights is None:
         return correlate(exemplars, search)
-    # Each search region has weights of its own, and so an exemplar of its own: there was one for all.
-    return jax.vmap(lambda target, maps: cross_correlate_by_taps(target, maps[None])[0])(exemplars, search)
+    if len(weights) == 1:
+        return correlate(exemplars * jnp.expand_dims(weights, (1, 2)), search)
+    # With weights of its own each search region would need an exemplar of its own: a product for each, where one does.
+    return correlate(exemplars, recalibrate(search, weights))
