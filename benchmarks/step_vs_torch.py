@@ -62,27 +62,18 @@ def random_params(preset: Preset) -> Params:
     return bench.random_params(PRESETS[preset], bench.alexnet_of(preset))
 
 
-def make_jax(preset: Preset, kind: bench.Kind, expected: np.ndarray | None) -> Callable[[], np.ndarray]:
-    """A step from the first frame's state to the second frame's box."""
+def make_jax(
+    preset: Preset, kind: bench.Kind, expected: np.ndarray | None, near: bool = False
+) -> Callable[[], np.ndarray]:
+    """A step from the first frame's state, of a target that was slow (`near`) or not, to the second frame's box."""
     keep_compilations()
     params, (frames, box) = random_params(preset), scene()
     config = resolve_config(params.contents, PRESETS[preset])
     weights = mfst_jax.compile(params, config) if kind == "compiled" else params
     state = mfst_jax.init(weights, frames[0], box, config=config)
-    frame = jnp.asarray(frames[1])
-    return checked(lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box), expected)
-
-
-def make_realtime(near: bool) -> Callable[[], np.ndarray]:
-    """A step of REALTIME, of a target that was slow or not."""
-    keep_compilations()
-    params, (frames, box) = random_params("realtime"), scene()
-    config = resolve_config(params.contents, PRESETS["realtime"])
-    weights = mfst_jax.compile(params, config)
-    state = mfst_jax.init(weights, frames[0], box, config=config)
     state = dataclasses.replace(state, near=jnp.asarray(near))
     frame = jnp.asarray(frames[1])
-    return lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box)
+    return checked(lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box), expected)
 
 
 def make_torch(preset: Preset, variant: Variant, expected: np.ndarray) -> Callable[[], np.ndarray]:
@@ -181,7 +172,7 @@ def main(
     contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("compiled", "plain")}
     contestants |= {variant: Contestant(make_torch, preset, variant, expected) for variant in variants}
     less = {"REALTIME, whole search region": False, "REALTIME, its middle": True} if realtime else {}
-    contestants |= {name: Contestant(make_realtime, near) for name, near in less.items()}
+    contestants |= {name: Contestant(make_jax, "realtime", "compiled", None, near) for name, near in less.items()}
     products = {"product by XLA": Contestant(floor.make_matmul), "product by PyTorch": Contestant(make_torch_matmul)}
     print(f"{preset}, 640 x 480; {machine()}; {rounds} rounds of {calls} steps")
     print(f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}; median (quartiles)\n")

@@ -175,8 +175,7 @@ class MFST(nn.Module):
         final = fuse(fused, config.model_fusion, config.model_weights) if len(fused) > 1 else fused[0]
 
         peaks = final.amax(dim=(1, 2, 3))
-        peaks = torch.where(torch.arange(len(factors)) == reach, peaks, peaks * config.scale_penalty)
-        best = int(peaks.argmax()) if len(final) > 1 else 0
+        best = int(self.as_scales_count(peaks, factors).argmax()) if len(final) > 1 else 0
         response = final[best, 0]
         windowed = response - response.min()
         windowed = (1 - config.window_influence) * windowed / windowed.sum() + config.window_influence * self.window
@@ -209,9 +208,13 @@ class MFST(nn.Module):
                 )
                 similarities.append(F.cosine_similarity(windows.flatten(1), target.flatten(1)))
         mean = torch.stack(similarities).mean(dim=0)
-        middle = len(factors) // 2
-        penalised = torch.where(torch.arange(len(factors)) == middle, mean, mean * self.config.scale_penalty)
-        return int(penalised.argmax())
+        return int(self.as_scales_count(mean, factors).argmax())
+
+    def as_scales_count(self, values: Tensor, factors: Tensor) -> Tensor:
+        """Of each scale: penalised, but for the middle one, and tilted."""
+        is_middle = torch.arange(len(factors)) == len(factors) // 2
+        penalised = torch.where(is_middle, values, values * self.config.scale_penalty)
+        return penalised * factors**self.config.scale_tilt
 
     def search_side(self, size: Tensor) -> Tensor:
         width, height = size
