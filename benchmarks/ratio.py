@@ -47,7 +47,7 @@ def main(rounds: int = 7, attempts: int = 6, pause: float = 45, record: bool = F
         if attempt:
             time.sleep(pause)
         described = f"{machine()}; jax {jax.__version__} on {jax.default_backend()}"
-        steps = {kind: Contestant(bench.make_step, None, "paper", kind, SIZE) for kind in KINDS}
+        steps: dict[str, Contestant] = {kind: Contestant(bench.make_step, None, "paper", kind, SIZE) for kind in KINDS}
         times = alternate(steps, rounds=rounds)
         fastest = {kind: min(fastest[kind], *times[kind].cpu) for kind in KINDS}
         ratio = fastest["compiled"] / fastest["plain"]

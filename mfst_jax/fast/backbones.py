@@ -4,7 +4,7 @@
 local response normalisation does not, and has them before it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ Method = Literal["toom_cook", "direct"]
 Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
 """Filters and bias of each convolution, as `transform` makes them; of conv3 to conv5 as many as are needed."""
 Maps = Float[Array, "n _ _ _"]
+Row = Float[Array, "n down across tile groups o"]  # of every tile, as stem and toom_cook give it
 
 STRIP = 63
 """Rows of conv1 to compute at a time, so that what lies between stays in cache: 4 k - 1 wastes least."""
@@ -85,7 +86,7 @@ class Backbones:
             x = jnp.concatenate([strip[model] for strip in strips], axis=1)
             rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], SCHEMES["conv2"], done=found)
             size = x.shape[1] - SCHEMES["conv2"].taps + 1
-            found[model] = self._pool_rows([_flatten(row) for row in rows], (size, size), model, "conv2")
+            found[model] = self._pool_rows(rows, (size, size), model, "conv2")
         return found
 
     def _conv1(self) -> Any:
@@ -93,7 +94,7 @@ class Backbones:
         filters = [layers["conv1"][0] for layers in self.weights.values()]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *filters)
 
-    def _split(self, maps: Maps) -> dict[Model, Maps]:
+    def _split(self, maps: Float[Array, "*shape _"]) -> dict[Model, Float[Array, "*shape _"]]:
         """What of conv1 belongs to each backbone."""
         ends = np.cumsum([layers["conv1"][1].size for layers in self.weights.values()])
         return dict(zip(self.weights, jnp.split(maps, ends[:-1], axis=-1), strict=True))
@@ -103,14 +104,13 @@ class Backbones:
         x = jax.nn.relu(x + self.weights[model][name][1].reshape(1, 1, 1, -1))
         return local_response_norm(x) if self._is_normalised(model) else x
 
-    def _pool_rows(self, rows: list[Maps], size: tuple[int, int], model: Model, name: str) -> Maps:
+    def _pool_rows(self, rows: list[Row], size: tuple[int, int], model: Model, name: str) -> Maps:
         """The same and the max pool, from the rows of tiles, of which the fewest possible are put together."""
-        bias = self.weights[model][name][1].reshape(1, 1, 1, -1)
-        if self._is_normalised(model):  # each output is looked at by five channels: all are to be there by then
-            rows = lax.optimization_barrier([jax.nn.relu(row + bias) for row in rows])
-            maps = lax.optimization_barrier(_as_maps(rows, size))
-            return max_pool(lax.optimization_barrier(local_response_norm(maps)))
-        return jax.nn.relu(max_pool(_as_maps(rows, size, pool=True), axes=(2,)) + bias)
+        bias = self.weights[model][name][1]
+        if self._is_normalised(model):
+            maps = _as_maps([jax.nn.relu(row + _by_group(bias, row)) for row in rows], size)
+            return max_pool(_materialise(local_response_norm, maps))
+        return jax.nn.relu(max_pool(_as_maps(rows, size, pool=True), axes=(2,)) + bias.reshape(1, 1, 1, -1))
 
     def _is_normalised(self, model: Model) -> bool:
         return model == "alexnet" and self.alexnet == "caffe"
@@ -122,22 +122,32 @@ class Backbones:
         if self.method == "direct":
             return activate(_convolve_directly(x, filters) + bias.reshape(1, 1, 1, -1))
         rows = toom_cook.convolve(x, filters, SCHEMES[layer], done=done)
-        by_group = bias.reshape(1, 1, 1, 1, *rows[0].shape[-2:])
         size = x.shape[1] - SCHEMES[layer].taps + 1
-        return _as_maps([_flatten(activate(row + by_group)) for row in rows], (size, size))
+        return _as_maps([activate(row + _by_group(bias, row)) for row in rows], (size, size))
 
 
-def _flatten(row: Float[Array, "n down across tile groups o"]) -> Maps:
-    """Columns in one dimension, channels in another."""
-    n, down, across, tile, groups, outputs = row.shape
-    return row.reshape(n, down, across * tile, groups * outputs)
+def _by_group(bias: Float[Array, "_"], row: Row) -> Float[Array, "1 1 1 1 groups o"]:
+    return bias.reshape(1, 1, 1, 1, *row.shape[-2:])
 
 
-def _as_maps(rows: list[Maps], size: tuple[int, int], *, pool: bool = False) -> Maps:
+def _as_maps(rows: list[Row], size: tuple[int, int], *, pool: bool = False) -> Maps:
     """Maps from the rows of their tiles, cropped to `size` (height, width); if so asked, with their rows pooled."""
     joined = toom_cook.join_pooled(rows) if pool else toom_cook.join(rows)
+    n, down, across, tile, groups, outputs = joined.shape
+    # Flattened before they were joined, every index of the join would take XLA a division.
+    maps = joined.reshape(n, down, across * tile, groups * outputs)
     height, width = size
-    return joined[:, : (height - 1) // 2 if pool else height, :width]
+    return maps[:, : (height - 1) // 2 if pool else height, :width]
+
+
+def _materialise(function: Callable[[Maps], Maps], maps: Maps) -> Maps:
+    """`function(maps)`, of a function of each cell by itself, written down once before anything reads it.
+
+    XLA for CPUs drops barriers before it fuses, and would compute it again for each window of a pool. What is put
+    together from parts it leaves alone, and shares out between cores.
+    """
+    middle = maps.shape[1] // 2
+    return jnp.concatenate([function(maps[:, :middle]), function(maps[:, middle:])], axis=1)
 
 
 def max_pool(x: Float[Array, "n h w c"], axes: tuple[int, ...] = (1, 2)) -> Float[Array, "n _ _ c"]:

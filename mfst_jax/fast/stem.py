@@ -47,8 +47,10 @@ def convolve(
     rows: int,
     *,
     done: Any = (),
-) -> list[Float[Array, "1 tiles columns o"]]:
+) -> list[Float[Array, "1 tiles columns 1 1 o"]]:
     """Some rows of conv1, without a bias, as the first row of every tile, the second of every tile, and so on.
+
+    In the form of `toom_cook.convolve`: tiles are one column wide, and there is one group.
 
     Args:
       pairs: from `pair_rows`.
@@ -61,7 +63,7 @@ def convolve(
     inputs = combine(SCHEME.inputs, SCHEME.sweep(pairs[first:], tiles, axis=0))
     inputs = lax.optimization_barrier(after(done, inputs))
     outputs = [_convolve_columns(x[:, None], f) for x, f in zip(inputs, filters, strict=True)]
-    return combine(SCHEME.outputs, lax.optimization_barrier([x[None] for x in outputs]))
+    return combine(SCHEME.outputs, lax.optimization_barrier([x[None, :, :, None, None] for x in outputs]))
 
 
 def _convolve_columns(
