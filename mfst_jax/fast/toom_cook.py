@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, reduce
+from math import gcd
 from operator import add
 from typing import Any
 
@@ -20,6 +21,7 @@ from jaxtyping import Array, Float
 from mfst_jax.fast.ordering import after
 
 Polynomial = list[Fraction]  # coefficients, the constant first
+Filters = Sequence[Sequence[Float[Any, "_ _ _"]]]  # for each column product, in parts: [batch, i, o]
 
 
 @dataclass(frozen=True)
@@ -82,20 +84,30 @@ F_4_5 = Scheme(4, 5, _symmetric("0", "1/2", "1", "7/4"))
 F_4_6 = Scheme(4, 6, _symmetric("1/3", "2/3", "1", "3/2"))
 
 
-def transform_filters(
-    kernel: Float[np.ndarray, "taps taps i o"], groups: int, scheme: Scheme
-) -> tuple[Float[np.ndarray, "batch i _"], ...]:
-    """`G g G^T` for each pair of channels: for each column product, matrices [row product x group, i, o / groups]."""
+SMALL = 10_000
+"""A matrix of fewer elements is multiplied on one core, too little for Eigen to share out; so there are to be more
+such products than the eight that XLA may have wait in line for that core (225 tiles; S's conv2 has 48 x 128)."""
+PARTS = 4
+"""In how many parts they come then. With more of them the step hardly gets faster, but takes longer to compile."""
+
+
+def transform_filters(kernel: Float[np.ndarray, "taps taps i o"], groups: int, scheme: Scheme) -> Filters:
+    """`G g G^T` for each pair of channels: for each column product, matrices [row product x group, i, o / groups].
+
+    They come in one part or, where they are small, in several of as many row products each.
+    """
     products, inputs, outputs = scheme.products, kernel.shape[2], kernel.shape[3]
     both = np.einsum("pu,qv->qpuv", scheme.filters, scheme.filters).reshape(products**2, -1)
     transformed = both @ kernel.reshape(-1, inputs * outputs)  # one product, where einsum takes ten times as long
     by_group = transformed.reshape(products, products, inputs, groups, outputs // groups).transpose(0, 1, 3, 2, 4)
-    return tuple(by_group.reshape(products, products * groups, inputs, outputs // groups).astype(np.float32))
+    batches = by_group.reshape(products, products * groups, inputs, outputs // groups).astype(np.float32)
+    parts = gcd(products, PARTS) if inputs * outputs // groups < SMALL else 1
+    return tuple(tuple(np.split(batch, parts)) for batch in batches)
 
 
 def convolve(
     maps: Float[Array, "n h w i"],
-    filters: Sequence[Float[Array, "batch _ _"]],
+    filters: Filters,
     scheme: Scheme,
     *,
     done: Any = (),
@@ -112,7 +124,7 @@ def convolve(
       What `join` and `join_pooled` make maps of.
     """
     n, height, width, channels = maps.shape
-    tile, products, groups = scheme.tile, scheme.products, channels // filters[0].shape[1]
+    tile, products, groups = scheme.tile, scheme.products, channels // filters[0][0].shape[1]
     down, across = (-(-(side - scheme.taps + 1) // tile) for side in (height, width))
     below, beside = (tile * tiles + scheme.taps - 1 - side for tiles, side in ((down, height), (across, width)))
     maps = jnp.pad(maps, ((0, 0), (0, below), (0, beside), (0, 0)))
@@ -127,12 +139,18 @@ def convolve(
 
     # M = V U for each row product and group, and each column product by itself: so they keep all cores busy.
     inputs = [x.reshape(products * groups, n * down * across, channels // groups) for x in inputs]
-    outputs = [jnp.einsum("pmi,pio->pmo", x, f) for x, f in zip(inputs, filters, strict=True)]
-    outputs = [x.reshape(products, groups, n, down, across, -1) for x in lax.optimization_barrier(outputs)]
+    outputs = lax.optimization_barrier([_multiply(x, parts) for x, parts in zip(inputs, filters, strict=True)])
 
     # y = A M A^T
-    columns = lax.optimization_barrier(jnp.stack(combine(scheme.outputs, outputs), axis=1))
-    return combine(scheme.outputs, [x.transpose(2, 3, 4, 0, 1, 5) for x in columns])
+    columns = [jnp.stack(combine(scheme.outputs, part), axis=1) for part in zip(*outputs, strict=True)]
+    columns = [x.reshape(-1, groups, tile, n, down, across, x.shape[-1]) for x in lax.optimization_barrier(columns)]
+    return combine(scheme.outputs, [x.transpose(2, 3, 4, 1, 0, 5) for part in columns for x in part])
+
+
+def _multiply(inputs: Float[Array, "batch m i"], parts: Sequence[Float[Array, "_ i o"]]) -> list[Float[Array, "_ m o"]]:
+    """Matrix by matrix, in as many parts as the second ones come in."""
+    split = jnp.split(inputs, len(parts))
+    return [jnp.einsum("pmi,pio->pmo", x, part) for x, part in zip(split, parts, strict=True)]
 
 
 def join(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *rest"]:
