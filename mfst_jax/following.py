@@ -159,7 +159,7 @@ def _on_device(source: Source) -> Generator[tuple[Picture, jax.Array], None, Non
     """Every frame, and a padded copy of it on the device."""
     with closing(source.frames()) as frames:
         for frame in frames:
-            yield frame, jnp.asarray(pad(frame))
+            yield frame, jax.device_put(pad(frame))
 
 
 def _row(truth: np.ndarray | None, number: int) -> np.ndarray | None:

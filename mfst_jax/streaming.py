@@ -51,7 +51,7 @@ class Tracker:
         frame = _to_frame(image)
         size = np.array(frame.shape[:2], np.int32)
         self.state = tracker.init(
-            self._params, pad(frame), np.asarray(box, np.float32), config=self._config, frame_size=size
+            self._params, jax.device_put(pad(frame)), np.asarray(box, np.float32), config=self._config, frame_size=size
         )
         self._shape = frame.shape
         self.score = 1.0
@@ -61,7 +61,7 @@ class Tracker:
         if self.state is None:
             raise InputError("Tracker.update: expected a call of init first, found none")
         frame = _to_frame(image, expected=self._shape)
-        self.state, output = tracker.step(self._params, self.state, pad(frame))
+        self.state, output = tracker.step(self._params, self.state, jax.device_put(pad(frame)))
         self.score = float(output.score)
         return np.array(output.box)
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from mfst_jax import layout
+from mfst_jax import layout, padding
 from mfst_jax.checkpoints import digest
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, Layer
@@ -34,8 +34,6 @@ FORMAT = 2
 """Of the files; another makes pools that are computed anew."""
 FRAMES_AT_ONCE = 8
 PAIRS_AT_ONCE = 16
-ALIGNMENT = 64
-"""Bytes, of what XLA takes on CPUs as it is."""
 FEATURES_KEPT = 256
 """Frames whose features are in memory, about 3 MB each."""
 
@@ -65,10 +63,7 @@ class Pool:
 
 def _gather(array: np.ndarray, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
     """`array[rows]`, at an address from which a CPU device takes it without copying it again."""
-    size = rows.size * array[:1].nbytes
-    buffer = np.empty(size + ALIGNMENT, np.uint8)
-    first = -buffer.ctypes.data % ALIGNMENT
-    gathered = buffer[first : first + size].view(array.dtype).reshape(rows.size, *array.shape[1:])
+    gathered = padding.empty((rows.size, *array.shape[1:]), array.dtype)
     for place, row in zip(gathered, rows.ravel(), strict=True):
         place[...] = array[row]
     return gathered.reshape(*rows.shape, *array.shape[1:])

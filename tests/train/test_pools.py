@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from train.pools import ALIGNMENT, Pool, maps_file
+from mfst_jax.padding import ALIGNMENT
+from train.pools import Pool, maps_file
 
 CHANNELS = {"conv3": 5, "conv4": 3, "conv5": 2}
 
