@@ -143,8 +143,8 @@ def _as_maps(rows: list[Row], size: tuple[int, int], *, pool: bool = False) -> M
 def _materialise(function: Callable[[Maps], Maps], maps: Maps) -> Maps:
     """`function(maps)`, of a function of each cell by itself, written down once before anything reads it.
 
-    XLA for CPUs drops barriers before it fuses, and would compute it again for each window of a pool. What is put
-    together from parts it leaves alone, and shares out between cores.
+    Behind a barrier alone, XLA for CPUs was seen to compute it again for each window of a pool. What is put together
+    from parts it leaves alone, and shares out between cores.
     """
     middle = maps.shape[1] // 2
     return jnp.concatenate([function(maps[:, :middle]), function(maps[:, middle:])], axis=1)
