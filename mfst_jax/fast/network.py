@@ -1,12 +1,11 @@
 """Exemplar and search images -> responses on compiled weights: what `mfst_jax.model` does, with less to compute.
 
-SE weights go to the exemplar, since `<z, w x> = <w z, x>`: search features stay as they are.
+SE weights that all search regions share go to the exemplar for that, since `<z, w x> = <w z, x>`.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfst_jax.attention import SEBlock, recalibrate
@@ -48,8 +47,13 @@ class CompiledNetwork:
             for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
                 targets, maps = exemplar.features[model][layer], features[layer]
                 weights = own.get(layer) if shared is None else shared[layer][None]
-                responses[model][layer] = factor * _correlate(targets, maps, weights)
-                search[model][layer] = maps if weights is None else recalibrate(maps, weights)
+                recalibrated = maps if weights is None else recalibrate(maps, weights)
+                if weights is not None and len(weights) == 1:
+                    response = correlate(recalibrate(targets, weights), maps)
+                else:  # with weights of its own each region would need an exemplar of its own
+                    response = correlate(targets, recalibrated)
+                responses[model][layer] = factor * response
+                search[model][layer] = recalibrated
         return responses, search
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
@@ -65,17 +69,3 @@ class CompiledNetwork:
         apply: Any = SEBlock().apply
         blocks = self.weights.se[model]
         return {layer: apply({"params": blocks[layer]}, maps) for layer, maps in features.items()}
-
-
-def _correlate(
-    exemplars: Float[Array, "factors h w c"],
-    search: Float[Array, "n height width c"],
-    weights: Float[Array, "#n c"] | None,
-) -> Float[Array, "scales rows columns"]:
-    """`model.correlate`, with one weight a channel on the search maps if there are some."""
-    if weights is None:
-        return correlate(exemplars, search)
-    if len(weights) == 1:
-        return correlate(exemplars * jnp.expand_dims(weights, (1, 2)), search)
-    # With weights of its own each search region would need an exemplar of its own: a product for each, where one does.
-    return correlate(exemplars, recalibrate(search, weights))
