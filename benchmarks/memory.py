@@ -19,9 +19,9 @@ from PIL import Image
 
 import mfst_jax
 from mfst_jax import memory
-from mfst_jax.annotate import VideoWriter
 from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.following import follow
+from mfst_jax.outputs import VideoWriter
 from mfst_jax.params import choose_config
 from mfst_jax.video import demo_source, open_source
 
@@ -74,8 +74,10 @@ def main(
 
         params = mfst_jax.load(weights)
         chosen = choose_config(params.contents, None, in_turn(set))
-        tracked = follow(open_source(path), box, params, chosen, table=Path(folder, "boxes.csv"), hear=report)
-    print(f"{len(tracked.boxes)} frames tracked, {params.contents.describe()}")
+        compiled = mfst_jax.compile(params, chosen)
+        del params  # as there
+        tracked = follow(open_source(path), box, compiled, chosen, table=Path(folder, "boxes.csv"), hear=report)
+    print(f"{len(tracked.boxes)} frames tracked, {compiled.contents.describe()}")
 
 
 def resident() -> float:

@@ -21,7 +21,7 @@ def keep_little() -> None:
 
 
 def give_back() -> None:
-    """Hands what is free back to the system: once all is compiled."""
+    """Hands what is free back to the system: once all is compiled, and now and then."""
     trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
