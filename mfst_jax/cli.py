@@ -14,14 +14,16 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints, config, memory, own_se, video
-from mfst_jax.annotate import BOX_HEADER, box_row, contact_sheet, save_image
+from mfst_jax.annotate import contact_sheet
 from mfst_jax.arguments import File, Settings, exit_status, in_turn
 from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps, success_auc
 from mfst_jax.evaluation.commands import evaluate, score
+from mfst_jax.fast import compile
 from mfst_jax.following import Followed, first_box, follow
+from mfst_jax.outputs import BOX_HEADER, box_row, save_image
 from mfst_jax.params import choose_config, implied_config
 
 Box = Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]
@@ -60,7 +62,10 @@ def track(
     _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes})
     opened = video.open_source(source)
     hear = _print_row if out is None and boxes is None else None
-    followed = follow(opened, first_box(opened, box), params, chosen, video=out, table=boxes, hear=hear)
+    first = first_box(opened, box)
+    compiled = compile(params, chosen)
+    del params  # or it would be held as long as the video is
+    followed = follow(opened, first, compiled, chosen, video=out, table=boxes, hear=hear)
     _report(followed, opened.ground_truth)
     for path in (out, boxes):
         if path is not None:

@@ -12,3 +12,9 @@ class MissingExtraError(InputError, ImportError):
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed: pip install 'mfst-jax[{extra}]'"
         )
+
+
+def reason(error: Exception) -> str:
+    """An exception's message as one line, without the path that the caller names anyway."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())

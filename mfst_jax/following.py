@@ -20,10 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from mfst_jax import memory, tracker, validation
-from mfst_jax.annotate import BoxWriter, VideoWriter, draw
+from mfst_jax.annotate import draw
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled, compile
+from mfst_jax.outputs import BoxWriter, VideoWriter
 from mfst_jax.padding import pad
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.pipeline import Behind, ahead
@@ -33,6 +34,9 @@ Picture = UInt8[np.ndarray, "height width 3"]
 
 DEPTH = 2
 """How many frames may be read ahead of the tracker, and how many may wait to be drawn."""
+TIDY_EVERY = 128
+"""Frames between two times that idle memory goes back to the system. What frames and steps need comes and goes on
+several threads, which leaves holes; to give them back takes less time than a frame does."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,9 @@ def follow(
             if pictures is not None or see is not None:
                 behind(show, number, frame, boxes[-1], scores[-1])
             progress.advance(task)
-            if number == 1:  # all is compiled
+            if number % TIDY_EVERY == 1:
                 memory.give_back()
+            if number == 1:  # all is compiled
                 started = time.perf_counter()
     seconds = time.perf_counter() - started
     return Followed(np.stack(boxes), np.array(scores, np.float32), max(0, len(boxes) - 2) / seconds)

@@ -7,36 +7,33 @@ the frame in hand is in memory. All bad input raises `InputError`.
 import re
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from PIL import Image, ImageOps
 
-from mfst_jax.errors import InputError, MissingExtraError
-
-if TYPE_CHECKING:
-    from av import Packet, VideoFrame
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
-
-Frame = UInt8[np.ndarray, "height width 3"]
-Labelled = Generator[tuple[str, Frame], None, None]
-"""Frames, each with the words that name it in an error."""
+from mfst_jax.decoding import (
+    USUAL_FPS,
+    Frame,
+    Labelled,
+    declared,
+    decode,
+    frame_rate,
+    import_av,
+    open_container,
+    video_stream,
+)
+from mfst_jax.errors import InputError, reason
 
 IMAGE_SUFFIXES = (".bmp", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-STILLS_FPS = 25.0
-"""Frames per second of a folder or glob of images."""
 TRUTH_FILES = {"groundtruth_rect.txt": 1, "groundtruth.txt": 0}
 """Names of ground-truth files beside the images, and what their first pixel is called: OTB counts from 1."""
-SLACK = 2.5
-"""By how many frames a sound video may end before the time that its header gives."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def open_source(source: str | Path) -> Source:
         if text and path.is_file():
             return _open_images(path.name, [path]) if path.suffix.lower() in IMAGE_SUFFIXES else _open_video(path)
     except OSError as error:
-        raise InputError(f"source {text}: expected a path that can be read, found {_reason(error)}") from None
+        raise InputError(f"source {text}: expected a path that can be read, found {reason(error)}") from None
     if re.fullmatch("[0-9]+", text):
         return _open_webcam(int(text))
     if re.search(r"[*?\[]", text):
@@ -100,7 +97,7 @@ def open_source(source: str | Path) -> Source:
         try:
             entries = list(anchor.glob(str(path.relative_to(anchor))))
         except (OSError, ValueError) as error:
-            raise InputError(f"glob {text}: expected a pattern of file names, found {_reason(error)}") from None
+            raise InputError(f"glob {text}: expected a pattern of file names, found {reason(error)}") from None
         return _open_images(text, _images_of(f"glob {text}", entries))
     raise InputError(
         f"source {text!r}: expected a video, an image, a folder or glob of images, or a webcam's number, "
@@ -133,7 +130,7 @@ def read_image(path: str | Path) -> Frame:
             # By way of RGBA, or a palette with several transparent colours would not convert.
             return np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
     except Exception as error:  # a decoder of a damaged file may raise anything
-        raise InputError(f"image {path}: expected a readable image of 8 or 16 bits, found {_reason(error)}") from None
+        raise InputError(f"image {path}: expected a readable image of 8 or 16 bits, found {reason(error)}") from None
 
 
 def read_ground_truth(path: Path, *, origin: int) -> Float32[np.ndarray, "rows 4"]:
@@ -149,7 +146,7 @@ def read_ground_truth(path: Path, *, origin: int) -> Float32[np.ndarray, "rows 4
     try:
         lines = path.read_text().rstrip().splitlines()
     except (OSError, ValueError) as error:
-        raise InputError(f"ground truth {path}: expected a text file, found {_reason(error)}") from None
+        raise InputError(f"ground truth {path}: expected a text file, found {reason(error)}") from None
     boxes = np.empty((len(lines), 4), np.float32)
     for number, line in enumerate(lines):
         try:
@@ -201,7 +198,7 @@ def _open_images(name: str, paths: list[Path], truth: np.ndarray | None = None) 
         for path in paths:
             yield f"image {path}", read_image(path)
 
-    return Source(name, _first_size(read), len(paths), STILLS_FPS, truth, read)
+    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read)
 
 
 def _first_size(read: Callable[[], Labelled]) -> tuple[int, int]:
@@ -212,10 +209,10 @@ def _first_size(read: Callable[[], Labelled]) -> tuple[int, int]:
 
 def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
     what = f"video {path}"
-    read = partial(_decode, what, str(path))
-    with _container(what, str(path)) as container:
-        stream = _video_stream(what, container)
-        fps, count = _rate(stream), _declared(container, stream)[0]
+    read = partial(decode, what, str(path))
+    with open_container(what, str(path)) as container:
+        stream = video_stream(what, container)
+        fps, count = frame_rate(stream), declared(container, stream)[0]
     return Source(path.stem, _first_size(read), count, fps, truth, read)
 
 
@@ -227,111 +224,15 @@ def _open_webcam(index: int) -> Source:
         device, options = f"video={_windows_webcam(index)}", {"format": "dshow"}
     else:
         device, options = f"/dev/video{index}", {"format": "v4l2"}
-    read = partial(_decode, what, device, **options)
-    with _container(what, device, **options) as container:
-        fps = _rate(_video_stream(what, container))
+    read = partial(decode, what, device, **options)
+    with open_container(what, device, **options) as container:
+        fps = frame_rate(video_stream(what, container))
     return Source(what, _first_size(read), None, fps, None, read)
 
 
 def _windows_webcam(index: int) -> str:
     """DirectShow's name of a webcam: it knows no numbers."""
-    devices = [device for device in _av().enumerate_input_devices("dshow") if "video" in device.media_types]
+    devices = [device for device in import_av().enumerate_input_devices("dshow") if "video" in device.media_types]
     if index >= len(devices):
         raise InputError(f"webcam {index}: expected a number below the {len(devices)} webcams, found {index}")
     return devices[index].name
-
-
-def _av():
-    try:
-        import av
-    except ImportError:
-        raise MissingExtraError("av", "video", "reading video files") from None
-    return av
-
-
-def _container(what: str, address: str, **options) -> "InputContainer":
-    av = _av()
-    try:
-        return av.open(address, **options)
-    except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"{what}: expected a whole, readable video, found {_reason(error)}") from None
-
-
-def _video_stream(what: str, container: "InputContainer") -> "VideoStream":
-    if not container.streams.video:
-        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
-        raise InputError(f"{what}: expected a video stream, found {kinds}")
-    return container.streams.video[0]
-
-
-def _rate(stream: "VideoStream") -> float:
-    rate = stream.average_rate or stream.guessed_rate
-    return float(rate) if rate else STILLS_FPS
-
-
-def _declared(container: "InputContainer", stream: "VideoStream") -> tuple[int | None, float | None]:
-    """Frames and seconds of video by the container's header; None where it does not say, or FFmpeg only estimates.
-
-    Frame counts are off in sound files too (an edit list hides frames, fields or dropped frames count as frames), so
-    the time is what tells a video that is cut short. AVI is the exception: FFmpeg derives its duration from the bytes
-    that are there, but its timestamps are frame numbers.
-    """
-    rate, seconds = _rate(stream), None
-    clock = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
-    if container.format.name == "avi":
-        seconds = stream.frames / rate or None
-    elif stream.frames and stream.duration and stream.time_base:
-        seconds = float(stream.duration * stream.time_base)
-    elif clock:  # Matroska, by most writers
-        seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
-    elif "matroska" in container.format.name and len(container.streams) == 1 and container.duration:
-        seconds = container.duration / 1e6
-    return stream.frames or (round(seconds * rate) if seconds else None), seconds
-
-
-def _decode(what: str, address: str, **options) -> Labelled:
-    """The frames of a video, turned upright, in stored pixels (no aspect correction). `InputError` where it breaks."""
-    av = _av()
-    with _container(what, address, **options) as container:
-        stream = _video_stream(what, container)
-        # Frame threads, PyAV's AUTO, would lose an error and the good frames decoded around it.
-        stream.thread_type = "SLICE"
-        count, seconds = _declared(container, stream)
-        read, end, incomplete, problem = 0, 0.0, False, None
-        try:
-            for packet in container.demux(stream):
-                incomplete = packet.is_corrupt if packet.size else incomplete
-                for frame in _frames_of(packet):
-                    # Rotation is counter-clockwise, as in numpy.
-                    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                    if frame.time is not None and frame.time_base is not None:
-                        end = max(end, frame.time + float(frame.duration * frame.time_base))
-                    yield f"{what}, frame {read}", np.ascontiguousarray(pixels)
-                    read += 1
-        except av.FFmpegError as error:
-            problem = _reason(error)
-        if stream.start_time and stream.time_base:
-            end -= float(stream.start_time * stream.time_base)
-        if problem is None and incomplete and not container.format.name.startswith("mpeg"):  # those have no fixed end
-            problem = "the end of the file within a frame"
-        if problem is None and (not read or (seconds is not None and end < seconds - SLACK / _rate(stream))):
-            problem = "the end of the file"
-        if problem is not None:
-            raise InputError(f"{what}: expected {count or 'more'} frames, found {read}, then {problem}")
-
-
-def _frames_of(packet: "Packet") -> "Iterator[VideoFrame]":
-    """What a packet decodes to. If it does not decode, the good frames that the decoder still held come first."""
-    try:
-        frames = packet.decode()
-    except _av().FFmpegError:
-        with suppress(_av().FFmpegError):
-            yield from packet.stream.codec_context.decode(None)
-        raise
-    yield from frames
-
-
-def _reason(error: Exception) -> str:
-    """An exception's message as one line, without the path that the caller names anyway."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())

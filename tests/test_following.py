@@ -11,7 +11,7 @@ from compilations import counted_compilations
 from scenes import video
 
 import mfst_jax
-from mfst_jax import annotate
+from mfst_jax import annotate, outputs
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.errors import InputError
 from mfst_jax.following import DEPTH, follow
@@ -117,15 +117,15 @@ def test_what_was_tracked_before_a_full_disk_is_kept(
 ):
     source, truth = scene()
     movie, table = tmp_path / "out.mp4", tmp_path / "boxes.csv"
-    write, written = annotate.VideoWriter.write, []
+    write, written = outputs.VideoWriter.write, []
 
-    def fill_up(self: annotate.VideoWriter, frame: np.ndarray) -> None:
+    def fill_up(self: outputs.VideoWriter, frame: np.ndarray) -> None:
         if len(written) == 4:
             raise InputError(f"video {movie}: expected to write it, found No space left on device")
         written.append(frame)
         write(self, frame)
 
-    monkeypatch.setattr(annotate.VideoWriter, "write", fill_up)
+    monkeypatch.setattr(outputs.VideoWriter, "write", fill_up)
     with pytest.raises(InputError, match="No space left"):
         follow(source, truth[0], params, CONFIG, video=movie, table=table)
     found = numbers(table)

@@ -14,9 +14,9 @@ import tyro
 from PIL import Image
 
 import mfst_jax
-from mfst_jax.annotate import save_image
 from mfst_jax.evaluation import Results, load, report, score, write_result
 from mfst_jax.evaluation.results import write_atomically
+from mfst_jax.outputs import save_image
 from mfst_jax.video import demo_source
 
 PARTS = {"meadow": (0, 40), "twin": (40, 90), "tree": (75, 120), "close-up": (110, 150)}

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from mfst_jax.annotate import save_image
 from mfst_jax.errors import MissingExtraError
 from mfst_jax.evaluation.metrics import PRECISION_THRESHOLDS, SUCCESS_THRESHOLDS
 from mfst_jax.evaluation.otb import ATTRIBUTES
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.scoring import Summary
+from mfst_jax.outputs import save_image
 
 if TYPE_CHECKING:
     import matplotlib.axes

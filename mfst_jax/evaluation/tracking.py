@@ -21,13 +21,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mfst_jax import tracker, validation
 from mfst_jax.compilation import jit
 from mfst_jax.config import Config
+from mfst_jax.decoding import USUAL_FPS, Frame, Labelled
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.fast import Compiled
 from mfst_jax.padding import padded_size
 from mfst_jax.params import Params
 from mfst_jax.tracker import State
-from mfst_jax.video import STILLS_FPS, Frame, Labelled, Source, read_image
+from mfst_jax.video import Source, read_image
 
 SLOTS = PartitionSpec("slot")
 """How a batch lies on the devices: its first axis shared out."""
@@ -101,7 +102,7 @@ class _Lane:
         self.size = height, width
         self.box = sequence.ground_truth[0].astype(np.float32)
         validation.check_box(self.box, jnp.asarray(self.size, jnp.int32))
-        self.frames = Source(sequence.name, self.size, len(sequence.frames), STILLS_FPS, None, read).frames()
+        self.frames = Source(sequence.name, self.size, len(sequence.frames), USUAL_FPS, None, read).frames()
         self.track = Track(sequence)
 
     @property

@@ -1,0 +1,196 @@
+"""Files out: an annotated video, a CSV table of boxes, a picture.
+
+A frame is uint8 RGB `[height, width, 3]`, a box `(x, y, w, h)` in 0-indexed pixels. Every file is written under a
+temporary name beside its own and renamed when it is complete, so nobody ever finds half of one. The two writers keep
+what they were given: leaving their `with` block finishes the file, by an exception too.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, SupportsFloat, cast
+
+import numpy as np
+from PIL import Image
+
+from mfst_jax.annotate import Box, Frame
+from mfst_jax.errors import InputError, MissingExtraError, reason
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+BOX_HEADER = "frame,x,y,w,h,score"
+H264 = {"crf": "20", "preset": "superfast"}
+CODECS = {
+    ".avi": ("libx264", H264 | {"bf": "0"}),  # AVI stores no presentation times, so frames must come in order
+    ".mkv": ("libx264", H264),
+    ".mov": ("libx264", H264),
+    ".mp4": ("libx264", H264),
+    ".webm": ("libvpx-vp9", {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "8"}),
+}
+"""Encoder and its options, by the suffix of the file."""
+
+
+def save_image(image: Image.Image, path: str | Path) -> None:
+    """Writes `image` to `path`, in the format of its suffix: .jpg, .png or .webp; a file that is there is replaced.
+
+    Raises:
+      InputError: another suffix, no such folder, or a folder that cannot be written to.
+    """
+    target = _Target("image", path, (".jpg", ".png", ".webp"))
+    try:
+        with target.reported(OSError):
+            image.save(target.temporary)
+            target.publish()
+    finally:
+        target.discard()
+
+
+class VideoWriter:
+    """Writes annotated frames as a video: H.264, or VP9 for `.webm`, in 8-bit 4:2:0.
+
+    An odd height or width is padded by one row or column, a copy of the last; boxes stay where they are. Without any
+    frame no file is made.
+
+    >>> with VideoWriter("out.mp4", fps=25) as video:
+    ...     video.write(frame)
+    """
+
+    def __init__(self, path: str | Path, fps: float | int):
+        """Checks all that can be wrong before there is any work to lose.
+
+        Raises:
+          InputError: a suffix not in `CODECS`, no such folder, one that cannot be written to, or an unusable `fps`.
+          MissingExtraError: without PyAV installed.
+        """
+        try:
+            import av
+        except ImportError:
+            raise MissingExtraError("av", "video", "writing video files") from None
+        if not 0.001 <= fps <= 10_000:
+            raise InputError(f"video {path}: expected 0.001 to 10,000 frames per second, found {fps}")
+        self._av = av
+        self._target = _Target("video", path, tuple(CODECS))
+        self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
+        self._shape: tuple[int, ...] | None = None
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Appends `frame`. Raises `InputError` if its size is not the first one's, or if it cannot be written."""
+        height, width, _ = frame.shape
+        if self._shape is None:
+            self._open(height + height % 2, width + width % 2)
+            self._shape = frame.shape
+        if frame.shape != self._shape:
+            expected = f"{self._shape[1]}x{self._shape[0]}"
+            raise InputError(f"{self._target.what}: expected frames of {expected} pixels, found {width}x{height}")
+        odd = height % 2, width % 2
+        even = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge") if any(odd) else frame
+        with self._target.reported(self._av.FFmpegError):
+            self._container.mux(self._stream.encode(self._av.VideoFrame.from_ndarray(even, format="rgb24")))
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._shape is not None:
+                with self._target.reported(self._av.FFmpegError):
+                    with self._container:
+                        self._container.mux(self._stream.encode(None))
+                    self._target.publish()
+        finally:
+            self._target.discard()
+
+    def _open(self, height: int, width: int) -> None:
+        codec, options = CODECS[self._target.temporary.suffix]
+        with self._target.reported(self._av.FFmpegError):
+            self._container = self._av.open(str(self._target.temporary), "w")
+            try:
+                stream = cast("VideoStream", self._container.add_stream(codec, rate=self._rate, options=options))
+                stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+                stream.codec_context.open()
+            except self._av.FFmpegError:
+                self._container.close()
+                raise
+        self._stream = stream
+
+
+def box_row(number: int, box: Box, score: SupportsFloat) -> str:
+    """The line of a table under `BOX_HEADER`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`."""
+    numbers = [*np.asarray(box, np.float64).tolist(), float(score)]
+    return ",".join([str(number), *(f"{value:.4f}" for value in numbers)])
+
+
+class BoxWriter:
+    """Writes boxes as CSV with the header `frame,x,y,w,h,score`; frames count from 0, pixels too.
+
+    Each row reaches the (still hidden) file at once, so even a killed process leaves its rows behind. Without any row
+    no file is made, and one that is there stays.
+
+    >>> with BoxWriter("boxes.csv") as table:
+    ...     table.write(0, box, 1.0)
+    """
+
+    def __init__(self, path: str | Path):
+        """Raises `InputError` for no such folder, or one that cannot be written to."""
+        self._target = _Target("boxes", path)
+
+    def __enter__(self) -> "BoxWriter":
+        with self._target.reported(OSError):
+            self._file = self._target.temporary.open("w", encoding="utf-8", newline="")
+        self._file.write(BOX_HEADER + "\n")
+        self._empty = True
+        return self
+
+    def write(self, number: int, box: Box, score: SupportsFloat) -> None:
+        """Appends the row of frame `number`."""
+        with self._target.reported(OSError):
+            self._file.write(box_row(number, box, score) + "\n")
+            self._file.flush()
+        self._empty = False
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            with self._target.reported(OSError):
+                self._file.close()
+        finally:
+            if self._empty:
+                self._target.discard()
+            else:
+                self._target.publish()
+
+
+class _Target:
+    """A file that is written under a temporary name in its folder and appears under its own when complete."""
+
+    def __init__(self, kind: str, path: str | Path, suffixes: Sequence[str] = ()):
+        path = Path(path)
+        self.what = f"{kind} {path}"
+        if suffixes and path.suffix.lower() not in suffixes:
+            raise InputError(f"{self.what}: expected one of {' '.join(suffixes)}, found {path.suffix or path.name!r}")
+        if not path.parent.is_dir():
+            raise InputError(f"{self.what}: expected an existing folder to write in, found none at {path.parent}")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{self.what}: expected the name of a file, found a folder or a device")
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f"{self.what}: expected a folder that can be written to, found {path.parent} read-only")
+        self.temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix.lower()}")
+        self._path = path
+
+    def publish(self) -> None:
+        self.temporary.replace(self._path)
+
+    def discard(self) -> None:
+        """Removes the temporary file, if it was not published."""
+        self.temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def reported(self, kind: type[Exception]) -> Iterator[None]:
+        """Turns a failure to write, such as a full disk, into an `InputError`."""
+        try:
+            yield
+        except kind as error:
+            raise InputError(f"{self.what}: expected to write it, found {reason(error)}") from error

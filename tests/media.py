@@ -1,0 +1,57 @@
+"""Pictures and videos that tests write, each frame as bright as its number says."""
+
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+from av.video.stream import VideoStream
+from PIL import Image
+
+from mfst_jax.errors import InputError
+
+
+def noisy(level, size=(48, 64)):
+    rng = np.random.default_rng(level)
+    return np.clip(rng.integers(0, 40, (*size, 3)) + 3 * level, 0, 255).astype(np.uint8)
+
+
+def save(path, frame):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(frame).save(path)
+
+
+def make_video(
+    path, count=40, *, codec="libx264", options=None, container_options=None, size=(48, 64), seconds_of_sound=0
+):
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = cast(VideoStream, container.add_stream(codec, rate=25, options=options or {}))
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        sound = container.add_stream("aac", rate=44100) if seconds_of_sound else None
+        for level in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy(level, size), format="rgb24")))
+        container.mux(stream.encode(None))
+        if sound is not None:
+            for block in range(seconds_of_sound * 44100 // 1024):
+                silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
+                silence.sample_rate, silence.pts = 44100, block * 1024
+                container.mux(sound.encode(silence))
+            container.mux(sound.encode(None))
+    return path
+
+
+def cut(path, share):
+    """Keeps the first `share` of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    return path
+
+
+def read_until_error(source):
+    """How many frames came before the error, and the error's words, which are one line."""
+    read = 0
+    with pytest.raises(InputError) as caught:  # noqa: PT012
+        for _ in source.frames():
+            read += 1
+    assert "\n" not in str(caught.value)
+    return read, str(caught.value)
