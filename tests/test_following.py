@@ -11,7 +11,7 @@ from compilations import counted_compilations
 from scenes import video
 
 import mfst_jax
-from mfst_jax import annotate, outputs
+from mfst_jax import annotate, following, outputs
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.errors import InputError
 from mfst_jax.following import DEPTH, follow
@@ -79,6 +79,18 @@ def test_the_boxes_are_those_of_plain_tracking(params: mfst_jax.Params, tmp_path
             frame, followed.boxes[number], score=followed.scores[number], number=number, truth=truth[number]
         )
         np.testing.assert_array_equal(picture, expected)
+
+
+def test_idle_memory_goes_back_once_all_is_compiled_and_from_then_on(
+    params: mfst_jax.Params, monkeypatch: pytest.MonkeyPatch
+):
+    source, truth = scene()
+    now: list[int] = []
+    gone: list[int] = []
+    monkeypatch.setattr(following.memory, "give_back", lambda: gone.append(now[-1]))
+    monkeypatch.setattr(following, "TIDY_EVERY", 5)
+    follow(source, truth[0], params, CONFIG, hear=lambda number, *_: now.append(number))
+    assert gone == [1, 6, 11]
 
 
 def test_weights_may_be_compiled_already(params: mfst_jax.Params):
