@@ -1,4 +1,4 @@
-"""`Config`: the paper's tables by `replace`, presets, text to fields, JSON values and back, and what it refuses."""
+"""`Config`: what follows from its fields, text to fields, JSON values and back, and what it refuses."""
 
 import dataclasses
 import json
@@ -10,21 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfst_jax.config import (
-    ALEXNET,
-    AUTHORS,
-    BEST,
-    LAYERS,
-    MODELS,
-    PAPER,
-    PRESETS,
-    REALTIME,
-    SIAMFC,
-    Config,
-    from_dict,
-    override,
-    to_dict,
-)
+from mfst_jax.config import AUTHORS, LAYERS, MODELS, PAPER, PRESETS, SIAMFC, Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError
 
 
@@ -34,140 +20,6 @@ def library_alone():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
         yield
-
-
-# The tables of the paper
-
-TABLE_1 = [
-    (model, layers, se, fusion)
-    for model in ("alexnet", "siamfc")
-    for layers, fusion in [
-        *[(layer, "-") for layer in ("conv3", "conv4", "conv5")],
-        *[("all", fusion) for fusion in ("hard", "soft_mean", "soft")],
-    ]
-    for se in (False, True)
-]
-TABLE_2 = [  # AlexNet's fusion, SiamFC's, the models', SE
-    ("conv5", "-", "-", False),
-    ("soft", "-", "-", False),
-    ("soft", "-", "-", True),
-    ("-", "conv5", "-", False),
-    ("-", "hard", "-", False),
-    ("-", "hard", "-", True),
-    ("soft", "hard", "hard", False),
-    ("soft", "hard", "soft_mean", False),
-    ("soft", "hard", "soft", False),
-    ("soft", "hard", "hard", True),
-    ("soft", "hard", "soft_mean", True),
-    ("soft", "hard", "soft", True),
-]
-PAPER_WEIGHTS = {  # section IV-A e
-    "siamfc": {"conv3": 0.1, "conv4": 0.3, "conv5": 0.7},
-    "alexnet": {"conv3": 0.1, "conv4": 0.6, "conv5": 0.3},
-}
-
-
-def test_the_tables_have_24_and_12_rows():
-    assert (len(set(TABLE_1)), len(set(TABLE_2))) == (24, 12)
-
-
-@pytest.mark.parametrize(("model", "layers", "se", "fusion"), TABLE_1)
-def test_every_row_of_table_1_is_a_replacement_in_paper(model, layers, se, fusion):
-    used = ["conv3", "conv4", "conv5"] if layers == "all" else [layers]
-    changes: dict[str, Any] = {"models": (model,), f"{model}_layers": tuple(used), "se": se}
-    if fusion != "-":
-        changes[f"{model}_fusion"] = fusion
-    config = dataclasses.replace(PAPER, **changes)
-
-    assert (config.models, config.se) == ((model,), se)
-    assert list(config.layers(model)) == used
-    assert list(config.weights(model)) == [PAPER_WEIGHTS[model][layer] for layer in used]
-    assert fusion in ("-", config.fusion(model))
-    other = "alexnet" if model == "siamfc" else "siamfc"
-    assert config.layers(other) == config.weights(other) == config.factors(other) == ()
-
-
-@pytest.mark.parametrize(("alexnet", "siamfc", "models", "se"), TABLE_2)
-def test_every_row_of_table_2_is_a_replacement_in_paper(alexnet, siamfc, models, se):
-    used = tuple(model for model, how in (("siamfc", siamfc), ("alexnet", alexnet)) if how != "-")
-    changes: dict[str, Any] = {"models": used, "se": se}
-    for model, how in (("siamfc", siamfc), ("alexnet", alexnet)):
-        if how == "conv5":
-            changes[f"{model}_layers"] = ("conv5",)
-        elif how != "-":
-            changes[f"{model}_fusion"] = how
-    if models != "-":
-        changes["model_fusion"] = models
-    config = dataclasses.replace(PAPER, **changes)
-
-    assert (config.models, config.se) == (used, se)
-    for model, how in (("siamfc", siamfc), ("alexnet", alexnet)):
-        layers = {"-": (), "conv5": ("conv5",)}.get(how, ("conv3", "conv4", "conv5"))
-        assert config.layers(model) == layers
-        assert config.weights(model) == tuple(PAPER_WEIGHTS[model][layer] for layer in layers)
-        assert how in ("-", "conv5", config.fusion(model))
-    if len(used) == 2:
-        assert (config.model_fusion, config.model_weights) == (models, (0.3, 0.7))
-
-
-# Presets
-
-
-def test_paper_is_what_the_paper_says():
-    assert (PAPER.models, PAPER.siamfc_layers, PAPER.alexnet_layers) == (MODELS, LAYERS, LAYERS)
-    assert (PAPER.siamfc_fusion, PAPER.alexnet_fusion, PAPER.model_fusion) == ("hard", "soft", "soft")
-    assert (PAPER.scale_step, PAPER.scale_count, PAPER.se_statistics) == (1.025, 3, "exemplar")
-    assert PAPER.scale_factors() == pytest.approx((1 / 1.025, 1, 1.025))
-
-
-def test_authors_is_what_their_code_does():
-    assert (AUTHORS.scale_step, AUTHORS.se_statistics, AUTHORS.upsampling, AUTHORS.fill) == (
-        1.0375,
-        "each",
-        "tf1",
-        "frame",
-    )
-    assert AUTHORS.factors("siamfc") == (1e-3, 1e-3, 1e-3)
-    assert AUTHORS.factors("alexnet") == (1e-5, 1e-4, 1e-3)
-    assert (AUTHORS.scale_damping, AUTHORS.scale_penalty, AUTHORS.window_influence) == (0.59, 0.9745, 0.176)
-    assert (AUTHORS.scale_min, AUTHORS.scale_max) == (0.2, 5)
-
-
-def test_the_presets_of_one_backbone_use_one():
-    assert (SIAMFC.models, SIAMFC.layers("siamfc"), SIAMFC.layers("alexnet")) == (("siamfc",), ("conv5",), ())
-    assert (ALEXNET.models, ALEXNET.layers("alexnet"), ALEXNET.layers("siamfc")) == (("alexnet",), LAYERS, ())
-
-
-def test_realtime_looks_at_one_region_with_both_backbones():
-    assert REALTIME.models == MODELS
-    assert REALTIME.search_factors() == (1,)
-    assert REALTIME.exemplar_factors() == (1,)
-    assert len(REALTIME.scale_factors()) == 3
-
-
-def test_best_is_paper_but_for_its_model_weights_and_how_it_tells_the_scale():
-    assert BEST.model_weights == (0.7, 0.3)
-    assert BEST.scale_search == "features"
-    alike = {f.name for f in dataclasses.fields(Config) if getattr(BEST, f.name) == getattr(PAPER, f.name)}
-    changed = {f.name for f in dataclasses.fields(Config)} - alike
-    assert changed == {"model_weights", "scale_search", "scale_step", "scale_penalty", "scale_tilt"}
-
-
-def test_realtime_tells_the_scale_as_best_does():
-    changed = {f.name for f in dataclasses.fields(Config) if getattr(REALTIME, f.name) != getattr(BEST, f.name)}
-    assert changed == {"model_weights", "fill", "near_search"}
-    assert REALTIME.model_weights == PAPER.model_weights
-
-
-def test_presets_go_by_their_names():
-    assert PRESETS == {
-        "paper": PAPER,
-        "authors": AUTHORS,
-        "siamfc": SIAMFC,
-        "alexnet": ALEXNET,
-        "realtime": REALTIME,
-        "best": BEST,
-    }
 
 
 def test_layers_come_in_network_order_with_their_own_weights():

@@ -1,4 +1,4 @@
-"""A folder of small synthetic sequences whose targets can be followed, and the cheapest configuration to do so."""
+"""Small synthetic sequences whose targets can be followed, the cheapest configuration, and `mfst eval` with both."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import numpy as np
 from layouts import from_one, write_rows
 from PIL import Image
 from scenes import video
+
+from mfst_jax import cli
 
 CHEAP = ("scale_count=1", "alexnet_layers=conv3")
 CLIPS = {
@@ -33,6 +35,11 @@ def damage(path: Path) -> bytes:
     content = path.read_bytes()
     path.write_bytes(content[:100])
     return content
+
+
+def evaluate(root: Path, out: Path, *arguments: object, report: bool = False) -> int:
+    flags = ["--protocol", "folder", "--out", out, *([] if report else ["--no-report"]), "--set", *CHEAP, *arguments]
+    return cli.main(["eval", str(root), *map(str, flags)])
 
 
 def read_results(folder: Path) -> dict[str, bytes]:

@@ -1,21 +1,16 @@
-"""The command `mfst eval`: what a run writes, how it goes on after an end of any kind, and what it refuses."""
+"""The command `mfst eval`: what a run writes, what fails a sequence alone, batches, reports, and what it refuses."""
 
 import json
-import random
-import subprocess
 import sys
-import time
 import types
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from clips import CHEAP, CLIPS, boxes_in, damage, read_results, write_clips
+from clips import CHEAP, CLIPS, boxes_in, damage, evaluate, read_results, write_clips
 from layouts import otb
 
 import mfst_jax
-from mfst_jax import cli, tracker
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.evaluation import load, metrics, runner
 from mfst_jax.evaluation import results as results_module
@@ -23,31 +18,7 @@ from mfst_jax.evaluation.tracking import track_sequences
 
 CONFIG = override(ALEXNET, CHEAP)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def plain_weights():
-    """Nothing here depends on the compiled path, which takes seconds to compile for each shape of frames."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "compile", lambda params, config: params)
-        yield
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def whole(root, tmp_path_factory) -> Path:
-    """What a run leaves that nothing disturbs."""
-    out = tmp_path_factory.mktemp("whole")
-    assert evaluate(root, out) == 0
-    return out
-
-
-def evaluate(root: Path, out: Path, *arguments: object, report: bool = False) -> int:
-    flags = ["--protocol", "folder", "--out", out, *([] if report else ["--no-report"]), "--set", *CHEAP, *arguments]
-    return cli.main(["eval", str(root), *map(str, flags)])
+pytestmark = pytest.mark.usefixtures("plain_weights")
 
 
 def test_what_a_run_writes(root, whole):
@@ -79,115 +50,12 @@ def test_a_sequence_is_tracked_as_if_it_were_not_padded(root, whole):
     np.testing.assert_allclose(boxes_in(whole / "results/MFST/Man.txt"), alone.boxes, rtol=0, atol=0.5001e-4)
 
 
-def test_a_run_that_is_complete_tracks_nothing(root, whole, monkeypatch, capsys):
-    before = read_results(whole)
-    monkeypatch.setattr(tracker, "init", None)
-    assert evaluate(root, whole) == 0
-    assert read_results(whole) == before
-    assert "3 of 3 sequences are tracked already" in capsys.readouterr().err
-
-
 def test_it_tracks_with_compiled_weights(root, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(runner, "compile", lambda params, config: (params.contents, config))
     monkeypatch.setattr(runner, "track_sequences", lambda params, *_, **__: given.append(params) or ())
     assert evaluate(root, tmp_path) == 1
     assert given == [(mfst_jax.load().contents, CONFIG)]
-
-
-@pytest.mark.parametrize("moment", [0, 3, 5, 9])
-def test_a_run_goes_on_where_it_was_interrupted(root, whole, tmp_path, monkeypatch, moment):
-    step, calls = tracker.step, []
-
-    def interrupted(*arguments):
-        if len(calls) == moment:
-            raise KeyboardInterrupt
-        calls.append(arguments)
-        return step(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tracker, "step", interrupted)
-        assert evaluate(root, tmp_path) == 130
-    assert not (tmp_path / "summary.json").exists()
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/MFST/*.txt")}
-    assert evaluate(root, tmp_path) == 0
-    assert read_results(tmp_path) == read_results(whole)
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
-
-
-def test_a_run_that_dies_while_it_writes_goes_on(root, whole, tmp_path, monkeypatch):
-    def died(path, text):
-        path.parent.mkdir(parents=True)
-        path.with_name(f".{path.name}.part").write_text(text[: len(text) // 2])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(results_module, "write_atomically", died)
-        assert evaluate(root, tmp_path) == 130
-    assert list(tmp_path.glob("results/MFST/times/.*.part"))
-    assert evaluate(root, tmp_path) == 0
-    assert read_results(tmp_path) == read_results(whole)
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_goes_on(tmp_path):
-    """Ten kills at random moments of what a run takes, with no time to clean up."""
-    root, killed = write_clips(tmp_path / "clips", rounds=7), tmp_path / "killed"
-    command = [sys.executable, "-m", "mfst_jax.cli", "eval", str(root), "--protocol", "folder", "--no-report"]
-    command = [*command, "--set", *CHEAP, "--out"]
-    begin = time.perf_counter()
-    subprocess.run([*command, str(tmp_path / "whole")], check=True)
-    longest, moments, left = time.perf_counter() - begin, random.Random(4), []
-    while len(left) < 10:
-        process = subprocess.Popen([*command, str(killed)])
-        try:
-            process.wait(timeout=moments.uniform(0.2 * longest, longest))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            left.append(len(list(killed.glob("results/MFST/*.txt"))))
-        else:  # it was through before that, and so is the next one sooner: begin again
-            assert process.returncode == 0
-            assert read_results(killed) == read_results(tmp_path / "whole")
-            killed.rename(tmp_path / f"through{len(list(tmp_path.iterdir()))}")
-    subprocess.run([*command, str(killed)], check=True)
-    assert read_results(killed) == read_results(tmp_path / "whole")
-    assert {*left} > {0}, "no kill hit a run that had got anywhere"
-    print(f"results there after each kill: {left}")
-
-
-def test_a_result_that_does_not_fit_its_sequence_is_tracked_anew(root, whole, tmp_path):
-    assert evaluate(root, tmp_path) == 0
-    file, times = tmp_path / "results/MFST/Toy.txt", tmp_path / "results/MFST/times/Deer_time.txt"
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
-    times.unlink()
-    assert evaluate(root, tmp_path) == 0
-    assert read_results(tmp_path) == read_results(whole)
-    assert times.exists()
-
-
-def test_another_run_is_refused_in_the_same_place(root, whole, tmp_path, capsys):
-    before = read_results(whole)
-    assert evaluate(root, whole, "scale_step=1.05", "alexnet_layers=conv3,conv4") == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith(f"mfst: {whole}/results/MFST/run.json: expected the same run as before")
-    assert 'config.alexnet_layers ["conv3", "conv4"] instead of ["conv3"]; config.scale_step 1.05 instead of' in line
-    assert evaluate(root, whole, "--batch", 2) == 2
-    assert "batch 2 instead of 1" in capsys.readouterr().err
-    assert read_results(whole) == before
-    params = mfst_jax.load()
-    other = mfst_jax.Params({"params": {"alexnet": dict(params.variables["params"]["alexnet"])}}, params.contents)
-    conv1 = other.variables["params"]["alexnet"]["conv1"]
-    other.variables["params"]["alexnet"]["conv1"] = {"kernel": conv1["kernel"] * 2, "bias": conv1["bias"]}
-    mfst_jax.save(other, tmp_path / "other.safetensors")
-    assert evaluate(root, whole, "--weights", tmp_path / "other.safetensors") == 2
-    assert "weights.sha256" in capsys.readouterr().err
-    (whole / "results/other").mkdir()
-    (whole / "results/other/Deer.txt").write_text("1,1,1,1\n")
-    assert evaluate(root, whole, "--name", "other") == 2
-    assert "expected no results but those of this run, found Deer.txt and no run.json" in capsys.readouterr().err
-    (whole / "results/other/Deer.txt").unlink()
-    (whole / "results/other").rmdir()
 
 
 @pytest.mark.parametrize("harm", ["unreadable", "size", "first"])

@@ -1,0 +1,41 @@
+"""Random weights of any contents, and how tests compare what was saved with what comes back."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from mfst_jax import layout
+from mfst_jax.errors import InputError
+from mfst_jax.params import Contents, Params
+
+S = Contents(siamfc=True, alexnet=None)
+A = Contents(siamfc=False, alexnet="torchvision")
+ALL = Contents(siamfc=True, alexnet="caffe", siamfc_se=True, alexnet_se=True)
+FORMATS = ("weights.safetensors", "weights")
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def random_arrays(contents: Contents, dtype: type = np.float32, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.standard_normal(shape, np.float32).astype(dtype) for name, shape in layout.expected(contents).items()
+    }
+
+
+def random_params(contents: Contents, dtype: type = np.float32, seed: int = 0) -> Params:
+    return Params(layout.nest(random_arrays(contents, dtype, seed)), contents)
+
+
+def assert_same(params: Params, arrays: dict[str, np.ndarray]) -> None:
+    """Bit by bit: -0.0 is not 0.0."""
+    found = layout.flatten(params.variables)
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == np.float32, name
+        assert found[name].shape == array.shape, name
+        assert found[name].tobytes() == array.astype(np.float32).tobytes(), name
+
+
+def message(error: pytest.ExceptionInfo[InputError]) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)

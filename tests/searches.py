@@ -1,0 +1,11 @@
+"""Configurations that search for the scale otherwise, and how close the boxes of two compilations are."""
+
+from dataclasses import replace
+
+from mfst_jax.config import ALEXNET
+
+MIRRORED = replace(ALEXNET, scale_search="exemplar", fill="first")
+BY_FEATURES = replace(ALEXNET, scale_search="features", scale_step=1.075, scale_penalty=0.985)
+
+# Boxes in pixels that came by different compilations of the same arithmetic.
+CLOSE = {"rtol": 0, "atol": 2e-3}

@@ -1,0 +1,30 @@
+"""The recipe of a run that takes seconds, and all that a run came to."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mfst_jax import checkpoints, layout
+from train.recipe import Recipe
+
+
+def numbers(out: Path) -> tuple[dict[str, np.ndarray], list[dict]]:
+    """All that a run came to, but for how long it took."""
+    weights = layout.flatten(checkpoints.load(out / "last.safetensors").variables)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return weights, [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def make_recipe(**changes) -> Recipe:
+    plain = Recipe(
+        model="alexnet",
+        factors=(1.0, 1.0, 1.0),
+        epochs=3,
+        pairs_per_epoch=16,
+        batch_size=4,
+        cached_pairs=12,
+        validation_pairs=4,
+    )
+    return dataclasses.replace(plain, **changes)
