@@ -148,7 +148,7 @@ def track(
     for frame in frames[1:]:
         state, row = advance(state, frame)
         rows.append(row)
-    return Result(*(jnp.asarray(np.stack(column)) for column in zip(*jax.device_get(rows), strict=True)))
+    return Result(*(jax.device_put(np.stack(column)) for column in zip(*jax.device_get(rows), strict=True)))
 
 
 @partial(jit, static_argnames=("config",))
