@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import pytest
@@ -19,6 +20,10 @@ import pytest
 from mfst_jax.config import MODELS, Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
+
+# An example's time says nothing: the first one compiles, and machines are shared.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ S = Contents(siamfc=True, alexnet=None)
 A = Contents(siamfc=False, alexnet="torchvision")
 ALL = Contents(siamfc=True, alexnet="caffe", siamfc_se=True, alexnet_se=True)
 FORMATS = ("weights.safetensors", "weights")
-few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def random_arrays(contents: Contents, dtype: type = np.float32, seed: int = 0) -> dict[str, np.ndarray]:

@@ -45,7 +45,7 @@ def test_whole_cells_at_a_factor_of_one_are_a_slice():
         np.testing.assert_allclose(found[0], expected, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     offset=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
     factor=st.floats(0.5, 1.5),

@@ -108,7 +108,7 @@ def test_the_authors_arrays(tmp_path: Path, convolutional_se: bool):
 
 
 @given(seed=st.integers(0, 2**32 - 1), dtype=st.sampled_from(["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_number_types(tmp_path: Path, seed: int, dtype: str):
     stored = {name: array.astype(dtype) for name, array in random_arrays(A, seed).items()}
     expected = {name: array.astype(np.float32) for name, array in stored.items()}

@@ -84,7 +84,7 @@ ODD = [0.0, -0.0, 1e-45, 1e-38, 3e-7, 1e-6, 1.0000001e-6, 0.1, 1 / 3, 1e10, 3e38
 
 @pytest.mark.parametrize("to", ["torch-siamfc", "tf1", "matconvnet"])
 @given(data=st.data())
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_number_comes_back(tmp_path: Path, to: Layout, data: st.DataObject):
     arrays = random_arrays(S, data.draw(st.integers(0, 2**32 - 1)))
     scale = data.draw(st.sampled_from([1e-30, 1e-7, 1.0, 1e6]))

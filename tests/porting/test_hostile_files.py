@@ -137,7 +137,7 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_files_give_our_error_or_are_read(small_files: list[Path], tmp_path: Path, data: st.DataObject):
     content = bytearray(data.draw(st.sampled_from(small_files)).read_bytes())
     for _ in range(data.draw(st.integers(0, 4))):

@@ -93,7 +93,7 @@ def assert_equal(found: Any, expected: Any) -> None:
 
 
 @given(variables=st.dictionaries(st.text("xyz", min_size=1, max_size=3), values, max_size=3))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_all_that_mat_files_hold(tmp_path: Path, variables: dict[str, Any]):
     path = tmp_path / "x.mat"
     path.write_bytes(mat5.dumps(variables))

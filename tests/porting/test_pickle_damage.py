@@ -91,7 +91,7 @@ def test_every_beginning_is_refused(protocol: int):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damage_is_refused_in_an_orderly_way_or_read(data: st.DataObject):
     whole = bytearray(data.draw(st.sampled_from([*(pickle.dumps(TREE, p) for p in PROTOCOLS), PYTHON_2, npy(TREE)])))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -105,7 +105,7 @@ def test_damage_is_refused_in_an_orderly_way_or_read(data: st.DataObject):
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_noise(noise: bytes):
     for read, head in itertools.product((pickles.loads, pickles.loads_npy), (b"", b"\x80\x04", PYTHON_2[:128])):
         with contextlib.suppress(*REFUSAL):

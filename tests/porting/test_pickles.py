@@ -39,7 +39,7 @@ def arrays(draw: st.DrawFn) -> np.ndarray:
 
 
 @given(arrays(), st.sampled_from(PROTOCOLS), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_arrays_of_every_kind(array: np.ndarray, protocol: int, old: bool):
     data = pickle.dumps({"a": array}, protocol)
     if old and protocol < 4:  # where names are lines and have no length

@@ -88,7 +88,7 @@ def tensors(draw: st.DrawFn) -> np.ndarray:
 
 
 @given(arrays=st.dictionaries(names, tensors(), min_size=1, max_size=6))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_round_trip(tmp_path: Path, arrays: Arrays):
     tf1_bundles.write(tmp_path / "m", arrays)
     assert_same(tf1_bundles.read(tmp_path / "m.index"), arrays)

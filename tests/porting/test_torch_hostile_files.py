@@ -204,7 +204,7 @@ def test_damage_is_refused_in_an_orderly_way_or_read(small_files: list[bytes], d
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_noise(noise: bytes):
     for content in (zipped(noise), zipped(b"\x80\x02" + noise), legacy(noise), PROLOGUE + noise):
         try:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from weight_port import torch_files
 
 REFUSAL = (pickle.UnpicklingError, ValueError, zipfile.BadZipFile)
-TMP_PATH = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TMP_PATH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 METADATA = {"version": 1, "note": "é" * 300}
 DTYPES = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1", "c8", "c16", ">f4", ">f8", ">i2", ">i8", ">c8"]
 Arrays = dict[str, np.ndarray]
