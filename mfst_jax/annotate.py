@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import SupportsFloat
 
 import numpy as np
-from jaxtyping import Array, Num, UInt8
+from jaxtyping import Array, Num
 from PIL import Image, ImageDraw, ImageFont
 
+from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
 
-Frame = UInt8[np.ndarray, "height width 3"]
 Box = Sequence[float | int] | Num[np.ndarray, "4"] | Num[Array, "4"]
 
 TRACKED = (255, 176, 0)

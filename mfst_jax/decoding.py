@@ -25,12 +25,12 @@ SLACK = 2.5
 """By how many frames a sound video may end before the time that its header gives."""
 
 
-def import_av():
-    """PyAV. Raises `MissingExtraError` where it is not installed."""
+def import_av(purpose: str = "reading video files"):
+    """PyAV. Raises `MissingExtraError`, which names the purpose, where it is not installed."""
     try:
         import av
     except ImportError:
-        raise MissingExtraError("av", "video", "reading video files") from None
+        raise MissingExtraError("av", "video", purpose) from None
     return av
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, SupportsFloat, cast
 import numpy as np
 from PIL import Image
 
-from mfst_jax.annotate import Box, Frame
-from mfst_jax.errors import InputError, MissingExtraError, reason
+from mfst_jax.annotate import Box
+from mfst_jax.decoding import Frame, import_av
+from mfst_jax.errors import InputError, reason
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -67,10 +68,7 @@ class VideoWriter:
           InputError: a suffix not in `CODECS`, no such folder, one that cannot be written to, or an unusable `fps`.
           MissingExtraError: without PyAV installed.
         """
-        try:
-            import av
-        except ImportError:
-            raise MissingExtraError("av", "video", "writing video files") from None
+        av = import_av("writing video files")
         if not 0.001 <= fps <= 10_000:
             raise InputError(f"video {path}: expected 0.001 to 10,000 frames per second, found {fps}")
         self._av = av
