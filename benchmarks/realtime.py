@@ -1,10 +1,12 @@
 """Time of REALTIME's steps to PAPER's over real videos, as what it saves depends on how the target moves.
 
-    python benchmarks/realtime.py [SOURCE ...] [--weights PATH] [--rounds 3]
+    python benchmarks/realtime.py [SOURCE ...] [--weights PATH] [--rounds 3] [--torch]
 
 A source is what `mfst track` takes, with a box of its own (a folder in the layout of OTB or GOT-10k); by default the
 built-in clip. Both track each source, in processes of their own that take turns; the ratios are of whole tracks within
-a round. What share of the steps was near is printed too.
+a round. What share of the steps was near is printed too. With `--torch`, which needs the extra `parity`, as many steps
+of the other preset in PyTorch, its backbones in `torch.compile`, take turns with them: those take the same time in any
+video, so that they are of one and the same frame.
 """
 
 import statistics
@@ -37,6 +39,7 @@ def main(
     to: Preset = "paper",
     frames: int = 60,
     rounds: int = 3,
+    torch: bool = False,
 ) -> None:
     """Time one preset to another over videos.
 
@@ -47,19 +50,28 @@ def main(
         to: The other.
         frames: Of each source at most.
         rounds: How often each tracks each source.
+        torch: Also time the other one in PyTorch.
     """
     print(machine())
-    found = []
+    others = (to, "torch.compile") if torch else (to,)
+    found: dict[str, list[float]] = {other: [] for other in others}
     for source in sources or (None,):
         contestants: dict[str, Contestant] = {
             name: Contestant(make_track, source, weights, name, frames) for name in (preset, to)
         }
+        if torch:
+            contestants["torch.compile"] = Contestant(make_torch, to, source, frames)
         times = alternate(contestants, rounds=rounds)
-        ratio = ratios(times[preset].wall, times[to].wall)
-        found.append(statistics.median(ratio))
         name, near = "built-in clip" if source is None else source.name, near_share(source, weights, preset, frames)
-        print(f"{name}: {preset} to {to} {spread(ratio)}; {near:.0%} of the steps are near", flush=True)
-    print(f"median of {len(found)}: {statistics.median(found):.2f}, mean {statistics.fmean(found):.2f}")
+        line = []
+        for other in others:
+            ratio = ratios(times[preset].wall, times[other].wall)
+            found[other].append(statistics.median(ratio))
+            line.append(f"to {other} {spread(ratio)}")
+        print(f"{name}: {preset} {', '.join(line)}; {near:.0%} of the steps are near", flush=True)
+    for other, of_sources in found.items():
+        middle, mean = statistics.median(of_sources), statistics.fmean(of_sources)
+        print(f"to {other}: median of {len(of_sources)} {middle:.2f}, mean {mean:.2f}")
 
 
 def make_track(source: Path | None, weights: Path | None, preset: Preset, count: int) -> Callable[[], Any]:
@@ -76,6 +88,15 @@ def make_track(source: Path | None, weights: Path | None, preset: Preset, count:
     return follow
 
 
+def make_torch(preset: Preset, source: Path | None, count: int) -> Callable[[], Any]:
+    """As many steps in PyTorch as `make_track` makes of a source."""
+    import step_vs_torch
+
+    step = step_vs_torch.make_torch(preset, "torch.compile", None)
+    steps = len(read(source, count)[0]) - 1
+    return lambda: [step() for _ in range(steps)]
+
+
 def near_share(source: Path | None, weights: Path | None, preset: Preset, count: int) -> float:
     """Of the steps, how many search the middle of their region."""
     compiled, state, frames = begin(source, weights, preset, count)
@@ -88,9 +109,7 @@ def near_share(source: Path | None, weights: Path | None, preset: Preset, count:
 
 def begin(source: Path | None, weights: Path | None, preset: Preset, count: int) -> tuple[Any, Any, list[Any]]:
     """Compiled weights, the state after the first frame, and the frames after it, padded as `mfst track` does."""
-    opened = demo_source() if source is None else open_source(source)
-    assert opened.ground_truth is not None, f"{source}: expected a folder with true boxes"
-    frames = list(islice(opened.frames(), count))
+    frames, box = read(source, count)
     params = mfst_jax.load(weights)
     config = PRESETS[preset]
     if not (params.contents.siamfc and params.contents.alexnet):
@@ -98,8 +117,15 @@ def begin(source: Path | None, weights: Path | None, preset: Preset, count: int)
     config = resolve_config(params.contents, config)
     compiled, size = mfst_jax.compile(params, config), np.array(frames[0].shape[:2], np.int32)
     padded = [jnp.asarray(pad(frame)) for frame in frames]
-    state = mfst_jax.init(compiled, padded[0], opened.ground_truth[0], config=config, frame_size=size)
+    state = mfst_jax.init(compiled, padded[0], box, config=config, frame_size=size)
     return compiled, state, padded[1:]
+
+
+def read(source: Path | None, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """A source's first frames, and the target's box in the first."""
+    opened = demo_source() if source is None else open_source(source)
+    assert opened.ground_truth is not None, f"{source}: expected a folder with true boxes"
+    return list(islice(opened.frames(), count)), opened.ground_truth[0]
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def make_jax(
     return checked(lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box), expected)
 
 
-def make_torch(preset: Preset, variant: Variant, expected: np.ndarray) -> Callable[[], np.ndarray]:
+def make_torch(preset: Preset, variant: Variant, expected: np.ndarray | None) -> Callable[[], np.ndarray]:
     """The same in PyTorch."""
     torch.set_num_threads(CORES)
     params, (frames, box) = random_params(preset), scene()

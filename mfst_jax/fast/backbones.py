@@ -4,6 +4,7 @@
 local response normalisation does not, and has them before it.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,9 +27,9 @@ Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
 Maps = Float[Array, "n _ _ _"]
 Row = Float[Array, "n down across tile groups o"]  # of every tile, as stem and toom_cook give it
 
-STRIP = 63
-"""Rows of conv1 to compute at a time, so that what lies between stays in cache: 4 k - 1 wastes least."""
-SCHEMES = {"conv2": toom_cook.F_4_5, "conv3": toom_cook.F_4_3, "conv4": toom_cook.F_4_3, "conv5": toom_cook.F_4_3}
+STRIP = 65
+"""Rows of conv1 to compute at a time, so that what lies between stays in cache: 6 k - 1 wastes least."""
+SCHEMES = {"conv2": toom_cook.F_6_5, "conv3": toom_cook.F_4_3, "conv4": toom_cook.F_4_3, "conv5": toom_cook.F_4_3}
 
 
 def transform(name: str, folded: Folded, inputs: int, method: Method) -> tuple[Any, np.ndarray]:
@@ -39,6 +40,14 @@ def transform(name: str, folded: Folded, inputs: int, method: Method) -> tuple[A
     if name == "conv1":
         return stem.transform_filters(kernel), bias.astype(np.float32)
     return toom_cook.transform_filters(kernel, inputs // kernel.shape[2], SCHEMES[name]), bias.astype(np.float32)
+
+
+def restore(name: str, transformed: tuple[Any, Float[Array, "o"]]) -> tuple[Any, Float[Array, "o"]]:
+    """Kernel and bias of one convolution, from what `transform` made for Toom-Cook."""
+    filters, bias = transformed
+    if name == "conv1":
+        return stem.restore_kernel(filters), bias
+    return toom_cook.restore_kernel(filters, SCHEMES[name]), bias
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,14 @@ class Backbones:
                     x = found[layer] = self._convolve(x, model, layer, done=features)
             features[model] = found
         return features
+
+    def directly(self) -> "Backbones":
+        """The same by the library's convolutions: slower, but compiled in a fraction of the time."""
+        if self.method == "direct":
+            return self
+        by_model = self.weights.items()
+        weights = {model: {name: restore(name, layer) for name, layer in layers.items()} for model, layers in by_model}
+        return dataclasses.replace(self, weights=weights, method="direct")
 
     def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> dict[Model, Maps]:
         """conv1 and conv2, each with its pool."""

@@ -33,7 +33,8 @@ class CompiledNetwork:
                 )
 
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        features = self.features(images)
+        # Seen once, so that what counts is how long it takes to compile.
+        features = self._features(images, self._backbones().directly())
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         return as_exemplar(features, weights, self.config)
 
@@ -58,9 +59,15 @@ class CompiledNetwork:
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
         """What the backbones see in RGB images of 0..255, of the models and layers in use, before any SE-block."""
+        return self._features(images, self._backbones())
+
+    def _backbones(self) -> Backbones:
         weights = {model: self.weights.convolutions[model] for model in self.config.models}
-        found = Backbones(weights, self.weights.contents.alexnet, self.weights.method).features(images)
-        return {model: {layer: maps[layer] for layer in self.config.layers(model)} for model, maps in found.items()}
+        return Backbones(weights, self.weights.contents.alexnet, self.weights.method)
+
+    def _features(self, images: Float[Array, "n side side 3"], backbones: Backbones) -> Features:
+        found = backbones.features(images).items()
+        return {model: {layer: maps[layer] for layer in self.config.layers(model)} for model, maps in found}
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """One weight a channel from the features' own statistics; none where `model` has no SE-blocks in use."""

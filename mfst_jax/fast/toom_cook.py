@@ -20,7 +20,8 @@ from jaxtyping import Array, Float
 from mfst_jax.fast.ordering import after
 
 Polynomial = list[Fraction]  # coefficients, the constant first
-Filters = Sequence[Sequence[Float[Any, "_ _ _"]]]  # for each column product, in parts: [batch, i, o]
+Filters = Sequence[Sequence[Float[Any, "_ _ _"]]]
+"""For every `TOGETHER` row products, for each column product: matrices [row products x groups, inputs, outputs]."""
 
 
 @dataclass(frozen=True)
@@ -79,29 +80,38 @@ def _symmetric(*points: str) -> tuple[Fraction, ...]:
 
 # The points are those of least rounding error among small fractions; the textbook's 0, 1, 2 have up to four times that.
 F_4_3 = Scheme(4, 3, _symmetric("0", "3/4", "3/2"))
-F_4_5 = Scheme(4, 5, _symmetric("0", "1/2", "1", "7/4"))
-F_4_6 = Scheme(4, 6, _symmetric("1/3", "2/3", "1", "3/2"))
+F_6_5 = Scheme(6, 5, _symmetric("0", "2/5", "4/5", "5/4", "5/2"))
+F_6_6 = Scheme(6, 6, _symmetric("1/4", "1/2", "1", "3/2", "11/4"))
 
 
-SMALL = 10_000
-"""A matrix of fewer elements is multiplied on one core, too little for Eigen to share out (225 tiles; S's conv2 has
-48 x 128). So there are to be more such products than the eight that XLA may have wait in line for that core, and some
-that become ready late, since only then does it look whether another core is idle: each row product by itself. Larger
-ones would be 3 to 9 % faster so too, but the step would take 1.7 times as long to compile."""
+TOGETHER = 2
+"""How many row products are worked on at a time.
+
+XLA shares products out between cores where more than eight wait in line for one, and some become ready late, since only
+then does it look whether another core is idle; by itself Eigen shares out none of fewer than some thousand outputs. One
+at a time is a few percent faster still, for one and a half times the time to compile.
+"""
 
 
 def transform_filters(kernel: Float[np.ndarray, "taps taps i o"], groups: int, scheme: Scheme) -> Filters:
-    """`G g G^T` for each pair of channels: for each column product, matrices [row product x group, i, o / groups].
-
-    They come in one part or, where they are small, with each row product in a part of its own.
-    """
+    """`G g G^T` for each pair of channels, in the order in which `convolve` works on them."""
     products, inputs, outputs = scheme.products, kernel.shape[2], kernel.shape[3]
-    both = np.einsum("pu,qv->qpuv", scheme.filters, scheme.filters).reshape(products**2, -1)
+    both = np.einsum("pu,qv->pquv", scheme.filters, scheme.filters).reshape(products**2, -1)
     transformed = both @ kernel.reshape(-1, inputs * outputs)  # one product, where einsum takes ten times as long
-    by_group = transformed.reshape(products, products, inputs, groups, outputs // groups).transpose(0, 1, 3, 2, 4)
-    batches = by_group.reshape(products, products * groups, inputs, outputs // groups).astype(np.float32)
-    parts = products if inputs * outputs // groups < SMALL else 1
-    return tuple(tuple(np.split(batch, parts)) for batch in batches)
+    shape = -1, TOGETHER, products, inputs, groups, outputs // groups
+    parts = transformed.reshape(shape).transpose(0, 2, 1, 4, 3, 5).astype(np.float32)
+    return tuple(tuple(part.reshape(products, -1, *part.shape[-2:])) for part in parts)
+
+
+def restore_kernel(filters: Filters, scheme: Scheme) -> Float[Array, "taps taps i o"]:
+    """The kernel that `transform_filters` was given."""
+    parts = jnp.stack([jnp.stack(part) for part in filters])
+    inputs, outputs = parts.shape[-2:]
+    parts = parts.reshape(len(filters), scheme.products, TOGETHER, -1, inputs, outputs)
+    inverse = np.linalg.pinv(scheme.filters)
+    of_rows = inverse.reshape(scheme.taps, len(filters), TOGETHER)
+    kernel = jnp.einsum("unt,vq,nqtgio->uvigo", of_rows, inverse, parts, precision="highest")
+    return kernel.reshape(scheme.taps, scheme.taps, inputs, -1)
 
 
 def convolve(
@@ -133,12 +143,12 @@ def convolve(
     rows = jnp.stack(combine(scheme.inputs, scheme.sweep(maps, down, axis=1)))
     rows = lax.optimization_barrier(after(done, rows))
     found: list[Float[Array, "n down across tile groups o"]] = []
-    for part, matrices in zip(jnp.split(rows, len(filters[0])), zip(*filters, strict=True), strict=True):
+    for part, matrices in zip(jnp.split(rows, len(filters)), filters, strict=True):
         columns = scheme.sweep(part, across, axis=3)  # [row product, n, tile row, tile column, channel] each
         columns = [jnp.moveaxis(x.reshape(*x.shape[:-1], groups, channels // groups), -2, 1) for x in columns]
         inputs = lax.optimization_barrier(combine(scheme.inputs, columns))
 
-        # M = V U for each row product and group, and each column product by itself: so they keep all cores busy.
+        # M = V U for each row product and group, and each column product by itself.
         inputs = [x.reshape(-1, n * down * across, channels // groups) for x in inputs]
         outputs = [jnp.einsum("pmi,pio->pmo", x, u) for x, u in zip(inputs, matrices, strict=True)]
 
@@ -156,10 +166,10 @@ def join(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *
 
 
 def join_pooled(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *rest"]:
-    """The maximum of each three rows at stride 2, from the rows of tiles of four; the last one is not to be used."""
-    first, second, third, fourth = rows
-    following = jnp.concatenate([first[:, 1:], first[:, -1:]], axis=1)
-    return join([jnp.maximum(jnp.maximum(first, second), third), jnp.maximum(jnp.maximum(third, fourth), following)])
+    """The maximum of each three rows at stride 2, from the rows of even tiles; the last one is not to be used."""
+    rows = [*rows, jnp.concatenate([rows[0][:, 1:], rows[0][:, -1:]], axis=1)]  # and the next tile's first
+    triples = zip(rows[:-2:2], rows[1:-1:2], rows[2::2], strict=True)
+    return join([jnp.maximum(jnp.maximum(first, second), third) for first, second, third in triples])
 
 
 def combine(matrix: np.ndarray, parts: Sequence[Float[Array, "..."]]) -> list[Float[Array, "..."]]:

@@ -1,0 +1,111 @@
+"""Study behind docs/evaluation.md: how far compiled weights are from plain ones, sequence by sequence.
+
+    python tools/study_compiled.py ROOT --weights PATH [--preset NAME] [--every N]
+
+Tracks every sequence twice from its first box, with plain and with compiled weights, each going on from its own boxes.
+In one frame of every N both also see the same search regions, those of the plain track. For each sequence it prints the
+largest error of a response, as a share of its map's largest value, the largest difference of x, y, width or height
+between the boxes of a frame, and the first frame in which that is more than half a pixel.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+import tyro
+from tyro.conf import Positional
+
+import mfst_jax
+from mfst_jax import config
+from mfst_jax.compilation import jit
+from mfst_jax.evaluation import datasets
+from mfst_jax.evaluation.sequences import Sequence
+from mfst_jax.network import bind
+from mfst_jax.params import resolve_config
+from mfst_jax.tracker import search_regions
+from mfst_jax.video import read_image
+
+PARTED = 0.5
+"""Pixels."""
+
+
+@dataclass(frozen=True)
+class Parting:
+    """How far the two tracks of a sequence are from each other."""
+
+    response_error: float
+    pixels: np.ndarray
+    """Of each frame after the first, the largest difference of a box."""
+
+    def first(self) -> str:
+        """The number, from 0, of the first frame in which boxes have parted."""
+        parted = np.flatnonzero(self.pixels > PARTED)
+        return str(parted[0] + 1) if parted.size else "never"
+
+
+def compare(sequence: Sequence, plain: mfst_jax.Params, compiled: mfst_jax.Compiled, every: int) -> Parting:
+    """Tracks with both."""
+    chosen = resolve_config(plain.contents, None)
+    regions_of = jit(lambda state, frame: search_regions(state, frame, chosen))
+    respond = jit(lambda weights, exemplar, regions: bind(weights, chosen).match(exemplar, regions)[0])
+    frames = (read_image(path) for path in sequence.frames)
+    first = next(frames)
+    expected, found = (mfst_jax.init(weights, first, sequence.ground_truth[0]) for weights in (plain, compiled))
+    error, pixels = 0.0, []
+    for number, frame in zip(count(1), frames, strict=False):
+        if number % every == 0:
+            regions = regions_of(expected, frame)
+            pairs = zip(
+                jax.tree.leaves(respond(plain, expected.exemplar, regions)),
+                jax.tree.leaves(respond(compiled, found.exemplar, regions)),
+                strict=True,
+            )
+            errors = [_relative(np.asarray(theirs), np.asarray(ours)) for theirs, ours in pairs]
+            error = max(error, *errors)
+        expected, target = mfst_jax.step(plain, expected, frame)
+        found, output = mfst_jax.step(compiled, found, frame)
+        pixels.append(np.abs(np.asarray(output.box) - np.asarray(target.box)).max())
+    return Parting(error, np.array(pixels))
+
+
+def _relative(expected: np.ndarray, found: np.ndarray) -> Any:
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def main(
+    root: Annotated[Positional[Path], tyro.conf.arg(metavar="ROOT")],
+    /,
+    *,
+    weights: Path,
+    preset: config.Preset = "paper",
+    every: int = 10,
+) -> None:
+    """Prints the table.
+
+    Args:
+        root: A folder of sequences with true boxes.
+        weights: A checkpoint with all that the preset uses.
+        preset: How to track.
+        every: In which frames responses are compared.
+    """
+    params = mfst_jax.load(weights)
+    params = dataclasses.replace(
+        params,
+        contents=dataclasses.replace(params.contents, config=resolve_config(params.contents, config.PRESETS[preset])),
+    )
+    compiled = mfst_jax.compile(params)
+    print("| sequence | frames | response error | box, largest and mean px | parted |")
+    print("| --- " * 5 + "|")
+    for sequence in datasets.load(root).sequences:
+        parting = compare(sequence, params, compiled, every)
+        far = f"{parting.pixels.max():.3f}, {parting.pixels.mean():.3f}"
+        row = (sequence.name, len(sequence.frames), f"{parting.response_error:.1e}", far, parting.first())
+        print("| " + " | ".join(map(str, row)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
