@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -22,6 +22,7 @@ from rich.text import Text
 from mfst_jax import memory, tracker, validation
 from mfst_jax.annotate import draw
 from mfst_jax.config import Config
+from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled, compile
 from mfst_jax.outputs import BoxWriter, VideoWriter
@@ -29,8 +30,6 @@ from mfst_jax.padding import pad
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.pipeline import Behind, ahead
 from mfst_jax.video import Source
-
-Picture = UInt8[np.ndarray, "height width 3"]
 
 DEPTH = 2
 """How many frames may be read ahead of the tracker, and how many may wait to be drawn."""
@@ -80,7 +79,7 @@ def follow(
     *,
     video: Path | None = None,
     table: Path | None = None,
-    see: Callable[[int, Picture], None] | None = None,
+    see: Callable[[int, Frame], None] | None = None,
     hear: Callable[[int, np.ndarray, float], None] | None = None,
     quiet: bool = False,
 ) -> Followed:
@@ -113,7 +112,7 @@ def follow(
         progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=source.count)
 
-        def show(number: int, frame: Picture, box: np.ndarray, score: float) -> None:
+        def show(number: int, frame: Frame, box: np.ndarray, score: float) -> None:
             picture = draw(frame, box, score=score, number=number, truth=_row(source.ground_truth, number))
             if pictures is not None:
                 pictures.write(picture)
@@ -160,7 +159,7 @@ def progress_bar(quiet: bool) -> Progress:
     )
 
 
-def _on_device(source: Source) -> Generator[tuple[Picture, jax.Array], None, None]:
+def _on_device(source: Source) -> Generator[tuple[Frame, jax.Array], None, None]:
     """Every frame, and a padded copy of it on the device."""
     with closing(source.frames()) as frames:
         for frame in frames:

@@ -21,10 +21,12 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import config
+from mfst_jax.cache import keep_compilations
 from mfst_jax.compilation import jit
 from mfst_jax.evaluation import datasets
 from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.network import bind
+from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
 from mfst_jax.tracker import search_regions
 from mfst_jax.video import read_image
@@ -52,9 +54,12 @@ def compare(sequence: Sequence, plain: mfst_jax.Params, compiled: mfst_jax.Compi
     chosen = resolve_config(plain.contents, None)
     regions_of = jit(lambda state, frame: search_regions(state, frame, chosen))
     respond = jit(lambda weights, exemplar, regions: bind(weights, chosen).match(exemplar, regions)[0])
-    frames = (read_image(path) for path in sequence.frames)
+    size = np.array(read_image(sequence.frames[0]).shape[:2], np.int32)
+    frames = (jax.device_put(pad(read_image(path))) for path in sequence.frames)  # so that sequences share compilations
     first = next(frames)
-    expected, found = (mfst_jax.init(weights, first, sequence.ground_truth[0]) for weights in (plain, compiled))
+    expected, found = (
+        mfst_jax.init(weights, first, sequence.ground_truth[0], frame_size=size) for weights in (plain, compiled)
+    )
     error, pixels = 0.0, []
     for number, frame in zip(count(1), frames, strict=False):
         if number % every == 0:
@@ -92,6 +97,7 @@ def main(
         preset: How to track.
         every: In which frames responses are compared.
     """
+    keep_compilations()
     params = mfst_jax.load(weights)
     params = dataclasses.replace(
         params,

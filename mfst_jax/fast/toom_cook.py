@@ -89,7 +89,7 @@ TOGETHER = 2
 
 XLA shares products out between cores where more than eight wait in line for one, and some become ready late, since only
 then does it look whether another core is idle; by itself Eigen shares out none of fewer than some thousand outputs. One
-at a time is a few percent faster still, for one and a half times the time to compile.
+at a time is 2 % faster at best, for one and a half times the time to compile.
 """
 
 
