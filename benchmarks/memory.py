@@ -72,10 +72,11 @@ def main(
                     flush=True,
                 )
 
-        params = mfst_jax.load(weights)
-        chosen = choose_config(params.contents, None, in_turn(set))
-        compiled = mfst_jax.compile(params, chosen)
-        del params  # as there
+        with memory.compiling():
+            params = mfst_jax.load(weights)
+            chosen = choose_config(params.contents, None, in_turn(set))
+            compiled = mfst_jax.compile(params, chosen)
+            del params  # as there
         tracked = follow(open_source(path), box, compiled, chosen, table=Path(folder, "boxes.csv"), hear=report)
     print(f"{len(tracked.boxes)} frames tracked, {compiled.contents.describe()}")
 

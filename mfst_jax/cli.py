@@ -57,14 +57,15 @@ def track(
         out: The annotated video to write: .mp4, .mkv, .mov, .avi or .webm.
         boxes: The table of boxes to write: CSV, a line a frame.
     """
-    params = checkpoints.load(weights)
-    chosen = choose_config(params.contents, preset, in_turn(set))
-    _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes})
-    opened = video.open_source(source)
-    hear = _print_row if out is None and boxes is None else None
-    first = first_box(opened, box)
-    compiled = compile(params, chosen)
-    del params  # or it would be held as long as the video is
+    with memory.compiling():
+        params = checkpoints.load(weights)
+        chosen = choose_config(params.contents, preset, in_turn(set))
+        _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes})
+        opened = video.open_source(source)
+        hear = _print_row if out is None and boxes is None else None
+        first = first_box(opened, box)
+        compiled = compile(params, chosen)
+        del params  # or it would be held as long as the video is
     followed = follow(opened, first, compiled, chosen, video=out, table=boxes, hear=hear)
     _report(followed, opened.ground_truth)
     for path in (out, boxes):

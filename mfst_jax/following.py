@@ -120,6 +120,8 @@ def follow(
                 see(number, picture)
 
         started, state = time.perf_counter(), None
+        first_frames = stack.enter_context(ExitStack())
+        first_frames.enter_context(memory.compiling())
         behind = stack.enter_context(Behind(DEPTH))
         for number, (frame, padded) in enumerate(stack.enter_context(ahead(_on_device(source), DEPTH))):
             if state is None:
@@ -136,10 +138,11 @@ def follow(
             if pictures is not None or see is not None:
                 behind(show, number, frame, boxes[-1], scores[-1])
             progress.advance(task)
+            if number == 1:  # all is compiled
+                first_frames.close()
+                started = time.perf_counter()
             if number % TIDY_EVERY == 1:
                 memory.give_back()
-            if number == 1:  # all is compiled
-                started = time.perf_counter()
     seconds = time.perf_counter() - started
     return Followed(np.stack(boxes), np.array(scores, np.float32), max(0, len(boxes) - 2) / seconds)
 

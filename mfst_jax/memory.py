@@ -6,11 +6,16 @@ and keeps them several times, since each thread that compiles has an arena of it
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-M_ARENA_MAX = -8
-"""What `mallopt` knows the number of arenas by (malloc.h)."""
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+"""What `mallopt` knows by these numbers (malloc.h): from which size a block lies by itself, and how many arenas."""
 ARENAS = 1
+COMPILING, USUAL = 2**16, 2**25
+"""Bytes from which a block lies by itself, so that it goes back when it is freed whatever lies around it. What a step
+needs must not, or it would be mapped anew in each; 32 MiB is what the library itself comes to."""
 
 
 def keep_little() -> None:
@@ -18,6 +23,22 @@ def keep_little() -> None:
     mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(M_ARENA_MAX, ARENAS)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """While weights are read and steps are compiled, large blocks lie by themselves: fewer small ones that stay lie
+    between those that go. The threshold is of the whole process.
+    """
+    mallopt = _of_glibc("mallopt")
+    if mallopt is None:
+        yield
+        return
+    mallopt(M_MMAP_THRESHOLD, COMPILING)
+    try:
+        yield
+    finally:
+        mallopt(M_MMAP_THRESHOLD, USUAL)
 
 
 def give_back() -> None:

@@ -23,10 +23,36 @@ print(before, kept, resident())
 """
 
 
+COMPILING = """
+from pathlib import Path
+from mfst_jax import memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+with memory.compiling():
+    blocks = [bytearray(2**18) for _ in range(500)]
+    last = bytearray(2**10)
+before = resident()
+del blocks
+print(before, resident())
+"""
+
+
+def run(program: str) -> list[int]:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return [int(number) for number in done.stdout.split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and glibc")
+def test_large_blocks_of_compiling_go_back_by_themselves():
+    before, after = run(COMPILING)
+    assert after < before - 0.9 * 500 * 2**18 / 4096
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and glibc")
 def test_what_is_free_goes_back():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    before, kept, after = (int(number) for number in done.stdout.split())
+    before, kept, after = run(PROGRAM)
     assert kept > 0.9 * before  # there was something to give back
     assert after < before - 0.8 * 2000 * 2**16 / 4096
 
@@ -36,4 +62,5 @@ def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(sys, "platform", "darwin")
     memory.keep_little()
-    memory.give_back()
+    with memory.compiling():
+        memory.give_back()
