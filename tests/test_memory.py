@@ -31,8 +31,8 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])
 
 with memory.compiling():
-    blocks = [bytearray(2**18) for _ in range(500)]
-    last = bytearray(2**10)
+    blocks = [bytearray(100_000) for _ in range(2000)]  # in the heap, by default
+    last = [bytearray(50_000) for _ in range(100)]  # keeps the heap from shrinking by itself
 before = resident()
 del blocks
 print(before, resident())
@@ -47,7 +47,7 @@ def run(program: str) -> list[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and glibc")
 def test_large_blocks_of_compiling_go_back_by_themselves():
     before, after = run(COMPILING)
-    assert after < before - 0.9 * 500 * 2**18 / 4096
+    assert after < before - 0.9 * 2000 * 100_000 / 4096
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and glibc")
