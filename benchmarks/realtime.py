@@ -29,6 +29,8 @@ from mfst_jax.padding import pad
 from mfst_jax.params import implied_config, resolve_config
 from mfst_jax.video import demo_source, open_source
 
+TORCH = "torch.compile"
+
 
 def main(
     sources: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = (),
@@ -53,20 +55,19 @@ def main(
         torch: Also time the other one in PyTorch.
     """
     print(machine())
-    others = (to, "torch.compile") if torch else (to,)
-    found: dict[str, list[float]] = {other: [] for other in others}
+    found: dict[str, list[float]] = {other: [] for other in ((to, TORCH) if torch else (to,))}
     for source in sources or (None,):
         contestants: dict[str, Contestant] = {
             name: Contestant(make_track, source, weights, name, frames) for name in (preset, to)
         }
         if torch:
-            contestants["torch.compile"] = Contestant(make_torch, to, source, frames)
+            contestants[TORCH] = Contestant(make_torch, to, source, frames)
         times = alternate(contestants, rounds=rounds)
         name, near = "built-in clip" if source is None else source.name, near_share(source, weights, preset, frames)
         line = []
-        for other in others:
+        for other, of_sources in found.items():
             ratio = ratios(times[preset].wall, times[other].wall)
-            found[other].append(statistics.median(ratio))
+            of_sources.append(statistics.median(ratio))
             line.append(f"to {other} {spread(ratio)}")
         print(f"{name}: {preset} {', '.join(line)}; {near:.0%} of the steps are near", flush=True)
     for other, of_sources in found.items():
@@ -92,7 +93,7 @@ def make_torch(preset: Preset, source: Path | None, count: int) -> Callable[[], 
     """As many steps in PyTorch as `make_track` makes of a source."""
     import step_vs_torch
 
-    step = step_vs_torch.make_torch(preset, "torch.compile", None)
+    step = step_vs_torch.make_torch(preset, TORCH, None)
     steps = len(read(source, count)[0]) - 1
     return lambda: [step() for _ in range(steps)]
 

@@ -5,13 +5,15 @@ import sys
 
 import pytest
 
-PROGRAM = """
+PRELUDE = """
 from pathlib import Path
 from mfst_jax import memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])
 
+"""
+PROGRAM = """
 memory.keep_little()
 blocks = [bytearray(2**16) for _ in range(2000)]  # small enough to lie in an arena
 last = bytearray(2**16)  # keeps the heap from shrinking by itself
@@ -21,15 +23,7 @@ kept = resident()
 memory.give_back()
 print(before, kept, resident())
 """
-
-
 COMPILING = """
-from pathlib import Path
-from mfst_jax import memory
-
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1])
-
 with memory.compiling():
     blocks = [bytearray(100_000) for _ in range(2000)]  # in the heap, by default
     last = [bytearray(50_000) for _ in range(100)]  # keeps the heap from shrinking by itself
@@ -40,7 +34,7 @@ print(before, resident())
 
 
 def run(program: str) -> list[int]:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", PRELUDE + program], capture_output=True, text=True, check=True)
     return [int(number) for number in done.stdout.split()]
 
 

@@ -10,7 +10,7 @@ between the boxes of a frame, and the first frame in which that is more than hal
 
 import dataclasses
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +20,9 @@ import tyro
 from tyro.conf import Positional
 
 import mfst_jax
-from mfst_jax import config
 from mfst_jax.cache import keep_compilations
 from mfst_jax.compilation import jit
+from mfst_jax.config import PRESETS, Config, Preset
 from mfst_jax.evaluation import datasets
 from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.network import bind
@@ -50,23 +50,22 @@ class Parting:
 
 
 def compare(sequence: Sequence, plain: mfst_jax.Params, compiled: mfst_jax.Compiled, every: int) -> Parting:
-    """Tracks with both."""
+    """Tracks with both, in padded frames, so that sequences share compilations."""
     chosen = resolve_config(plain.contents, None)
-    regions_of = jit(lambda state, frame: search_regions(state, frame, chosen))
-    respond = jit(lambda weights, exemplar, regions: bind(weights, chosen).match(exemplar, regions)[0])
-    size = np.array(read_image(sequence.frames[0]).shape[:2], np.int32)
-    frames = (jax.device_put(pad(read_image(path))) for path in sequence.frames)  # so that sequences share compilations
-    first = next(frames)
+    images = map(read_image, sequence.frames)
+    first = next(images)
+    padded, size = jax.device_put(pad(first)), np.array(first.shape[:2], np.int32)
     expected, found = (
-        mfst_jax.init(weights, first, sequence.ground_truth[0], frame_size=size) for weights in (plain, compiled)
+        mfst_jax.init(weights, padded, sequence.ground_truth[0], frame_size=size) for weights in (plain, compiled)
     )
     error, pixels = 0.0, []
-    for number, frame in zip(count(1), frames, strict=False):
+    for number, image in enumerate(images, 1):
+        frame = jax.device_put(pad(image))
         if number % every == 0:
-            regions = regions_of(expected, frame)
+            regions = _regions(expected, frame, config=chosen)
             pairs = zip(
-                jax.tree.leaves(respond(plain, expected.exemplar, regions)),
-                jax.tree.leaves(respond(compiled, found.exemplar, regions)),
+                jax.tree.leaves(_responses(plain, expected.exemplar, regions, config=chosen)),
+                jax.tree.leaves(_responses(compiled, found.exemplar, regions, config=chosen)),
                 strict=True,
             )
             errors = [_relative(np.asarray(theirs), np.asarray(ours)) for theirs, ours in pairs]
@@ -75,6 +74,16 @@ def compare(sequence: Sequence, plain: mfst_jax.Params, compiled: mfst_jax.Compi
         found, output = mfst_jax.step(compiled, found, frame)
         pixels.append(np.abs(np.asarray(output.box) - np.asarray(target.box)).max())
     return Parting(error, np.array(pixels))
+
+
+@partial(jit, static_argnames=("config",))
+def _regions(state: mfst_jax.State, frame: jax.Array, *, config: Config) -> jax.Array:
+    return search_regions(state, frame, config)
+
+
+@partial(jit, static_argnames=("config",))
+def _responses(weights: Any, exemplar: Any, regions: jax.Array, *, config: Config) -> Any:
+    return bind(weights, config).match(exemplar, regions)[0]
 
 
 def _relative(expected: np.ndarray, found: np.ndarray) -> Any:
@@ -86,7 +95,7 @@ def main(
     /,
     *,
     weights: Path,
-    preset: config.Preset = "paper",
+    preset: Preset = "paper",
     every: int = 10,
 ) -> None:
     """Prints the table.
@@ -101,7 +110,7 @@ def main(
     params = mfst_jax.load(weights)
     params = dataclasses.replace(
         params,
-        contents=dataclasses.replace(params.contents, config=resolve_config(params.contents, config.PRESETS[preset])),
+        contents=dataclasses.replace(params.contents, config=resolve_config(params.contents, PRESETS[preset])),
     )
     compiled = mfst_jax.compile(params)
     print("| sequence | frames | response error | box, largest and mean px | parted |")
