@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from mfst_jax.config import LAYERS
-from mfst_jax.params import AlexNetVariant, Contents
+from mfst_jax.params import AlexNetVariant, Contents, SiamFCVariant
 
 Shape = tuple[int, ...]
 
@@ -29,12 +29,14 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 def expected(contents: Contents) -> dict[str, Shape]:
     """Every tensor that weights of these `contents` consist of, by flat name."""
     shapes: dict[str, Shape] = {}
-    if contents.siamfc:
+    if contents.siamfc_variant == "alexnet":
+        shapes |= _alexnet("siamfc", _PLAIN)
+    elif contents.siamfc:
         shapes |= _siamfc(bias=contents.siamfc_bias, grey=contents.siamfc_grey)
     if contents.siamfc_se:
-        shapes |= _se("siamfc_se", _GROUPED)
+        shapes |= _se("siamfc_se", _GROUPED if contents.siamfc_variant == "siamfc" else _PLAIN)
     if contents.alexnet is not None:
-        shapes |= _alexnet(_ALEXNET_KERNELS[contents.alexnet])
+        shapes |= _alexnet("alexnet", _ALEXNET_KERNELS[contents.alexnet])
         if contents.alexnet_se:
             shapes |= _se("alexnet_se", _ALEXNET_KERNELS[contents.alexnet])
     return shapes
@@ -58,11 +60,11 @@ def _siamfc(*, bias: bool, grey: bool) -> dict[str, Shape]:
     return shapes
 
 
-def _alexnet(kernels: tuple[Shape, ...]) -> dict[str, Shape]:
+def _alexnet(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     for number, kernel in enumerate(kernels, start=1):
-        shapes[f"params/alexnet/conv{number}/kernel"] = kernel
-        shapes[f"params/alexnet/conv{number}/bias"] = kernel[-1:]
+        shapes[f"params/{branch}/conv{number}/kernel"] = kernel
+        shapes[f"params/{branch}/conv{number}/bias"] = kernel[-1:]
     return shapes
 
 
@@ -81,22 +83,26 @@ def _se(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
 def identify(shapes: Mapping[str, Shape]) -> Contents | None:
     """What tensors of these names and shapes want to be, complete or not; None where no name is one of ours.
 
-    SE-blocks call for their backbone. An AlexNet is of the variant that more of its shapes agree with.
+    SE-blocks call for their backbone. Of the networks that it may be, it is the one that more shapes agree with.
     """
     branches = {name.split("/")[1] for name in shapes if name.startswith(("params/", "batch_stats/"))}
     siamfc = not branches.isdisjoint(("siamfc", "siamfc_se"))
     alexnet = not branches.isdisjoint(("alexnet", "alexnet_se"))
     if not siamfc and not alexnet:
         return None
+    biased = not shapes.keys().isdisjoint(f"params/siamfc/conv{number}/bias" for number in range(1, 5))
+    grey = shapes.get("params/siamfc/conv1/kernel", ())[2:3] == (1,)
     candidates = [
         Contents(
             siamfc,
             variant,
             siamfc_se="siamfc_se" in branches,
             alexnet_se="alexnet_se" in branches,
-            siamfc_bias=not shapes.keys().isdisjoint(f"params/siamfc/conv{number}/bias" for number in range(1, 5)),
-            siamfc_grey=shapes.get("params/siamfc/conv1/kernel", ())[2:3] == (1,),
+            siamfc_bias=biased and network == "siamfc",
+            siamfc_grey=grey and network == "siamfc",
+            siamfc_variant=network,
         )
+        for network in (typing.get_args(SiamFCVariant) if siamfc else ("siamfc",))
         for variant in (typing.get_args(AlexNetVariant) if alexnet else (None,))
     ]
     return max(candidates, key=lambda contents: sum(shapes.get(k) == v for k, v in expected(contents).items()))

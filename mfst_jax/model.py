@@ -11,7 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from mfst_jax.attention import SEBlocks, recalibrate
-from mfst_jax.backbones import AlexNet, SiamFC
+from mfst_jax.backbones import AlexNet, siamfc
 from mfst_jax.config import Config, Layer, Model
 from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.params import Contents, uses_se
@@ -40,7 +40,7 @@ class MFST(nn.Module):
     def setup(self):
         for model in self.config.models:
             if model == "siamfc":
-                self.siamfc = SiamFC(self.contents.siamfc_bias, self.contents.siamfc_grey)
+                self.siamfc = siamfc(self.contents)
             else:
                 assert self.contents.alexnet is not None, "a resolved config asks for no backbone that is not there"
                 self.alexnet = AlexNet(self.contents.alexnet)

@@ -11,6 +11,8 @@ from mfst_jax.config import ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC, Config, Mo
 from mfst_jax.errors import InputError
 
 AlexNetVariant = Literal["torchvision", "caffe"]
+SiamFCVariant = Literal["siamfc", "alexnet"]
+"""Networks that S may be: SiamFC's own, with BN and groups, or torchvision's AlexNet, conv5 without its ReLU."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Contents:
     """Whether SiamFC's conv1-4 have biases before BN, as those of some other programs do."""
     siamfc_grey: bool = False
     """Whether SiamFC sees grey images: conv1 has one input channel."""
+    siamfc_variant: SiamFCVariant = "siamfc"
+    """Which network S is."""
     config: Config | None = None
     """The configuration that the weights recommend, where they do."""
 
@@ -42,7 +46,8 @@ class Contents:
 
     def describe(self) -> str:
         """In words, for messages: `SiamFC + SE, AlexNet (torchvision)`."""
-        parts = [("SiamFC (grey)" if self.siamfc_grey else "SiamFC", self.siamfc_se)] * self.siamfc
+        kind = {"siamfc": "SiamFC (grey)" if self.siamfc_grey else "SiamFC", "alexnet": "SiamFC (AlexNet's layers)"}
+        parts = [(kind[self.siamfc_variant], self.siamfc_se)] * self.siamfc
         parts += [(f"AlexNet ({self.alexnet})", self.alexnet_se)] * (self.alexnet is not None)
         return ", ".join(name + " + SE" * se for name, se in parts)
 

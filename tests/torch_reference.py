@@ -38,10 +38,11 @@ class SiamFC(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """A without padding and with conv1 at stride 2, as torchvision's layers or as Caffe's."""
+    """A without padding and with conv1 at stride 2, as torchvision's layers or as Caffe's; as S, conv5 is raw."""
 
-    def __init__(self, variant: str):
+    def __init__(self, variant: str, last_relu: bool = True):
         super().__init__()
+        self.last_relu = last_relu
         widths, groups = ((96, 256, 384, 384, 256), 2) if variant == "caffe" else ((64, 192, 384, 256, 256), 1)
         self.caffe = variant == "caffe"
         self.conv1 = nn.Conv2d(3, widths[0], 11, stride=2)
@@ -60,7 +61,8 @@ class AlexNet(nn.Module):
         x = F.max_pool2d(self.norm(F.relu(self.conv2(x))), 3, 2)
         conv3 = F.relu(self.conv3(x))
         conv4 = F.relu(self.conv4(conv3))
-        return {"conv3": conv3, "conv4": conv4, "conv5": F.relu(self.conv5(conv4))}
+        conv5 = self.conv5(conv4)
+        return {"conv3": conv3, "conv4": conv4, "conv5": F.relu(conv5) if self.last_relu else conv5}
 
 
 class SEBlock(nn.Module):
@@ -94,7 +96,10 @@ class MFST(nn.Module):
         self.config = config
         self.backbones, self.se = nn.ModuleDict(), nn.ModuleDict()
         for model in config.models:
-            backbone = SiamFC() if model == "siamfc" else AlexNet(str(contents.alexnet))
+            if model == "alexnet":
+                backbone: Any = AlexNet(str(contents.alexnet))
+            else:
+                backbone = SiamFC() if contents.siamfc_variant == "siamfc" else AlexNet("torchvision", last_relu=False)
             self.backbones[model] = backbone
             has_se = contents.siamfc_se if model == "siamfc" else contents.alexnet_se
             if has_se and config.se is not False:

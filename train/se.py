@@ -15,7 +15,9 @@ from train.responses import Trainable
 
 def layer_channels(params: Params, recipe: Recipe) -> dict[Layer, int]:
     """Channels of the features that the SE-blocks reweigh."""
-    variant = "siamfc" if recipe.model == "siamfc" else params.contents.alexnet
+    contents = params.contents
+    variant = {"siamfc": "siamfc", "alexnet": "torchvision"}[contents.siamfc_variant]
+    variant = variant if recipe.model == "siamfc" else contents.alexnet
     assert variant is not None, "the weights hold the recipe's backbone"
     return dict(zip(LAYERS, CHANNELS[variant][2:], strict=True))
 

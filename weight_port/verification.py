@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfst_jax.attention import SEBlocks
-from mfst_jax.backbones import AlexNet, SiamFC
+from mfst_jax.backbones import AlexNet, siamfc
 from mfst_jax.params import Params
 from weight_port.conversion import Source, merge
 
@@ -63,7 +63,7 @@ def _outputs(params: Params, seed: int) -> dict[str, np.ndarray]:
     outputs: dict[str, np.ndarray] = {}
     backbones: dict[str, tuple[nn.Module, bool]] = {}
     if contents.siamfc:
-        backbones["siamfc"] = (SiamFC(contents.siamfc_bias, contents.siamfc_grey), contents.siamfc_se)
+        backbones["siamfc"] = (siamfc(contents), contents.siamfc_se)
     if contents.alexnet is not None:
         backbones["alexnet"] = (AlexNet(contents.alexnet), contents.alexnet_se)
     for name, (module, se) in backbones.items():

@@ -35,7 +35,8 @@ def _from_rgb(kernel: np.ndarray, bias: np.ndarray, contents: Contents, model: M
     """conv1 behind the backbone's own preparation of the image."""
     if model == "siamfc" and contents.siamfc_grey:  # sum_c l_c x_c for the one channel that it has
         return kernel * LUMINANCE[0, 0, 0].astype(np.float64)[:, None], bias
-    if model == "alexnet" and contents.alexnet == "torchvision":  # (x / 255 - mean) / std
+    normalised = contents.alexnet == "torchvision" if model == "alexnet" else contents.siamfc_variant == "alexnet"
+    if normalised:  # (x / 255 - mean) / std
         mean, std = (constant.astype(np.float64).reshape(3, 1) for constant in (IMAGENET_MEAN, IMAGENET_STD))
         return kernel / (255 * std), bias - np.sum(kernel * (mean / std), axis=(0, 1, 2))
     return kernel, bias
