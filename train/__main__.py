@@ -33,7 +33,8 @@ def run(
     recipe: Annotated[Positional[str], tyro.conf.arg(metavar="RECIPE")],
     /,
     *,
-    data: Path | None = None,
+    data: tuple[Path, ...] = (),
+    held_out: Path | None = None,
     tracked: Path | None = None,
     weights: Path | None = None,
     out: Path | None = None,
@@ -49,8 +50,10 @@ def run(
 
     Args:
         recipe: The name of a file in train/recipes, or the path of one of your own.
-        data: A folder of sequences in OTB's or GOT-10k's layout, ILSVRC2015-VID, or what `build` wrote.
-        tracked: The sequences that are tracked in validation; by default those of `data` that are held out.
+        data: A folder of sequences in OTB's or GOT-10k's layout, ILSVRC2015-VID, or what `build` wrote; or several.
+        held_out: A folder of sequences to validate on, so that all of `data` is trained on; by default one video in
+            five of `data` is held out.
+        tracked: The sequences that are tracked in validation; by default those that are held out.
         weights: The backbones, an Orbax directory or a .safetensors file; by default the built-in weights.
         out: The folder of the run; by default runs/RECIPE.
         cache: The folder for crops and for what frozen backbones see, which runs can share; by default runs/cache.
@@ -63,14 +66,14 @@ def run(
         hosts.join(coordinator, processes, process)
     name, found = find_recipe(recipe)
     chosen = override(found, in_turn(set))
-    if data is None and not chosen.clip:
+    if not data and not chosen.clip:
         raise InputError(f"--data: expected a folder of sequences for the recipe {name!r}, found none")
     params = checkpoints.load(weights, own_se=False)
     cache = Path("runs", "cache") if cache is None else cache
     with hosts.first_alone("curation"):
-        sides, counts = _find_data(data, cache / "crops")
+        sides, counts = _find_data(data, held_out, cache / "crops")
     if chosen.tracking_epochs:
-        sides = replace(sides, sequences=_find_sequences(data, tracked, sides))
+        sides = replace(sides, sequences=_find_sequences(data, held_out if tracked is None else tracked, sides))
     print(f"data: {len(sides.training)} videos and {len(sides.held_out)} held out, {counts.describe()}")
     out = Path("runs", name) if out is None else out
     source = {"name": "built-in" if weights is None else weights.name, "provenance": checkpoints.provenance(weights)}
@@ -97,28 +100,43 @@ def run(
     return 0
 
 
-def _find_data(root: Path | None, cache: Path) -> tuple[Data, folders.Counts]:
+def _find_data(roots: Sequence[Path], held_out: Path | None, cache: Path) -> tuple[Data, folders.Counts]:
     """The videos of a command line; without any, the parts of the built-in clip."""
-    if root is not None and curated_crops.is_dataset(root):
-        training, held_out, counts = curated_crops.read(root)
-    else:
-        if root is None:
-            videos, counts = folders.curate_clip(cache)
-        else:
-            videos, counts = folders.curate(root, cache, workers=folders.default_workers(), advance=_show)
-        training, held_out = split(videos)
-    return Data(training, held_out), counts
+    if not roots:
+        videos, counts = folders.curate_clip(cache)
+        return Data(*split(videos)), counts
+    if held_out is None and len(roots) == 1 and curated_crops.is_dataset(roots[0]):
+        training, kept, counts = curated_crops.read(roots[0])
+        return Data(training, kept), counts
+    for root in filter(curated_crops.is_dataset, (*roots, held_out or roots[0])):
+        raise InputError(f"{root}: expected it to be the only --data, without --held-out, as what `build` wrote is")
+    names = [root.resolve().name for root in (*roots, *([] if held_out is None else [held_out]))]
+    if len({*names}) < len(names):
+        raise InputError(f"--data, --held-out: expected folders of different names, found {', '.join(names)}")
+    found = [
+        folders.curate(root, cache / root.resolve().name, workers=folders.default_workers(), advance=_show)
+        for root in roots
+    ]
+    videos = [video for of_root, _ in found for video in of_root]
+    counts = sum((each for _, each in found), folders.Counts())
+    if held_out is None:
+        return Data(*split(videos)), counts
+    kept, _ = folders.curate(
+        held_out, cache / held_out.resolve().name, workers=folders.default_workers(), advance=_show
+    )
+    return Data(videos, kept), counts
 
 
-def _find_sequences(data: Path | None, tracked: Path | None, sides: Data) -> tuple[evaluation.Sequence, ...]:
+def _find_sequences(roots: Sequence[Path], tracked: Path | None, sides: Data) -> tuple[evaluation.Sequence, ...]:
     """Those of `tracked`, or those of `data` that are held out. Raises `InputError` if there are none."""
     if tracked is not None:
         return evaluation.load(tracked, "folder").sequences
-    job = None if data is None or curated_crops.is_dataset(data) else targets.find(data)[0]
-    if job is None or job.layout != "beside":
+    jobs = [targets.find(root)[0] for root in roots if not curated_crops.is_dataset(root)]
+    if not jobs or any(job.layout != "beside" for job in jobs):
         raise InputError("--tracked: expected a folder of sequences for validation by tracking, found none")
     names = {video.name for video in sides.held_out}
-    return tuple(each for each in evaluation.load(job.images.parent, "folder").sequences if each.name in names)
+    found = [each for job in jobs for each in evaluation.load(job.images.parent, "folder").sequences]
+    return tuple(each for each in found if each.name in names)
 
 
 def find_recipe(text: str) -> tuple[str, Recipe]:

@@ -1,25 +1,32 @@
-"""S itself as what is trained: SiamFC from random weights, by the response of its conv5 (Bertinetto et al. 2016)."""
+"""S itself as what is trained, by the responses of its layers (Bertinetto et al. 2016).
+
+Its network is SiamFC's, from random weights, or torchvision's AlexNet, from the weights that it got on ImageNet: as
+SiamRPN and its successors start, with the first convolutions frozen.
+"""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Key
+from jax import lax
+from jaxtyping import Array, Float, Key
 
-from mfst_jax.backbones import SiamFC
+from mfst_jax import backbones
 from mfst_jax.config import Layer
 from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.crops import EXEMPLAR_SIZE
+from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
 from train.augment import augment
+from train.operations import operations
 from train.recipe import Recipe
-from train.responses import Crops, Responses
+from train.responses import Crops, Features, Responses
 
-LAYER: Layer = "conv5"
-"""Whose response is trained."""
+CONVOLUTIONS = tuple(f"conv{number}" for number in range(1, 6))
 
 
 @struct.dataclass
@@ -27,47 +34,108 @@ class Backbone:
     """What is trained."""
 
     weights: dict[str, Any]
-    """Parameters of `SiamFC`."""
+    """Parameters of S by layer, but for those that are frozen."""
     biases: dict[Layer, Any]
-    """b of the response of conv5, a scalar. Tracking does without."""
+    """b of each trained response, a scalar. Tracking does without."""
 
 
-def fresh(recipe: Recipe) -> tuple[Backbone, dict[str, Any]]:
-    """Weights at random by the recipe's seed, and BN's running statistics, means of 0 and variances of 1."""
+def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tuple[Backbone, dict[str, Any]]:
+    """The first weights of S, and BN's running statistics: means of 0 and variances of 1, where it has BN.
+
+    Raises:
+      InputError: the recipe starts from AlexNet, and `params` holds none of torchvision's shape.
+    """
+    starts = {layer: jnp.float32(biases.get(layer, 0)) for layer in recipe.layers}
+    if recipe.network == "alexnet":
+        weights = _imagenet(params)
+        trained = {name: weights[name] for name in CONVOLUTIONS[recipe.frozen_convolutions :]}
+        return Backbone(jax.tree.map(jnp.asarray, trained), starts), {}
     image = jnp.zeros((1, EXEMPLAR_SIZE, EXEMPLAR_SIZE, 3))
-    variables = jax.jit(SiamFC().init)(jax.random.key(recipe.seed), image)
-    return Backbone(variables["params"], {LAYER: jnp.zeros(())}), variables["batch_stats"]
+    variables = jax.jit(backbones.SiamFC().init)(jax.random.key(recipe.seed), image)
+    return Backbone(variables["params"], starts), variables["batch_stats"]
+
+
+def frozen_part(recipe: Recipe, params: Params) -> dict[str, Any]:
+    """Parameters of the convolutions that stay as they are. Raises `InputError` as `fresh` does."""
+    if recipe.network != "alexnet":
+        return {}
+    weights = _imagenet(params)
+    return {name: weights[name] for name in CONVOLUTIONS[: recipe.frozen_convolutions]}
+
+
+def _imagenet(params: Params) -> dict[str, Any]:
+    if params.contents.alexnet != "torchvision":
+        raise InputError(f"weights: expected torchvision's AlexNet to start from, found {params.contents.describe()}")
+    return params.variables["params"]["alexnet"]
+
+
+def features(
+    trainable: Backbone,
+    frozen: dict[str, Any],
+    running: dict[str, Any],
+    images: Float[Array, "n side side 3"],
+    recipe: Recipe,
+) -> tuple[Features, dict[str, Any]]:
+    """conv3 to conv5 of RGB images in 0..255, by the batch's statistics, and BN's running statistics after them."""
+    network = backbones.siamfc(contents(recipe), training=True, **operations())
+    variables = {"params": {**lax.stop_gradient(frozen), **trainable.weights}, "batch_stats": running}
+    found, moved = network.apply(variables, images, mutable=["batch_stats"])
+    return found, dict(moved.get("batch_stats", {}))
 
 
 def responses(
-    trainable: Backbone, running: dict[str, Any], crops: Crops, key: Key[Array, ""], recipe: Recipe
-) -> tuple[Responses, dict[str, Any]]:
-    """The response of conv5 to augmented crops without its bias, and BN's running statistics after them.
+    trainable: Backbone,
+    frozen: dict[str, Any],
+    running: dict[str, Any],
+    crops: Crops,
+    key: Key[Array, ""],
+    recipe: Recipe,
+) -> tuple[Responses, dict[Layer, Float[Array, "exemplars searches 17 17"]], dict[str, Any]]:
+    """The responses of augmented crops without their biases, and BN's running statistics after them.
 
     In BN exemplars and search images are batches of their own, as they go through the network one after the other.
+
+    Returns:
+      of each trained layer the responses of the pairs; where the recipe asks for it those of each exemplar to each
+      search image; and the running statistics.
     """
     seen = []
     for images in augment(key, crops.exemplar, crops.search, recipe.augmentation):
-        variables = {"params": trainable.weights, "batch_stats": running}
-        features, moved = SiamFC(training=True).apply(variables, images, mutable=["batch_stats"])
-        running = dict(moved["batch_stats"])
-        seen.append(features[LAYER])
-    maps = jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(*seen)
-    return {LAYER: recipe.factor(LAYER) * maps}, running
+        found, running = features(trainable, frozen, running, images, recipe)
+        seen.append(found)
+    exemplars, searches = seen
+    of_pairs, of_all = {}, {}
+    for layer in recipe.layers:
+        z, x = recipe.factor(layer) * exemplars[layer], searches[layer]
+        if recipe.other_videos:
+            of_all[layer] = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(z, x)
+            of_pairs[layer] = of_all[layer][jnp.arange(len(z)), jnp.arange(len(z))]
+        else:
+            of_pairs[layer] = jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(z, x)
+    return of_pairs, of_all, running
 
 
-def with_backbone(params: Params, trainable: Backbone, running: dict[str, Any]) -> Params:
-    """`params` with this S in the place of any other, whose SE-blocks go with it."""
+def contents(recipe: Recipe) -> Contents:
+    """What weights of this S alone hold."""
+    return Contents(siamfc=True, alexnet=None, siamfc_variant=recipe.network)
+
+
+def with_backbone(params: Params, trainable: Backbone, running: dict[str, Any], recipe: Recipe) -> Params:
+    """`params`, which the run began with, with this S in the place of any other, whose SE-blocks go with it."""
     variables = {kind: {**branches} for kind, branches in params.variables.items()}
     variables["params"].pop("siamfc_se", None)
-    variables["params"]["siamfc"] = jax.tree.map(np.asarray, trainable.weights)
-    variables.setdefault("batch_stats", {})["siamfc"] = jax.tree.map(np.asarray, running)
-    contents = dataclasses.replace(
-        params.contents, siamfc=True, siamfc_se=False, siamfc_bias=False, siamfc_grey=False, config=None
-    )
-    return Params(variables, contents)
+    variables.setdefault("batch_stats", {}).pop("siamfc", None)
+    new = {"params": {**frozen_part(recipe, params), **trainable.weights}, "batch_stats": running}
+    for kind, branch in new.items():
+        if branch:
+            variables[kind]["siamfc"] = jax.tree.map(np.asarray, branch)
+    of_s, beside = contents(recipe), params.contents
+    held = dataclasses.replace(of_s, alexnet=beside.alexnet, alexnet_se=beside.alexnet_se)
+    return Params({kind: branches for kind, branches in variables.items() if branches}, held)
 
 
-def alone(trainable: Backbone, running: dict[str, Any]) -> Params:
+def alone(params: Params, trainable: Backbone, running: dict[str, Any], recipe: Recipe) -> Params:
     """This S and nothing else."""
-    return with_backbone(Params({"params": {}}, Contents(siamfc=True, alexnet=None)), trainable, running)
+    both = with_backbone(params, trainable, running, recipe)
+    only = {kind: {"siamfc": branches["siamfc"]} for kind, branches in both.variables.items() if "siamfc" in branches}
+    return Params(only, contents(recipe))

@@ -27,18 +27,18 @@ class Calibration(NamedTuple):
     """A factor and a bias for each layer."""
 
     factors: tuple[float, float, float]
-    """For responses under SE weights of 1/2 on both inputs."""
+    """For responses under SE weights of 1/2 on both inputs, where SE-blocks are trained."""
     biases: dict[Layer, float]
 
 
 def calibrate(kept: Correlations, recipe: Recipe) -> Calibration:
-    """The factors and biases of least loss on these pairs without SE-blocks, the former over 1/2 * 1/2."""
+    """The factors and biases of least loss on these pairs without SE-blocks, the former over 1/2 * 1/2 for those."""
     responses = responses_from_correlations(Trainable(None, {}), kept, recipe)
     positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
     factors, biases = [], {}
     for layer, first in zip(LAYERS, recipe.factors, strict=True):
         scale, bias = np.asarray(_fit(responses[layer], positive)).tolist()
-        factors.append(first * scale / FIRST_WEIGHT**2)
+        factors.append(first * scale / (FIRST_WEIGHT**2 if recipe.trains == "se_blocks" else 1))
         biases[layer] = bias
     return Calibration((factors[0], factors[1], factors[2]), biases)
 

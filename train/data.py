@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mfst_jax import evaluation
 from mfst_jax.errors import InputError
-from train.folders import Video
+from train.folders import Video, stem
 
 HELD_OUT = 5
 """One sequence in so many is held out."""
@@ -48,8 +47,3 @@ def split(videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
     if not sides[0] or not sides[1]:
         raise InputError(f"data: expected at least two different videos, found {len(ranked)}")
     return sides
-
-
-def stem(name: str) -> str:
-    """What parts and tracks of one video have in common: the name up to `_12` or `-track3`, where it ends so."""
-    return re.sub(r"(_\d{1,2}|-track\d+)$", "", name)

@@ -8,6 +8,7 @@ It is done once: a cache holds one array of crops and one manifest a sequence, a
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -247,6 +248,11 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: expected a folder or a place for one, found {error.strerror}") from None
+
+
+def stem(name: str) -> str:
+    """What parts and tracks of one video have in common: the name up to `_12`, `_id12`, `_obj2` or `-track3`."""
+    return re.sub(r"(_\d{1,2}|_id\d+|_obj\d+|-track\d+)$", "", name)
 
 
 def default_workers() -> int:

@@ -18,12 +18,12 @@ from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.pipeline import ahead
-from train import hosts, pairs, pools, steps
+from train import backbone, hosts, pairs, pools, steps
 from train.calibration import Calibration, calibrate
 from train.data import Data
 from train.folders import Video
 from train.recipe import Recipe
-from train.responses import Correlations, Crops, freeze
+from train.responses import Correlations, Crops
 from train.runs import Run, open_run
 from train.validation import Judge, merit
 from train.weights import finished, write_weights
@@ -73,8 +73,7 @@ def train(
         tracks, another run in `out`, or no room.
       DivergedError: a loss is NaN or infinite. The checkpoint of the last good step stays.
     """
-    frozen = recipe.trains == "se_blocks"
-    if frozen and not params.contents.holds(recipe.model):
+    if recipe.trains == "se_blocks" and not params.contents.holds(recipe.model):
         raise InputError(f"weights: expected the backbone {recipe.model!r}, found {params.contents.describe()}")
     if recipe.tracking_epochs and not data.sequences:
         raise InputError("tracking_epochs: expected 0 where there are no held-out sequences to track, found more")
@@ -103,7 +102,7 @@ def train(
         state, best = run.resume((state, best))
         if run.latest_step is None:
             run.log(judge.first_line(state, calibration))
-        backbone = _everywhere(freeze(params, recipe), everywhere) if frozen and not recipe.cached_pairs else None
+        frozen = _everywhere(steps.frozen_part(recipe, params), everywhere)
         advance = steps.compiled(recipe)
         key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
         start, total = int(state.step), recipe.epochs * recipe.steps_per_epoch
@@ -112,7 +111,7 @@ def train(
         batches = ((step, _batch(recipe, feed, everywhere, step)) for step in range(start, total))
         with ahead(batches, depth=1) as coming:
             for step, batch in coming:
-                state = advance(state, backbone, batch, key)
+                state = advance(state, frozen, batch, key)
                 done = step + 1
                 end = done % recipe.steps_per_epoch == 0
                 if after_step is not None:
@@ -146,7 +145,7 @@ def _prepare(
     def choose(videos: Sequence[Video], count: int, seed: int) -> pairs.Chosen:
         return pairs.Chosen(videos, pairs.sample(videos, count, seed=seed, step=0, max_frame_gap=recipe.max_frame_gap))
 
-    def make(videos: Sequence[Video], count: int, seed: int, what: str) -> pools.Pool:
+    def make(params: Params, videos: Sequence[Video], count: int, seed: int, what: str) -> pools.Pool:
         task = progress.add_task(what, total=count)
         chosen = choose(videos, count, seed).pairs
         show = lambda done, _: progress.update(task, completed=done)  # noqa: E731
@@ -155,18 +154,22 @@ def _prepare(
         progress.update(task, completed=count)
         return pool
 
-    uncalibrated = Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
-    if recipe.trains == "backbone":
-        return data.training, choose(data.held_out, recipe.validation_pairs, VALIDATION_SEED), uncalibrated
-    held_out = make(data.held_out, recipe.validation_pairs, VALIDATION_SEED, "held-out pairs")
     feed: pools.Pool | Sequence[Video] = data.training
-    if recipe.cached_pairs:
-        feed = make(data.training, recipe.cached_pairs, POOL_SEED, "training pairs")
-    if not recipe.calibration_pairs:
-        return feed, held_out, uncalibrated
+    if recipe.trains == "backbone":
+        held_out: Any = choose(data.held_out, recipe.validation_pairs, VALIDATION_SEED)
+        first = backbone.alone(params, *backbone.fresh(recipe, params, {}), recipe)
+    else:
+        held_out = make(params, data.held_out, recipe.validation_pairs, VALIDATION_SEED, "held-out pairs")
+        first = params
+        if recipe.cached_pairs:
+            feed = make(params, data.training, recipe.cached_pairs, POOL_SEED, "training pairs")
     count = recipe.calibration_pairs
-    known = feed if isinstance(feed, pools.Pool) else make(data.training, count, POOL_SEED, "pairs to calibrate by")
-    return feed, held_out, calibrate(known.batch(np.arange(min(count, len(known)))), recipe)
+    if not count:
+        return feed, held_out, Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
+    pool = feed
+    if not isinstance(pool, pools.Pool):
+        pool = make(first, data.training, count, POOL_SEED, "pairs to calibrate by")
+    return feed, held_out, calibrate(pool.batch(np.arange(min(count, len(pool)))), recipe)
 
 
 def _batch(

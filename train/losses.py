@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Float
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 
 Distance = Literal["manhattan", "euclidean"]
+HIGHEST = 16
+"""How many cells of a map `nothing_there` looks at."""
 
 
 def labels(radius: float = 16.0, distance: Distance = "manhattan") -> Bool[np.ndarray, "17 17"]:
@@ -30,6 +32,20 @@ def balanced_logistic(
     # log(1 + exp(-y r)) = softplus(-y r)
     costs = jax.nn.softplus(jnp.where(positive, -responses, responses))
     return 0.5 * (_mean(costs, positive) + _mean(costs, ~positive))
+
+
+def nothing_there(
+    responses: Float[Array, "exemplars searches 17 17"], different: Bool[Array, "exemplars searches"]
+) -> Float[Array, ""]:
+    """`log(1 + exp(r))` of the highest cells of each map that should show nothing, in the mean over such maps.
+
+    Args:
+      responses: of each exemplar to each search image.
+      different: which of them are of different videos.
+    """
+    highest = jax.lax.top_k(responses.reshape(*responses.shape[:2], -1), HIGHEST)[0]
+    costs = jnp.mean(jax.nn.softplus(highest), axis=-1)
+    return jnp.sum(costs, where=different) / jnp.maximum(jnp.sum(different), 1).astype(costs.dtype)
 
 
 def _mean(costs: Float[Array, "*batch 17 17"], where: Bool[Array, "*batch 17 17"]) -> Float[Array, "*batch"]:

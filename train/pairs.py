@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Int
 
-from train.folders import Video
+from train.folders import Video, stem
 from train.responses import Crops
 
 Pairs = Int[np.ndarray, "pairs 3"]
@@ -58,7 +58,8 @@ class Chosen:
 def load(videos: Sequence[Video], pairs: Pairs) -> Crops:
     """The crops of exemplars and of search regions, on the host."""
     exemplars, searches = (np.stack([videos[row[0]].read(int(row[column])) for row in pairs]) for column in (1, 2))
-    return Crops(exemplars, searches)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(stem(video.name) for video in videos))}
+    return Crops(exemplars, searches, np.array([numbers[stem(videos[row[0]].name)] for row in pairs], np.int32))
 
 
 @lru_cache(maxsize=2)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mfst_jax.config import LAYERS, SIAMFC, Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
+from mfst_jax.params import SiamFCVariant
 from train.augment import Augmentation
 from train.losses import Distance
 
@@ -30,7 +31,16 @@ class Recipe:
     model: Model
     """The backbone: S is `siamfc`, A is `alexnet`."""
     trains: Literal["se_blocks", "backbone"] = "se_blocks"
-    """What is trained: SE-blocks on the frozen backbone, or S itself, by the response of its conv5, as SiamFC is."""
+    """What is trained: SE-blocks on the frozen backbone, or S itself."""
+    network: SiamFCVariant = "siamfc"
+    """Which network is trained as S: SiamFC's own, from random weights, or AlexNet, from ImageNet's weights."""
+    frozen_convolutions: int = 0
+    """How many of S's convolutions stay as they are, from conv1 on, where it is AlexNet."""
+    loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Of the losses of conv3, 4, 5 in their sum; a layer of weight 0 has none."""
+    other_videos: float = 0.0
+    """Weight of a loss on each exemplar's responses to the search images of the batch's other videos, where nothing is
+    the target."""
     se_statistics: Literal["exemplar", "each"] = "exemplar"
     """Whose channel means set the SE weight, as `Config.se_statistics`."""
     factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
@@ -46,12 +56,21 @@ class Recipe:
     """Parts that a batch is computed in, one after the other."""
     learning_rate: float = 0.01
     final_learning_rate: float = 1e-5
-    """In the last epoch; it falls by the same factor after each."""
+    """In the last epoch."""
     decay_speed: int = 1
     """How many times as fast it falls: 3 in the authors' released runs, whose step counter advanced once a layer."""
+    schedule: Literal["exponential", "cosine"] = "exponential"
+    """How it falls: by the same factor after each epoch, or along half a cosine, step by step."""
+    warmup_steps: int = 0
+    """Over which the learning rate rises from 0."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
+    """Of SGD, and of AdamW's first moment."""
+    clip_norm: float = 0.0
+    """The largest norm of all gradients together; 0: any."""
     weight_decay: float = 0.0
-    """Of kernels: this share of them is added to their gradients."""
+    """Of kernels: for SGD this share of them is added to their gradients; for AdamW they shrink by it each step, times
+    the learning rate."""
 
     label_radius: float = 16.0
     label_distance: Distance = "manhattan"
@@ -102,10 +121,21 @@ class Recipe:
         require(tracked, "tracking_epochs", "1 to the number of epochs, to find the best by", self.tracking_epochs)
         augmented = self.augmentation.active and self.cached_pairs > 0
         require(not augmented, "cached_pairs", "0 with augmentation, which no cache can hold", self.cached_pairs)
+        finite = all(0 <= weight < math.inf for weight in self.loss_weights) and sum(self.loss_weights) > 0
+        require(finite, "loss_weights", "finite numbers of at least 0, one of them above", self.loss_weights)
+        require(0 <= self.other_videos < math.inf, "other_videos", "0 or more", self.other_videos)
+        require(0 <= self.clip_norm < math.inf, "clip_norm", "0 or more", self.clip_norm)
+        require(self.warmup_steps >= 0, "warmup_steps", "0 or more", self.warmup_steps)
         if self.trains == "backbone":
             require(self.model == "siamfc", "model", "siamfc where the backbone itself is trained", self.model)
-            for name in ("cached_pairs", "calibration_pairs"):
-                require(getattr(self, name) == 0, name, "0 where the backbone itself is trained", getattr(self, name))
+            require(self.cached_pairs == 0, "cached_pairs", "0 where the backbone itself is trained", self.cached_pairs)
+            most = 4 if self.network == "alexnet" else 0
+            known = 0 <= self.frozen_convolutions <= most
+            require(known, "frozen_convolutions", f"0 to {most} for this network", self.frozen_convolutions)
+        else:
+            for name in ("frozen_convolutions", "other_videos"):
+                require(getattr(self, name) == 0, name, "0 where SE-blocks are trained", getattr(self, name))
+            require(self.loss_weights == (1, 1, 1), "loss_weights", "1,1,1 for SE-blocks", self.loss_weights)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -118,6 +148,15 @@ class Recipe:
         if self.trains == "backbone":
             return SIAMFC
         return Config(models=(self.model,), se=True, se_statistics=self.se_statistics)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that have a loss."""
+        return tuple(layer for layer, weight in zip(LAYERS, self.loss_weights, strict=True) if weight)
+
+    def loss_weight(self, layer: Layer) -> float:
+        """What the loss of `layer` counts."""
+        return self.loss_weights[LAYERS.index(layer)]
 
     def factor(self, layer: Layer) -> float:
         """What the raw cross-correlation of `layer` is multiplied by."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from mfst_jax.attention import SEBlocks
 from mfst_jax.config import LAYERS, Config, Layer
@@ -42,6 +42,8 @@ class Crops(NamedTuple):
 
     exemplar: UInt8[Array | np.ndarray, "*batch 287 287 3"]
     search: UInt8[Array | np.ndarray, "*batch 287 287 3"]
+    video: Int[Array | np.ndarray, "*batch"]
+    """A number for each video; targets in one video have the same."""
 
 
 @struct.dataclass

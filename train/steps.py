@@ -17,14 +17,14 @@ from mfst_jax.compilation import compiler_options
 from mfst_jax.config import Layer
 from mfst_jax.params import Params
 from train import backbone, se
-from train.losses import balanced_logistic, labels
+from train.losses import balanced_logistic, labels, nothing_there
 from train.recipe import Recipe
 from train.responses import (
     Correlations,
     Crops,
-    Frozen,
     Responses,
     Trainable,
+    freeze,
     responses_from_correlations,
     responses_from_crops,
 )
@@ -48,7 +48,7 @@ class TrainState:
 def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = None) -> TrainState:
     """The state before the first step: weights at random by the recipe's seed, and these biases or 0."""
     if recipe.trains == "backbone":
-        trainable, running = backbone.fresh(recipe)
+        trainable, running = backbone.fresh(recipe, params, biases or {})
     else:
         trainable, running = se.fresh(recipe, params, biases or {}), {}
     first = optimiser(recipe).init(trainable)
@@ -56,23 +56,34 @@ def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = 
 
 
 def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""]:
-    """`learning_rate` in the first epoch, less by the same factor in each, `final_learning_rate` in the last."""
-    epoch = jnp.asarray(step) * recipe.decay_speed // recipe.steps_per_epoch
+    """From `learning_rate` to `final_learning_rate`, by the recipe's schedule, after its warm-up."""
+    step = jnp.asarray(step)
+    warm = jnp.minimum((step.astype(jnp.float32) + 1) / (recipe.warmup_steps + 1), 1)
+    if recipe.schedule == "cosine":
+        done = step.astype(jnp.float32) / (recipe.epochs * recipe.steps_per_epoch)
+        share = 0.5 * (1 + jnp.cos(jnp.pi * done))
+        return warm * (recipe.final_learning_rate + share * (recipe.learning_rate - recipe.final_learning_rate))
+    epoch = step * recipe.decay_speed // recipe.steps_per_epoch
     decay = (recipe.final_learning_rate / recipe.learning_rate) ** (1 / max(1, recipe.epochs - 1))
-    return recipe.learning_rate * jnp.float32(decay) ** epoch.astype(jnp.float32)
+    return warm * recipe.learning_rate * jnp.float32(decay) ** epoch.astype(jnp.float32)
 
 
 def optimiser(recipe: Recipe) -> Any:
-    """SGD with momentum on that schedule, an `optax.GradientTransformation`; weight decay is of kernels alone."""
-    sgd = optax.sgd(partial(learning_rate, recipe), momentum=recipe.momentum)
-    if not recipe.weight_decay:
-        return sgd
-    return optax.chain(optax.add_decayed_weights(recipe.weight_decay, mask=_kernels), sgd)
+    """SGD or AdamW on that schedule, an `optax.GradientTransformation`; weight decay is of kernels alone."""
+    rate = partial(learning_rate, recipe)
+    parts = [optax.clip_by_global_norm(recipe.clip_norm)] if recipe.clip_norm else []
+    if recipe.optimiser == "adamw":
+        adamw = optax.adamw(rate, recipe.momentum, weight_decay=recipe.weight_decay, mask=_kernels)
+        return optax.chain(*parts, adamw)
+    if recipe.weight_decay:
+        parts.append(optax.add_decayed_weights(recipe.weight_decay, mask=_kernels))
+    sgd = optax.sgd(rate, momentum=recipe.momentum)
+    return optax.chain(*parts, sgd) if parts else sgd
 
 
 def train_step(
     state: TrainState,
-    frozen: Frozen | None,
+    frozen: Any,
     batch: Correlations | Crops,
     key: Key[Array, ""],
     *,
@@ -80,12 +91,12 @@ def train_step(
 ) -> TrainState:
     """One step on a batch.
 
-    The loss is the sum of the layers' own losses, each a mean over the pairs. No SE weight belongs to two layers, so
-    that each learns from its own response; a backbone is trained by the response of conv5 alone.
+    The loss is the weighted sum of the layers' own losses, each a mean over the pairs. No SE weight belongs to two
+    layers, so that each learns from its own response.
 
     Args:
       state: from `init`, or from the step before.
-      frozen: the frozen backbone; None where the batch is what it saw, or where it is the backbone that is trained.
+      frozen: from `frozen_part`; None where the batch is what the frozen backbone saw.
       batch: arrays whose first axis is the parts to accumulate over, the second the pairs of a part.
       key: of the whole run; what a step draws depends on it and on the step's number.
       recipe: what to do.
@@ -93,12 +104,17 @@ def train_step(
     positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
 
     def loss(trainable: Any, running: Any, part: Correlations | Crops, key: Array) -> tuple[Array, tuple[ByLayer, Any]]:
-        responses, running = _responses(trainable, running, frozen, part, key, recipe)
+        responses, others, running = _responses(trainable, running, frozen, part, key, recipe)
         losses = {
             layer: jnp.mean(balanced_logistic(response + trainable.biases[layer], positive))
             for layer, response in responses.items()
         }
-        return jnp.sum(jnp.stack(list(losses.values()))), (losses, running)
+        total = [recipe.loss_weight(layer) * each for layer, each in losses.items()]
+        for layer, response in others.items():
+            different = part.video[:, None] != part.video[None]
+            weight = recipe.other_videos * recipe.loss_weight(layer)
+            total.append(weight * nothing_there(response + trainable.biases[layer], different))
+        return jnp.sum(jnp.stack(total)), (losses, running)
 
     def add_part(carried: Any, inputs: Any) -> Any:
         total, running = carried
@@ -110,15 +126,29 @@ def train_step(
     keys = jax.random.split(jax.random.fold_in(key, state.step), recipe.accumulation)
     with jax.default_matmul_precision(recipe.precision):
         (gradients, losses), running = _in_turn(add_part, (zero, state.statistics), (batch, keys))
-    updates, optimiser_state = optimiser(recipe).update(gradients, state.optimiser, state.trainable)
+    with jax.numpy_dtype_promotion("standard"):  # AdamW raises a Python float to a step number
+        updates, optimiser_state = optimiser(recipe).update(gradients, state.optimiser, state.trainable)
     trainable = jax.tree.map(jnp.add, state.trainable, updates)
     return TrainState(state.step + 1, trainable, running, optimiser_state, jax.tree.map(jnp.add, state.losses, losses))
 
 
 @functools.cache
-def compiled(recipe: Recipe) -> Callable[[TrainState, Frozen | None, Correlations | Crops, Key[Array, ""]], TrainState]:
+def compiled(recipe: Recipe) -> Callable[[TrainState, Any, Correlations | Crops, Key[Array, ""]], TrainState]:
     """`train_step` of a recipe, jitted with this machine's best compiler options."""
     return jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
+
+
+def frozen_part(recipe: Recipe, params: Params) -> Any:
+    """What a step needs and does not change: the frozen backbone for inference, or the frozen part of what is trained.
+
+    None where what the frozen backbone sees is kept.
+
+    Raises:
+      InputError: weights that lack what the recipe starts from.
+    """
+    if recipe.trains == "backbone":
+        return backbone.frozen_part(recipe, params)
+    return None if recipe.cached_pairs else freeze(params, recipe)
 
 
 def reset_losses(state: TrainState) -> TrainState:
@@ -129,18 +159,18 @@ def reset_losses(state: TrainState) -> TrainState:
 def _responses(
     trainable: Any,
     running: Any,
-    frozen: Frozen | None,
+    frozen: Any,
     part: Correlations | Crops,
     key: Array,
     recipe: Recipe,
-) -> tuple[Responses, Any]:
-    """The responses of the layers that have a loss, without their biases, and BN's running statistics from there on."""
+) -> tuple[Responses, dict[Layer, Array], Any]:
+    """Responses without their biases, of the pairs and to other videos, and BN's running statistics from there on."""
     if isinstance(part, Correlations):
-        return responses_from_correlations(trainable, part, recipe), running
+        return responses_from_correlations(trainable, part, recipe), {}, running
     if isinstance(trainable, backbone.Backbone):
-        return backbone.responses(trainable, running, part, key, recipe)
+        return backbone.responses(trainable, frozen, running, part, key, recipe)
     assert frozen is not None, "a batch of crops needs the frozen backbone"
-    return responses_from_crops(trainable, frozen, part, key, recipe), running
+    return responses_from_crops(trainable, frozen, part, key, recipe), {}, running
 
 
 def _in_turn(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> Any:

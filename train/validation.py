@@ -76,7 +76,7 @@ class Judge:
         trainable, running = jax.device_get((state.trainable, state.statistics))
         for first in range(0, len(self.held_out), MEASURED_AT_ONCE):
             rows = np.arange(first, min(first + MEASURED_AT_ONCE, len(self.held_out)))
-            found = jax.device_get(_measure(trainable, running, self.held_out.batch(rows), recipe))
+            found = jax.device_get(_measure(self.params, trainable, running, self.held_out.batch(rows), recipe))
             totals = found if totals is None else jax.tree.map(np.add, totals, found)
         losses, errors = jax.tree.map(lambda each: float(each) / len(self.held_out), totals)
         return {"loss": sum(losses.values()), "losses": losses, "centre_errors": errors}
@@ -92,10 +92,10 @@ class Judge:
         return {"tracking": {"success_auc": float(np.mean(list(aucs.values()))), "sequences": aucs}}
 
 
-def _measure(trainable: Any, running: Any, batch: Correlations | Crops, recipe: Recipe) -> Measures:
+def _measure(params: Params, trainable: Any, running: Any, batch: Correlations | Crops, recipe: Recipe) -> Measures:
     if isinstance(batch, Correlations):
         return measure(trainable, batch, recipe=recipe)
-    seen = pools.see(backbone.alone(trainable, running), batch, recipe=recipe)
+    seen = pools.see(backbone.alone(params, trainable, running, recipe), batch, recipe=recipe)
     return measure(Trainable(None, trainable.biases), seen, recipe=recipe)
 
 

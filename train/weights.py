@@ -22,7 +22,7 @@ from train.responses import Trainable
 def finished(params: Params, recipe: Recipe, trainable: Trainable | Backbone, running: dict[str, Any]) -> Params:
     """`params` with what was trained."""
     if isinstance(trainable, Backbone):
-        return with_backbone(params, trainable, running)
+        return with_backbone(params, trainable, running, recipe)
     return with_se(params, recipe, trainable)
 
 

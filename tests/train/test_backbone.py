@@ -25,7 +25,15 @@ from train.recipe import Recipe
 from train.responses import Crops
 from train.steps import init, train_step
 
-RECIPE = Recipe(model="siamfc", trains="backbone", batch_size=2, pairs_per_epoch=2, epochs=2, validation_pairs=2)
+RECIPE = Recipe(
+    model="siamfc",
+    trains="backbone",
+    loss_weights=(0.0, 0.0, 1.0),
+    batch_size=2,
+    pairs_per_epoch=2,
+    epochs=2,
+    validation_pairs=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +49,11 @@ def beside(random_params):
 
 def advance(recipe: Recipe, state, crops: Crops):
     step = jax.jit(partial(train_step, recipe=recipe))
-    return step(state, None, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
+    return step(state, {}, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
 
 
 def images(crops: Crops) -> tuple[Any, Any]:
-    z, x = (jnp.asarray(each[:, 16:-16, 16:-16], jnp.float32) for each in crops)
+    z, x = (jnp.asarray(each[:, 16:-16, 16:-16], jnp.float32) for each in (crops.exemplar, crops.search))
     return central_exemplar(z), x
 
 
@@ -58,7 +66,7 @@ def test_a_step_is_that_of_pytorch(beside, crops):
     start = init(recipe, beside)
     done = advance(recipe, start, crops)
 
-    alone = backbone.alone(start.trainable, start.statistics)
+    alone = backbone.alone(beside, start.trainable, start.statistics, recipe)
     network = torch_reference.MFST(alone.contents, SIAMFC, alone).backbones["siamfc"]
     network.train()
     bias, loss = torch.zeros((), requires_grad=True), torch.zeros(())
@@ -92,7 +100,7 @@ def test_running_statistics_move_towards_those_of_exemplars_then_of_search_image
 
 def test_what_is_measured_goes_by_running_statistics(beside, crops):
     done = advance(RECIPE, init(RECIPE, beside), crops)
-    alone = backbone.alone(done.trainable, done.statistics)
+    alone = backbone.alone(beside, done.trainable, done.statistics, RECIPE)
     z, x = (SiamFC().apply(alone_variables(alone), each)["conv5"] for each in images(crops))
     kept = pools.see(alone, crops, recipe=RECIPE)
     for row in range(2):
@@ -109,7 +117,7 @@ def alone_variables(params) -> dict[str, Any]:
 
 def test_the_new_backbone_takes_the_place_of_another_and_of_its_se_blocks(beside):
     state = init(RECIPE, beside)
-    found = backbone.with_backbone(beside, state.trainable, state.statistics)
+    found = backbone.with_backbone(beside, state.trainable, state.statistics, RECIPE)
     assert found.contents == Contents(siamfc=True, alexnet="torchvision", alexnet_se=True)
     flat = layout.flatten(found.variables)
     assert {name: each.shape for name, each in flat.items()} == layout.expected(found.contents)
@@ -147,11 +155,11 @@ def test_it_overfits_one_batch(beside, crops):
     losses = []
     for _ in range(40):
         before = float(state.losses["conv5"])
-        state = step(state, None, batch, jax.random.key(0))
+        state = step(state, {}, batch, jax.random.key(0))
         losses.append(float(state.losses["conv5"]) - before)
     assert losses[0] > 0.5
     assert losses[-1] < 0.05
-    kept = pools.see(backbone.alone(state.trainable, state.statistics), crops, recipe=recipe)
+    kept = pools.see(backbone.alone(beside, state.trainable, state.statistics, recipe), crops, recipe=recipe)
     response = 1e-3 * 36 * np.asarray(kept.maps["conv5"]).sum(-1).reshape(2, 17, 17) + state.trainable.biases["conv5"]
     assert float(jnp.mean(balanced_logistic(jnp.asarray(response), jnp.asarray(labels())))) < 0.3  # in inference mode
 
@@ -161,7 +169,9 @@ def test_it_overfits_one_batch(beside, crops):
     [
         ({"model": "alexnet"}, "model: expected siamfc where the backbone itself is trained, found 'alexnet'"),
         ({"cached_pairs": 8}, "cached_pairs: expected 0 where the backbone itself is trained, found 8"),
-        ({"calibration_pairs": 8}, "calibration_pairs: expected 0 where the backbone itself is trained, found 8"),
+        ({"frozen_convolutions": 2}, "frozen_convolutions: expected 0 to 0 for this network, found 2"),
+        ({"loss_weights": (0.0, 0.0, 0.0)}, "loss_weights: expected finite numbers of at least 0, one of them above"),
+        ({"trains": "se_blocks"}, "loss_weights: expected 1,1,1 for SE-blocks"),
         ({"weight_decay": -1.0}, r"weight_decay: expected in \[0, 1\)"),
     ],
 )

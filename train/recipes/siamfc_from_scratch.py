@@ -20,6 +20,7 @@ from train.recipe import Recipe
 RECIPE = Recipe(
     model="siamfc",
     trains="backbone",
+    loss_weights=(0.0, 0.0, 1.0),
     weight_decay=5e-4,
     flip=True,
     stretch=0.05,

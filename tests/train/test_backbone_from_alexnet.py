@@ -1,0 +1,135 @@
+"""AlexNet trained on as S: where it starts, what stays, one step beside the plain modules', what tracks afterwards."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import video
+
+from mfst_jax import layout
+from mfst_jax.backbones import AlexNet
+from mfst_jax.correlation import cross_correlate
+from mfst_jax.crops import central_exemplar
+from mfst_jax.errors import InputError
+from mfst_jax.params import Contents
+from train import backbone, pairs
+from train.losses import balanced_logistic, labels, nothing_there
+from train.recipe import Recipe
+from train.responses import Crops
+from train.steps import frozen_part, init, train_step
+
+RECIPE = Recipe(
+    model="siamfc",
+    trains="backbone",
+    network="alexnet",
+    frozen_convolutions=2,
+    loss_weights=(0.0, 0.5, 1.0),
+    other_videos=0.25,
+    factors=(1.0, 1e-2, 1e-3),
+    batch_size=2,
+    pairs_per_epoch=2,
+    epochs=1,
+    learning_rate=1e-3,
+    validation_pairs=2,
+)
+
+
+@pytest.fixture(scope="module")
+def crops() -> Crops:
+    return pairs.load([video("a", range(3), seed=1), video("b", range(3), seed=2)], np.array([[0, 0, 1], [1, 0, 2]]))
+
+
+@pytest.fixture(scope="module")
+def start(random_params):
+    return random_params(Contents(siamfc=False, alexnet="torchvision"))
+
+
+@pytest.fixture(scope="module")
+def done(start, crops):
+    step = jax.jit(partial(train_step, recipe=RECIPE))
+    batch = jax.tree.map(lambda each: each[None], crops)
+    return step(
+        init(RECIPE, start, {"conv4": -0.5, "conv5": 0.25}), frozen_part(RECIPE, start), batch, jax.random.key(0)
+    )
+
+
+def test_a_step_is_that_of_the_plain_modules(start, crops, done):
+    images = [jnp.asarray(each[:, 16:-16, 16:-16], jnp.float32) for each in (crops.exemplar, crops.search)]
+    first = start.variables["params"]["alexnet"]
+    different = jnp.array([[False, True], [True, False]])
+
+    def loss(trained):
+        network, total, found = AlexNet("torchvision", last_relu=False), 0.0, {}
+        variables = {"params": {**first, **trained}}
+        z, x = network.apply(variables, central_exemplar(images[0])), network.apply(variables, images[1])
+        for layer, weight, factor, bias in (("conv4", 0.5, 1e-2, -0.5), ("conv5", 1.0, 1e-3, 0.25)):
+            maps = jnp.stack([factor * cross_correlate(each, x[layer]) + bias for each in z[layer]])
+            found[layer] = jnp.mean(jnp.stack([balanced_logistic(maps[i, i], jnp.asarray(labels())) for i in (0, 1)]))
+            total += weight * (found[layer] + 0.25 * nothing_there(maps, different))
+        return total, found
+
+    trained = {name: first[name] for name in ("conv3", "conv4", "conv5")}
+    gradients, losses = jax.jit(jax.grad(loss, has_aux=True))(trained)
+    for layer, expected in losses.items():
+        assert float(done.losses[layer]) == pytest.approx(float(expected), rel=1e-5)
+    for layer, before in trained.items():
+        moved = np.asarray(done.trainable.weights[layer]["kernel"] - before["kernel"])
+        expected = -1e-3 * np.asarray(gradients[layer]["kernel"])
+        assert np.abs(expected).max() > 0
+        np.testing.assert_allclose(moved, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_only_what_is_not_frozen_is_trained_and_the_result_is_s_beside_a(start, done):
+    assert sorted(done.trainable.weights) == ["conv3", "conv4", "conv5"]
+    found = backbone.with_backbone(start, done.trainable, done.statistics, RECIPE)
+    assert found.contents == Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet")
+    flat = layout.flatten(found.variables)
+    assert {name: each.shape for name, each in flat.items()} == layout.expected(found.contents)
+    assert layout.identify({name: each.shape for name, each in flat.items()}) == found.contents
+    for layer in ("conv1", "conv2"):
+        np.testing.assert_array_equal(flat[f"params/siamfc/{layer}/kernel"], flat[f"params/alexnet/{layer}/kernel"])
+    assert (flat["params/siamfc/conv3/kernel"] != flat["params/alexnet/conv3/kernel"]).any()
+
+
+def test_it_starts_from_torchvisions_alexnet_alone(random_params):
+    caffe = random_params(Contents(siamfc=False, alexnet="caffe"))
+    with pytest.raises(
+        InputError, match=r"weights: expected torchvision's AlexNet to start from, found AlexNet \(caffe"
+    ):
+        init(RECIPE, caffe)
+
+
+def test_the_loss_on_other_videos_counts_the_highest_cells_of_their_maps_alone():
+    maps = np.full((2, 2, 17, 17), -50.0, np.float32)
+    maps[0, 1].ravel()[:16] = 3.0  # of 289 cells
+    maps[0, 0] = 99.0  # a pair of its own
+    different = np.array([[False, True], [True, False]])
+    expected = (np.log1p(np.exp(3.0)) + np.log1p(np.exp(-50.0))) / 2
+    assert float(nothing_there(jnp.asarray(maps), jnp.asarray(different))) == pytest.approx(expected, rel=1e-6)
+    assert float(nothing_there(jnp.asarray(maps), jnp.zeros((2, 2), bool))) == 0
+
+
+def test_targets_of_one_video_are_not_others_to_each_other():
+    videos = [video(name, range(3), seed=1) for name in ("street_id01", "street_id02", "dog")]
+    found = pairs.load(videos, np.array([[0, 0, 1], [1, 0, 1], [2, 0, 1]]))
+    assert (found.video[:, None] == found.video[None]).tolist() == [
+        [True, True, False],
+        [True, True, False],
+        [False, False, True],
+    ]
+
+
+def test_the_schedules_begin_and_end_where_they_should():
+    from train.steps import learning_rate
+
+    recipe = dataclasses.replace(
+        RECIPE, schedule="cosine", warmup_steps=3, epochs=10, pairs_per_epoch=20, final_learning_rate=1e-5
+    )
+    rates = [float(learning_rate(recipe, step)) for step in range(101)]
+    assert rates[0] == pytest.approx(1e-3 / 4, rel=1e-3)
+    assert max(rates) == pytest.approx(1e-3, rel=5e-3)
+    assert rates[50] == pytest.approx((1e-3 + 1e-5) / 2, rel=1e-3)
+    assert rates[100] == pytest.approx(1e-5, rel=1e-3)

@@ -1,0 +1,37 @@
+"""S as torchvision's AlexNet trained on for similarity: conv1 and conv2 as ImageNet left them, conv3 to conv5 moved.
+
+    python -m train siamfc_from_alexnet --data DATA [MORE ...] --held-out SEQUENCES
+
+It starts from the AlexNet of `--weights`, by default the built-in one. DATA is ILSVRC2015-VID, GOT-10k, or a folder of
+sequences in OTB's or GOT-10k's layout.
+"""
+
+from train.recipe import Recipe
+
+RECIPE = Recipe(
+    model="siamfc",
+    trains="backbone",
+    network="alexnet",
+    frozen_convolutions=2,
+    loss_weights=(0.3, 0.5, 1.0),
+    other_videos=0.25,
+    calibration_pairs=128,
+    epochs=20,
+    pairs_per_epoch=8000,
+    learning_rate=1e-4,
+    final_learning_rate=2e-6,
+    schedule="cosine",
+    warmup_steps=200,
+    optimiser="adamw",
+    clip_norm=5.0,
+    weight_decay=1e-4,
+    flip=True,
+    stretch=0.08,
+    shift=3.0,
+    grey=0.15,
+    colour=0.2,
+    blur=1.0,
+    validation_pairs=256,
+    tracking_epochs=1,
+    best="tracking",
+)

@@ -1,0 +1,145 @@
+"""Toom-Cook convolution with gradients: the products of the forward pass serve both gradients as well.
+
+With `V = B d B^T` of an input tile and `U = G g G^T` of a filter, `y = A (U * V) A^T` (`mfst_jax.fast.toom_cook`). All
+three transforms are linear, so for a gradient dy with respect to y
+
+    dM = A^T dy A,    dU = V dM,    dV = dM U,    dg = G^T dU G,    dd = B^T dV B,
+
+where products stand between matrices of tiles and channels as in the forward pass: neither gradient takes more of them
+(Lavin and Gray 2016 for the forward pass; the rest is its transpose).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from mfst_jax.fast.toom_cook import Scheme, combine
+
+Products = Float[Array, "_ _ _"]
+"""A matrix for each of the scheme's products in both dimensions: of tiles and channels, or of inputs and outputs."""
+Residuals = tuple[Products, Products, tuple[int, ...], tuple[int, ...]]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def convolve(
+    scheme: Scheme, maps: Float[Array, "n h w i"], kernel: Float[Array, "taps taps _ o"]
+) -> Float[Array, "n _ _ o"]:
+    """The convolution of maps, nothing padded, at a stride of 1.
+
+    Args:
+      scheme: of the kernel's number of taps.
+      maps: of at least as many cells on a side.
+      kernel: with fewer inputs than the maps have channels, there are groups.
+    """
+    return _forward(scheme, maps, kernel)[0]
+
+
+def _forward(scheme: Scheme, maps: Array, kernel: Array) -> tuple[Array, Residuals]:
+    inputs, filters = transform_maps(scheme, maps), transform_kernel(scheme, kernel)
+    products = _by_group("pmi,pio->pmo", inputs, filters, groups=maps.shape[3] // kernel.shape[2])
+    size = [side - scheme.taps + 1 for side in maps.shape[1:3]]
+    tiles = len(maps), *_tiles(scheme, maps)
+    return _outputs(scheme, products, tiles)[:, : size[0], : size[1]], (inputs, filters, maps.shape, kernel.shape)
+
+
+def _backward(scheme: Scheme, kept: Residuals, gradient: Float[Array, "n _ _ o"]) -> tuple[Array, Array]:
+    inputs, filters, maps_shape, kernel_shape = kept
+    groups = maps_shape[3] // kernel_shape[2]
+    tiles = maps_shape[0], *(-(-(side - scheme.taps + 1) // scheme.tile) for side in maps_shape[1:3])
+    of_products = _transposed_outputs(scheme, gradient, tiles)
+    of_filters = _by_group("pmi,pmo->pio", inputs, of_products, groups=groups)
+    of_inputs = _by_group("pmo,pio->pmi", of_products, filters, groups=groups)
+    of_kernel = (_both(scheme.filters).T @ of_filters.reshape(scheme.products**2, -1)).reshape(kernel_shape)
+    of_maps = _transposed_maps(scheme, of_inputs, tiles)
+    return of_maps[:, : maps_shape[1], : maps_shape[2]], of_kernel
+
+
+convolve.defvjp(_forward, _backward)
+
+
+def transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"]) -> Products:
+    """`V = B d B^T` of every tile d."""
+    n, height, width, channels = maps.shape
+    down, across = _tiles(scheme, maps)
+    below, beside = (tiles * scheme.tile + scheme.taps - 1 - side for tiles, side in ((down, height), (across, width)))
+    maps = jnp.pad(maps, ((0, 0), (0, below), (0, beside), (0, 0)))
+    rows = _combined(scheme.inputs, scheme.sweep(maps, down, axis=1), axis=0)
+    both = _combined(scheme.inputs, scheme.sweep(rows, across, axis=3), axis=1)
+    return both.reshape(scheme.products**2, n * down * across, channels)
+
+
+def transform_kernel(scheme: Scheme, kernel: Float[Array, "taps taps i o"]) -> Products:
+    """`U = G g G^T` of every pair of channels."""
+    return (_both(scheme.filters) @ kernel.reshape(scheme.taps**2, -1)).reshape(-1, *kernel.shape[2:])
+
+
+def _outputs(scheme: Scheme, products: Products, tiles: tuple[int, ...]) -> Float[Array, "n rows columns o"]:
+    """`A M A^T` of every tile, put together to maps."""
+    n, down, across = tiles
+    parts = products.reshape(scheme.products, scheme.products, n, down, across, -1)
+    columns = _combined(scheme.outputs, [parts[:, q] for q in range(scheme.products)], axis=4)
+    columns = columns.reshape(scheme.products, n, down, across * scheme.tile, -1)
+    maps = _combined(scheme.outputs, list(columns), axis=2)
+    return maps.reshape(n, down * scheme.tile, across * scheme.tile, -1)
+
+
+def _transposed_outputs(scheme: Scheme, gradient: Float[Array, "n h w o"], tiles: tuple[int, ...]) -> Products:
+    """`A^T dy A` of every tile."""
+    n, down, across = tiles
+    below, beside = (count * scheme.tile - side for count, side in zip(tiles[1:], gradient.shape[1:3], strict=True))
+    gradient = jnp.pad(gradient, ((0, 0), (0, below), (0, beside), (0, 0)))
+    rows = _combined(scheme.outputs.T, [gradient[:, row :: scheme.tile] for row in range(scheme.tile)], axis=0)
+    both = _combined(scheme.outputs.T, [rows[:, :, :, column :: scheme.tile] for column in range(scheme.tile)], axis=1)
+    return both.reshape(scheme.products**2, n * down * across, -1)
+
+
+def _transposed_maps(scheme: Scheme, inputs: Products, tiles: tuple[int, ...]) -> Float[Array, "n h w i"]:
+    """`B^T dV B` of every tile, summed where tiles overlap."""
+    parts = inputs.reshape(scheme.products, scheme.products, *tiles, -1)
+    columns = combine(scheme.inputs.T, [parts[:, q] for q in range(scheme.products)])
+    rows = lax.optimization_barrier(_overlap_add(scheme, columns, axis=3))
+    return _overlap_add(scheme, combine(scheme.inputs.T, list(rows)), axis=1)
+
+
+def _overlap_add(scheme: Scheme, parts: Sequence[Array], axis: int) -> Array:
+    """Cells along `axis` from the first cell of every tile, the second of every tile, and so on."""
+
+    def beside(part: Array, before: int, after: int) -> Array:
+        return jnp.pad(part, [(before, after) if each == axis else (0, 0) for each in range(part.ndim)])
+
+    whole = []
+    for cell in range(scheme.tile):
+        later = cell + scheme.tile  # the same cell, as the tile before has it
+        own = beside(parts[cell], 0, 1)
+        whole.append(own + beside(parts[later], 1, 0) if later < scheme.products else own)
+    joined = jnp.stack(whole, axis=axis + 1)
+    return joined.reshape(*joined.shape[:axis], -1, *joined.shape[axis + 2 :])
+
+
+def _by_group(spec: str, first: Products, second: Products, *, groups: int) -> Products:
+    """An einsum of each group's channels. Filters and outputs have their groups side by side on the last axis."""
+    parts = zip(jnp.split(first, groups, axis=-1), jnp.split(second, groups, axis=-1), strict=True)
+    found = [jnp.einsum(spec, one, other) for one, other in parts]
+    return lax.optimization_barrier(found[0] if groups == 1 else jnp.concatenate(found, axis=-1))
+
+
+def _combined(matrix: np.ndarray, parts: Sequence[Array], axis: int) -> Array:
+    """`matrix @ parts`, stacked along `axis`. A barrier keeps XLA from computing it again for each of its uses."""
+    return lax.optimization_barrier(jnp.stack(combine(matrix, parts), axis=axis))
+
+
+def _tiles(scheme: Scheme, maps: Any) -> tuple[int, int]:
+    """Tiles down and across."""
+    down, across = (-(-(side - scheme.taps + 1) // scheme.tile) for side in maps.shape[1:3])
+    return down, across
+
+
+def _both(matrix: np.ndarray) -> Float[np.ndarray, "_ _"]:
+    """A transform of rows and columns at once, as one matrix."""
+    return np.kron(matrix, matrix).astype(np.float32)
