@@ -1,4 +1,7 @@
-"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate, time."""
+"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate, time.
+
+`mfst --version` says which version this is, `mfst doctor` whether all is well.
+"""
 
 import json
 import signal
@@ -18,6 +21,7 @@ from mfst_jax.annotate import contact_sheet
 from mfst_jax.arguments import File, Settings, exit_status, in_turn
 from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
+from mfst_jax.doctor import doctor
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps, success_auc
 from mfst_jax.evaluation.commands import evaluate, score
@@ -25,6 +29,7 @@ from mfst_jax.fast import compile
 from mfst_jax.following import Followed, first_box, follow
 from mfst_jax.outputs import BOX_HEADER, box_row, save_image
 from mfst_jax.params import choose_config, implied_config
+from mfst_jax.version import __version__
 
 Box = Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]
 
@@ -124,7 +129,12 @@ def info(weights: Annotated[Positional[Path | None], tyro.conf.arg(metavar="PATH
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if [*arguments] in (["--version"], ["-V"]):
+        print(f"mfst_jax {__version__}")
+        return 0
     commands = {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score, "bench": bench}
+    commands |= {"doctor": doctor}
     command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
     return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
 

@@ -1,0 +1,46 @@
+"""Whether JAX works here: it finds its devices, and it is no release that computes wrongly.
+
+`pyproject.toml` keeps pip away from such releases. Other ways of installing may still bring one.
+"""
+
+import os
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+BAD_RELEASES = {
+    "0.10.2": "wrong results on CPUs (jax issue 39103)",
+    "0.11.0": "wrong results on GPUs (jax issue 40633)",
+    "0.11.1": "wrong results on GPUs (jax issue 40633)",
+}
+"""What is wrong with each."""
+_ROWS = 32_800
+
+
+def backend_problem() -> str | None:
+    """Why JAX has no device to compute on, in one line; None where it has one."""
+    try:
+        jax.devices()
+    except Exception as error:  # JAX raises RuntimeError, and without a plugin AssertionError
+        reason = " ".join(str(error).split()) or "no such backend is installed"
+        platforms = os.environ.get("JAX_PLATFORMS")
+        wanted = f"a device of those that JAX_PLATFORMS={platforms} asks for" if platforms else "a device"
+        return f"JAX: expected {wanted}, found none ({reason})"
+    return None
+
+
+def computes_rightly() -> bool:
+    """Whether the computation on which JAX 0.10.2 fails comes out right on JAX's default device."""
+    return bool(np.allclose(mapped_norms(), np.arange(_ROWS, dtype=np.float64) ** 2, rtol=1e-6, atol=0))
+
+
+def mapped_norms() -> Float32[np.ndarray, "rows"]:
+    """Squared norms of the vectors (n, 0, 0), n = 0, 1, 2 ..., each multiplied by the identity first: n^2.
+
+    JAX 0.10.2 on CPUs compiles such a product, mapped and summed up, to something that is wrong from row 32,768 on.
+    """
+    rows = np.zeros((_ROWS, 3), np.float32)
+    rows[:, 0] = np.arange(_ROWS)
+    identity = np.eye(3, dtype=np.float32)
+    return np.asarray(jax.jit(jax.vmap(lambda row: ((identity @ row) ** 2).sum()))(rows))
