@@ -19,6 +19,7 @@ from pathlib import Path
 import tyro
 from PIL import Image
 
+from mfst_jax import known_weights
 from mfst_jax.alternation import machine, ratios, spread, table
 from mfst_jax.arguments import File
 from mfst_jax.cache import CACHE_VARIABLE
@@ -44,7 +45,7 @@ def main(rounds: int = 7, weights: File = None) -> None:
             Image.fromarray(frame).save(frames / f"{number}.png")
         box = ",".join(map(str, source.ground_truth[0]))
         track = [sys.executable, "-m", "mfst_jax.cli", "track", str(frames), "--box", box]
-        track += [] if weights is None else ["--weights", str(weights.absolute())]
+        track += [] if weights is None else ["--weights", str(known_weights.locate(weights).absolute())]
 
         kinds: dict[str, tuple[list[str], dict[str, str]]] = {
             f"import {name}": ([sys.executable, "-c", f"import {name}"], {}) for name in IMPORTS

@@ -14,7 +14,7 @@ import tyro
 
 from mfst_jax import checkpoints, tracker
 from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
-from mfst_jax.arguments import File
+from mfst_jax.arguments import Weights
 from mfst_jax.cache import keep_compilations
 from mfst_jax.compilation import jit
 from mfst_jax.config import MODELS, PRESETS, Config, Preset
@@ -32,7 +32,7 @@ Size = tuple[int, int]
 def bench(
     *,
     presets: tuple[Preset, ...] = tuple(PRESETS),
-    weights: File = None,
+    weights: Weights = None,
     kinds: tuple[Kind, ...] = ("compiled", "plain"),
     sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WIDTHxHEIGHT ...")] = ("640x480",),
     targets: tuple[int, ...] = (1,),
@@ -45,7 +45,7 @@ def bench(
 
     Args:
         presets: The configurations to time.
-        weights: An Orbax directory or a .safetensors file, which must hold what the presets need.
+        weights: A name (see mfst weights), an Orbax directory or a .safetensors file, with what the presets need.
         kinds: Weights as `mfst track` uses them, compiled, or the plain modules.
         sizes: Frames, such as 640x480 1920x1080.
         targets: How many to follow at once in one video: one by one within a step on CPUs, else as a batch.
@@ -90,7 +90,7 @@ def parse_size(text: str) -> Size:
 
 
 def make_step(
-    weights: Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1
+    weights: str | Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1
 ) -> Callable[[], np.ndarray]:
     """A step in a frame of noise: from the first frame's state, or states, to the boxes in another frame."""
     keep_compilations()

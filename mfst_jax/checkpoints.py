@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,17 +23,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from mfst_jax import layout
+from mfst_jax import known_weights, layout
 from mfst_jax.config import Config, from_dict, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.own_se import attach
 from mfst_jax.params import Params
 from mfst_jax.version import __version__
 
-BUILT_IN = Path(__file__).with_name("weights") / "alexnet.safetensors"
+BUILT_IN = known_weights.place("builtin")
 """The weights that come with the package: torchvision's AlexNet, in float16."""
 
 SUFFIX = ".safetensors"
+_log = logging.getLogger(__name__)
 _KEY = "mfst_jax"
 _METADATA_FILE = "mfst_jax.json"
 _VERSION = 1
@@ -53,22 +55,39 @@ class Stored:
 def load(path: str | Path | None = None, *, own_se: bool = True) -> Params:
     """The weights in an Orbax directory or a safetensors file, as float32 on JAX's default device.
 
+    Nothing is downloaded. Where something exists that is called like known weights, it is taken, and a log message says
+    so; `./paper` cannot be a name.
+
     Args:
-      path: the directory or file; None for the built-in weights, an AlexNet.
+      path: the directory or file, or the name of known weights (`mfst weights` lists them); None for the built-in
+        weights, an AlexNet.
       own_se: whether a SiamFC that SE-blocks of ours were trained on, and the AlexNet beside it, get them where they
         have none (`own_se.attach`).
 
     Raises:
-      InputError: nothing there, not a checkpoint, a damaged one, or weights of another kind, shape or dtype.
+      InputError: nothing there, a name that is not known or whose weights are not in the cache yet, not a checkpoint, a
+        damaged one, or weights of another kind, shape or dtype.
     """
-    path = BUILT_IN if path is None else Path(path)
+    found = known_weights.locate(path)
+    try:
+        params = _load(found)
+    except InputError as error:
+        raise InputError(f"{error}{known_weights.remedy(path)}") from error
+    if known_weights.is_shadowed(path):
+        _log.warning(
+            "weights %r: taken from the path of that name, not from the known weights that are called so", path
+        )
+    return attach(params) if own_se else params
+
+
+def _load(path: Path) -> Params:
+    """The weights at a path, with no SE-blocks but their own."""
     stored = read(path)
     contents, problems = layout.check(stored.arrays)
     if contents is None or problems:
         raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}")
     variables = layout.nest({name: jnp.asarray(layout.to_float32(array)) for name, array in stored.arrays.items()})
-    params = Params(variables, dataclasses.replace(contents, config=stored.config))
-    return attach(params) if own_se else params
+    return Params(variables, dataclasses.replace(contents, config=stored.config))
 
 
 def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:
@@ -106,14 +125,14 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
 
 
 def provenance(path: str | Path | None = None) -> dict[str, Any]:
-    """Where the weights in `path` (None: the built-in ones) come from, as `save` was told; {} where it says nothing.
+    """Where weights come from, as `save` was told; {} where they say nothing. `path` is as for `load`.
 
     What `weight_port` writes: `tool`, and `sources`, each with `name`, `format`, `sha256` and `notes`.
 
     Raises:
       InputError: nothing there, not a checkpoint, or a damaged one.
     """
-    return read(BUILT_IN if path is None else Path(path)).provenance
+    return read(known_weights.locate(path)).provenance
 
 
 def read(path: Path) -> Stored:

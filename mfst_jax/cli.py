@@ -1,4 +1,4 @@
-"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate, time.
+"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate, time, get weights.
 
 `mfst --version` says which version this is, `mfst doctor` whether all is well.
 """
@@ -18,7 +18,7 @@ from tyro.conf import Positional
 
 from mfst_jax import checkpoints, config, memory, own_se, video
 from mfst_jax.annotate import contact_sheet
-from mfst_jax.arguments import File, Settings, exit_status, in_turn
+from mfst_jax.arguments import File, Settings, Weights, exit_status, in_turn
 from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.doctor import doctor
@@ -30,6 +30,7 @@ from mfst_jax.following import Followed, first_box, follow
 from mfst_jax.outputs import BOX_HEADER, box_row, save_image
 from mfst_jax.params import choose_config, implied_config
 from mfst_jax.version import __version__
+from mfst_jax.weights_command import weights as weights_command
 
 Box = Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]
 
@@ -43,7 +44,7 @@ def track(
     /,
     *,
     box: Box = None,
-    weights: File = None,
+    weights: Weights = None,
     preset: config.Preset | None = None,
     set: Settings = (),
     out: File = None,
@@ -56,7 +57,7 @@ def track(
     Args:
         source: A video, a folder or (quoted) glob of images, a folder in OTB's layout, or a webcam's number.
         box: The object in the first frame as x,y,w,h in pixels, from 0; by default the source's first true box.
-        weights: An Orbax directory or a .safetensors file; by default the built-in weights.
+        weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
         out: The annotated video to write: .mp4, .mkv, .mov, .avi or .webm.
@@ -110,11 +111,11 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
     return 0 if good else 1
 
 
-def info(weights: Annotated[Positional[Path | None], tyro.conf.arg(metavar="PATH")] = None, /) -> int:
+def info(weights: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME|PATH")] = None, /) -> int:
     """Say what a checkpoint holds, what it implies and where it comes from.
 
     Args:
-        weights: An Orbax directory or a .safetensors file; by default the built-in weights.
+        weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
     """
     stored = checkpoints.load(weights, own_se=False)
     params = own_se.attach(stored)
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mfst_jax {__version__}")
         return 0
     commands = {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score, "bench": bench}
-    commands |= {"doctor": doctor}
+    commands |= {"weights": weights_command, "doctor": doctor}
     command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
     return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
 

@@ -54,7 +54,8 @@ def run(
         held_out: A folder of sequences to validate on, so that all of `data` is trained on; by default one video in
             five of `data` is held out.
         tracked: The sequences that are tracked in validation; by default those that are held out.
-        weights: The backbones, an Orbax directory or a .safetensors file; by default the built-in weights.
+        weights: The backbones: a name (see mfst weights), an Orbax directory or a .safetensors file; by default the
+            built-in weights.
         out: The folder of the run; by default runs/RECIPE.
         cache: The folder for crops and for what frozen backbones see, which runs can share; by default runs/cache.
         coordinator: For several processes, host:port where the first can be reached. They share OUT and CACHE.

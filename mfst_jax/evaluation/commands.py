@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.arguments import File, Settings, in_turn
+from mfst_jax.arguments import Settings, Weights, in_turn
 from mfst_jax.config import Preset
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import runner, scoring
@@ -33,7 +33,7 @@ def evaluate(
     /,
     *,
     protocol: Protocol | None = None,
-    weights: File = None,
+    weights: Weights = None,
     preset: Preset | None = None,
     set: Settings = (),
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("mfst-eval"),
@@ -52,7 +52,7 @@ def evaluate(
         root: The benchmark's folder, with a folder for each sequence; part of it will do.
         protocol: Which sequences should be there, and whose rules count; by default those that are in ROOT, and OTB's
             rules if most of their names are OTB's.
-        weights: An Orbax directory or a .safetensors file; by default the built-in weights.
+        weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
         out: The folder for results/TRACKER/, summary.json, success.png, precision.png and report.html.

@@ -67,11 +67,13 @@ class Run:
         }
 
 
-def prepare(weights: Path | None, params: Params, config: Config, protocol: Protocol, batch: int | None = None) -> Run:
+def prepare(
+    weights: str | Path | None, params: Params, config: Config, protocol: Protocol, batch: int | None = None
+) -> Run:
     """The run of a command line.
 
     Args:
-      weights: the file or directory that `params` were loaded from; None for the built-in ones.
+      weights: the path or name that `params` were loaded from; None for the built-in ones.
       params: the weights.
       config: how to track.
       protocol: the benchmark.

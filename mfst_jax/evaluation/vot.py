@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 
 from mfst_jax import checkpoints
-from mfst_jax.arguments import File, Settings, in_turn
+from mfst_jax.arguments import Settings, Weights, in_turn
 from mfst_jax.config import Preset
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.params import choose_config
@@ -22,11 +22,11 @@ from mfst_jax.streaming import Tracker
 from mfst_jax.video import read_image
 
 
-def serve(*, weights: File = None, preset: Preset | None = None, set: Settings = ()) -> int:
+def serve(*, weights: Weights = None, preset: Preset | None = None, set: Settings = ()) -> int:
     """Track what a TraX client sends, until it quits.
 
     Args:
-        weights: An Orbax directory or a .safetensors file; by default the built-in weights.
+        weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply.
         set: Fields of the configuration to change, as key=value; lists by commas.
     """

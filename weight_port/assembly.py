@@ -1,0 +1,110 @@
+"""Weights by name: the published files of a set downloaded, checked, merged, and the result kept in the cache."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mfst_jax import checkpoints, known_weights, layout
+from mfst_jax.cache import cache_folder
+from mfst_jax.errors import InputError
+from mfst_jax.known_weights import PUBLISHED, downloads_folder
+from weight_port import conversion, fetching
+from weight_port.downloads import DownloadError, Progress, storing
+from weight_port.locks import exclusive
+from weight_port.problems import SourceError
+
+Say = Callable[[str], None]
+"""Is told, in a line each, what is going on."""
+
+
+def get(
+    name: str,
+    *,
+    source: str | None = None,
+    progress: Progress = lambda done, total: None,
+    say: Say = lambda line: None,
+) -> Path:
+    """The checkpoint of a set of `known_weights.KNOWN`, put together from published files if it is not there yet.
+
+    The published files are removed then, but for those that `fetch` has put into the cache. The SE-blocks of this
+    package are not in the checkpoint: `mfst_jax.load` attaches those of its own version.
+
+    Args:
+      name: of the set.
+      source: where the files are instead of at their authors': the address of a folder on the web, or a folder on disk,
+        which stays as it is. What is pinned stays pinned.
+      progress: is called as bytes of a file arrive.
+      say: is told what is going on.
+
+    Raises:
+      InputError: there is no such set; a file cannot be had, is not what it should be, or does not go with the others;
+        or the cache has no room or cannot be written to.
+    """
+    known = known_weights.find(name)
+    path = known_weights.place(name)
+    if known.packaged or _is_there(path, say):
+        say(f"{name} is here already: nothing to download")
+        return path
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        waiting = "another process is downloading weights: waiting for it"
+        with exclusive(path.parent / ".lock", lambda: say(waiting)):
+            if _is_there(path, say):
+                return path
+            files = [_find(what, name, source, progress, say) for what in known.sources]
+            try:
+                conversion.convert(files, path)
+            except SourceError as error:
+                problem = "; ".join(error.problems[:2])
+                raise InputError(f"weights {name!r}: expected files that make up the set, found {problem}") from error
+            for file in files:
+                if file.parent == downloads_folder():
+                    file.unlink(missing_ok=True)
+    return path
+
+
+def _is_there(path: Path, say: Say) -> bool:
+    """Whether a whole set lies at `path`."""
+    if not path.exists():
+        return False
+    try:
+        contents, problems = layout.check(checkpoints.read(path).arrays)
+    except InputError:
+        contents, problems = None, []
+    if contents is None or problems:
+        say(f"{path}: damaged, so it is put together again")
+        return False
+    return True
+
+
+def _find(what: str, name: str, source: str | None, progress: Progress, say: Say) -> Path:
+    """One of the set's published files, on disk."""
+    published, downloads = PUBLISHED[what], downloads_folder()
+    if source is not None and "://" not in source:
+        path = Path(source, published.name)
+        if not path.is_file():
+            names = ", ".join(PUBLISHED[each].name for each in known_weights.find(name).sources)
+            raise InputError(f"{source}: expected a folder with the files {names}, found no {published.name}")
+        say(f"taking {path}")
+        fetching.check(path, published, record=False)
+        return path
+    fetched = cache_folder() / published.name
+    if source is None and fetched.exists():
+        say(f"taking {fetched}")
+        return fetching.fetch(what)
+    url = published.url if source is None else f"{source.rstrip('/')}/{published.name}"
+    if not (downloads / published.name).exists():
+        size = f" ({published.size / 1e6:.0f} MB)" if published.size else ""
+        say(f"downloading {url}{size}")
+    try:
+        waiting = "another process is downloading it: waiting for it"
+        return fetching.fetch(what, cache=downloads, url=url, progress=progress, waiting=lambda: say(waiting))
+    except DownloadError as error:
+        raise InputError(_how_else(name, error)) from error
+
+
+def _how_else(name: str, error: DownloadError) -> str:
+    names = " and ".join(PUBLISHED[what].name for what in known_weights.find(name).sources)
+    return (
+        f"weights {name!r}: expected to download {error.url}, found {error.found}; try again, or bring {names} in a "
+        f"folder by other means (mfst weights lists their addresses): mfst weights get {name} --from FOLDER"
+    )
