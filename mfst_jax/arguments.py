@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +12,8 @@ import tyro
 from tyro.conf import UseAppendAction
 
 from mfst_jax.errors import InputError
-from mfst_jax.jax_health import backend_problem
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
-Weights = Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")]
-"""As `checkpoints.load` takes them."""
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
 """Every `--set` with all that follows it."""
 
@@ -25,7 +24,9 @@ def in_turn(settings: tuple[tuple[str, ...], ...]) -> list[str]:
 
 
 def exit_status(command: Callable[[], int], *, program: str, interrupted: str = "interrupted") -> int:
-    """What `command` returns; 2 where its input or JAX is unusable, 130 where it is interrupted: one line says why.
+    """What `command` returns; 2 where its input is unusable, and 130 where it is interrupted: one line says why.
+
+    A character that standard output cannot show, such as that of a file's name, becomes a question mark.
 
     Args:
       command: takes no argument.
@@ -33,7 +34,8 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
       interrupted: what to say after Ctrl-C.
     """
     try:
-        return command()
+        with _replacing():
+            return command()
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
@@ -43,9 +45,18 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
-        problem = backend_problem()
-        if problem is None:
-            raise
-        print(f"{program}: {problem}", file=sys.stderr)
-        return 2
+
+
+@contextmanager
+def _replacing() -> Iterator[None]:
+    """Has standard output replace what its encoding lacks. Standard error does without, and other choices are kept."""
+    stream = sys.stdout
+    if not isinstance(stream, TextIOWrapper) or stream.errors not in ("strict", "surrogateescape"):
+        yield
+        return
+    before = stream.errors
+    stream.reconfigure(errors="replace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)
