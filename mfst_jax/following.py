@@ -151,13 +151,14 @@ def progress_bar(quiet: bool) -> Progress:
     """A bar on standard error, where that is a terminal."""
     console = Console(file=sys.stderr)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a source's name is text, whatever its brackets say
         BarColumn(),
         MofNCompleteColumn(),
         _FramesPerSecond(),
         TimeRemainingColumn(),
         console=console,
         disable=quiet or not console.is_terminal,
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # or a file would miss what is printed to it
         transient=True,
     )
 
