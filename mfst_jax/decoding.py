@@ -3,10 +3,11 @@
 import re
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from mfst_jax.errors import InputError, MissingExtraError, reason
 
@@ -21,6 +22,14 @@ Labelled = Generator[tuple[str, Frame], None, None]
 
 USUAL_FPS = 25.0
 """Frames per second where nothing says: of images, and of some videos."""
+POSSIBLE_FPS = (0.001, 10_000)
+"""The least and the most frames per second that are believed, and can be written."""
+HEIF_BRANDS = ("avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "mif2", "miaf", "msf1")
+"""What files of images call themselves that are built as MP4 is. FFmpeg gives one of their tiles or images."""
+PROBED_FRAMES, PROBED_BYTES = 1000, 1 << 26
+"""How much of a file is read for the timestamps that say its frame rate."""
+JUMP_SECONDS = 10
+"""Longer waits than this are jumps of the clock in formats whose clock may jump, such as recordings of broadcasts."""
 SLACK = 2.5
 """By how many frames a sound video may end before the time that its header gives."""
 
@@ -38,71 +47,123 @@ def open_container(what: str, address: str, **options) -> "InputContainer":
     """The file or device at `address`, opened with PyAV's options. `what` names it in errors. Raises `InputError`."""
     av = import_av()
     try:
-        return av.open(address, **options)
+        return av.open(address, metadata_errors="replace", **options)  # no tag matters, whatever its encoding
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"{what}: expected a whole, readable video, found {reason(error)}") from None
 
 
 def video_stream(what: str, container: "InputContainer") -> "VideoStream":
-    """The container's first video. Raises `InputError` where it has none."""
-    if not container.streams.video:
-        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
-        raise InputError(f"{what}: expected a video stream, found {kinds}")
-    return container.streams.video[0]
+    """The container's first video that is not a cover picture. Raises `InputError` where it has none, or stills."""
+    if container.metadata.get("major_brand", "").strip() in HEIF_BRANDS:
+        raise InputError(f"{what}: expected a video, found a HEIC or AVIF image: save it as a PNG or JPEG")
+    for stream in container.streams.video:
+        if not stream.disposition & import_av().stream.Disposition.attached_pic:
+            return stream
+    kinds = ", ".join(stream.type for stream in container.streams if stream.type != "video") or "nothing"
+    raise InputError(f"{what}: expected a video stream, found {kinds}")
 
 
-def frame_rate(stream: "VideoStream") -> float:
-    """Frames per second, in the mean."""
-    rate = stream.average_rate or stream.guessed_rate
-    return float(rate) if rate else USUAL_FPS
+def header_rate(stream: "VideoStream") -> float:
+    """Frames per second by the header of a file, or by a device."""
+    return _usable(stream.average_rate or stream.guessed_rate)
 
 
-def declared(container: "InputContainer", stream: "VideoStream") -> tuple[int | None, float | None]:
-    """Frames and seconds of video by the container's header; None where it does not say, or FFmpeg only estimates.
+def frame_rate(container: "InputContainer", stream: "VideoStream") -> float:
+    """Frames per second of a file, in the mean over its first frames, by their timestamps.
 
-    Frame counts are off in sound files too (an edit list hides frames, fields or dropped frames count as frames), so
-    the time is what tells a video that is cut short. AVI is the exception: FFmpeg derives its duration from the bytes
-    that are there, but its timestamps are frame numbers.
+    Headers hold a rate that was meant to be, or none. Where the timestamps agree with it, it is taken, since they are
+    rounded; and where there are many frames, which MP4 has counted. What is read here is not decoded.
     """
-    rate, seconds = frame_rate(stream), None
+    header = header_rate(stream)
+    if "mp4" in container.format.name and stream.frames > PROBED_FRAMES:
+        return header
+    ticks = np.diff(np.sort(_timestamps(container, stream)))
+    if container.format.flags & import_av().format.Flags.ts_discont.value and stream.time_base:
+        ticks = ticks[ticks * float(stream.time_base) <= JUMP_SECONDS]
+    total = int(ticks.sum())
+    if not total or not stream.time_base:
+        return header
+    measured = _usable(len(ticks) / (total * stream.time_base))
+    # Both ends may be rounded; and a frame of interlaced video can come as two packets, a field each.
+    agrees = any(abs(measured / (packets * header) - 1) <= 2 / total for packets in (1, 2))
+    return header if agrees else measured
+
+
+def _timestamps(container: "InputContainer", stream: "VideoStream") -> Int64[np.ndarray, "frames"]:
+    """When the first frames of a file are shown, in ticks of the stream, in the order of decoding."""
+    times, size = [], 0
+    with suppress(import_av().FFmpegError):  # damage shows when the frames are read
+        for packet in container.demux(stream):
+            size += packet.size
+            if packet.size and packet.pts is not None:
+                times.append(packet.pts)
+            if len(times) == PROBED_FRAMES or size > PROBED_BYTES:
+                break
+    return np.array(times, np.int64)
+
+
+def _usable(rate: Fraction | None) -> float:
+    slowest, fastest = POSSIBLE_FPS
+    return float(rate) if rate and slowest <= rate <= fastest else USUAL_FPS
+
+
+def declared(container: "InputContainer", stream: "VideoStream", rate: float) -> tuple[int | None, float | None]:
+    """Frames of video, and the time when the last one ends in seconds, by the container's header.
+
+    None where it does not say, or FFmpeg only estimates. Frame counts are off in sound files too (an edit list hides
+    frames, fields or dropped frames count as frames), so the time is what tells a video that is cut short. AVI is the
+    exception: FFmpeg derives its duration from the bytes that are there, but its timestamps are frame numbers, some of
+    which may have no frame.
+    """
+    start = float((stream.start_time or 0) * (stream.time_base or 0))
     clock = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
-    if container.format.name == "avi":
-        seconds = stream.frames / rate or None
-    elif stream.frames and stream.duration and stream.time_base:
-        seconds = float(stream.duration * stream.time_base)
-    elif clock:  # Matroska, by most writers
-        seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    if container.format.name == "avi" and stream.frames and stream.time_base:
+        seconds = float(stream.frames * stream.time_base)
+        return round(seconds * rate), seconds + start
+    if stream.frames and stream.duration and stream.time_base:
+        return stream.frames, float(stream.duration * stream.time_base) + start
+    if clock:  # Matroska, by most writers
+        end = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
     elif "matroska" in container.format.name and len(container.streams) == 1 and container.duration:
-        seconds = container.duration / 1e6
-    return stream.frames or (round(seconds * rate) if seconds else None), seconds
+        end = container.duration / 1e6
+    else:
+        return stream.frames or None, None
+    return round(max(end - start, 0) * rate) or None, end  # a live recording may start later than it says it ends
 
 
-def decode(what: str, address: str, **options) -> Labelled:
-    """The frames of a video, turned upright, in stored pixels (no aspect correction). `InputError` where it breaks."""
+def decode(what: str, address: str, rate: float, **options) -> Labelled:
+    """The frames of a video as they are shown, but in stored pixels (no aspect correction).
+
+    Args:
+      what: names the video in errors.
+      address: the file or device.
+      rate: frames per second.
+      **options: PyAV's, to open it.
+
+    Raises:
+      InputError: where it breaks.
+    """
     av = import_av()
     with open_container(what, address, **options) as container:
         stream = video_stream(what, container)
         # Frame threads, PyAV's AUTO, would lose an error and the good frames decoded around it.
         stream.thread_type = "SLICE"
-        count, seconds = declared(container, stream)
+        count, seconds = declared(container, stream, rate)
         read, end, incomplete, problem = 0, 0.0, False, None
         try:
             for packet in container.demux(stream):
                 incomplete = packet.is_corrupt if packet.size else incomplete
                 for frame in _frames_of(packet):
-                    # Rotation is counter-clockwise, as in numpy.
-                    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                    if frame.time is not None and frame.time_base is not None:
-                        end = max(end, frame.time + float(frame.duration * frame.time_base))
+                    pixels = _as_shown(frame)
+                    if frame.pts is not None and stream.time_base:
+                        end = max(end, float((frame.pts + frame.duration) * stream.time_base))
                     yield f"{what}, frame {read}", np.ascontiguousarray(pixels)
                     read += 1
         except av.FFmpegError as error:
             problem = reason(error)
-        if stream.start_time and stream.time_base:
-            end -= float(stream.start_time * stream.time_base)
         if problem is None and incomplete and not container.format.name.startswith("mpeg"):  # those have no fixed end
             problem = "the end of the file within a frame"
-        if problem is None and (not read or (seconds is not None and end < seconds - SLACK / frame_rate(stream))):
+        if problem is None and (not read or (seconds is not None and end < seconds - SLACK / rate)):
             problem = "the end of the file"
         if problem is not None:
             raise InputError(f"{what}: expected {count or 'more'} frames, found {read}, then {problem}")
@@ -117,3 +178,20 @@ def _frames_of(packet: "Packet") -> "Iterator[VideoFrame]":
             yield from packet.stream.codec_context.decode(None)
         raise
     yield from frames
+
+
+def _as_shown(frame: "VideoFrame") -> Frame:
+    """The frame's pixels, turned and mirrored by its display matrix, to the nearest of the eight orientations."""
+    pixels = frame.to_ndarray(format="rgb24")
+    try:
+        matrix = cast("bytes | None", frame.side_data.get("DISPLAYMATRIX"))
+    except ValueError:
+        # PyAV fails where there is side data of a kind that it has no name for, such as EXIF. Its angle knows no mirror.
+        return np.rot90(pixels, round(frame.rotation / 90))
+    if matrix is None:
+        return pixels
+    # What is stored at (x, y) is shown at (a x + c y, b x + d y), but for a shift; the matrix's rest is perspective.
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

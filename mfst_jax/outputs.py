@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from mfst_jax.annotate import Box
-from mfst_jax.decoding import Frame, import_av
+from mfst_jax.decoding import POSSIBLE_FPS, Frame, import_av
 from mfst_jax.errors import InputError, reason
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ class VideoWriter:
           MissingExtraError: without PyAV installed.
         """
         av = import_av("writing video files")
-        if not 0.001 <= fps <= 10_000:
-            raise InputError(f"video {path}: expected 0.001 to 10,000 frames per second, found {fps}")
+        slowest, fastest = POSSIBLE_FPS
+        if not slowest <= fps <= fastest:
+            raise InputError(f"video {path}: expected {slowest} to {fastest:,} frames per second, found {fps}")
         self._av = av
         self._target = _Target("video", path, tuple(CODECS))
         self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
@@ -108,7 +109,9 @@ class VideoWriter:
     def _open(self, height: int, width: int) -> None:
         codec, options = CODECS[self._target.temporary.suffix]
         with self._target.reported(self._av.FFmpegError):
-            self._container = self._av.open(str(self._target.temporary), "w")
+            self._container = self._av.open(
+                str(self._target.temporary.absolute()), "w"
+            )  # or a colon is taken for an address's
             try:
                 stream = cast("VideoStream", self._container.add_stream(codec, rate=self._rate, options=options))
                 stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
@@ -174,8 +177,9 @@ class _Target:
             raise InputError(f"{self.what}: expected one of {' '.join(suffixes)}, found {path.suffix or path.name!r}")
         if not path.parent.is_dir():
             raise InputError(f"{self.what}: expected an existing folder to write in, found none at {path.parent}")
-        if path.exists() and not path.is_file():
-            raise InputError(f"{self.what}: expected the name of a file, found a folder or a device")
+        if path.name == "-" or (path.exists() and not path.is_file()):
+            found = "the sign for a pipe" if path.name == "-" else "a folder or a device"
+            raise InputError(f"{self.what}: expected the name of a file, found {found}")
         if not os.access(path.parent, os.W_OK):
             raise InputError(f"{self.what}: expected a folder that can be written to, found {path.parent} read-only")
         self.temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix.lower()}")

@@ -25,6 +25,7 @@ from mfst_jax.decoding import (
     declared,
     decode,
     frame_rate,
+    header_rate,
     import_av,
     open_container,
     video_stream,
@@ -209,10 +210,12 @@ def _first_size(read: Callable[[], Labelled]) -> tuple[int, int]:
 
 def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
     what = f"video {path}"
-    read = partial(decode, what, str(path))
-    with open_container(what, str(path)) as container:
+    address = str(path.absolute())  # or a colon in the name is taken for an address's
+    with open_container(what, address) as container:
         stream = video_stream(what, container)
-        fps, count = frame_rate(stream), declared(container, stream)[0]
+        fps = frame_rate(container, stream)
+        count, _ = declared(container, stream, fps)
+    read = partial(decode, what, address, fps)
     return Source(path.stem, _first_size(read), count, fps, truth, read)
 
 
@@ -224,9 +227,9 @@ def _open_webcam(index: int) -> Source:
         device, options = f"video={_windows_webcam(index)}", {"format": "dshow"}
     else:
         device, options = f"/dev/video{index}", {"format": "v4l2"}
-    read = partial(decode, what, device, **options)
     with open_container(what, device, **options) as container:
-        fps = frame_rate(video_stream(what, container))
+        fps = header_rate(video_stream(what, container))
+    read = partial(decode, what, device, fps, **options)
     return Source(what, _first_size(read), None, fps, None, read)
 
 

@@ -10,6 +10,21 @@ from PIL import Image
 
 from mfst_jax.errors import InputError
 
+KINDS = {
+    "a.mp4": {},
+    "fragments.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "options": {"g": "10"}},
+    "sound.mp4": {"seconds_of_sound": 3},
+    "a.mov": {},
+    "a.mkv": {},
+    "sound.mkv": {"seconds_of_sound": 3},
+    "a.webm": {"codec": "libvpx", "options": {"deadline": "realtime"}},
+    "a.avi": {"codec": "mpeg4"},
+    "h264.avi": {},
+    "a.ts": {},
+    "a.mpg": {"codec": "mpeg2video"},
+}
+"""How to make videos of many kinds, by the name of the file."""
+
 
 def noisy(level, size=(48, 64)):
     rng = np.random.default_rng(level)
@@ -22,10 +37,20 @@ def save(path, frame):
 
 
 def make_video(
-    path, count=40, *, codec="libx264", options=None, container_options=None, size=(48, 64), seconds_of_sound=0
+    path,
+    count=40,
+    *,
+    codec="libx264",
+    options=None,
+    container_options=None,
+    size=(48, 64),
+    seconds_of_sound=0,
+    rate=25,
+    metadata=None,
 ):
     with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = cast(VideoStream, container.add_stream(codec, rate=25, options=options or {}))
+        container.metadata.update(metadata or {})
+        stream = cast(VideoStream, container.add_stream(codec, rate=rate, options=options or {}))
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         sound = container.add_stream("aac", rate=44100) if seconds_of_sound else None
         for level in range(count):

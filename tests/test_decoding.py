@@ -1,33 +1,17 @@
 """Videos: whole ones are read whole, and of damaged ones all good frames come before the error."""
 
 import re
-import struct
 import sys
 import tracemalloc
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from media import cut, make_video, noisy, read_until_error, save
+from media import KINDS, cut, make_video, noisy, read_until_error, save
 
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.video import open_source
-
-KINDS = {
-    "a.mp4": {},
-    "fragments.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "options": {"g": "10"}},
-    "sound.mp4": {"seconds_of_sound": 3},
-    "a.mov": {},
-    "a.mkv": {},
-    "sound.mkv": {"seconds_of_sound": 3},
-    "a.webm": {"codec": "libvpx", "options": {"deadline": "realtime"}},
-    "a.avi": {"codec": "mpeg4"},
-    "h264.avi": {},
-    "a.ts": {},
-    "a.mpg": {"codec": "mpeg2video"},
-}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -54,19 +38,6 @@ def test_frames_hidden_by_an_edit_list_are_not_missed(tmp_path):
     source = open_source(tmp_path / "b.mp4")
     assert source.count == 40  # by the header, which counts the ten hidden ones
     assert len(list(source.frames())) == 30
-
-
-def test_uneven_frame_times_are_not_missed(tmp_path):
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for level, milliseconds in enumerate([0, 40, 80, 500, 540, 1500, 1540]):
-            frame = av.VideoFrame.from_ndarray(noisy(level), format="rgb24")
-            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    assert len(list(open_source(tmp_path / "a.mkv").frames())) == 7
 
 
 FRONT = {"container_options": {"movflags": "faststart"}}
@@ -134,22 +105,6 @@ def test_a_file_without_video_stream(tmp_path):
         container.mux(sound.encode(frame))
     with pytest.raises(InputError, match=r"a\.wav: expected a video stream, found audio"):
         open_source(tmp_path / "a.wav")
-
-
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_display_rotation_is_honoured(tmp_path, degrees):
-    path = make_video(tmp_path / "a.mp4", 3)
-    (plain, *_) = open_source(path).frames()
-    data = bytearray(path.read_bytes())
-    cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    matrix = [cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30]  # clockwise, ISO 14496-12 8.3.2
-    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, *matrix)
-    path.write_bytes(data)
-    source = open_source(path)
-    (turned, *_) = source.frames()
-    np.testing.assert_array_equal(turned, np.rot90(plain, -degrees // 90))
-    assert turned.flags.c_contiguous
-    assert source.size == turned.shape[:2]
 
 
 @pytest.mark.parametrize("kind", ["video", "images"])

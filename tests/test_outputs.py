@@ -53,6 +53,13 @@ def test_video_round_trip(tmp_path, suffix):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_colon_in_the_name_is_no_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter("12:30.mp4", fps=25) as video:
+        video.write(GREY)
+    assert len(decoded(tmp_path / "12:30.mp4")) == 1
+
+
 def test_odd_sizes_are_padded_with_the_last_row_and_column(tmp_path):
     frame = np.zeros((45, 63, 3), np.uint8)
     frame[-1], frame[:, -1] = 255, 255
@@ -164,6 +171,12 @@ def test_the_target_is_checked_before_any_work(tmp_path, monkeypatch, name, trou
         monkeypatch.setattr(outputs.os, "access", lambda *_: False)
     with pytest.raises(InputError, match=f"{name}: expected {trouble}"):
         MAKERS[name](path)
+
+
+def test_a_hyphen_is_not_taken_for_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="boxes -: expected the name of a file, found the sign for a pipe"):
+        BoxWriter("-")
 
 
 # Pictures
