@@ -12,8 +12,11 @@ import tyro
 from tyro.conf import UseAppendAction
 
 from mfst_jax.errors import InputError
+from mfst_jax.jax_health import backend_problem
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+Weights = Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")]
+"""As `checkpoints.load` takes them."""
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
 """Every `--set` with all that follows it."""
 
@@ -24,7 +27,7 @@ def in_turn(settings: tuple[tuple[str, ...], ...]) -> list[str]:
 
 
 def exit_status(command: Callable[[], int], *, program: str, interrupted: str = "interrupted") -> int:
-    """What `command` returns; 2 where its input is unusable, and 130 where it is interrupted: one line says why.
+    """What `command` returns; 2 where its input or JAX is unusable, 130 where it is interrupted: one line says why.
 
     A character that standard output cannot show, such as that of a file's name, becomes a question mark.
 
@@ -45,6 +48,12 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:
+        problem = backend_problem()
+        if problem is None:
+            raise
+        print(f"{program}: {problem}", file=sys.stderr)
+        return 2
 
 
 @contextmanager

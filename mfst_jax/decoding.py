@@ -186,7 +186,7 @@ def _as_shown(frame: "VideoFrame") -> Frame:
     try:
         matrix = cast("bytes | None", frame.side_data.get("DISPLAYMATRIX"))
     except ValueError:
-        # PyAV fails where there is side data of a kind that it has no name for, such as EXIF. Its angle knows no mirror.
+        # PyAV fails where there is side data of a kind it has no name for, such as EXIF. Its angle knows no mirrors.
         return np.rot90(pixels, round(frame.rotation / 90))
     if matrix is None:
         return pixels

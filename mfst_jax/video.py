@@ -6,17 +6,17 @@ the frame in hand is in memory. All bad input raises `InputError`.
 
 import re
 import sys
-import warnings
+import tarfile
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
-from PIL import Image, ImageOps
 
 from mfst_jax.decoding import (
     USUAL_FPS,
@@ -31,8 +31,11 @@ from mfst_jax.decoding import (
     video_stream,
 )
 from mfst_jax.errors import InputError, reason
+from mfst_jax.images import IMAGE_SUFFIXES, count_and_rate, is_image, read_frames, read_image
 
-IMAGE_SUFFIXES = (".bmp", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How an address such as http://... begins, and no path: drives have one letter."""
+GLOB = re.compile(r"[*?\[]")
 TRUTH_FILES = {"groundtruth_rect.txt": 1, "groundtruth.txt": 0}
 """Names of ground-truth files beside the images, and what their first pixel is called: OTB counts from 1."""
 
@@ -47,7 +50,7 @@ class Source:
     count: int | None
     """How many frames there are: exact for images, what the header says for a video, None where it is not known."""
     fps: float
-    """Frames per second; 25 for images."""
+    """Frames per second, in the mean over the first ones; 25 for images that say nothing of time."""
     ground_truth: Float32[np.ndarray, "rows 4"] | None = field(repr=False)
     """True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where the target is absent; may end early."""
     read: Callable[[], Labelled] = field(repr=False, compare=False)
@@ -75,12 +78,15 @@ def open_source(source: str | Path) -> Source:
     """The frames behind `source`, of which the first is read here, so that an unreadable source fails early.
 
     Args:
-      source: a video file; an image; a folder of images in natural order (img2 before img10), or with them in `img/`,
-        and with their boxes in `groundtruth_rect.txt` (OTB: counted from 1) or `groundtruth.txt` (from 0); a glob
-        of images such as `frames/*.png`; or the number of a webcam. A path that exists goes before the last two.
+      source: a video file; an image, of which all frames are read if it is an animated GIF, WebP, PNG or AVIF or a TIFF
+        of several pages; a folder of images in natural order (img2 before img10), or with them in `img/`, and with
+        their boxes in `groundtruth_rect.txt` (OTB: counted from 1) or `groundtruth.txt` (from 0); a glob of images
+        such as `frames/*.png`; or the number of a webcam. A path that exists goes before the last two; within a glob
+        too, what exists as it is written is a name.
 
     Raises:
-      InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read.
+      InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read; an
+        address or a pipe, since a source is read more than once.
       MissingExtraError: a video or a webcam without PyAV installed.
     """
     text, path = str(source), Path(source)
@@ -88,21 +94,23 @@ def open_source(source: str | Path) -> Source:
         if text and path.is_dir():
             return _open_folder(path)
         if text and path.is_file():
-            return _open_images(path.name, [path]) if path.suffix.lower() in IMAGE_SUFFIXES else _open_video(path)
+            return _open_image(path) if is_image(path) else _open_video(path)
+        exists = bool(text) and (path.exists() or path.is_symlink())
     except OSError as error:
         raise InputError(f"source {text}: expected a path that can be read, found {reason(error)}") from None
-    if re.fullmatch("[0-9]+", text):
-        return _open_webcam(int(text))
-    if re.search(r"[*?\[]", text):
-        anchor = Path(path.anchor)
+    webcam = re.fullmatch("(/dev/video)?([0-9]+)", text)
+    if webcam and (webcam[1] or not exists):
+        return _open_webcam(int(webcam[2]))
+    if not exists and GLOB.search(text) and not ADDRESS.match(text):
         try:
-            entries = list(anchor.glob(str(path.relative_to(anchor))))
+            entries = _matching(path)
         except (OSError, ValueError) as error:
             raise InputError(f"glob {text}: expected a pattern of file names, found {reason(error)}") from None
-        return _open_images(text, _images_of(f"glob {text}", entries))
+        if entries:
+            return _open_images(text, _images_of(f"glob {text}", entries))
     raise InputError(
         f"source {text!r}: expected a video, an image, a folder or glob of images, or a webcam's number, "
-        "found no such file"
+        f"found {_unusable(text, path)}"
     )
 
 
@@ -111,27 +119,6 @@ def demo_source() -> Source:
     folder = Path(str(resources.files("mfst_jax") / "assets"))
     table = np.loadtxt(folder / "demo.csv", np.float32, delimiter=",", skiprows=1, ndmin=2)
     return _open_video(folder / "demo.mp4", table[:, 1:])
-
-
-def read_image(path: str | Path) -> Frame:
-    """The image in the file `path`, upright by its EXIF orientation. Raises `InputError` where it cannot be read.
-
-    Grey becomes RGB, 16-bit grey is scaled to 8 bits (not clipped), CMYK and palettes are converted, alpha is dropped.
-    """
-    try:
-        # Pillow warns of large images and odd metadata; what it cannot read, it raises.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            # A PGM of more than 8 bits comes as mode I, scaled to 16 bits.
-            if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PPM"):
-                grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-                return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
-            if image.mode in ("I", "F"):
-                raise InputError("32 bits per pixel")
-            # By way of RGBA, or a palette with several transparent colours would not convert.
-            return np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
-    except Exception as error:  # a decoder of a damaged file may raise anything
-        raise InputError(f"image {path}: expected a readable image of 8 or 16 bits, found {reason(error)}") from None
 
 
 def read_ground_truth(path: Path, *, origin: int) -> Float32[np.ndarray, "rows 4"]:
@@ -169,6 +156,32 @@ def natural_key(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in parts], path.as_posix()
 
 
+def _unusable(text: str, path: Path) -> str:
+    """What `text` names, which is neither a file, a folder, a webcam nor a pattern of names that exist."""
+    if ADDRESS.match(text):
+        return "an address: " + (
+            "give the path alone" if text.startswith("file:") else "save what it leads to as a file first"
+        )
+    if text == "-" or path.is_fifo() or path.is_socket():
+        return "a pipe, which cannot be read twice: save what it brings as a file first"
+    if path.is_symlink() and not path.exists():
+        return f"a link to {path.readlink()}, which does not exist"
+    if path.exists():
+        return "a device"
+    if re.search("%0?[0-9]*d", text):
+        return "no such file; numbers that count are written as a *"
+    return "no such file" + (", nor any that matches it as a pattern" if GLOB.search(text) else "")
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """The paths that match a glob. A part of it that exists as it is written is a name, whatever its brackets say."""
+    found = [Path(pattern.anchor)]
+    for part in pattern.relative_to(pattern.anchor).parts:
+        steps = ([path / part] if (path / part).exists() else path.glob(part) for path in found)
+        found = list(dict.fromkeys(chain.from_iterable(steps)))
+    return found
+
+
 def _open_folder(folder: Path) -> Source:
     inner = folder / "img"
     paths = _images_of(f"folder {folder}", (inner if inner.is_dir() else folder).iterdir())
@@ -202,6 +215,12 @@ def _open_images(name: str, paths: list[Path], truth: np.ndarray | None = None) 
     return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read)
 
 
+def _open_image(path: Path) -> Source:
+    read = partial(read_frames, path)
+    count, fps = count_and_rate(path)
+    return Source(path.name, _first_size(read), count, fps, None, read)
+
+
 def _first_size(read: Callable[[], Labelled]) -> tuple[int, int]:
     with closing(read()) as labelled:
         height, width, _ = next(labelled)[1].shape
@@ -210,6 +229,8 @@ def _first_size(read: Callable[[], Labelled]) -> tuple[int, int]:
 
 def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
     what = f"video {path}"
+    if _is_archive(path):
+        raise InputError(f"{what}: expected a video, found an archive: unpack it first")
     address = str(path.absolute())  # or a colon in the name is taken for an address's
     with open_container(what, address) as container:
         stream = video_stream(what, container)
@@ -217,6 +238,12 @@ def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
         count, _ = declared(container, stream, fps)
     read = partial(decode, what, address, fps)
     return Source(path.stem, _first_size(read), count, fps, truth, read)
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether the file is one in which FFmpeg would find pictures, in the order of the archive."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\3\4" or tarfile.is_tarfile(path)
 
 
 def _open_webcam(index: int) -> Source:

@@ -1,7 +1,11 @@
 """Sources of frames: folders, globs, ground truth beside them, webcams, the demo clip."""
 
+import errno
+import os
 import re
 import runpy
+import shutil
+import sys
 from pathlib import Path
 
 import av
@@ -10,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from media import cut, make_video, noisy, read_until_error, save
+from PIL import Image
 
 from mfst_jax import video
 from mfst_jax.errors import InputError
@@ -60,19 +65,62 @@ def test_a_single_image_is_a_source(tmp_path):
     [
         ("empty", "nothing"),
         ("texts", "1 other entries"),
-        ("empty/*.png", "nothing"),
+        ("empty/*.png", "no such file, nor any that matches it as a pattern"),
         ("texts/*", "1 other entries"),
         ("missing", "no such file"),
         ("missing.mp4", "no such file"),
         ("x" * 300, "File name too long"),
+        ("pipe", "a pipe, which cannot be read twice: save what it brings as a file first"),
+        ("link.mp4", "a link to nowhere, which does not exist"),
+        ("clip[1].mp4", "no such file, nor any that matches it as a pattern"),
+        ("texts/%04d.png", "no such file; numbers that count are written as a *"),
     ],
 )
 def test_sources_without_frames(tmp_path, given, found):
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("")
+    (tmp_path / "link.mp4").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=f"{re.escape(given)}.*: expected .* found {found}"):
         open_source(f"{tmp_path}/{given}")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("-", "a pipe, which cannot be read twice: save what it brings as a file first"),
+        ("http://localhost/v?ch=1", "an address: save what it leads to as a file first"),
+        ("rtsp://user:word@camera/1", "an address: save what it leads to as a file first"),
+        ("https://localhost/clip[1]*.mp4", "an address: save what it leads to as a file first"),
+        ("file:///tmp/a.mp4", "an address: give the path alone"),
+        ("/dev/null", "a device"),
+    ],
+)
+def test_what_is_not_supported_is_said(given, found):
+    with pytest.raises(InputError, match=rf"^source '{re.escape(given)}': expected a video, .*, found {found}$"):
+        open_source(given)
+
+
+def test_names_that_exist_are_no_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(4):
+        save(Path("take[1]") / f"{number}.png", noisy(number))
+        save(Path("take1") / f"{number + 10}.png", noisy(number + 10))
+    save(Path("take[1]") / "[0].png", noisy(50))
+    make_video(Path("take[2].mp4"), 3)
+
+    def levels(given):
+        return [round((frame.mean() - noisy(0).mean()) / 3) for frame in open_source(given).frames()]
+
+    assert levels("take[1]") == levels("take[1]/*") == levels(tmp_path / "take[1]" / "*g") == [0, 1, 2, 3, 50]
+    assert levels("take[1]/[0].png") == levels("*/[[]0].png") == [50]
+    assert levels("take[1]/[13].png") == [1, 3]
+    assert levels("take1/1[02].png") == [10, 12]
+    assert levels("take[2].mp4") == pytest.approx([0, 1, 2], abs=1)
+    assert levels("take[[]1]/[1-3].png") == [1, 2, 3]
+    (Path("take[1]")).rename("other")
+    assert levels("take[1]/*") == [10, 11, 12, 13]
 
 
 def test_the_empty_source_is_not_the_current_folder():
@@ -101,6 +149,28 @@ def test_a_frame_of_another_size_is_refused(tmp_path):
     read, message = read_until_error(open_source(tmp_path))
     assert read == 1
     assert message.endswith("2.png: expected 64x48 pixels like the first frame, found 64x40")
+
+
+def test_a_file_that_cannot_be_opened_is_named_for_what_it_is_called(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "a.mp4").write_bytes(b"")
+    save(tmp_path / "a.png", noisy(1))
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(InputError, match=r"^video .*a\.mp4: expected "):
+        open_source(tmp_path / "a.mp4")
+    with pytest.raises(InputError, match=r"^image .*a\.png: expected .*, found Permission denied$"):
+        open_source(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_of_images_is_to_be_unpacked(tmp_path, kind):
+    for number in (1, 2, 10):
+        save(tmp_path / "frames" / f"{number}.jpg", noisy(number))
+    path = shutil.make_archive(str(tmp_path / "frames"), kind, tmp_path / "frames")
+    with pytest.raises(InputError, match=r"video .*frames\..*: expected a video, found an archive: unpack it first"):
+        open_source(path)
 
 
 # Ground truth
@@ -208,7 +278,13 @@ def test_a_webcam_is_opened_the_way_of_the_platform(tmp_path, monkeypatch, platf
     source = open_source("0")
     assert (source.name, source.size, source.count, source.fps) == ("webcam 0", (48, 64), None, 25.0)
     assert len(list(source.frames())) == 5
-    assert set(map(repr, asked)) == {repr((address, options))}
+    assert {(given, repr({key: more[key] for key in options})) for given, more in asked} == {(address, repr(options))}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="devices have other names")
+def test_a_webcam_s_device_is_that_webcam():
+    with pytest.raises(InputError, match="webcam 97: expected"):
+        open_source("/dev/video97")
 
 
 def test_a_path_goes_before_a_webcam(tmp_path, monkeypatch):
