@@ -20,8 +20,9 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax.evaluation import find_results, load, otb, score
+from mfst_jax.evaluation import find_results, load, score
 from mfst_jax.evaluation.results import Results
+from mfst_jax.sequences import otb
 
 ExperimentOTB = importlib.import_module("got10k.experiments").ExperimentOTB
 EXTRA_IMAGES = {"David": (1, 770), "Diving": (1, 231), "Football1": (1, 81), "Freeman3": (1, 474), "Freeman4": (1, 297)}

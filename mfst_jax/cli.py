@@ -55,7 +55,8 @@ def track(
     Without --out and --boxes, the boxes go to standard output.
 
     Args:
-        source: A video, a folder or (quoted) glob of images, a folder in OTB's layout, or a webcam's number.
+        source: A video, a folder or (quoted) glob of images, the folder of a sequence in the layout of OTB, GOT-10k,
+            LaSOT or VOT, or a webcam's number.
         box: The object in the first frame as x,y,w,h in pixels, from 0; by default the source's first true box.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply.
@@ -72,6 +73,8 @@ def track(
         first = first_box(opened, box)
         compiled = compile(params, chosen)
         del params  # or it would be held as long as the video is
+    for note in opened.notes:
+        print(note, file=sys.stderr)
     followed = follow(opened, first, compiled, chosen, video=out, table=boxes, hear=hear)
     _report(followed, opened.ground_truth)
     for path in (out, boxes):

@@ -62,8 +62,9 @@ def first_box(source: Source, box: str | None) -> Float32[np.ndarray, "4"]:
         if numbers.shape != (4,):
             raise InputError(f"--box: expected four numbers x,y,w,h, found {box!r}")
         return numbers
-    if source.ground_truth is None or len(source.ground_truth) == 0:
-        raise InputError(f"--box: expected x,y,w,h, as {source.name} has no ground truth to take it from, found none")
+    if source.ground_truth is None:
+        why = source.lacks or f"{source.name} has no ground truth to take it from"
+        raise InputError(f"--box: expected x,y,w,h, as {why}, found none")
     if not np.isfinite(source.ground_truth[0]).all():
         raise InputError(
             f"--box: expected x,y,w,h, as the target is absent from {source.name}'s first frame, found none"

@@ -7,7 +7,7 @@ the frame in hand is in memory. All bad input raises `InputError`.
 import re
 import sys
 import tarfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,12 +32,13 @@ from mfst_jax.decoding import (
 )
 from mfst_jax.errors import InputError, reason
 from mfst_jax.images import IMAGE_SUFFIXES, count_and_rate, is_image, read_frames, read_image
+from mfst_jax.sequences import Place, places_in, read_boxes, read_sequence
+from mfst_jax.sequences.images import natural_key
+from mfst_jax.sequences.layouts import TRUTH_FILES, list_images, name_of
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """How an address such as http://... begins, and no path: drives have one letter."""
 GLOB = re.compile(r"[*?\[]")
-TRUTH_FILES = {"groundtruth_rect.txt": 1, "groundtruth.txt": 0}
-"""Names of ground-truth files beside the images, and what their first pixel is called: OTB counts from 1."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,13 @@ class Source:
     fps: float
     """Frames per second, in the mean over the first ones; 25 for images that say nothing of time."""
     ground_truth: Float32[np.ndarray, "rows 4"] | None = field(repr=False)
-    """True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where the target is absent; may end early."""
+    """True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where it is absent or not annotated."""
     read: Callable[[], Labelled] = field(repr=False, compare=False)
     """Opens the source and yields its frames unchecked, each with its name; `frames` is the one to use."""
+    notes: tuple[str, ...] = ()
+    """What is odd about its true boxes or the choice of its frames, a line each."""
+    lacks: str = ""
+    """Why it has no true boxes, where it might have had some."""
 
     def frames(self) -> Generator[Frame, None, None]:
         """Every frame from the first on, read as it is asked for. Each call starts anew; `close()` ends one early.
@@ -79,10 +84,9 @@ def open_source(source: str | Path) -> Source:
 
     Args:
       source: a video file; an image, of which all frames are read if it is an animated GIF, WebP, PNG or AVIF or a TIFF
-        of several pages; a folder of images in natural order (img2 before img10), or with them in `img/`, and with
-        their boxes in `groundtruth_rect.txt` (OTB: counted from 1) or `groundtruth.txt` (from 0); a glob of images
-        such as `frames/*.png`; or the number of a webcam. A path that exists goes before the last two; within a glob
-        too, what exists as it is written is a name.
+        of several pages; a folder of images in natural order (img2 before img10), or of a sequence in the layout of
+        OTB, GOT-10k, LaSOT or VOT (`mfst_jax.sequences`); a glob of images such as `frames/*.png`; or the number of a
+        webcam. A path that exists goes before the last two; within a glob too, what exists as it is written is a name.
 
     Raises:
       InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read; an
@@ -121,41 +125,6 @@ def demo_source() -> Source:
     return _open_video(folder / "demo.mp4", table[:, 1:])
 
 
-def read_ground_truth(path: Path, *, origin: int) -> Float32[np.ndarray, "rows 4"]:
-    """The boxes in a text file, a line `x y w h` each, between commas, tabs or spaces: 0-indexed, NaN where absent.
-
-    Args:
-      path: the file. A line with a NaN, or with no width or height, says that the target is absent.
-      origin: what the file calls the first pixel, 0 or 1.
-
-    Raises:
-      InputError: a file that cannot be read; a line that is not four numbers, is infinite or has a negative size.
-    """
-    try:
-        lines = path.read_text().rstrip().splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"ground truth {path}: expected a text file, found {reason(error)}") from None
-    boxes = np.empty((len(lines), 4), np.float32)
-    for number, line in enumerate(lines):
-        try:
-            box = np.array([float(text) for text in re.split(r"\s*,\s*|\s+", line.strip())], np.float64)
-        except ValueError:
-            box = np.empty(0)
-        if box.shape != (4,) or np.isinf(box).any() or (box[2:] < 0).any():
-            raise InputError(
-                f"ground truth {path}, line {number + 1}: expected numbers x, y, w, h with w, h >= 0, found {line!r}"
-            )
-        absent = np.isnan(box).any() or (box[2:] == 0).any()
-        boxes[number] = np.nan if absent else box - (origin, origin, 0, 0)
-    return boxes
-
-
-def natural_key(path: Path) -> tuple[list[str | int], str]:
-    """Sorts img2 before img10."""
-    parts = re.split("([0-9]+)", path.as_posix().lower())
-    return [int(part) if part.isdecimal() else part for part in parts], path.as_posix()
-
-
 def _unusable(text: str, path: Path) -> str:
     """What `text` names, which is neither a file, a folder, a webcam nor a pattern of names that exist."""
     if ADDRESS.match(text):
@@ -183,18 +152,30 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _open_folder(folder: Path) -> Source:
-    inner = folder / "img"
-    paths = _images_of(f"folder {folder}", (inner if inner.is_dir() else folder).iterdir())
-    for name, origin in TRUTH_FILES.items():
-        if (folder / name).is_file():
-            truth = read_ground_truth(folder / name, origin=origin)
-            if len(truth) > len(paths):
-                raise InputError(
-                    f"ground truth {folder / name}: expected at most a line for each of {len(paths)} images, "
-                    f"found {len(truth)}"
-                )
-            return _open_images(folder.resolve().name, paths, truth)
-    return _open_images(folder.resolve().name, paths)
+    """A folder of images, with the true boxes of its target if it has those of one."""
+    name, places = name_of(folder), places_in(folder)
+    if len(places) == 1:
+        return _open_sequence(places[0])
+    paths, lacks = list_images(folder), f"{name} has no {' or '.join(TRUTH_FILES)} to take it from"
+    if places:
+        lacks = f"{name} has {len(places)} targets ({'; '.join(map(_describe_target, places))})"
+    return _open_images(name, paths, lacks=lacks)
+
+
+def _open_sequence(place: Place) -> Source:
+    assert place.folder is not None
+    sequence, images = read_sequence(place), list_images(place.folder)
+    notes = sequence.problems
+    if len(sequence.frames) != len(images):
+        first, last = sequence.frames[0].name, sequence.frames[-1].name
+        notes = (f"{place.name}: {first} to {last}, which have true boxes, of {len(images)} images", *notes)
+    return _open_images(place.name, sequence.frames, sequence.ground_truth.astype(np.float32), notes)
+
+
+def _describe_target(place: Place) -> str:
+    assert place.truth is not None
+    boxes = read_boxes(place.truth, origin=place.origin).boxes
+    return f"{place.truth.name}: {','.join(f'{number:g}' for number in boxes[0])}"
 
 
 def _images_of(what: str, entries: Iterable[Path]) -> list[Path]:
@@ -207,12 +188,14 @@ def _images_of(what: str, entries: Iterable[Path]) -> list[Path]:
     return sorted(images, key=natural_key)
 
 
-def _open_images(name: str, paths: list[Path], truth: np.ndarray | None = None) -> Source:
+def _open_images(
+    name: str, paths: Sequence[Path], truth: np.ndarray | None = None, notes: tuple[str, ...] = (), lacks: str = ""
+) -> Source:
     def read() -> Labelled:
         for path in paths:
             yield f"image {path}", read_image(path)
 
-    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read)
+    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read, notes, lacks)
 
 
 def _open_image(path: Path) -> Source:

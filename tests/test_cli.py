@@ -63,6 +63,37 @@ def test_track_prints_boxes_where_nothing_is_to_be_written(
     assert len(lines) == 5
 
 
+def test_a_sequence_of_vot_is_tracked_from_its_first_region(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, truth = clip
+    (folder / "img").rename(folder / "color")
+    (folder / "groundtruth_rect.txt").unlink()
+    (folder / "sequence").write_text("channels.color=color/%04d.png\n")
+    x, y, w, h = truth[0].astype(int)
+    for first in (f"{x},{y},{x + w},{y},{x + w},{y + h},{x},{y + h}", f"m{x},{y},{w},{h},0,{w * h}"):
+        (folder / "groundtruth.txt").write_text(first + "\n")
+        assert cli.main(["track", str(folder), "--boxes", str(tmp_path / "boxes.csv")]) == 0
+        table = rows(tmp_path / "boxes.csv")
+        assert [float(table[0][key]) for key in "xywh"] == truth[0].tolist()
+        assert len(table) == 4
+    assert "tracked 4 frames" in capsys.readouterr().err
+
+
+def test_track_says_what_is_odd_about_the_true_boxes(clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str]):
+    folder, truth = clip
+    lines = (folder / "groundtruth_rect.txt").read_text().splitlines()
+    (folder / "groundtruth_rect.txt").write_text(f"\ufeff{lines[0]},\n1,1,-1,-1,\n{lines[2]},\n")
+    assert cli.main(["track", str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1].startswith("0," + ",".join(f"{number:.4f}" for number in truth[0]))
+    truth_file = folder / "groundtruth_rect.txt"
+    assert printed.err.splitlines()[:2] == [
+        f"{truth_file}, line 2: a negative width or height, which counts as no target there",
+        f"{truth_file}, line 4: expected 4 lines, one a frame, found 3",
+    ]
+
+
 def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
     folder, _ = clip
     values = config.to_dict(config.ALEXNET)

@@ -11,14 +11,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from layouts import boxes_of, from_one, otb, write_images, write_rows
 from media import cut, make_video, noisy, read_until_error, save
 from PIL import Image
 
 from mfst_jax import video
 from mfst_jax.errors import InputError
-from mfst_jax.video import demo_source, natural_key, open_source, read_ground_truth
+from mfst_jax.video import demo_source, open_source
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,12 +48,6 @@ def test_images_come_in_natural_order(tmp_path, monkeypatch, kind):
     np.testing.assert_array_equal(next(source.frames()), frames[0])  # each call starts anew
 
 
-def test_natural_key():
-    names = ["a", "A1", "a1", "a01b2", "a1b10", "a2", "a10", "b/2", "b/10", "10", "9"]
-    ordered = [path.as_posix() for path in sorted(map(Path, names), key=natural_key)]
-    assert ordered == ["9", "10", "a", "A1", "a1", "a01b2", "a1b10", "a2", "a10", "b/2", "b/10"]
-
-
 def test_a_single_image_is_a_source(tmp_path):
     save(tmp_path / "a.PNG", noisy(1))
     assert [frame.shape for frame in open_source(tmp_path / "a.PNG").frames()] == [(48, 64, 3)]
@@ -64,7 +57,7 @@ def test_a_single_image_is_a_source(tmp_path):
     ("given", "found"),
     [
         ("empty", "nothing"),
-        ("texts", "1 other entries"),
+        ("texts", "a.txt"),
         ("empty/*.png", "no such file, nor any that matches it as a pattern"),
         ("texts/*", "1 other entries"),
         ("missing", "no such file"),
@@ -173,81 +166,51 @@ def test_an_archive_of_images_is_to_be_unpacked(tmp_path, kind):
         open_source(path)
 
 
-# Ground truth
+# Sequences: tests/sequences has how they are read
 
 
-def test_otb_folders_count_from_one(tmp_path):
+def test_a_sequence_brings_its_true_boxes(tmp_path):
     for number in range(1, 4):
         save(tmp_path / "Deer" / "img" / f"{number:04}.jpg", noisy(number))
     (tmp_path / "Deer" / "groundtruth_rect.txt").write_text("11\t21\t30\t40\r\n12\t22\t30\t40\r\n")
     source = open_source(tmp_path / "Deer")
-    assert source.name == "Deer"
-    assert source.count == 3
+    assert (source.name, source.count) == ("Deer", 3)
     assert source.ground_truth is not None
     assert source.ground_truth.dtype == np.float32
-    assert source.ground_truth.tolist() == [[10, 20, 30, 40], [11, 21, 30, 40]]
+    np.testing.assert_array_equal(source.ground_truth, [[10, 20, 30, 40], [11, 21, 30, 40], [np.nan] * 4])
+    truth = tmp_path / "Deer" / "groundtruth_rect.txt"
+    assert source.notes == (f"{truth}, line 3: expected 3 lines, one a frame, found 2",)
 
 
-def test_got10k_folders_count_from_zero(tmp_path):
-    for number in range(1, 3):
-        save(tmp_path / f"{number:08}.jpg", noisy(number))
-    (tmp_path / "groundtruth.txt").write_text("10.5,20,30,40\n0,0,0,0\n")
-    truth = open_source(tmp_path).ground_truth
-    np.testing.assert_array_equal(truth, [[10.5, 20, 30, 40], [np.nan] * 4])
+def test_of_otb_david_only_the_annotated_images_are_frames(tmp_path):
+    otb(tmp_path, "David", boxes_of(471), range(1, 771))
+    save(tmp_path / "David/img/0300.jpg", np.full((4, 6, 3), 200, np.uint8))
+    source = open_source(tmp_path / "David")
+    assert source.count == len(source.ground_truth) == 471
+    assert next(source.frames()).mean() == pytest.approx(200, abs=2)
+    np.testing.assert_array_equal(source.ground_truth, boxes_of(471))
+    assert source.notes == ("David: 0300.jpg to 0770.jpg, which have true boxes, of 770 images",)
 
 
-def test_more_boxes_than_images(tmp_path):
-    save(tmp_path / "1.png", noisy(1))
-    (tmp_path / "groundtruth_rect.txt").write_text("1,2,3,4\n" * 2)
-    with pytest.raises(
-        InputError, match=r"groundtruth_rect\.txt: expected at most a line for each of 1 images, found 2"
-    ):
+def test_of_two_targets_none_is_taken_and_both_are_named(tmp_path):
+    otb(tmp_path, "Jogging", boxes_of(3), file="groundtruth_rect.1.txt")
+    write_rows(tmp_path / "Jogging/groundtruth_rect.2.txt", from_one(boxes_of(3) + 5))
+    source = open_source(tmp_path / "Jogging")
+    assert (source.count, source.ground_truth) == (3, None)
+    assert source.lacks == (
+        "Jogging has 2 targets (groundtruth_rect.1.txt: 10,20,30,40; groundtruth_rect.2.txt: 15,25,35,45)"
+    )
+
+
+def test_a_folder_without_images_may_have_sequences_in_it(tmp_path):
+    otb(tmp_path / "airplane", "airplane-1", boxes_of(3))
+    with pytest.raises(InputError, match=r"found sequences one folder deeper, such as .*airplane/airplane-1$"):
+        open_source(tmp_path / "airplane")
+    with pytest.raises(InputError, match=r"found sequences two folders deeper, such as .*airplane/airplane-1$"):
         open_source(tmp_path)
-
-
-numbers = st.floats(-1e4, 1e4, width=32)
-sizes = st.floats(0.125, 1e4, width=32)
-separators = st.sampled_from([",", "\t", " ", ", ", " , ", "  ", ",\t"])
-
-
-@given(
-    boxes=st.lists(st.tuples(numbers, numbers, sizes, sizes), max_size=5),
-    separator=separators,
-    newline=st.sampled_from(["\n", "\r\n"]),
-    end=st.sampled_from(["", "\n", "\n\n"]),
-    pad=st.sampled_from(["", " ", "\t"]),
-    origin=st.sampled_from([0, 1]),
-)
-def test_ground_truth_in_any_dress(tmp_path_factory, boxes, separator, newline, end, pad, origin):
-    path = tmp_path_factory.getbasetemp() / "truth.txt"
-    text = newline.join(pad + separator.join(map(repr, box)) + pad for box in boxes) + end
-    path.write_bytes(text.encode())
-    expected = np.array(boxes, np.float64).reshape(-1, 4) - (origin, origin, 0, 0)
-    np.testing.assert_array_equal(read_ground_truth(path, origin=origin), expected.astype(np.float32))
-
-
-@pytest.mark.parametrize("line", ["NaN,NaN,NaN,NaN", "0,0,0,0", "5 6 0 7", "1\t2\tnan\t4"])
-def test_absent_targets_are_nan(tmp_path, line):
-    (tmp_path / "t.txt").write_text(f"1,2,3,4\n{line}\n5,6,7,8")
-    truth = read_ground_truth(tmp_path / "t.txt", origin=1)
-    assert np.isnan(truth[1]).all()
-    assert truth[::2].tolist() == [[0, 1, 3, 4], [4, 5, 7, 8]]
-
-
-@pytest.mark.parametrize(
-    "line", ["1,2,3", "1,2,3,4,5,6,7,8", "a,b,c,d", "1,,2,3", "1,2,3,4,", "1;2;3;4", "", "1,2,-3,4", "1,2,inf,4"]
-)
-def test_malformed_ground_truth_names_file_and_line(tmp_path, line):
-    (tmp_path / "t.txt").write_text(f"1,2,3,4\n{line}\n5,6,7,8\n")
-    with pytest.raises(InputError, match=r"t\.txt, line 2: expected numbers x, y, w, h") as caught:
-        read_ground_truth(tmp_path / "t.txt", origin=0)
-    assert "\n" not in str(caught.value)
-
-
-def test_ground_truth_that_is_no_text(tmp_path):
-    (tmp_path / "t.txt").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(InputError, match="expected a text file"):
-        read_ground_truth(tmp_path / "t.txt", origin=0)
+    write_images(tmp_path / "clip/frames", (1, 2))
+    with pytest.raises(InputError, match=r"found frames/, with images in .*clip/frames$"):
+        open_source(tmp_path / "clip")
 
 
 # Webcams

@@ -28,8 +28,8 @@ from mfst_jax import config, crops, tracker
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import datasets, overlaps, scoring
 from mfst_jax.evaluation.results import Results, write_result
-from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.evaluation.tracking import track_sequences
+from mfst_jax.sequences import Sequence
 
 SHIFTS = tuple(product((-1.0, 1.0), repeat=2))
 """Of the first box, (x, y) in pixels."""

@@ -21,6 +21,7 @@ from mfst_jax import checkpoints, evaluation
 from mfst_jax.arguments import Settings, exit_status, in_turn
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
+from mfst_jax.sequences import Place, read_sequence
 from train import build, curated_crops, folders, hosts, recipes, targets
 from train.data import Data, split
 from train.fit import fit
@@ -50,7 +51,7 @@ def run(
 
     Args:
         recipe: The name of a file in train/recipes, or the path of one of your own.
-        data: A folder of sequences in OTB's or GOT-10k's layout, ILSVRC2015-VID, or what `build` wrote; or several.
+        data: A folder of sequences (docs/sequences.md), ILSVRC2015-VID, or what `build` wrote; or several.
         held_out: A folder of sequences to validate on, so that all of `data` is trained on; by default one video in
             five of `data` is held out.
         tracked: The sequences that are tracked in validation; by default those that are held out.
@@ -114,30 +115,36 @@ def _find_data(roots: Sequence[Path], held_out: Path | None, cache: Path) -> tup
     names = [root.resolve().name for root in (*roots, *([] if held_out is None else [held_out]))]
     if len({*names}) < len(names):
         raise InputError(f"--data, --held-out: expected folders of different names, found {', '.join(names)}")
-    found = [
-        folders.curate(root, cache / root.resolve().name, workers=folders.default_workers(), advance=_show)
-        for root in roots
-    ]
+    curate = partial(folders.curate, workers=folders.default_workers(), advance=_show, tell=_tell)
+    found = [curate(root, cache / root.resolve().name) for root in roots]
     videos = [video for of_root, _ in found for video in of_root]
     counts = sum((each for _, each in found), folders.Counts())
     if held_out is None:
         return Data(*split(videos)), counts
-    kept, _ = folders.curate(
-        held_out, cache / held_out.resolve().name, workers=folders.default_workers(), advance=_show
-    )
+    kept, _ = curate(held_out, cache / held_out.resolve().name)
     return Data(videos, kept), counts
 
 
 def _find_sequences(roots: Sequence[Path], tracked: Path | None, sides: Data) -> tuple[evaluation.Sequence, ...]:
-    """Those of `tracked`, or those of `data` that are held out. Raises `InputError` if there are none."""
+    """Those of `tracked`, or those of `roots` that are held out. Raises `InputError` if there are none to track."""
     if tracked is not None:
-        return evaluation.load(tracked, "folder").sequences
-    jobs = [targets.find(root)[0] for root in roots if not curated_crops.is_dataset(root)]
-    if not jobs or any(job.layout != "beside" for job in jobs):
-        raise InputError("--tracked: expected a folder of sequences for validation by tracking, found none")
-    names = {video.name for video in sides.held_out}
-    found = [each for job in jobs for each in evaluation.load(job.images.parent, "folder").sequences]
-    return tuple(each for each in found if each.name in names)
+        dataset = evaluation.load(tracked, "folder")
+        found = dataset.sequences
+        for line in dataset.problems:
+            _tell(line)
+    else:
+        jobs = [job for root in roots if not curated_crops.is_dataset(root) for job in targets.find(root)]
+        places = [job for job in jobs if isinstance(job, Place)]
+        if not jobs or len(places) < len(jobs):
+            raise InputError("--tracked: expected a folder of sequences for validation by tracking, found none")
+        names = {video.name for video in sides.held_out}
+        found = tuple(read_sequence(place) for place in places if place.name in names)
+    usable = tuple(each for each in found if each.annotated > 1 and not each.absent[0])
+    if not usable:
+        raise InputError("--tracked: expected sequences with true boxes from the first frame on, found none")
+    if left_out := [each.name for each in found if each not in usable]:
+        _tell(f"not tracked in validation, as there is no true box to begin with or no other: {', '.join(left_out)}")
+    return usable
 
 
 def find_recipe(text: str) -> tuple[str, Recipe]:
@@ -169,6 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DivergedError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _show(done: int, total: int) -> None:

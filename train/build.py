@@ -33,7 +33,7 @@ def command(root: Annotated[Positional[Path], tyro.conf.arg(metavar="ROOT")], /,
     """Curate a data set into array_record files.
 
     Args:
-        root: The root of ILSVRC2015-VID or GOT-10k, or a folder of sequences in OTB's or GOT-10k's layout.
+        root: The root of ILSVRC2015-VID or GOT-10k, or a folder of sequences (docs/sequences.md).
         out: The folder for data sets.
     """
     print(build(root, out))

@@ -8,6 +8,7 @@ them), and `table.md`. The same command goes on where it was interrupted.
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,11 @@ def fit(
     """
     params = checkpoints.load(weights, own_se=False)
     dataset = evaluation.load(data, "folder")
+    for line in dataset.problems:
+        print(line, file=sys.stderr)
     names = [sequence.name for sequence in dataset.sequences]
+    if lacking := [sequence.name for sequence in dataset.sequences if sequence.annotated < 2]:
+        raise InputError(f"{data}: expected more true boxes than the first one, found no others in {lacking[0]}")
     if set:
         trial = override(PAPER, in_turn(set))
         print(_try(params, weights, trial, dataset, out), end="")

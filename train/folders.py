@@ -80,16 +80,21 @@ class Counts:
 
 
 def curate(
-    root: str | Path, cache: str | Path, *, workers: int = 1, advance: Callable[[int, int], None] | None = None
+    root: str | Path,
+    cache: str | Path,
+    *,
+    workers: int = 1,
+    advance: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Video], Counts]:
     """Crops of every sequence below `root`, from the cache as far as it has them.
 
     Args:
-      root: a folder of folders, each with its images (or `img/`) and `groundtruth_rect.txt` (OTB, counted from 1) or
-        `groundtruth.txt` (GOT-10k, from 0; `absence.label` says where the target is absent); or ILSVRC2015-VID.
+      root: a folder of sequences in the layout of OTB, GOT-10k, LaSOT or VOT (`mfst_jax.sequences`), or ILSVRC2015-VID.
       cache: where the crops go. A sequence whose images' names, sizes and annotation are unchanged is not read again.
       workers: processes to read with.
       advance: called with the number of sequences done and of all.
+      tell: called with each line about what is odd about an annotation.
 
     Returns:
       The videos in natural order of their names, and what became of the frames. Videos of less than two crops are left
@@ -104,7 +109,9 @@ def curate(
     _make_folder(cache)
     counts, videos, problem = Counts(), [], ""
     for done, found in enumerate(_each(_curate_video, jobs, workers), start=1):
-        for name, of_target, first in found:
+        for name, of_target, first, notes in found:
+            for note in notes:
+                tell(note)
             counts += of_target
             problem = problem or first
             if of_target.crops > 1:
@@ -183,15 +190,15 @@ def _each(function: Callable, jobs: list[tuple], workers: int) -> Iterator:
         yield from pool.map(function, *zip(*jobs, strict=True))
 
 
-def _curate_video(job: targets.Job, cache: Path) -> list[tuple[str, Counts, str]]:
-    """One video into the cache: of each target its name, what became of its frames, and the first corrupt image."""
+def _curate_video(job: targets.Job, cache: Path) -> list[tuple[str, Counts, str, tuple[str, ...]]]:
+    """One video into the cache: of each target its name, what became of its frames, the first corrupt image, notes."""
     found = []
-    for name, images, truth in targets.read(job):
+    for name, images, truth, problems in targets.read(job):
         listing = [(path.name, path.stat().st_size) for path in images]
         key = hashlib.sha256(json.dumps([MARGIN, CONTEXT, listing, np.nan_to_num(truth).tolist()]).encode()).hexdigest()
         rows = [*truth, *[None] * (len(images) - len(truth))]
         frames = ((t, rows[t], lambda path=path: read_image(path)) for t, path in enumerate(images))
-        found.append((name, *_write(cache, name, key, frames)))
+        found.append((name, *_write(cache, name, key, frames), problems))
     return found
 
 

@@ -1,29 +1,35 @@
-"""Annotated videos on disk: where their images and boxes are, in the layouts of OTB, GOT-10k and ILSVRC2015-VID.
+"""Annotated videos on disk: sequences as `mfst_jax.sequences` reads them, and ILSVRC2015-VID.
 
-A job is one video's folder, cheap to find and to send to another process; reading it gives one target or, in VID,
-one for each track.
+A job is one video, cheap to find and to send to another process; reading it gives one target or, in VID, one for each
+track.
 """
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from mfst_jax.errors import InputError
-from mfst_jax.video import IMAGE_SUFFIXES, TRUTH_FILES, natural_key, read_ground_truth
+from mfst_jax.sequences import Place, describe_other, places_in, read_sequence, sequence_folders
+from mfst_jax.sequences.images import is_image, natural_key
+from mfst_jax.sequences.layouts import KNOWN, name_of
 
 VID_ANNOTATIONS, VID_IMAGES = Path("Annotations", "VID", "train"), Path("Data", "VID", "train")
 """Below the root of ILSVRC2015-VID, as its archive unpacks."""
 
 
-class Job(NamedTuple):
-    """One video."""
+@dataclass(frozen=True)
+class VidVideo:
+    """One video of ILSVRC2015-VID."""
 
-    layout: Literal["beside", "vid"]
     images: Path
     annotations: Path
+
+
+Job = Place | VidVideo
 
 
 class Target(NamedTuple):
@@ -33,6 +39,8 @@ class Target(NamedTuple):
     images: list[Path]
     truth: Float[np.ndarray, "boxes 4"]
     """(x, y, w, h) in 0-indexed pixels, NaN where it is absent. Images behind its end are not annotated."""
+    problems: tuple[str, ...] = ()
+    """What is odd about its annotation, a line each."""
 
 
 def find(root: Path) -> list[Job]:
@@ -46,45 +54,31 @@ def find(root: Path) -> list[Job]:
         relative = sorted((path.relative_to(root / VID_ANNOTATIONS) for path in folders), key=natural_key)
         if not relative:
             raise InputError(f"{root / VID_ANNOTATIONS}: expected folders of .xml files, found none")
-        return [Job("vid", root / VID_IMAGES / each, root / VID_ANNOTATIONS / each) for each in relative]
-    for place in (root, root / "train"):
-        try:
-            folders = [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        except OSError as error:
-            if place == root:
-                raise InputError(f"{root}: expected a folder of sequences, found {error.strerror}") from None
-            continue
-        found = [path for path in folders if any((path / name).is_file() for name in TRUTH_FILES)]
-        if found:
-            return [Job("beside", path, path) for path in sorted(found, key=natural_key)]
-    count = sum(path.is_dir() for path in root.iterdir())
-    names = " or ".join(TRUTH_FILES)
-    raise InputError(
-        f"{root}: expected folders that hold images and {names}, or {VID_ANNOTATIONS}, found none of {count}"
-    )
+        return [VidVideo(root / VID_IMAGES / each, root / VID_ANNOTATIONS / each) for each in relative]
+    places = []
+    for folder in sequence_folders(root, "train"):
+        found = places_in(folder)
+        if len(found) > 1:  # parts of one video, named as VID's tracks are
+            found = [replace(place, name=f"{name_of(folder)}-track{k}") for k, place in enumerate(found, start=1)]
+        places += found
+    if not places:
+        expected = f"folders with {KNOWN}, or {VID_ANNOTATIONS} (ILSVRC2015-VID)"
+        raise InputError(f"{root}: expected {expected}, found {describe_other(root, 1)}")
+    return [*places]
 
 
 def read(job: Job) -> list[Target]:
     """The targets of a video. Raises `InputError` if its annotation cannot be read or does not fit its images."""
-    return _read_tracks(job) if job.layout == "vid" else [_read_sequence(job.images)]
+    if isinstance(job, VidVideo):
+        return _read_tracks(job)
+    found = read_sequence(job)
+    truth = found.ground_truth[: found.annotated].astype(np.float32)
+    return [Target(found.name, [*found.frames], truth, found.problems)]
 
 
-def _read_sequence(folder: Path) -> Target:
-    truth_path = next(folder / name for name in TRUTH_FILES if (folder / name).is_file())
-    truth = read_ground_truth(truth_path, origin=TRUTH_FILES[truth_path.name])
-    inner = folder / "img"
-    images = _images(inner if inner.is_dir() else folder)
-    if not images or len(truth) > len(images):
-        raise InputError(f"{truth_path}: expected at most a line for each of {len(images)} images, found {len(truth)}")
-    labels = folder / "absence.label"
-    if labels.is_file():
-        truth[_absences(labels, len(truth))] = np.nan
-    return Target(folder.name, images, truth)
-
-
-def _read_tracks(job: Job) -> list[Target]:
+def _read_tracks(job: VidVideo) -> list[Target]:
     """VID: an .xml file a frame, with an object for each track in sight; a box is (xmax - xmin) wide."""
-    images = _images(job.images) if job.images.is_dir() else []
+    images = sorted(filter(is_image, job.images.iterdir()), key=natural_key) if job.images.is_dir() else []
     by_stem = {path.stem: number for number, path in enumerate(images)}
     tracks: dict[str, np.ndarray] = {}
     for path in sorted(job.annotations.glob("*.xml")):
@@ -102,14 +96,3 @@ def _read_tracks(job: Job) -> list[Target]:
         except (ElementTree.ParseError, ValueError) as error:
             raise InputError(f"{path}: expected objects with xmin, ymin, xmax, ymax, found {error}") from None
     return [Target(f"{job.images.name}-track{track}", images, rows) for track, rows in sorted(tracks.items())]
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
-
-
-def _absences(path: Path, rows: int) -> np.ndarray:
-    labels = path.read_text().split()
-    if len(labels) != rows or not set(labels) <= {"0", "1"}:
-        raise InputError(f"{path}: expected {rows} lines of 0 or 1, one a box, found {len(labels)} lines")
-    return np.array(labels) == "1"

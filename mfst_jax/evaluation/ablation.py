@@ -116,8 +116,10 @@ def ablate(table: Table, run: runner.Run, dataset: Dataset, out: Path) -> int:
       0, or 1 if a row or a sequence is missing.
 
     Raises:
-      InputError: there are results of other runs, or it cannot be written.
+      InputError: there is nothing to score, there are results of other runs, or it cannot be written.
     """
+    if not any(sequence.annotated > 1 for sequence in dataset.sequences):
+        raise InputError(f"--ablation {table}: expected true boxes beside the first one, found none in any sequence")
     rows, problems = paper_rows(table), list(dataset.problems)
     runs: dict[str, runner.Run] = {}
     for row in rows:

@@ -19,11 +19,11 @@ from mfst_jax.evaluation import runner, scoring
 from mfst_jax.evaluation.ablation import Table, ablate
 from mfst_jax.evaluation.datasets import Dataset, Protocol, load
 from mfst_jax.evaluation.metrics import Measures
-from mfst_jax.evaluation.otb import ATTRIBUTES
-from mfst_jax.evaluation.results import Results, find_results, write_atomically
+from mfst_jax.evaluation.results import Results, find_results, write_atomically, write_submission
 from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
 from mfst_jax.params import choose_config
+from mfst_jax.sequences.otb import ATTRIBUTES
 
 _HEADER = "normalised  SR.50  SR.75     AO"
 
@@ -45,13 +45,14 @@ def evaluate(
 ) -> int:
     """Track every sequence of a benchmark, and score, plot and report what came of it.
 
-    A run that was interrupted goes on where it was, if it is the same run. The exit status is 0 if every sequence was
+    A run that was interrupted goes on where it was, if it is the same run. For GOT-10k's test split, whose true boxes
+    are not public, DIR/TRACKER.zip is what the benchmark's server takes. The exit status is 0 if every sequence was
     tracked, 1 if some are missing or failed (the scores are then those of the others), 2 if nothing could be done.
 
     Args:
         root: The benchmark's folder, with a folder for each sequence; part of it will do.
-        protocol: Which sequences should be there, and whose rules count; by default those that are in ROOT, and OTB's
-            rules if most of their names are OTB's.
+        protocol: Which sequences should be there, and whose rules count; by default those that are in ROOT, and the
+            rules of OTB or GOT-10k if most of their names are from there.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
@@ -90,6 +91,10 @@ def evaluate(
     _print_problems([*problems, *(problem for each in summaries for problem in each.problems)])
     if summary.missing:
         print(f"{root}: {len(summary.missing)} missing: {', '.join(summary.missing)}", file=sys.stderr)
+    elif summary.unscored and dataset.protocol == "got10k":
+        submission = out / f"{name}.zip"
+        write_submission(submission, ours.folder, [sequence.name for sequence in dataset.sequences])
+        print(f"wrote {submission}, for GOT-10k's server", file=sys.stderr)
     print(f"wrote {out}", file=sys.stderr)
     return 1 if summary.missing else 0
 
@@ -112,8 +117,8 @@ def score(
         results: A tracker's results, a file <sequence>.txt each with lines x,y,w,h that count pixels from 1, or in
             GOT-10k's layout; or a folder with such a folder for each tracker.
         annotations: A folder of true boxes, a file <sequence>.txt each in the same format; or a dataset's folder.
-        protocol: Which sequences should be there, and whose rules count; by default those that are in DIR, and OTB's
-            rules if most of their names are OTB's.
+        protocol: Which sequences should be there, and whose rules count; by default those that are in DIR, and the
+            rules of OTB or GOT-10k if most of their names are from there.
         align: Which rows count where a result has too few: the first ones, what is missing being misses; or the last
             ones, as in most published results on OTB's Tiger1, which begin with its sixth frame.
         out: The JSON file to write: a tracker's scores, or those of several by their names.
@@ -139,7 +144,7 @@ def score(
         content = tables[summaries[0].tracker] if single else tables
         write_atomically(out, json.dumps(content, indent=2, allow_nan=False) + "\n")
         print(f"wrote {out}", file=sys.stderr)
-    return 1 if any(summary.missing for summary in summaries) else 0
+    return 1 if any(summary.missing or summary.unscored for summary in summaries) else 0
 
 
 def _write_report(

@@ -3,16 +3,16 @@
 What is wrong with one sequence is a line among the dataset's `problems`, naming file and line; the others are loaded.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation import otb
-from mfst_jax.evaluation.annotations import Polygons
-from mfst_jax.evaluation.sequences import Sequence, read_sequence
-from mfst_jax.video import TRUTH_FILES, natural_key
+from mfst_jax.sequences import Sequence, otb, read_sequence
+from mfst_jax.sequences.annotations import Polygons
+from mfst_jax.sequences.layouts import KNOWN, TRUTH_FILES, Place, describe_other, name_of, places_in, sequence_folders
 
 Protocol = Literal["otb100", "otb50", "otb2013", "got10k", "vot", "folder"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -61,8 +61,8 @@ def load(
       root: The folder that holds the sequences: OTB's, each in the folder of its own name or of its video (`Jogging-1`,
         `Jogging`); those that `list.txt` names, in GOT-10k, one of its splits (of all, `val` is taken) or VOT; or any.
         One sequence by itself will do, and without images so will a folder of files `<sequence>.txt` in OTB's format.
-      protocol: Which sequences should be there. None for those that are, as `otb100` if most of their names are OTB's
-        and else as `folder`.
+      protocol: Which sequences should be there. None for those that are: as `otb100` or `got10k` if most of their names
+        are from there, and else as `folder`.
       images: Whether the images are needed too.
       polygons: How polygons become boxes.
 
@@ -70,23 +70,22 @@ def load(
       InputError: no folder there, or no usable sequence in it.
     """
     root = Path(root)
-    try:
-        folders = _folders(root)
-        files = {} if images or any(map(_truth, folders.values())) else _annotations(root)
-    except OSError as error:
-        raise InputError(f"{root}: expected a folder of sequences, found {error.strerror}") from None
+    folders = {name_of(folder): folder for folder in sequence_folders(root, "val")}
+    files = {} if images or any(map(places_in, folders.values())) else _annotations(root)
     problems: list[str] = []
     chosen = protocol or _guess(files or folders, problems)
     if chosen.startswith("otb"):
-        places = [place for place in _find_otb(chosen, files, folders) if protocol or place.truth or place.folder]
+        places = list(_find_otb(chosen, files, folders, problems))
         total = len(otb.entries(chosen))
+        if protocol is None:
+            places = [found for found in places if found[0].truth or found[0].folder]
     else:
-        places = _find_listed(root, files, folders, problems)
+        places = [(place, None) for place in _find_listed(root, files, folders, problems)]
         total = len(places)
     sequences, missing = [], []
-    for place in places:
+    for place, entry in places:
         try:
-            sequence = place.read(images=images, clipped=chosen == "got10k", polygons=polygons)
+            sequence = _read(place, entry, images=images, clipped=chosen == "got10k", polygons=polygons)
         except InputError as error:
             sequence = None
             problems.append(str(error))
@@ -94,30 +93,29 @@ def load(
             missing.append(place.name)
         else:
             sequences.append(sequence)
-            problems += [*place.notes, *sequence.problems]
+            problems += sequence.problems
     if not sequences:
-        because = f"none: {problems[0]}" if problems else "none"
-        raise InputError(f"{root}: expected sequences of {TITLES[chosen]}, found {because}")
+        expected = "sequences" if chosen == "folder" else f"sequences of {TITLES[chosen]}"
+        if any(place.truth for place, _ in places):
+            raise InputError(f"{root}: expected {expected}, found none: {problems[0]}")
+        known = KNOWN if images else f"{KNOWN}, or files SEQUENCE.txt"
+        raise InputError(f"{root}: expected {expected}, folders with {known}, found {describe_other(root, 1)}")
     return Dataset(chosen, tuple(sequences), tuple(missing), tuple(problems), total)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a sequence is, as far as it is anywhere."""
-
-    name: str
-    folder: Path | None = None
-    truth: Path | None = None
-    entry: otb.Entry | None = None
-    notes: tuple[str, ...] = ()
-
-    def read(self, **options) -> Sequence | None:
-        """The sequence; None if nothing of it is there. Raises `InputError` if it is unusable."""
-        if self.truth is not None:
-            return read_sequence(self.name, self.truth, self.folder, entry=self.entry, **options)
-        if self.folder is not None:
-            raise InputError(f"{self.folder}: expected a file with the true boxes of {self.name}, found none")
-        return None
+def _read(place: Place, entry: otb.Entry | None, *, images: bool, clipped: bool, polygons: Polygons) -> Sequence | None:
+    """The sequence; None if nothing of it is there. Raises `InputError` if it is unusable."""
+    if place.truth is None:
+        if place.folder is None:
+            return None
+        raise InputError(
+            f"{place.folder}: expected a file with the true boxes of {place.name}, {' or '.join(TRUTH_FILES)}, "
+            f"found {describe_other(place.folder)}"
+        )
+    sequence = read_sequence(place, entry=entry, images=images, clipped=clipped, polygons=polygons)
+    if sequence.frames and sequence.absent[0]:
+        raise InputError(f"{place.truth}, line 1: expected a box to start from, found the target absent")
+    return sequence
 
 
 def _annotations(root: Path) -> dict[str, Path]:
@@ -126,31 +124,28 @@ def _annotations(root: Path) -> dict[str, Path]:
     return {path.stem: path for path in paths}
 
 
-def _folders(root: Path) -> dict[str, Path]:
-    """The folders in `root` in natural order; `root` where it is itself a sequence."""
-    if _truth(root):
-        return {root.resolve().name: root}
-    folders = [path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"]
-    return {path.name: path for path in sorted(folders, key=natural_key)}
-
-
-def _truth(folder: Path) -> Path | None:
-    return next((folder / name for name in TRUTH_FILES if (folder / name).is_file()), None)
-
-
 def _guess(paths: dict[str, Path], problems: list[str]) -> Protocol:
+    """Whose rules count, by the names of most sequences; the others are then among the problems."""
     known = {otb.key(name) for entry in otb.entries() for name in (entry.name, entry.annotation.split("/")[0])}
-    others = [path for name, path in paths.items() if otb.key(name) not in known]
-    if 2 * len(others) >= len(paths):
-        return "folder"
-    problems += [
-        f"{path}: expected a sequence of OTB as most others, found another, which does not count" for path in others
-    ]
-    return "otb100"
+    by_name: dict[Protocol, set[str]] = {
+        "otb100": {name for name in paths if otb.key(name) in known},
+        "got10k": {name for name in paths if re.fullmatch(r"GOT-10k_(Train|Val|Test)_\d{6}", name)},
+    }
+    for protocol, names in by_name.items():
+        if 2 * len(names) > len(paths):
+            problems += [
+                f"{path}: expected a sequence of {TITLES[protocol]} as most others, found another, which does not count"
+                for name, path in paths.items()
+                if name not in names
+            ]
+            return protocol
+    return "folder"
 
 
-def _find_otb(protocol: str, files: dict[str, Path], folders: dict[str, Path]) -> Iterator[_Place]:
-    """A place for each entry of the list."""
+def _find_otb(
+    protocol: str, files: dict[str, Path], folders: dict[str, Path], problems: list[str]
+) -> Iterator[tuple[Place, otb.Entry]]:
+    """A place for each entry of the list, as far as it is anywhere."""
     keyed: dict[str, list[Path]] = {}
     for name, path in (files or folders).items():
         keyed.setdefault(otb.key(name), []).append(path)
@@ -169,19 +164,22 @@ def _find_otb(protocol: str, files: dict[str, Path], folders: dict[str, Path]) -
                 by_folder.setdefault(path.parent, path)
             truths = list(by_folder.values())
         folder = None if files else next((path.parent for path in truths), next(iter(own + shared), None))
-        notes = tuple(f"{path}: {entry.name} is in {truths[0]} too, which is used" for path in truths[1:])
-        yield _Place(entry.name, folder, next(iter(truths), None), entry, notes)
+        problems += [f"{path}: {entry.name} is in {truths[0]} too, which is used" for path in truths[1:]]
+        yield Place(entry.name, folder, next(iter(truths), None)), entry
 
 
-def _find_listed(root: Path, files: dict[str, Path], folders: dict[str, Path], problems: list[str]) -> list[_Place]:
-    """A place for each name in `list.txt`, or else for each file or folder."""
+def _find_listed(root: Path, files: dict[str, Path], folders: dict[str, Path], problems: list[str]) -> list[Place]:
+    """A place for each target in the folders that `list.txt` names, or else in any, or for each file."""
     if files:
-        return [_Place(name, None, path) for name, path in files.items()]
-    if "val" in folders and not (root / "list.txt").is_file() and not _truth(folders["val"]):
-        root, folders = folders["val"], _folders(folders["val"])
-    listed = root / "list.txt"
+        return [Place(name, None, path) for name, path in files.items()]
+    split = next((folder.parent for folder in folders.values() if folder != root), root)
+    listed = split / "list.txt"
     names = _read_list(listed, problems) if listed.is_file() else list(folders)
-    return [_Place(name, folders.get(name), _truth(folders[name]) if name in folders else None) for name in names]
+    places = []
+    for name in names:
+        folder = folders.get(name)
+        places += (places_in(folder) if folder is not None else []) or [Place(name, folder, None)]
+    return places
 
 
 def _read_list(path: Path, problems: list[str]) -> list[str]:

@@ -19,10 +19,10 @@ from PIL import Image
 
 from mfst_jax.errors import MissingExtraError
 from mfst_jax.evaluation.metrics import PRECISION_THRESHOLDS, SUCCESS_THRESHOLDS
-from mfst_jax.evaluation.otb import ATTRIBUTES
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.scoring import Summary
 from mfst_jax.outputs import save_image
+from mfst_jax.sequences.otb import ATTRIBUTES
 
 if TYPE_CHECKING:
     import matplotlib.axes

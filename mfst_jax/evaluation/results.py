@@ -5,18 +5,25 @@ In OTB's layout a tracker's folder holds `<sequence>.txt`, boxes (x, y, w, h) th
 repetition, and `<sequence>/<sequence>_time.txt`. Numbers stand between commas, tabs or spaces.
 """
 
+import io
 import os
+import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Num
 
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation import otb
-from mfst_jax.evaluation.annotations import read_numbers
+from mfst_jax.sequences import otb
+from mfst_jax.sequences.text import read_numbers
+
+Layout = Literal["otb", "got10k"]
+ORIGINS: dict[Layout, int] = {"otb": 1, "got10k": 0}
+"""What files of each layout call the first pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,30 +108,58 @@ def find_results(folder: str | Path, sequences: Collection[str]) -> tuple[list[R
     return trackers, [f"{path}: expected results such as {min(sequences)}.txt, found none" for path in empty]
 
 
+def result_files(folder: Path, sequence: str, layout: Layout) -> tuple[Path, Path]:
+    """The files of a tracker's boxes, in the first run of several, and times on a sequence."""
+    if layout == "got10k":
+        return folder / sequence / f"{sequence}_001.txt", folder / sequence / f"{sequence}_time.txt"
+    return folder / f"{sequence}.txt", folder / "times" / f"{sequence}_time.txt"
+
+
 def write_result(
     folder: Path,
     sequence: str,
     boxes: Num[np.ndarray, "frames 4"],
     seconds: Num[np.ndarray, "frames"] | None = None,
+    *,
+    layout: Layout = "otb",
 ) -> None:
-    """Writes a result in OTB's layout. Where its file is there, it is complete, and so are its times.
+    """Writes a result. Where its file is there, it is complete, and so are its times.
 
     Args:
       folder: the tracker's; it is made if need be.
       sequence: the sequence's name.
       boxes: (x, y, w, h) in 0-indexed pixels, of which four decimals are kept.
       seconds: what each frame took.
+      layout: where in the folder, and counted from where.
 
     Raises:
       InputError: it cannot be written there.
     """
+    path, times = result_files(folder, sequence, layout)
     if seconds is not None:
-        write_atomically(folder / "times" / f"{sequence}_time.txt", "".join(f"{second:.8f}\n" for second in seconds))
-    lines = [",".join(f"{number:.4f}" for number in box) for box in boxes + np.array([1.0, 1.0, 0.0, 0.0])]
-    write_atomically(folder / f"{sequence}.txt", "".join(f"{line}\n" for line in lines))
+        write_atomically(times, "".join(f"{second:.8f}\n" for second in seconds))
+    shift = np.array([ORIGINS[layout], ORIGINS[layout], 0.0, 0.0])
+    lines = [",".join(f"{number:.4f}" for number in box) for box in boxes + shift]
+    write_atomically(path, "".join(f"{line}\n" for line in lines))
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_submission(path: Path, folder: Path, sequences: Iterable[str]) -> None:
+    """Packs a tracker's results in GOT-10k's layout into the ZIP file that its server takes.
+
+    Raises `InputError` if a result is not there or it cannot be written.
+    """
+    content = io.BytesIO()
+    try:
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for sequence in sequences:
+                for file in result_files(folder, sequence, "got10k"):
+                    archive.write(file, file.relative_to(folder).as_posix())
+    except OSError as error:
+        raise InputError(f"{path}: expected to pack {error.filename}, found {error.strerror}") from error
+    write_atomically(path, content.getvalue())
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file under a temporary name and renames it once it is on disk, so that nobody finds half of it.
 
     Missing folders are made. What a killed process leaves has the same temporary name, so the next one replaces it.
@@ -134,8 +169,8 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -147,11 +182,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _read(path: Path) -> Result:
     name = path.parent.name
-    if path.stem == f"{name}_001":
-        runs, times, origin = sorted(path.parent.glob(f"{name}_[0-9]*.txt")), path.with_name(f"{name}_time.txt"), 0
-    else:
-        runs, times, origin = [path], path.parent / "times" / f"{path.stem}_time.txt", 1
-    boxes = tuple(read_numbers(run, (4,)) for run in runs)
+    layout: Layout = "got10k" if path.stem == f"{name}_001" else "otb"
+    runs = sorted(path.parent.glob(f"{name}_[0-9]*.txt")) if layout == "got10k" else [path]
+    place = (path.parent.parent, name) if layout == "got10k" else (path.parent, path.stem)
+    _, times = result_files(*place, layout)
+    boxes, origin = tuple(read_numbers(run, (4,)) for run in runs), ORIGINS[layout]
     try:
         return Result(path, boxes, origin, _speed(times) if times.is_file() else None)
     except InputError as error:

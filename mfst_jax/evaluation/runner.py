@@ -1,7 +1,8 @@
 """A run of the tracker over a dataset: a result file as each sequence ends, so that a run that was killed goes on.
 
-In a tracker's folder lie its results in OTB's layout and `run.json`, which says what they were made with. All that the
-summary says follows from these and the dataset, so that it does not tell whether the run was ever interrupted.
+In a tracker's folder lie its results, in GOT-10k's layout under that protocol and else in OTB's, and `run.json`, which
+says what they were made with. All that the summary says follows from these and the dataset, so that it does not
+tell whether the run was ever interrupted.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,15 @@ import numpy as np
 from mfst_jax import checkpoints, layout
 from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation.annotations import read_numbers
 from mfst_jax.evaluation.datasets import Dataset, Protocol
-from mfst_jax.evaluation.results import Results, write_atomically, write_result
+from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_atomically, write_result
 from mfst_jax.evaluation.scoring import Summary, score
-from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.evaluation.tracking import Track, track_sequences
 from mfst_jax.fast import compile
 from mfst_jax.following import progress_bar
 from mfst_jax.params import Params
+from mfst_jax.sequences import Sequence
+from mfst_jax.sequences.text import read_numbers
 from mfst_jax.version import __version__
 
 RECORD = "run.json"
@@ -119,7 +121,7 @@ def begin(folder: Path, run: Run) -> dict[str, Any]:
     """Makes sure that `folder` is for `run` alone, and gives the run's record. Raises `InputError` if it is not."""
     path, record = folder / RECORD, json.loads(json.dumps(run.record()))
     if not path.exists():
-        if found := next(folder.glob("*.txt"), None):
+        if found := next(chain(folder.glob("*.txt"), folder.glob("*/*_001.txt")), None):
             raise InputError(f"{folder}: expected no results but those of this run, found {found.name} and no {RECORD}")
         write_atomically(path, json.dumps(record, indent=2) + "\n")
         return record
@@ -164,7 +166,9 @@ def _track(run: Run, dataset: Dataset, folder: Path, quiet: bool) -> Iterator[Tr
         for track in tracks:
             line = f"failed: {track.problem}"
             if track.problem is None:
-                write_result(folder, track.sequence.name, np.stack(track.boxes), np.array(track.seconds))
+                kind = "got10k" if run.protocol == "got10k" else "otb"
+                boxes, seconds = np.stack(track.boxes), np.array(track.seconds)
+                write_result(folder, track.sequence.name, boxes, seconds, layout=kind)
                 speed = len(track.seconds) / sum(track.seconds)
                 line = f"{track.sequence.name}: {len(track.boxes)} frames, {speed:.1f} frames/s"
             if not quiet:
@@ -174,13 +178,16 @@ def _track(run: Run, dataset: Dataset, folder: Path, quiet: bool) -> Iterator[Tr
 
 def _is_complete(folder: Path, sequence: Sequence) -> bool:
     """Whether there is a result for every frame, from the box that the sequence begins with, and its times."""
-    try:
-        boxes = read_numbers(folder / f"{sequence.name}.txt", (4,))
-        seconds = read_numbers(folder / "times" / f"{sequence.name}_time.txt", (1,))
-    except InputError:
-        return False
-    first = sequence.ground_truth[0] + np.array([1, 1, 0, 0])
-    return len(boxes) == len(seconds) == len(sequence.frames) and np.allclose(boxes[0], first, rtol=0, atol=1e-3)
+    for kind, origin in ORIGINS.items():
+        path, times = result_files(folder, sequence.name, kind)
+        try:
+            boxes, seconds = read_numbers(path, (4,)), read_numbers(times, (1,))
+        except InputError:
+            continue
+        first = sequence.ground_truth[0] + np.array([origin, origin, 0, 0])
+        if len(boxes) == len(seconds) == len(sequence.frames) and np.allclose(boxes[0], first, rtol=0, atol=1e-3):
+            return True
+    return False
 
 
 def _differences(now: Any, there: Any, name: str = "") -> Iterator[str]:

@@ -8,7 +8,8 @@ What is a row, by the rules of each benchmark's own toolkit:
   Sequences count by their number of such frames.
 - VOT, and folders of sequences: as OTB, but frames without the target do not count.
 
-A row that a tracker did not write is a miss; one too many is ignored. Either is among the problems.
+A row that a tracker did not write is a miss; one too many is ignored. Either is among the problems. A sequence of
+which nothing but the first box is annotated, as in GOT-10k's test split, cannot be scored.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,13 +20,13 @@ from typing import Any, Literal
 import numpy as np
 
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation.annotations import line_numbers
 from mfst_jax.evaluation.datasets import Dataset, Protocol, title
 from mfst_jax.evaluation.metrics import SCORES, Measures, average, clip, measure
-from mfst_jax.evaluation.otb import ATTRIBUTES
 from mfst_jax.evaluation.results import Result, Results
-from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.evaluation.statistics import Comparison, bootstrap_interval, compare
+from mfst_jax.sequences import Sequence
+from mfst_jax.sequences.otb import ATTRIBUTES
+from mfst_jax.sequences.text import line_numbers
 
 Align = Literal["first", "last"]
 """Which rows of a result that has too few meet the truth's: the first ones or the last ones of both."""
@@ -55,6 +56,8 @@ class Summary:
     """The names of sequences that should count and do not."""
     problems: tuple[str, ...]
     """What is wrong with those, and odd about the others: a line each."""
+    unscored: tuple[str, ...] = ()
+    """The names of those that have a result, but of which nothing beside the first box is annotated."""
     config: Mapping[str, Any] | None = None
     weights: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None
@@ -100,7 +103,8 @@ class Summary:
           errors 0, 1, ... 50 pixels and the errors 0, 0.01, ... 0.5 sizes.
         - `sequences`: by name, the scores, `frames` and `frames_per_second` of each.
         - `attributes`: by OTB's abbreviation, the mean scores and the number `sequences` of those that have it.
-        - `missing`: the names of sequences that should count and do not; `problems`: what is wrong, a line each.
+        - `missing`: the names of sequences that should count and do not; `unscored`: those of which nothing beside the
+          first box is annotated; `problems`: what is wrong, a line each.
         - `config`, `weights`, `versions`: what the tracker ran with, where from, on what; null where not known.
         """
         overall, scores = self.overall, self.sequences.values()
@@ -127,6 +131,7 @@ class Summary:
                 for name, mean in self.attributes.items()
             },
             "missing": list(self.missing),
+            "unscored": list(self.unscored),
             "problems": list(self.problems),
             "config": self.config,
             "weights": self.weights,
@@ -161,19 +166,33 @@ def score(
       versions: what it ran on, for the summary.
     """
     scores: dict[str, SequenceScore] = {}
-    missing, problems = list(dataset.missing), list(dataset.problems)
+    missing, unscored, problems = list(dataset.missing), [], list(dataset.problems)
     for sequence in dataset.sequences:
         try:
             result = results.read(sequence.name)
             if result is None:
                 raise InputError(f"{results.folder / sequence.name}.txt: expected a result, found none")
-            scores[sequence.name] = _score(sequence, result, dataset.protocol, align, problems)
+            if sequence.annotated > 1:
+                scores[sequence.name] = _score(sequence, result, dataset.protocol, align, problems)
+            else:
+                unscored.append(sequence.name)
         except InputError as error:
             missing.append(sequence.name)
             problems.append(str(error))
-    named = title(dataset.protocol, len(scores), dataset.total)
+    if unscored:
+        names = ", ".join(unscored[:3]) + (f" and {len(unscored) - 3} more" if unscored[3:] else "")
+        problems.append(f"{results.folder}: not scored, as nothing but the first box is annotated: {names}")
     return Summary(
-        results.name, dataset.protocol, named, scores, tuple(missing), tuple(problems), config, weights, versions
+        tracker=results.name,
+        protocol=dataset.protocol,
+        title=title(dataset.protocol, len(scores), dataset.total),
+        sequences=scores,
+        missing=tuple(missing),
+        problems=tuple(problems),
+        unscored=tuple(unscored),
+        config=config,
+        weights=weights,
+        versions=versions,
     )
 
 
@@ -192,6 +211,8 @@ def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align,
         truth[sequence.absent] = 0
     shift = origin - result.origin
     runs = [_rows(boxes + np.array([shift, shift, 0, 0]), truth, align) for boxes in result.runs]
+    if not any(np.isfinite(true[1:]).all(axis=1).any() for _, true in runs):
+        raise InputError(f"{result.path}: expected frames that count, found none in {sequence.name}")
     if protocol == "got10k":
         runs = [(boxes[1:], true[1:]) for boxes, true in runs]
     else:
@@ -201,8 +222,6 @@ def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align,
     if protocol == "got10k" and sequence.size is not None:
         boxes, truth = clip(boxes, sequence.size), clip(truth, sequence.size)
     frames = int(np.isfinite(truth).all(axis=1).sum())
-    if frames == 0:
-        raise InputError(f"{result.path}: expected frames that count, found none in {sequence.name}")
     problems += [*result.problems, *_oddities(sequence, result, protocol)]
     return SequenceScore(measure(boxes, truth), frames, result.frames_per_second, sequence.attributes)
 

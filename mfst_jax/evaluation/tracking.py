@@ -23,10 +23,10 @@ from mfst_jax.compilation import jit
 from mfst_jax.config import Config
 from mfst_jax.decoding import USUAL_FPS, Frame, Labelled
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation.sequences import Sequence
 from mfst_jax.fast import Compiled
 from mfst_jax.padding import padded_size
 from mfst_jax.params import Params
+from mfst_jax.sequences import Sequence
 from mfst_jax.tracker import State
 from mfst_jax.video import Source, read_image
 

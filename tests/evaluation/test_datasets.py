@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from layouts import boxes_of, from_one, got10k, otb, write_images, write_rows
+from layouts import boxes_of, from_one, got10k, lasot, otb, write_images, write_rows
 
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import load
-from mfst_jax.evaluation.otb import entries
+from mfst_jax.sequences.annotations import REGIONS
+from mfst_jax.sequences.otb import entries
 
 NAN = float("nan")
 
@@ -64,7 +65,8 @@ def test_a_folder_of_one_target_is_not_taken_for_the_other(tmp_path):
     dataset = load(tmp_path)
     assert dataset.missing == ("Jogging-1", "Jogging-2")
     for target, problem in zip("12", dataset.problems, strict=True):
-        assert problem == f"{tmp_path}/Jogging: expected a file with the true boxes of Jogging-{target}, found none"
+        words = f"expected a file with the true boxes of Jogging-{target}, groundtruth_rect.txt or groundtruth.txt"
+        assert problem == f"{tmp_path}/Jogging: {words}, found groundtruth_rect.txt and img/"
 
 
 def test_a_sequence_that_is_there_twice_is_named(tmp_path):
@@ -120,11 +122,8 @@ def test_got10k_may_end_after_the_first_box(tmp_path):
     """As in its test split."""
     folder = got10k(tmp_path, "A", boxes_of(5))
     write_rows(folder / "groundtruth.txt", boxes_of(1))
-    sequence = only(load(tmp_path, "got10k"))
-    assert len(sequence.frames) == len(sequence.ground_truth) == 5
-    assert np.isnan(sequence.ground_truth[1:]).all()
-    assert not sequence.absent.any()
-    assert sequence.problems == (f"{folder}/groundtruth.txt, line 2: expected 5 lines, one a frame, found 1",)
+    dataset = load(tmp_path, "got10k")
+    assert (len(only(dataset).frames), only(dataset).annotated, dataset.problems) == (5, 1, ())
 
 
 def test_vot(tmp_path):
@@ -156,6 +155,56 @@ def test_a_folder_may_hold_any_layout(tmp_path):
     assert dataset.title == "Sequences (2 of 3 sequences)"
 
 
+def test_otb_by_the_rules_of_a_folder_has_its_frames_and_both_targets(tmp_path):
+    otb(tmp_path, "David", boxes_of(471), range(1, 771))
+    otb(tmp_path, "Jogging", boxes_of(307), file="groundtruth_rect.1.txt")
+    write_rows(tmp_path / "Jogging/groundtruth_rect.2.txt", from_one(boxes_of(307) + 5))
+    dataset = load(tmp_path, "folder")
+    assert [sequence.name for sequence in dataset.sequences] == ["David", "Jogging-1", "Jogging-2"]
+    assert numbers(dataset.sequences[0]) == list(range(300, 771))
+    np.testing.assert_allclose(dataset.sequences[2].ground_truth, boxes_of(307) + 5)
+    assert (dataset.missing, dataset.problems, dataset.title) == ((), (), "Sequences (3)")
+
+
+def test_got10k_is_known_by_its_names(tmp_path):
+    for number in (1, 2):
+        got10k(tmp_path / "val", f"GOT-10k_Val_{number:06d}", boxes_of(3))
+    assert load(tmp_path).protocol == load(tmp_path / "val").protocol == "got10k"
+    assert len(load(tmp_path / "val/GOT-10k_Val_000001").sequences) == 1
+    (tmp_path / "val/list.txt").write_text("GOT-10k_Val_000002\n")
+    assert len(load(tmp_path / "val/GOT-10k_Val_000001").sequences) == 1  # the list is not one of its own
+
+
+def test_lasot(tmp_path):
+    root = tmp_path / "LaSOT/airplane"
+    lasot(root, "airplane-10", boxes_of(4), occluded=[2])
+    lasot(root, "airplane-9", boxes_of(4))
+    dataset = load(root)
+    assert [sequence.name for sequence in dataset.sequences] == ["airplane-9", "airplane-10"]
+    assert (dataset.protocol, dataset.problems) == ("folder", ())
+    for above, deeper in ((tmp_path / "LaSOT", "one folder"), (tmp_path, "two folders")):
+        words = rf"expected sequences, folders with .*, found sequences {deeper} deeper, such as {root}/airplane-9$"
+        with pytest.raises(InputError, match=words):
+            load(above)
+
+
+def test_a_tree_of_another_layout_is_refused_with_those_that_are_known(tmp_path):
+    write_images(tmp_path / "30/airboard_1", (1, 2))
+    (tmp_path / "30/airboard_1.txt").write_text("0 1 2 3 4\n")
+    with pytest.raises(InputError) as error:
+        load(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: expected sequences, folders with groundtruth_rect.txt and img/ (OTB), "
+        "or groundtruth.txt and images (GOT-10k), img/ (LaSOT) or color/ (VOT), "
+        "found 30/, where 30/ holds airboard_1/ and airboard_1.txt"
+    )
+    otb(tmp_path, "good", boxes_of(3))
+    (problem,) = load(tmp_path).problems
+    words = "expected a file with the true boxes of 30, groundtruth_rect.txt or groundtruth.txt"
+    images = tmp_path / "30/airboard_1"
+    assert problem == f"{tmp_path}/30: {words}, found airboard_1/ and airboard_1.txt, with images in {images}"
+
+
 # Without images
 
 
@@ -168,7 +217,7 @@ def test_annotations_alone(tmp_path):
     assert all(sequence.frames == () for sequence in dataset.sequences)
     np.testing.assert_allclose(dataset.sequences[1].ground_truth, boxes_of(70))
     assert dataset.problems == (f"{tmp_path}/Deer.txt, line 71: expected 71 lines, one a frame, found 70",)
-    with pytest.raises(InputError, match="expected sequences of OTB-100, found none"):
+    with pytest.raises(InputError, match=r"expected sequences of OTB-100, folders with .*, found _list\.txt, Board"):
         load(tmp_path, "otb100")
     assert len(load(tmp_path, "otb50", images=False).missing) == 48
 
@@ -203,11 +252,8 @@ ROWS = "1,2,3,4\n" * 5
     ("damage", "problem"),
     [
         (write(""), "groundtruth_rect.txt, line 1: expected numbers, found an empty file"),
-        (write(ROWS + "1,2,3,x\n"), "groundtruth_rect.txt, line 6: expected 4 numbers, found '1,2,3,x'"),
-        (
-            write(ROWS + "1,2,3,-4\n"),
-            "groundtruth_rect.txt, line 6: expected finite x, y, w, h with w, h >= 0, found 1,2",
-        ),
+        (write(ROWS + "1,2,3,x\n"), f"groundtruth_rect.txt, line 6: expected {REGIONS}, found '1,2,3,x'"),
+        (write(ROWS + "1,2,3,inf\n"), "groundtruth_rect.txt, line 6: expected finite numbers, found '1,2,3,inf'"),
         (write(ROWS * 2), "groundtruth_rect.txt, line 7: expected 6 lines, one a frame, found 10"),
         (
             write("0,0,0,0\n" + ROWS),
@@ -224,15 +270,15 @@ ROWS = "1,2,3,4\n" * 5
         (lambda folder: [path.unlink() for path in (folder / "img").iterdir()], "img: expected images (.bmp"),
         (
             lambda folder: (folder / "groundtruth_rect.txt").unlink(),
-            ": expected a file with the true boxes of bad, found",
+            ": expected a file with the true boxes of bad, groundtruth_rect.txt or groundtruth.txt, found img/",
         ),
         (
             lambda folder: (folder / "absence.label").write_text("0\n1\n"),
-            "absence.label, line 3: expected 6 lines, one a box, found 2",
+            "absence.label: expected 6 labels, one a true box, found 2",
         ),
         (
             lambda folder: (folder / "cover.label").write_text("8\n" * 5 + "a"),
-            "cover.label, line 6: expected 1 numbers",
+            "cover.label, label 6: expected a number from 0 to 8, found 'a'",
         ),
     ],
 )
@@ -264,7 +310,7 @@ def test_what_is_odd_is_named_and_does_not_count(tmp_path, rows, absent, problem
 
 @pytest.mark.parametrize("protocol", [None, "otb2013", "got10k", "vot", "folder"])
 def test_nothing_to_load(tmp_path, protocol):
-    with pytest.raises(InputError, match=r"expected sequences of .*, found none"):
+    with pytest.raises(InputError, match=r"expected sequences.*, folders with groundtruth_rect\.txt .*, found nothing"):
         load(tmp_path, protocol)
     with pytest.raises(InputError, match="nowhere: expected a folder of sequences, found No such file"):
         load(tmp_path / "nowhere", protocol)

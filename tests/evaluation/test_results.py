@@ -1,6 +1,7 @@
 """Raw results on disk: both layouts, spellings, speed, what is refused, and that a file is whole or not there."""
 
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from layouts import boxes_of, from_one, write_rows
 
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Results, find_results, write_result
-from mfst_jax.evaluation.results import write_atomically
+from mfst_jax.evaluation.results import write_atomically, write_submission
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -46,6 +47,22 @@ def test_got10k_has_a_folder_a_sequence(tmp_path):
     result = Results(tmp_path).read("A_1")
     assert (result.origin, result.frames_per_second) == (0, pytest.approx(8 / 3))
     np.testing.assert_array_equal(result.runs, [boxes_of(3) + 1, boxes_of(3) + 2])
+
+
+def test_what_is_written_for_got10k_is_read(tmp_path):
+    write_result(tmp_path, "A_1", boxes_of(3), np.array([0.5, 0.25, 0.125]), layout="got10k")
+    assert (tmp_path / "A_1/A_1_001.txt").read_text().startswith("10.0000,20.0000,30.0000,40.0000\n12.0000,")
+    assert (tmp_path / "A_1/A_1_time.txt").read_text() == "0.50000000\n0.25000000\n0.12500000\n"
+    result = Results(tmp_path).read("A_1")
+    assert (result.origin, result.frames_per_second) == (0, pytest.approx((2 + 4 + 8) / 3))
+    np.testing.assert_array_equal(result.runs, [boxes_of(3)])
+    write_submission(tmp_path / "A.zip", tmp_path, ["A_1"])
+    with zipfile.ZipFile(tmp_path / "A.zip") as archive:
+        assert archive.namelist() == ["A_1/A_1_001.txt", "A_1/A_1_time.txt"]
+        assert archive.read("A_1/A_1_001.txt") == (tmp_path / "A_1/A_1_001.txt").read_bytes()
+    with pytest.raises(InputError, match=r"B\.zip: expected to pack .*B_1/B_1_001\.txt, found No such file"):
+        write_submission(tmp_path / "B.zip", tmp_path, ["B_1"])
+    assert not (tmp_path / "B.zip").exists()
 
 
 @pytest.mark.parametrize(

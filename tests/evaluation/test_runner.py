@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+import zipfile
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from clips import CHEAP, CLIPS, boxes_in, damage, evaluate, read_results, write_
 from layouts import otb
 
 import mfst_jax
+from mfst_jax import cli
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.evaluation import load, metrics, runner
 from mfst_jax.evaluation import results as results_module
@@ -74,6 +76,47 @@ def test_a_bad_frame_fails_its_sequence_alone(whole, tmp_path, capsys, harm):
     bad.write_bytes(sound)
     assert evaluate(root, out) == 0
     assert read_results(out) == read_results(whole)
+
+
+def write_test_split(root):
+    """The clips as GOT-10k's test split, of which only the first true box is public."""
+    for number, name in enumerate(CLIPS, start=1):
+        clip, folder = write_clips(root / f"clips{number}") / name, root / f"test/GOT-10k_Test_{number:06d}"
+        (clip / "img").rename(make(folder.parent) / folder.name)
+        row = (clip / "groundtruth_rect.txt").read_text().splitlines()[0].split(",")
+        x, y, w, h = map(float, row)
+        (folder / "groundtruth.txt").write_text(f"{x - 1},{y - 1},{w},{h}\n")
+    (root / "test/list.txt").write_text("".join(f"{path.name}\n" for path in sorted((root / "test").iterdir())))
+    return root / "test"
+
+
+def make(folder):
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def test_the_test_split_of_got10k_is_tracked_for_its_server(whole, tmp_path, capsys):
+    root, out = write_test_split(tmp_path), tmp_path / "out"
+    arguments = ["eval", str(root), "--out", str(out), "--no-report", "--set", *CHEAP]
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr().err.splitlines()
+    names = [f"GOT-10k_Test_{number:06d}" for number in range(1, len(CLIPS) + 1)]
+    assert f"{out}/results/MFST: not scored, as nothing but the first box is annotated: {', '.join(names)}" in printed
+    assert f"wrote {out}/MFST.zip, for GOT-10k's server" in printed
+    for name, clip in zip(names, CLIPS, strict=True):
+        boxes = np.loadtxt(out / f"results/MFST/{name}/{name}_001.txt", delimiter=",")  # as the toolkit reads them
+        np.testing.assert_allclose(boxes, boxes_in(whole / f"results/MFST/{clip}.txt"), rtol=0, atol=1e-3)
+        assert len(np.loadtxt(out / f"results/MFST/{name}/{name}_time.txt")) == len(boxes)
+    with zipfile.ZipFile(out / "MFST.zip") as archive:
+        files = [f"{name}/{name}_{kind}.txt" for name in names for kind in ("001", "time")]
+        assert archive.namelist() == files
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["protocol"], summary["unscored"], summary["missing"]) == ("got10k", names, [])
+    assert summary["success_auc"] is None
+    assert cli.main(arguments) == 0  # and nothing is tracked again
+    assert "3 of 3 sequences are tracked already" in capsys.readouterr().err
+    assert cli.main([*arguments, "--ablation", "table1", "--out", str(tmp_path / "table")]) == 2
+    assert "--ablation table1: expected true boxes beside the first one" in capsys.readouterr().err
 
 
 @pytest.fixture

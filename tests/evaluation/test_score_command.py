@@ -74,7 +74,7 @@ def test_a_benchmark_that_is_not_all_there_is_partial(folder, capsys):
     ("results", "arguments", "words"),
     [
         ("nowhere", (), "nowhere: expected a folder of results"),
-        ("truth", ("--protocol", "got10k", "--annotations", "results"), "expected sequences of GOT-10k, found none"),
+        ("truth", ("--protocol", "got10k", "--annotations", "results"), "expected sequences of GOT-10k, folders with"),
         ("results", ("--out", "/dev/null/x.json"), "x.json: expected to write it"),
     ],
 )

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from layouts import boxes_of, from_one, got10k, otb, write_rows
+from layouts import boxes_of, from_one, got10k, lasot, otb, write_rows
 
 from mfst_jax.evaluation import find_results, load, score, write_result
 from mfst_jax.evaluation.metrics import SCORES, clip, measure
@@ -133,6 +133,36 @@ def test_got10k_says_where_it_cannot_cut(tmp_path):
     assert problem == "A: expected the size of its frames to cut boxes to, found it nowhere"
 
 
+@pytest.mark.parametrize("protocol", ["got10k", "folder"])
+def test_what_has_no_true_box_but_the_first_is_not_scored(tmp_path, protocol):
+    for name in ("A", "B", "C"):
+        folder = got10k(tmp_path / "data", name, boxes_of(4))
+        if name != "B":
+            write_rows(folder / "groundtruth.txt", boxes_of(1))
+        write_result(tmp_path / "mine", name, boxes_of(4))
+    dataset = load(tmp_path / "data", protocol)
+    (tracker,), _ = find_results(tmp_path / "mine", ["A"])
+    summary = score(tracker, dataset)
+    assert (list(summary.sequences), summary.missing, summary.unscored) == (["B"], (), ("A", "C"))
+    assert summary.problems == (f"{tmp_path}/mine: not scored, as nothing but the first box is annotated: A, C",)
+    assert summary.to_json()["unscored"] == ["A", "C"]
+
+
+def test_a_lone_true_box_is_no_score(tmp_path):
+    truth = from_one(boxes_of(3))
+    truth[1:] = 0
+    summary = score_one(tmp_path, truth, truth, "folder")
+    assert (summary.overall, summary.missing) == (None, ("Deer",))
+    assert any("expected frames that count, found none" in problem for problem in summary.problems)
+
+
+def test_results_on_lasot_count_from_1_as_its_true_boxes_do(tmp_path):
+    lasot(tmp_path / "data", "lion-5", boxes_of(5), occluded=[3])
+    write_rows(tmp_path / "mine/lion-5.txt", from_one(boxes_of(5)))
+    summary = score_all(tmp_path / "mine", tmp_path / "data")["mine"]
+    assert (summary.overall.average_overlap, summary.sequences["lion-5"].frames) == (1, 4)
+
+
 # What is missing
 
 
@@ -170,7 +200,7 @@ def test_the_summary_as_json(tmp_path):
     curves = ("success_curve", "precision_curve", "normalised_curve")
     assert list(content) == [
         *("tracker", "protocol", "title", *SCORES, "intervals", "frames_per_second", "frames", *curves),
-        *("sequences", "attributes", "missing", "problems", "config", "weights", "versions"),
+        *("sequences", "attributes", "missing", "unscored", "problems", "config", "weights", "versions"),
     ]
     assert content["sequences"]["Deer"] == {
         **{name: getattr(summary.sequences["Deer"].measures, name) for name in SCORES},

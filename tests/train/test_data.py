@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from sequences import video
+from sequences import video, write_sequences
 
 from mfst_jax.errors import InputError
-from train.data import split
+from train.__main__ import _find_sequences
+from train.data import Data, split
 
 
 def test_a_fifth_is_held_out_by_name_alone():
@@ -45,3 +46,19 @@ def test_the_split_of_the_training_material(shared: Path):
         "UAV123_wakeboard3",
         "UAV123_wakeboard7",
     ]
+
+
+def test_what_is_held_out_is_tracked_from_its_true_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    root = write_sequences(tmp_path / "data", 3)
+    sides = Data([video("videoa", [0, 1])], [video(name, [0, 1]) for name in ("videob", "videoc")])
+    assert [each.name for each in _find_sequences([root], None, sides)] == ["videob", "videoc"]
+    assert [each.name for each in _find_sequences([root], root / "videoa", sides)] == ["videoa"]
+    lines = (root / "videoc/groundtruth.txt").read_text().splitlines()
+    (root / "videoc/groundtruth.txt").write_text(lines[0])
+    assert [each.name for each in _find_sequences([root], None, sides)] == ["videob"]
+    words = "not tracked in validation, as there is no true box to begin with or no other: videoc"
+    assert capsys.readouterr().err == f"{words}\n"
+    with pytest.raises(InputError, match="--tracked: expected sequences with true boxes from the first frame on"):
+        _find_sequences([root], root / "videoc", sides)
+    with pytest.raises(InputError, match="--tracked: expected a folder of sequences for validation by tracking"):
+        _find_sequences([], None, sides)

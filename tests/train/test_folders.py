@@ -102,17 +102,34 @@ def test_a_wrong_layout_says_what_was_looked_for(tmp_path: Path):
     with pytest.raises(InputError, match="nowhere: expected a folder of sequences"):
         folders.curate(tmp_path / "nowhere", tmp_path / "cache")
     (tmp_path / "data" / "a").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"expected folders that hold images and groundtruth_rect\.txt or ground"):
+    words = (
+        r"expected folders with groundtruth_rect\.txt .*, or .* \(ILSVRC2015-VID\), found a/, where a/ holds nothing$"
+    )
+    with pytest.raises(InputError, match=words):
         folders.curate(tmp_path / "data", tmp_path / "cache")
+
+
+def test_what_is_odd_is_told_also_from_the_cache(tmp_path: Path):
+    write_sequence(tmp_path / "data" / "a", 0)
+    rows = (tmp_path / "data" / "a" / "groundtruth.txt").read_text().splitlines()
+    (tmp_path / "data" / "a" / "groundtruth.txt").write_text("\n".join([*rows[:3], "1,1,-1,-1"]))
+    for _ in range(2):
+        told: list[str] = []
+        _, counts = folders.curate(tmp_path / "data", tmp_path / "cache", tell=told.append)
+        assert counts == folders.Counts(frames=4, crops=3, absent=1)
+        assert [line.split("groundtruth.txt")[1] for line in told] == [
+            ", line 4: a negative width or height, which counts as no target there"
+        ]
 
 
 def test_more_boxes_than_images_and_odd_labels_are_refused(tmp_path: Path):
     write_sequence(tmp_path / "data" / "a", 0)
     (tmp_path / "data" / "a" / "absence.label").write_text("0\n1\n")
-    with pytest.raises(InputError, match=r"absence\.label: expected 4 lines of 0 or 1"):
+    with pytest.raises(InputError, match=r"absence\.label: expected 4 labels, one a true box, found 2"):
         folders.curate(tmp_path / "data", tmp_path / "cache")
+    (tmp_path / "data" / "a" / "absence.label").unlink()
     (tmp_path / "data" / "a" / "00000004.png").unlink()
-    with pytest.raises(InputError, match="at most a line for each of 3 images, found 4"):
+    with pytest.raises(InputError, match="line 4: expected 3 lines, one a frame, found 4"):
         folders.curate(tmp_path / "data", tmp_path / "cache")
 
 

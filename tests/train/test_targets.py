@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import boxes_of, from_one, lasot, otb, vot, write_rows
 from sequences import write_sequence, write_vid
 
 from mfst_jax.errors import InputError
@@ -44,6 +45,26 @@ def test_vid_without_annotations_is_refused(tmp_path: Path):
         targets.find(tmp_path)
 
 
+def test_sequences_are_read_as_by_every_other_command(tmp_path: Path):
+    """OTB's frames, LaSOT's labels, VOT's polygons and masks, and both targets of one video."""
+    otb(tmp_path, "David", boxes_of(471), range(1, 771))
+    lasot(tmp_path, "airplane-1", boxes_of(5), occluded=[1])
+    vot(tmp_path, "ball", ["0,0,4,0,4,4,0,4", "m1,2,3,2,0,6"])
+    otb(tmp_path, "Jogging", boxes_of(3), file="groundtruth_rect.1.txt")
+    write_rows(tmp_path / "Jogging/groundtruth_rect.2.txt", from_one(boxes_of(2) + 5))
+    found = {target.name: target for job in targets.find(tmp_path) for target in targets.read(job)}
+    assert list(found) == ["airplane-1", "ball", "David", "Jogging-track1", "Jogging-track2"]
+    assert [int(path.stem) for path in found["David"].images] == list(range(300, 771))
+    np.testing.assert_array_equal(found["David"].truth, boxes_of(471))
+    np.testing.assert_array_equal(np.isnan(found["airplane-1"].truth).any(axis=1), [False, True, False, False, False])
+    np.testing.assert_array_equal(found["airplane-1"].truth[2:], boxes_of(5)[2:])
+    np.testing.assert_array_equal(found["ball"].truth, [(0, 0, 4, 4), (1, 2, 3, 2)])
+    np.testing.assert_array_equal(found["Jogging-track2"].truth, boxes_of(2) + 5)
+    assert len(found["Jogging-track2"].images) == 3
+    truth = tmp_path / "Jogging/groundtruth_rect.2.txt"
+    assert found["Jogging-track2"].problems == (f"{truth}, line 3: expected 3 lines, one a frame, found 2",)
+
+
 def test_the_root_of_got10k_will_do(tmp_path: Path):
     write_sequence(tmp_path / "train" / "GOT-10k_Train_000001", 0)
-    assert [job.images.name for job in targets.find(tmp_path)] == ["GOT-10k_Train_000001"]
+    assert [job.name for job in targets.find(tmp_path)] == ["GOT-10k_Train_000001"]

@@ -9,7 +9,9 @@ is recognised (`targets.py`). All of them have to be downloaded by hand.
 
 import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         cache = Path(os.fspath(self._data_dir_root), CROPS)
-        videos, counts = folders.curate(os.fspath(dl_manager.manual_dir), cache, workers=folders.default_workers())
+        root, tell = os.fspath(dl_manager.manual_dir), partial(print, file=sys.stderr)
+        videos, counts = folders.curate(root, cache, workers=folders.default_workers(), tell=tell)
         sides = dict(zip(("train", "held_out"), split(videos), strict=True))
         self.info.metadata["counts"] = vars(counts)
         for name, side in sides.items():

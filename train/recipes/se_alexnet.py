@@ -2,7 +2,7 @@
 
     python -m train se_alexnet --data DATA
 
-DATA is a folder of sequences in GOT-10k's or OTB's layout; the backbone is the built-in one.
+DATA is a folder of sequences (docs/sequences.md); the backbone is the built-in one.
 
 The authors' factors, 1e-5 and 1e-4 for conv3 and conv4, are for the Caffe AlexNet on raw images; here they are fitted.
 

@@ -2,7 +2,7 @@
 
     python -m train se_siamfc --data DATA --weights WEIGHTS
 
-DATA is a folder of sequences in GOT-10k's or OTB's layout, WEIGHTS hold a SiamFC backbone.
+DATA is a folder of sequences (docs/sequences.md), WEIGHTS hold a SiamFC backbone.
 
 On 40 short sequences (32 to train on: 1,698 crops), half an hour on two busy CPU cores:
 

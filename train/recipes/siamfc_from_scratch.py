@@ -2,7 +2,7 @@
 
     python -m train siamfc_from_scratch --data DATA
 
-DATA is ILSVRC2015-VID, GOT-10k, or a folder of sequences in OTB's or GOT-10k's layout. The result lies beside the
+DATA is ILSVRC2015-VID, GOT-10k, or a folder of sequences (docs/sequences.md). The result lies beside the
 backbone of `--weights`, the built-in AlexNet where there are none.
 
 The recipe as it stands has not been run. A thousandth of it, on 40 short sequences (32 to train on: 1,698 crops), took

@@ -49,3 +49,25 @@ def got10k(root: Path, name: str, boxes: np.ndarray, absent=None, cover=None, si
     if size is not None:
         (folder / "meta_info.ini").write_text(f"[METAINFO]\nurl: none\nresolution: ({size[1]}, {size[0]})\n")
     return folder
+
+
+def lasot(root: Path, name: str, boxes: np.ndarray, occluded=(), out_of_view=(), line: bool = True) -> Path:
+    """A sequence in LaSOT's layout, its boxes written from 1; labels, of the rows from 0, are on one line there."""
+    folder = root / name
+    write_images(folder / "img", range(1, len(boxes) + 1), digits=8)
+    write_rows(folder / "groundtruth.txt", from_one(boxes))
+    (folder / "nlp.txt").write_text("white airplane landing on ground")
+    for label, rows in (("full_occlusion", occluded), ("out_of_view", out_of_view)):
+        separator = "," if line else "\n"
+        (folder / f"{label}.txt").write_text(separator.join(str(int(row in rows)) for row in range(len(boxes))))
+    return folder
+
+
+def vot(root: Path, name: str, lines: list[str], place: str = "color") -> Path:
+    """A sequence in VOT's layout, its regions as they are given; `place` is where its images are."""
+    folder = root / name
+    write_images(folder / place, range(1, len(lines) + 1), digits=8)
+    (folder / "groundtruth.txt").write_text("".join(f"{line}\n" for line in lines))
+    if place != ".":
+        (folder / "sequence").write_text(f"name={name}\nfps=30\nchannels.color={place}/%08d.jpg\n")
+    return folder

@@ -41,6 +41,11 @@ class Entry:
     """The protocols that have it, among `otb100`, `otb50` and `otb2013`."""
     attributes: tuple[str, ...]
 
+    @property
+    def frames(self) -> range:
+        """The numbers of its frames."""
+        return range(self.first, self.last + 1)
+
 
 @cache
 def entries(protocol: str = "otb100") -> tuple[Entry, ...]:
@@ -51,6 +56,11 @@ def entries(protocol: str = "otb100") -> tuple[Entry, ...]:
         for name, annotation, first, last, lists, attributes in rows
     ]
     return tuple(entry for entry in table if protocol in entry.lists)
+
+
+def find(name: str, rows: int) -> Entry | None:
+    """The entry of this name, in any spelling, if it has as many frames: others may have sequences of the same name."""
+    return next((each for each in entries() if key(each.name) == key(name) and len(each.frames) == rows), None)
 
 
 def key(name: str) -> str:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from mfst_jax.evaluation import otb
-from mfst_jax.evaluation.annotations import read_boxes
+from mfst_jax.sequences import otb, read_boxes
 
 ENTRIES = {entry.name: entry for entry in otb.entries()}
 
@@ -64,6 +63,6 @@ def test_lists_and_attributes_are_those_of_the_benchmark(shared, protocol, file)
 
 def test_every_entry_has_a_true_box_a_frame(shared):
     for entry in otb.entries():
-        boxes, absent = read_boxes(shared / "data/otb_annotations" / f"{entry.name}.txt", origin=1)
+        boxes, absent, _ = read_boxes(shared / "data/otb_annotations" / f"{entry.name}.txt", origin=1)
         assert len(boxes) == entry.last - entry.first + 1, entry
         assert absent.sum() == (entry.name in ("Board", "Twinnings")), entry

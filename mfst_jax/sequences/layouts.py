@@ -1,0 +1,140 @@
+"""Where sequences are on disk: the files of true boxes in a folder, and the folders of a benchmark or a collection.
+
+A sequence is a folder with the true boxes of its target in `groundtruth_rect.txt` (OTB) or `groundtruth.txt` (GOT-10k,
+LaSOT, VOT). Several targets have a file each: `groundtruth_rect.1.txt` (OTB) or `groundtruth_NAME.txt` (VOT).
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mfst_jax.errors import InputError
+from mfst_jax.images import IMAGE_SUFFIXES
+from mfst_jax.sequences.images import describe, is_image, natural_key
+
+TRUTH_FILES = ("groundtruth_rect.txt", "groundtruth.txt")
+LASOT_LABELS = ("full_occlusion.txt", "out_of_view.txt")
+INNER_FOLDERS = ("img", "color")
+"""Where OTB, LaSOT and VOT keep the images of a sequence; GOT-10k has them beside the true boxes."""
+KNOWN = "groundtruth_rect.txt and img/ (OTB), or groundtruth.txt and images (GOT-10k), img/ (LaSOT) or color/ (VOT)"
+"""What a sequence's folder holds in the layouts that are known."""
+TRIED = 2000
+"""Folders that are looked into for sequences that are not where they should be."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the sequence of one target is."""
+
+    name: str
+    folder: Path | None
+    """With its images and labels; None for true boxes by themselves."""
+    truth: Path | None
+    """The file of its true boxes, if there is one."""
+
+    @property
+    def origin(self) -> int:
+        """What the true boxes call the first pixel: 1 in OTB, in LaSOT and in files by themselves, 0 elsewhere."""
+        if self.folder is None or (self.truth is not None and self.truth.name.startswith("groundtruth_rect")):
+            return 1
+        return int(any((self.folder / name).is_file() for name in LASOT_LABELS))
+
+
+def places_in(folder: Path) -> list[Place]:
+    """The targets that have true boxes in a folder: `NAME`, or `NAME-1`, `NAME-2` where there are several files."""
+    name = name_of(folder)
+    if file := next((file for file in TRUTH_FILES if (folder / file).is_file()), None):
+        return [Place(name, folder, folder / file)]
+    if (file := read_properties(folder).get("groundtruth")) and (folder / file).is_file():
+        return [Place(name, folder, folder / file)]
+    places = []
+    for path in sorted(folder.glob("groundtruth_*.txt"), key=natural_key):
+        target = re.fullmatch(r"groundtruth_(?:rect\.)?(.+)\.txt", path.name)
+        if target and path.is_file() and path.read_bytes().strip():  # one of OTB's is empty
+            places.append(Place(f"{name}-{target[1]}", folder, path))
+    return places
+
+
+def list_images(folder: Path) -> tuple[Path, ...]:
+    """The images of a sequence in natural order: in `img/`, `color/` or where VOT's file `sequence` says, or in it.
+
+    Raises:
+      InputError: there is no such folder, or no image in it.
+    """
+    place = next((folder / name for name in INNER_FOLDERS if (folder / name).is_dir()), folder)
+    properties = read_properties(folder)
+    channels = [value for key, value in properties.items() if key.startswith("channels.")]
+    if channels:
+        pattern = Path(properties.get("channels.color", channels[0]))
+        place = folder / (pattern.parent if pattern.suffix else pattern)
+    try:
+        with os.scandir(place) as entries:
+            images = [path for entry in entries if is_image(path := Path(entry)) and not entry.is_dir()]
+    except OSError as error:
+        raise InputError(f"{place}: expected a folder of images, found {error.strerror}") from None
+    if not images:
+        raise InputError(f"{place}: expected images ({' '.join(IMAGE_SUFFIXES)}), found {describe_other(place)}")
+    return tuple(sorted(images, key=natural_key))
+
+
+def read_properties(folder: Path) -> dict[str, str]:
+    """What the file `sequence` of VOT says, such as `channels.color`; nothing where there is none."""
+    try:
+        text = (folder / "sequence").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {key.strip(): value.strip().replace("\\", "/") for key, _, value in pairs}
+
+
+def name_of(folder: Path) -> str:
+    """A folder's name, that of a link if it is one."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
+def sequence_folders(root: Path, split: str) -> list[Path]:
+    """The folders in `root`, or in its folder `split` if only there are sequences; `root` itself if it is a sequence.
+
+    They are in natural order. Raises `InputError` if `root` is no folder that can be read.
+    """
+    try:
+        if places_in(root):
+            return [root]
+        folders, inner = folders_in(root), root / split
+        if inner in folders and not any(map(places_in, folders)) and not (root / "list.txt").is_file():
+            return folders_in(inner)
+    except OSError as error:
+        raise InputError(f"{root}: expected a folder of sequences, found {error.strerror}") from None
+    return folders
+
+
+def folders_in(root: Path) -> list[Path]:
+    """The folders in `root`, in natural order, but for those whose names begin with a dot or an underscore."""
+    return sorted((path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"), key=natural_key)
+
+
+def describe_other(folder: Path, depth: int = 0) -> str:
+    """What is in a folder where no sequence was found, in the words of an error: one may be deeper, or images may.
+
+    Args:
+      folder: where it was looked for.
+      depth: how many folders below that it should have been.
+    """
+    try:
+        level = [folder]
+        for below in range(1, depth + 3):
+            level = list(islice((path for each in level for path in folders_in(each)), TRIED))
+            if below > depth and (found := next(filter(places_in, level), None)):
+                return f"sequences {'one folder' if below == depth + 1 else 'two folders'} deeper, such as {found}"
+        inner = folders_in(folder)
+        if depth > 0 and inner:
+            return f"{describe(folder)}, where {inner[0].name}/ holds {describe(inner[0])}"
+        others = (path for path in inner if path.name not in INNER_FOLDERS)
+        with_images = (path for path in others if any(map(is_image, path.iterdir())))
+        if not any(map(is_image, folder.iterdir())) and (found := next(with_images, None)):
+            return f"{describe(folder)}, with images in {found}"
+        return describe(folder)
+    except OSError as error:
+        return error.strerror or str(error)

@@ -1,0 +1,148 @@
+"""One sequence from disk: its images in order, its true boxes, and where the target is absent.
+
+`cover.label`, `absence.label` and `meta_info.ini` are GOT-10k's, `full_occlusion.txt` and `out_of_view.txt` LaSOT's.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from PIL import Image
+
+from mfst_jax.errors import InputError
+from mfst_jax.sequences import otb
+from mfst_jax.sequences.annotations import Polygons, read_boxes
+from mfst_jax.sequences.images import by_number, choose_images
+from mfst_jax.sequences.layouts import LASOT_LABELS, TRUTH_FILES, Place, list_images
+from mfst_jax.sequences.text import line_numbers, read_text
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """One target in one video, with a box for each frame."""
+
+    name: str
+    frames: tuple[Path, ...]
+    """The images, in order; none where they were not asked for."""
+    ground_truth: Float64[np.ndarray, "frames 4"]
+    """True boxes (x, y, w, h) in 0-indexed pixels, NaN where the target is absent or nobody annotated it."""
+    absent: Bool[np.ndarray, "frames"]
+    """Where the annotation says that there is no target."""
+    attributes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    """Height and width of the frames in GOT-10k, which scores boxes cut to them."""
+    problems: tuple[str, ...] = ()
+    """What is odd about it, a line each."""
+
+    @property
+    def annotated(self) -> int:
+        """How many frames are annotated: there are boxes, or it is said that there is none, for the first so many."""
+        known = np.isfinite(self.ground_truth).all(axis=1) | self.absent
+        return int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
+
+
+def read_sequence(
+    place: Place,
+    *,
+    entry: otb.Entry | None = None,
+    images: bool = True,
+    clipped: bool = False,
+    polygons: Polygons = "bounds",
+) -> Sequence:
+    """Reads one sequence.
+
+    Args:
+      place: where it is, with a file of true boxes. Frames after their end are not annotated.
+      entry: what OTB says about it, if it is one of OTB's; where it need not be, it is recognised by its name and by
+        as many true boxes as that one has.
+      images: whether the images are needed too.
+      clipped: whether the size of its frames is needed.
+      polygons: how polygons become boxes.
+
+    Raises:
+      InputError: true boxes or labels that cannot be read or do not fit together, images missing or too few.
+    """
+    truth, folder = place.truth, place.folder
+    assert truth is not None
+    boxes, absent, negative = read_boxes(truth, origin=place.origin, polygons=polygons)
+    rows = len(boxes)
+    labels = _absence(folder, rows) if folder is not None else np.zeros(rows, bool)
+    problems = []
+    if folder is not None and truth.name == TRUTH_FILES[0] and (other := folder / TRUTH_FILES[1]).is_file():
+        problems.append(f"{other}: not read, as {truth.name} is there too")
+    if negative.any():
+        lines = line_numbers(np.flatnonzero(negative))
+        problems.append(f"{truth}, {lines}: a negative width or height, which counts as no target there")
+    if (unlabelled := absent & ~negative & ~labels).any():
+        problems.append(f"{truth}, {line_numbers(np.flatnonzero(unlabelled))}: no target there")
+    absent |= labels
+    boxes[absent] = np.nan
+    known = entry or otb.find(place.name, rows)
+    frames = _choose(list_images(folder), rows, known, sure=entry is not None) if images and folder is not None else ()
+    if frames and rows > len(frames):
+        line = len(frames) + 1
+        raise InputError(f"{truth}, line {line}: expected {len(frames)} lines, one a frame, found {rows}")
+    count = len(frames) or (len(known.frames) if known is not None else rows)
+    if rows not in (1, count):
+        line = min(rows, count) + 1
+        problems.append(f"{truth}, line {line}: expected {count} lines, one a frame, found {rows}")
+    if lacking := max(0, len(frames) - rows):
+        boxes = np.pad(boxes, ((0, lacking), (0, 0)), constant_values=np.nan)
+        absent = np.pad(absent, (0, lacking))
+    attributes = entry.attributes if entry is not None else ()
+    size = _frame_size(folder) if clipped and folder is not None else None
+    return Sequence(place.name, frames, boxes, absent, attributes, size, tuple(problems))
+
+
+def _choose(images: tuple[Path, ...], rows: int, known: otb.Entry | None, *, sure: bool) -> tuple[Path, ...]:
+    """The images that OTB annotates, if it is one of its sequences and they are there or `sure` to be; or else any."""
+    numbers = known.frames if known is not None else None
+    if numbers is not None and not sure and not by_number(images).keys() >= set(numbers):
+        numbers = None
+    return choose_images(images, rows, numbers)
+
+
+def _absence(folder: Path, rows: int) -> Bool[np.ndarray, "rows"]:
+    """Where the labels in a folder, one a true box, say that the target is absent; nowhere without labels.
+
+    In GOT-10k that is where nothing of it is visible or, without that label, where it is called absent; in LaSOT where
+    it is fully occluded or out of view.
+    """
+    absent = np.zeros(rows, bool)
+    covered = (folder / "cover.label").is_file()
+    for name in ("cover.label" if covered else "absence.label", *LASOT_LABELS):
+        if (path := folder / name).is_file():
+            labels = _read_labels(path, rows)
+            absent |= labels == 0 if name == "cover.label" else labels == 1
+    return absent
+
+
+def _read_labels(path: Path, rows: int) -> Float64[np.ndarray, "rows"]:
+    """A label for each true box, on lines or between commas: shares of 8 in view in GOT-10k, elsewhere 0 or 1."""
+    most = 8 if path.name == "cover.label" else 1
+    words = re.split(r"[\s,]+", read_text(path).strip(", \t"))
+    for number, word in enumerate(words, start=1):
+        try:
+            wrong = float(word) not in range(most + 1)
+        except ValueError:
+            wrong = True
+        if wrong:
+            raise InputError(f"{path}, label {number}: expected a number from 0 to {most}, found {word!r}")
+    if len(words) != rows:
+        raise InputError(f"{path}: expected {rows} labels, one a true box, found {len(words)}")
+    return np.array(words, np.float64)
+
+
+def _frame_size(folder: Path) -> tuple[int, int] | None:
+    """By `meta_info.ini` or the first image; None without both."""
+    if (folder / "meta_info.ini").is_file():
+        text = (folder / "meta_info.ini").read_text(errors="replace")
+        if size := re.search(r"^resolution: *\((\d+), *(\d+)\)", text, re.MULTILINE):
+            return int(size[2]), int(size[1])
+    try:
+        with Image.open(list_images(folder)[0]) as image:
+            return image.height, image.width
+    except (InputError, OSError):
+        return None

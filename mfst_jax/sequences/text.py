@@ -1,0 +1,83 @@
+"""Text files of numbers, however they were saved: rows between commas, tabs or spaces. Errors name file and line."""
+
+import codecs
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from mfst_jax.errors import InputError
+
+SHOWN = 60
+"""Characters of a line that an error repeats at most."""
+
+
+def read_text(path: Path) -> str:
+    """The text in a file, without a byte order mark and without blank lines at its end: UTF-8, or UTF-16 if marked so.
+
+    Raises `InputError` if it cannot be read, is no text or is empty.
+    """
+    try:
+        content = path.read_bytes()
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if marked else "utf-8-sig").rstrip()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a text file, found {getattr(error, 'strerror', None) or error}") from None
+    if not text:
+        raise InputError(f"{path}, line 1: expected numbers, found an empty file")
+    return text
+
+
+def read_numbers(path: Path, columns: Collection[int]) -> Float64[np.ndarray, "rows columns"]:
+    """The numbers in a text file, a row a line, between commas, tabs or spaces; a comma may end a line.
+
+    Args:
+      path: the file.
+      columns: how many numbers a line may have; all lines have as many.
+
+    Raises:
+      InputError: a file that cannot be read, an empty one, or a line that is not as many numbers.
+    """
+    lines = read_text(path).splitlines()
+    numbers = parse_lines(lines)
+    if numbers is not None and numbers.shape[1] in columns:
+        return numbers
+    width = len(fields(lines[0]))
+    allowed = {width} if width in columns else {*columns}
+    parsed = (parse_lines([line]) for line in lines)
+    wrong = next(number for number, row in enumerate(parsed) if row is None or row.shape[1] not in allowed)
+    raise line_error(path, wrong, " or ".join(map(str, sorted(allowed))) + " numbers", lines[wrong])
+
+
+def parse_lines(lines: list[str]) -> Float64[np.ndarray, "rows columns"] | None:
+    """The numbers of lines that all have as many of them; None if they have not, or if something is no number."""
+    text = "\n".join(lines)
+    compact = "\n" + text.replace(" ", "").replace("\t", "")
+    if not compact.strip() or ",," in compact or "\n," in compact:  # blank, or nothing before a comma
+        return None
+    try:
+        numbers = np.loadtxt(text.replace(",", " ").split("\n"), comments=None, ndmin=2)
+    except ValueError:
+        return None
+    return numbers if len(numbers) == len(lines) else None  # loadtxt passes over blank lines
+
+
+def fields(line: str) -> list[str]:
+    """What stands between the commas, tabs or spaces of a line; nothing where a comma begins it or follows another."""
+    return re.split(r"\s*,\s*|\s+", line.strip().removesuffix(",").rstrip())
+
+
+def line_error(path: Path, line: int, expected: str, found: str) -> InputError:
+    """What is wrong with a line, counted from 0, of a file."""
+    found = found if len(found) <= SHOWN else found[:SHOWN] + "..."
+    return InputError(f"{path}, line {line + 1}: expected {expected}, found {found!r}")
+
+
+def line_numbers(rows: Int[np.ndarray, "rows"]) -> str:
+    """The rows of a file, counted from 0, in words that count from 1: `line 3` or `lines 3, 7-9`."""
+    numbers = rows + 1
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    spans = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"line{'s' if len(numbers) > 1 else ''} {spans}"
