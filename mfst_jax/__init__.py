@@ -1,15 +1,22 @@
 """MFST, the Multi-Features Siamese Tracker, in pure JAX."""
 
 from mfst_jax.checkpoints import load, save
-from mfst_jax.config import Config
+from mfst_jax.config import ALEXNET, AUTHORS, BEST, PAPER, REALTIME, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled, compile
 from mfst_jax.params import Params
+from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup
-from mfst_jax.tracker import Output, Result, State, init, step, track
+from mfst_jax.tracker import init, step, track
 from mfst_jax.version import __version__
 
 __all__ = [
+    "ALEXNET",
+    "AUTHORS",
+    "BEST",
+    "PAPER",
+    "REALTIME",
+    "SIAMFC",
     "Compiled",
     "Config",
     "InputError",

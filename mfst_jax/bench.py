@@ -149,7 +149,7 @@ def random_params(config: Config, alexnet: AlexNetVariant = "torchvision", *, se
     siamfc, has_alexnet = (model in config.models for model in MODELS)
     se = se and config.se is not False
     contents = Contents(siamfc, alexnet if has_alexnet else None, siamfc and se, has_alexnet and se)
-    example = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
+    example = jnp.zeros((127, 127, 3), jnp.float32), jnp.zeros((1, 255, 255, 3), jnp.float32)
     shapes = jax.eval_shape(MFST(contents, config).init, jax.random.key(0), *example)
     rng = np.random.default_rng(0)
 

@@ -12,8 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax
+
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
+from mfst_jax.pytrees import register_for_export, repr_changes
 
 Model = Literal["siamfc", "alexnet"]
 Layer = Literal["conv3", "conv4", "conv5"]
@@ -24,9 +27,13 @@ MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
 
+@jax.tree_util.register_static
 @dataclass(frozen=True)
 class Config:
     """One way to track. `dataclasses.replace(PAPER, ...)` reaches every row of the paper's tables I and II.
+
+    A pytree without leaves: `jit`, `vmap`, `grad` and the rest take a Config like any other argument, and compile anew
+    for each that is different. It prints as what it changes of PAPER.
 
     Weights and factors always stand for (conv3, conv4, conv5), and model weights for (siamfc, alexnet), whichever of
     them are in use: dropping a layer or a model needs no other change. Raises `InputError` on a value out of range.
@@ -80,6 +87,9 @@ class Config:
 
     window_influence: float = 0.176  # [code]
     """Share of the Hann window in the final map."""
+    peak_temperature: float = 0.0
+    """The target's new place is the highest sample of the final map, which has no gradient; above 0, the soft-argmax
+    at this temperature, relative to the map's maximum: at 0.01 it is within a few pixels of the highest sample."""
     upsampling: Upsampling = "half_pixel"
     """Geometry of 17x17 -> 272x272 (`localisation.upsample`); `tf1` is [code], `half_pixel` is [SiamFC]."""
     context: float = 0.5  # [SiamFC]
@@ -91,6 +101,8 @@ class Config:
     """The contrast at which the score is 1/2, and how steeply it rises there (`score.py`) [training split]."""
     precision: Literal["default", "high", "highest"] = "highest"
     """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
+
+    __repr__ = repr_changes
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -132,6 +144,7 @@ class Config:
         near = self.near_search == 0 or self.upsampling == "half_pixel"
         require(near, "config.upsampling", "half_pixel, which near_search needs", self.upsampling)
         require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
+        require(0 <= self.peak_temperature < math.inf, "config.peak_temperature", "0 or more", self.peak_temperature)
         require(math.isfinite(self.score_midpoint), "config.score_midpoint", "a finite number", self.score_midpoint)
         require(0 < self.score_slope < math.inf, "config.score_slope", "a finite number above 0", self.score_slope)
         require(0 <= self.context < math.inf, "config.context", "0 or more", self.context)
@@ -225,3 +238,6 @@ def from_dict(values: dict[str, Any]) -> Config:
         raise InputError(f"configuration: expected fields of Config, found {', '.join(unknown)}")
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     return Config(**fields)
+
+
+register_for_export(Config, to_dict, from_dict)

@@ -1,12 +1,16 @@
 """Frame -> square crops around the target: the exemplar (127 x 127) and the search regions (255 x 255).
 
-Frames are uint8 RGB; crops are float32 RGB in 0..255. A frame may be padded at the bottom and on the right:
-`frame_size` says how much of it is real, and what lies beyond counts as outside.
+Frames are RGB in 0..255, uint8 or float32; crops are float32 RGB in 0..255. A frame may be padded at the bottom and on
+the right: `frame_size` says how much of it is real, and what lies beyond counts as outside.
 """
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, UInt8, UInt16, UInt32
+from jaxtyping import Array, Float, Float32, Int, UInt8, UInt16, UInt32
 
 EXEMPLAR_SIZE = 127
 """Side of the exemplar, in samples (paper section IV-A b)."""
@@ -14,20 +18,50 @@ SEARCH_SIZE = 255
 """Side of the search region, in samples (paper section IV-A b)."""
 NEAR_SIZE = 191
 """Side of the middle of it that is enough for a slow target: 9 cells to a response map."""
+VISIBLE_RANGE = 4.0
+"""Grey levels by which points of a crop must differ at least for anything to be visible in it (docs/choices.md)."""
 BLOCK = 64
 """Rows of a frame that are summed at a time; up to 257 of them fit into 16 bits."""
 
-Frame = UInt8[Array, "height width 3"]
+Bytes = UInt8[Array, "height width 3"]
+Frame = Bytes | Float32[Array, "height width 3"]
 
 
 def mean_colour(frame: Frame, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
-    """Mean RGB over the real part of the frame, in 0..255.
+    """Mean RGB over the real part of the frame, in 0..255. Padding changes no bit of it."""
+    return _mean_of_bytes(frame, frame_size) if frame.dtype == jnp.uint8 else _mean_of_floats(frame, frame_size)
 
-    Summed in integers, so that padding changes no bit of it. Each column's sum is split into a whole mean and a rest,
-    and so are the sums of those, which keeps every number below 2**32 up to 65,536 x 65,536 pixels.
+
+@jax.custom_jvp
+def _mean_of_floats(frame: Float32[Array, "height width 3"], frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
+    """As of bytes, of values that are rounded to 1/256: as whole numbers, and as 256ths of one."""
+    parts = jnp.round(256 * jnp.clip(frame, 0, 255)).astype(jnp.uint16)
+    whole, rest = ((parts >> shift & np.uint16(255)).astype(jnp.uint8) for shift in (np.uint16(8), np.uint16(0)))
+    return _mean_of_bytes(whole, frame_size) + _mean_of_bytes(rest, frame_size) / 256
+
+
+@_mean_of_floats.defjvp
+def _mean_of_floats_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    """The derivative of the mean itself, not of its rounding."""
+    frame, frame_size = primals
+    rows, columns = (
+        jnp.arange(side, dtype=jnp.int32) < size for side, size in zip(frame.shape, frame_size, strict=False)
+    )
+    real = (rows[:, None] & columns[None, :])[..., None]
+    tangent = jnp.sum(jnp.where(real, tangents[0], np.float32(0)), axis=(0, 1)) / jnp.prod(frame_size).astype(
+        jnp.float32
+    )
+    return _mean_of_floats(frame, frame_size), tangent
+
+
+def _mean_of_bytes(frame: Bytes, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
+    """The mean in 0..255, summed in integers.
+
+    Each column's sum is split into a whole mean and a rest, and so are the sums of those, which keeps every number
+    below 2**32 up to 65,536 x 65,536 pixels.
     """
     column_sums = _column_sums(frame, frame_size[0])
-    columns = jnp.arange(frame.shape[1]) < frame_size[1]
+    columns = jnp.arange(frame.shape[1], dtype=jnp.int32) < frame_size[1]
     column_sums = jnp.where(columns[:, None], column_sums, jnp.zeros((), column_sums.dtype))
     tall, wide = frame_size.astype(jnp.uint32)
     means, rests = jnp.divmod(column_sums, tall)
@@ -37,7 +71,7 @@ def mean_colour(frame: Frame, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
     return mean + (column_rest + rest / tall.astype(jnp.float32)) / wide.astype(jnp.float32)
 
 
-def _column_sums(frame: Frame, tall: Int[Array, ""]) -> UInt32[Array, "width 3"]:
+def _column_sums(frame: Bytes, tall: Int[Array, ""]) -> UInt32[Array, "width 3"]:
     """Over the first `tall` rows. A block of rows at a time, so that what is wider than a byte stays in cache."""
     height, width, _ = frame.shape
     by_row = frame.reshape(height, -1)
@@ -45,12 +79,12 @@ def _column_sums(frame: Frame, tall: Int[Array, ""]) -> UInt32[Array, "width 3"]
 
     def sums_of(block: Int[Array, ""]) -> UInt16[Array, "_"]:
         first = jnp.minimum(count * block, height - count)
-        row = first + jnp.arange(count)
+        row = first + jnp.arange(count, dtype=jnp.int32)
         real = (row >= count * block) & (row < tall)  # the last block reaches back into the one before
         rows = lax.dynamic_slice_in_dim(by_row, first, count)
         return jnp.sum(jnp.where(real[:, None], rows, jnp.zeros((), rows.dtype)), axis=0, dtype=jnp.uint16)
 
-    sums = lax.map(sums_of, jnp.arange(-(-height // count)))
+    sums = lax.map(sums_of, jnp.arange(-(-height // count), dtype=jnp.int32))
     return jnp.sum(sums, axis=0, dtype=jnp.uint32).reshape(width, 3)
 
 
@@ -69,8 +103,24 @@ def crop(
     `[0, height - 1] x [0, width - 1]` takes the colour `fill`. Only the four neighbours of each point are read, so the
     cost does not grow with the frame. Fewer `samples`, an odd number, are those in the middle.
     """
+    return crop_with_range(frame, centre, side, fill=fill, frame_size=frame_size, samples=samples)[0]
+
+
+def crop_with_range(
+    frame: Frame,
+    centre: Float[Array, "2"],
+    side: Float[Array, ""],
+    *,
+    fill: Float[Array, "3"],
+    frame_size: Int[Array, "2"],
+    samples: int = SEARCH_SIZE,
+) -> tuple[Float[Array, "samples samples 3"], Float[Array, ""]]:
+    """A `crop`, and the largest difference that any colour channel has between two of its points inside the frame.
+
+    Where no point is inside, the difference is below zero.
+    """
     margin = (SEARCH_SIZE - samples) // 2
-    steps = (jnp.arange(SEARCH_SIZE) / (SEARCH_SIZE - 1) - 0.5).astype(jnp.float32)
+    steps = jnp.arange(SEARCH_SIZE, dtype=jnp.float32) / (SEARCH_SIZE - 1) - 0.5
     offsets = steps[margin : SEARCH_SIZE - margin] * (side - 1)
     x_low, x_high, x_share, x_inside = _neighbours(centre[0] + offsets, frame_size[1])
     y_low, y_high, y_share, y_inside = _neighbours(centre[1] + offsets, frame_size[0])
@@ -82,7 +132,10 @@ def crop(
     top = pixels(y_low, x_low) * (1 - x_share) + pixels(y_low, x_high) * x_share
     bottom = pixels(y_high, x_low) * (1 - x_share) + pixels(y_high, x_high) * x_share
     inside = y_inside[:, None, None] & x_inside[None, :, None]
-    return jnp.where(inside, top * (1 - y_share) + bottom * y_share, fill[None, None])
+    found = top * (1 - y_share) + bottom * y_share
+    lowest = jnp.min(jnp.where(inside, found, np.float32(256)), axis=(0, 1))
+    highest = jnp.max(jnp.where(inside, found, np.float32(-1)), axis=(0, 1))
+    return jnp.where(inside, found, fill[None, None]), jnp.max(highest - lowest)
 
 
 def central_exemplar(search: Float[Array, "*batch 255 255 3"]) -> Float[Array, "*batch 127 127 3"]:

@@ -29,7 +29,7 @@ def choose_growth(exemplar: Exemplar, search: Features, offset: Float[Array, "2"
       config: with the scale factors, the penalty on all but the middle one, and the tilt.
     """
     similarities = jnp.maximum(similarity_by_factor(exemplar, search, offset, config), 0) * scale_counts(config)
-    best, middle = jnp.argmax(similarities), config.scale_count // 2
+    best, middle = jnp.argmax(similarities).astype(jnp.int32), config.scale_count // 2
     return jnp.where(similarities[best] > similarities[middle], best, middle)
 
 

@@ -26,7 +26,8 @@ def backend_problem() -> str | None:
         reason = " ".join(str(error).split()) or "no such backend is installed"
         platforms = os.environ.get("JAX_PLATFORMS")
         wanted = f"a device of those that JAX_PLATFORMS={platforms} asks for" if platforms else "a device"
-        return f"JAX: expected {wanted}, found none ({reason})"
+        advice = "; JAX_PLATFORMS=cpu, or unset, uses the CPU" if platforms else ""
+        return f"JAX: expected {wanted}, found none ({reason}){advice}"
     return None
 
 

@@ -5,6 +5,7 @@ A near search has the middle of all these maps alone: 9 cells, 144 samples.
 
 from functools import cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -70,7 +71,7 @@ def hann_window(size: int = UPSAMPLED_SIZE) -> np.ndarray:
 
 def choose_scale(fused: Float[Array, "scales n n"], config: Config) -> Int[Array, ""]:
     """Index of the scale with the highest peak, as the scales count; the first wins a tie."""
-    return jnp.argmax(jnp.max(fused, axis=(1, 2)) * scale_counts(config))
+    return jnp.argmax(jnp.max(fused, axis=(1, 2)) * scale_counts(config)).astype(jnp.int32)
 
 
 def scale_counts(config: Config) -> np.ndarray:
@@ -88,17 +89,30 @@ def add_window(response: Float[Array, "n n"], influence: float) -> Float[Array, 
     return (1 - influence) * response + influence * jnp.asarray(hann_window(len(response)), response.dtype)
 
 
-def displacement(response: Float[Array, "n n"], geometry: Upsampling) -> Float[Array, "2"]:
+def displacement(response: Float[Array, "n n"], geometry: Upsampling, temperature: float = 0.0) -> Float[Array, "2"]:
     """From the search region's centre to the map's peak, `(x, y)` in samples of the search crop, 64 (near: 32) at most.
 
-    The peak is the first in row-major order. `tf1` takes a cell to be 16 samples wide where it is 271 / 16, as the
-    authors do, and so overshoots by 6 %.
+    The peak is the first in row-major order, or with a temperature the soft-argmax. `tf1` takes a cell to be 16 samples
+    wide where it is 271 / 16, as the authors do, and so overshoots by 6 %.
     """
     size = len(response)
     cells = size // UPSAMPLING_FACTOR
-    row, column = jnp.divmod(jnp.argmax(response), size)
     samples_per_cell = (size - 1) / (cells - 1) if geometry == "corners" else UPSAMPLING_FACTOR
-    peak = jnp.stack([column, row]).astype(jnp.float32)
+    peak = soft_argmax(response, temperature) if temperature else _argmax(response)
     offset = (peak - (size - 1) / 2) / samples_per_cell
     reach = (cells - 1) / 2
     return jnp.clip(offset, -reach, reach) * CELL
+
+
+def _argmax(response: Float[Array, "n n"]) -> Float[Array, "2"]:
+    """The first of the highest samples (x, y)."""
+    row, column = jnp.divmod(jnp.argmax(response), len(response))
+    return jnp.stack([column, row]).astype(jnp.float32)
+
+
+def soft_argmax(response: Float[Array, "n n"], temperature: float) -> Float[Array, "2"]:
+    """`sum_i p_i i` over all samples i = (x, y), with `p = softmax(r / (temperature max(r)))`: smooth in r."""
+    highest = jnp.max(response)
+    share = jax.nn.softmax(response / (temperature * jnp.where(highest > 0, highest, 1)), axis=(0, 1))
+    sample = jnp.arange(len(response), dtype=jnp.float32)
+    return jnp.stack([jnp.sum(share, axis=0) @ sample, jnp.sum(share, axis=1) @ sample])

@@ -15,6 +15,7 @@ from mfst_jax.backbones import AlexNet, siamfc
 from mfst_jax.config import Config, Layer, Model
 from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.params import Contents, uses_se
+from mfst_jax.pytrees import register_for_export, repr_shapes
 
 Features = dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]
 ChannelWeights = dict[Model, dict[Layer, Float[Array, "n _"]]]
@@ -29,6 +30,11 @@ class Exemplar:
     """Recalibrated, and of equal energy at all factors; sides of 10, 8, 6 cells for conv3, conv4, conv5."""
     channel_weights: dict[Model, dict[Layer, Float[Array, "*batch _"]]]
     """The SE weights that search features share; of no model where each input has its own, or where SE is off."""
+
+    __repr__ = repr_shapes
+
+
+register_for_export(Exemplar)
 
 
 class MFST(nn.Module):

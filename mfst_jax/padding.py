@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 from numpy.typing import DTypeLike
 
 BUCKET = 256
@@ -18,13 +18,13 @@ def padded_size(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def pad(frame: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+def pad(frame: Shaped[np.ndarray, "height width 3"]) -> Shaped[np.ndarray, "_ _ 3"]:
     """A copy of `frame` with black below and on the right; `frame_size` tells the tracker what is real.
 
     Nothing else refers to it, and `jax.device_put` hands it to a CPU device as it lies.
     """
     height, width, _ = frame.shape
-    padded = empty((*padded_size((height, width)), 3), np.uint8)
+    padded = empty((*padded_size((height, width)), 3), frame.dtype)
     padded[:height, :width] = frame
     padded[:height, width:] = 0
     padded[height:] = 0

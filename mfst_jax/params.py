@@ -7,8 +7,21 @@ from typing import Any, Literal
 
 import jax
 
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC, Config, Model, Preset, override
+from mfst_jax.config import (
+    ALEXNET,
+    AUTHORS,
+    PAPER,
+    PRESETS,
+    SIAMFC,
+    Config,
+    Model,
+    Preset,
+    from_dict,
+    override,
+    to_dict,
+)
 from mfst_jax.errors import InputError
+from mfst_jax.pytrees import register_for_export, repr_changes
 
 AlexNetVariant = Literal["torchvision", "caffe"]
 SiamFCVariant = Literal["siamfc", "alexnet"]
@@ -32,6 +45,8 @@ class Contents:
     config: Config | None = None
     """The configuration that the weights recommend, where they do."""
 
+    __repr__ = repr_changes
+
     def __post_init__(self):
         if not self.siamfc and self.alexnet is None:
             raise InputError("weights: expected a SiamFC backbone, an AlexNet or both, found neither")
@@ -43,6 +58,16 @@ class Contents:
     def holds_se(self, model: Model) -> bool:
         """Whether the SE-blocks of `model` are there."""
         return self.siamfc_se if model == "siamfc" else self.alexnet_se
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` is the inverse."""
+        return vars(self) | {"config": None if self.config is None else to_dict(self.config)}
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "Contents":
+        """The `Contents` that `to_json` wrote."""
+        config = values["config"]
+        return Contents(**values | {"config": None if config is None else from_dict(config)})
 
     def describe(self) -> str:
         """In words, for messages: `SiamFC + SE, AlexNet (torchvision)`."""
@@ -63,6 +88,16 @@ class Params:
     variables: dict[str, Any]
     """`{"params": ..., "batch_stats": ...}`, as `MFST.init` shapes them."""
     contents: Contents = dataclasses.field(metadata={"static": True})
+
+    def __repr__(self) -> str:
+        return f"Params({self.contents.describe()})"
+
+
+register_for_export(
+    Params,
+    to_json=lambda static: [contents.to_json() for contents in static],
+    from_json=lambda values: tuple(map(Contents.from_json, values)),
+)
 
 
 def implied_config(contents: Contents) -> Config:

@@ -9,10 +9,24 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mfst_jax.config import Config, Layer, Model
 from mfst_jax.localisation import CELL
+
+LEAST_CONTRAST = 1e-3
+"""By how much similarities must differ within a search region for any place to be told from another. In real frames
+they differ by ten times as much at least, in blank ones by rounding, a thousandth of it (docs/choices.md)."""
+
+
+def has_contrast(similarity: Float[Array, "n n"]) -> Bool[Array, ""]:
+    """Whether a map of mean similarities tells places apart. Not where it holds a NaN."""
+    return contrast(similarity) > LEAST_CONTRAST
+
+
+def contrast(similarity: Float[Array, "n n"]) -> Float[Array, ""]:
+    """The highest of a map of mean similarities less the lowest."""
+    return jnp.max(similarity) - jnp.min(similarity)
 
 
 def mean_similarity(

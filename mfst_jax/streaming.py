@@ -1,18 +1,19 @@
 """`Tracker`: the state kept for you, behind the `init` / `update` contract of the got10k toolkit; and `warmup`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
 from mfst_jax import tracker, validation
+from mfst_jax.arrays import AnyArray, AnyNumbers
 from mfst_jax.checkpoints import load
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled
 from mfst_jax.padding import pad, padded_size
 from mfst_jax.params import Params
+from mfst_jax.state import State
 
 
 class Tracker:
@@ -31,7 +32,7 @@ class Tracker:
         """Tracks with `params` (by default the built-in weights) under `config` (by default what they imply)."""
         self.name = name
         self.is_deterministic = True
-        self.state: tracker.State | None = None
+        self.state: State | None = None
         self.score = 1.0
         self._params = load() if params is None else params
         self._config = config
@@ -41,27 +42,25 @@ class Tracker:
         """Compiles all that images of `size` (height, width) and similar ones need, so that none of them waits."""
         warmup(self._params, padded_size(size), config=self._config)
 
-    def init(self, image: Any, box: Any) -> None:
+    def init(self, image: AnyArray, box: AnyNumbers) -> None:
         """Takes the object in `box` as the target. Raises `InputError` as `mfst_jax.init` does.
 
         Args:
-          image: [H, W, 3] uint8 RGB, or a Pillow image.
+          image: [H, W, 3] RGB as `mfst_jax.init` takes it.
           box: (x, y, w, h), 0-indexed pixels.
         """
-        frame = _to_frame(image)
+        frame = validation.check_frame(image)
         size = np.array(frame.shape[:2], np.int32)
-        self.state = tracker.init(
-            self._params, jax.device_put(pad(frame)), np.asarray(box, np.float32), config=self._config, frame_size=size
-        )
+        self.state = tracker.init(self._params, _padded(frame), box, config=self._config, frame_size=size)
         self._shape = frame.shape
         self.score = 1.0
 
-    def update(self, image: Any) -> np.ndarray:
+    def update(self, image: AnyArray) -> np.ndarray:
         """The target's box (x, y, w, h) in the next image, [4] float32. Raises `InputError` as `mfst_jax.step` does."""
         if self.state is None:
             raise InputError("Tracker.update: expected a call of init first, found none")
-        frame = _to_frame(image, expected=self._shape)
-        self.state, output = tracker.step(self._params, self.state, jax.device_put(pad(frame)))
+        frame = validation.check_frame(image, expected=self._shape)
+        self.state, output = tracker.step(self._params, self.state, _padded(frame))
         self.score = float(output.score)
         return np.array(output.box)
 
@@ -86,7 +85,5 @@ def warmup(params: Params | Compiled, frame_shape: Sequence[int], *, config: Con
     jax.block_until_ready(tracker.step(params, state, frame))
 
 
-def _to_frame(image: Any, expected: tuple[int, ...] | None = None) -> np.ndarray:
-    frame = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
-    validation.check_image(frame, expected)
-    return frame
+def _padded(frame: np.ndarray | jax.Array) -> jax.Array:
+    return jax.device_put(pad(np.asarray(jax.device_get(frame))))

@@ -7,52 +7,70 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mfst_jax.arrays import as_array, concrete, extremes, is_whole
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import Compiled
 from mfst_jax.params import Contents, Params, resolve_config, uses_se
+from mfst_jax.state import State
 
 SMALLEST_SIDE, LARGEST_SIDE = 1e-3, 1_000_000
 """Of a box, in pixels: between them, float32 has no trouble with any area."""
 
+Numbers = np.ndarray | jax.Array
+"""Of NumPy as long as nothing asks for JAX, so that checking moves nothing to a device."""
 
-def check_frames(frames: Any) -> Any:
-    """[T, H, W, 3] uint8 with at least one frame."""
-    _check_image_type("frames", frames)
+
+def check_frames(frames: Any, expected: tuple[int, ...] | None = None) -> Numbers:
+    """A clip as an array [T, H, W, 3] of uint8, or of float32 in 0..255, with at least one frame.
+
+    Args:
+      frames: an array of any library.
+      expected: the shape of the track's first frame, where this is not the first clip.
+    """
+    frames = _image("frames", frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise InputError(f"frames: expected [T, H, W, 3] with at least one frame, found {_shape(frames)}")
+    if expected is not None and frames.shape[1:] != expected:
+        raise InputError(f"frames: expected frames of the first one's shape {list(expected)}, found {_shape(frames)}")
+    _check_values("frames", frames, first=expected is None)
     return frames
 
 
-def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> jax.Array:
-    """[H, W, 3] uint8, of the `expected` shape where there is one. A copy, so that the caller may reuse its buffer."""
-    check_image(frame, expected)
-    return frame if isinstance(frame, jax.Array) else jnp.array(frame)
+def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> Numbers:
+    """A frame as an array [H, W, 3] of uint8, or of float32 in 0..255.
 
+    Args:
+      frame: an array of any library, or a Pillow image.
+      expected: the shape of the first frame; None where this is the first.
 
-def check_image(frame: Any, expected: tuple[int, ...] | None = None) -> None:
-    """The same, where it is."""
-    _check_image_type("frame", frame)
+    Raises:
+      InputError: no array, one of another shape or dtype, or values outside. Those on an accelerator are looked at in
+        the first frame alone, since the host would wait for them.
+    """
+    frame = _image("frame", frame)
     if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
         raise InputError(f"frame: expected [H, W, 3], found {_shape(frame)}")
     if expected is not None and frame.shape != expected:
         raise InputError(f"frame: expected the first frame's shape {list(expected)}, found {_shape(frame)}")
+    _check_values("frame", frame, first=expected is None)
+    return frame
 
 
-def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> jax.Array:
+def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> Numbers:
     """[2] int32 (height, width), within the frame; the whole frame where it is None."""
     if frame_size is None:
-        return jnp.asarray(frame_shape[:2], jnp.int32)
+        return np.array(frame_shape[:2], np.int32)
     frame_size = _vector("frame_size", frame_size, "two whole numbers (height, width)", 2, jnp.integer)
     values = concrete(frame_size)
     if values is not None and not all(1 <= values[axis] <= frame_shape[axis] for axis in (0, 1)):
         raise InputError(
             f"frame_size: expected (height, width) from (1, 1) to {frame_shape[:2]}, found {tuple(values.tolist())}"
         )
-    return jnp.asarray(frame_size, jnp.int32)
+    return frame_size.astype(np.int32)
 
 
-def check_box(box: Any, frame_size: jax.Array) -> jax.Array:
+def check_box(box: Any, frame_size: Any) -> Numbers:
     """[4] float32 (x, y, w, h): finite, of positive size, and with some of it in the frame."""
     box = _vector("box", box, "four numbers (x, y, w, h)", 4, jnp.number)
     values, size = concrete(box), concrete(frame_size)
@@ -67,7 +85,20 @@ def check_box(box: Any, frame_size: jax.Array) -> jax.Array:
             raise InputError(f"box: expected sides of {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, found {found}")
         if size is not None and not (x < size[1] and y < size[0] and x + width > 0 and y + height > 0):
             raise InputError(f"box: expected it to overlap the frame of {size[1]} x {size[0]} pixels, found {found}")
-    return jnp.asarray(box, jnp.float32)
+    return box.astype(np.float32)
+
+
+def check_state(state: Any) -> State:
+    """A `State`, and none of the things that it is easily mistaken for."""
+    if isinstance(state, State):
+        return state
+    if isinstance(state, tuple) and state and isinstance(state[0], State):
+        raise InputError("state: expected a State, found a tuple that begins with one: step returns (state, output)")
+    found = "None" if state is None else f"a {type(state).__name__}"
+    raise InputError(
+        f"state: expected a State, as mfst_jax.init and step return it, found {found}; Orbax restores one as "
+        "load(path, like), where like is a State of the same configuration, from init"
+    )
 
 
 def check_params(params: Any, expected: Contents | None = None) -> Params | Compiled:
@@ -104,33 +135,44 @@ def check_step_config(made_with: Config, config: Config | None, contents: Conten
     return config
 
 
-def concrete(value: Any) -> np.ndarray | None:
-    """The numbers of an array or sequence; None where a JAX transformation hides them."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
-        return None
-    return np.asarray(value)
-
-
-def _vector(name: str, value: Any, words: str, length: int, kind: Any) -> Any:
+def _vector(name: str, value: Any, words: str, length: int, kind: Any) -> Numbers:
     """`value` as one array of `length` numbers of a `kind`; it may be a sequence, and may be traced or hold what is."""
+    array = as_array(name, value)
     try:
-        if not isinstance(value, jax.Array):
+        if array is None:
             items = [item if isinstance(item, jax.Array) else np.asarray(item) for item in value]
-            value = jnp.stack([jnp.asarray(item) for item in items]) if concrete(items) is None else np.asarray(value)
+            array = jnp.stack([jnp.asarray(item) for item in items]) if concrete(items) is None else np.asarray(value)
     except (TypeError, ValueError):
         raise InputError(f"{name}: expected {words}, found {value!r:.80}") from None
-    real = not jnp.issubdtype(value.dtype, jnp.complexfloating) and jnp.issubdtype(value.dtype, kind)
-    if value.shape != (length,) or not real:
+    real = not jnp.issubdtype(array.dtype, jnp.complexfloating) and jnp.issubdtype(array.dtype, kind)
+    if array.shape != (length,) or not real:
         raise InputError(f"{name}: expected {words}, found {value!r:.80}")
-    return value
+    return array
 
 
-def _check_image_type(name: str, image: Any) -> None:
-    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
-        raise InputError(f"{name}: expected an array of uint8 RGB, found {type(image).__name__}")
-    if image.dtype != jnp.uint8:
-        raise InputError(f"{name}: expected uint8 RGB in 0..255, found {image.dtype}")
+def _image(name: str, image: Any) -> Numbers:
+    array = as_array(name, image)
+    if array is None:
+        raise InputError(f"{name}: expected an array of uint8 or float32 RGB, found {type(image).__name__}")
+    if array.dtype not in (np.uint8, np.float32):
+        raise InputError(f"{name}: expected uint8 or float32 RGB in 0..255, found {array.dtype}")
+    return array
 
 
-def _shape(value: Any) -> str:
-    return f"shape {list(np.shape(value))}"
+def _check_values(name: str, image: Numbers, *, first: bool) -> None:
+    """Float32 images hold 0..255, as far as can be seen, and where a track begins not just 0..1.
+
+    Only there is it worth waiting for what lies on an accelerator (`arrays.extremes`).
+    """
+    if image.dtype != np.float32 or (found := extremes(image, wait=first)) is None:
+        return
+    low, high = found
+    if not (low >= 0 and high <= 255):  # NaN is neither
+        raise InputError(f"{name}: expected values in 0..255, found {low:g} to {high:g}")
+    if first and 0 < high <= 1 and not is_whole(image):
+        raise InputError(f"{name}: expected values in 0..255, found {low:g} to {high:g}: 0..1 is to be times 255")
+
+
+def _shape(image: Numbers) -> str:
+    first = image.ndim > 2 and image.shape[-3] == 3 and image.shape[-1] != 3
+    return f"shape {list(image.shape)}" + "; colours come last, not first" * first

@@ -78,6 +78,7 @@ TEXT = {
     "scale_min": ("0.5", 0.5),
     "scale_max": ("2", 2.0),
     "window_influence": (" 0.3 ", 0.3),
+    "peak_temperature": ("0.02", 0.02),
     "upsampling": ("corners", "corners"),
     "context": ("0.25", 0.25),
     "fill": ("first", "first"),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.crops import central_exemplar, crop, mean_colour
+from mfst_jax.crops import central_exemplar, crop, crop_with_range, mean_colour
 
 FILL = (10.0, 20.0, 30.0)
 
@@ -128,6 +128,59 @@ def test_channels_do_not_mix():
     frame = np.zeros((10, 20, 3), np.uint8)
     frame[..., 0], frame[:5, :, 2] = 7, 100
     np.testing.assert_array_equal(mean(frame), [7, 0, 50])
+
+
+def test_whole_numbers_have_the_same_mean_in_float32():
+    frame = noise(61, 83)
+    np.testing.assert_array_equal(mean(frame.astype(np.float32)), mean(frame))
+    np.testing.assert_array_equal(mean(np.full((3000, 3000, 3), 255, np.float32)), 255)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (65, 3), (480, 641)])
+def test_the_mean_of_fractions_is_right_to_a_512th(shape):
+    frame = np.random.default_rng(0).uniform(0, 255, (*shape, 3)).astype(np.float32)
+    np.testing.assert_allclose(mean(frame), frame.astype(np.float64).mean(axis=(0, 1)), rtol=3e-7, atol=1 / 512)
+
+
+def test_the_mean_has_the_gradient_of_a_mean():
+    frame = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (6, 8, 3)), jnp.float32)
+    size = jnp.asarray((5, 4), jnp.int32)
+    gradient = jax.grad(lambda frame: mean_colour(frame, size)[1])(frame)
+    expected = np.zeros((6, 8, 3))
+    expected[:5, :4, 1] = 1 / 20
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+def test_what_is_out_of_range_counts_as_its_end():
+    frame = np.float32([[[-5.0, 300.0, 7.0]]])
+    np.testing.assert_array_equal(mean(frame), [0, 255, 7])
+
+
+# The range of colours
+
+
+def test_the_range_is_that_of_the_points_inside():
+    frame = np.full((40, 50, 3), 90, np.uint8)
+    frame[9:12, 19:22] = 90, 97, 60
+    frame[33:37, 3:7] = 255  # in the largest crop alone
+    arguments = jnp.asarray(frame), jnp.array([20.0, 10.0])
+    more = {"fill": jnp.zeros(3), "frame_size": jnp.array([40, 50], jnp.int32)}
+    for side, expected in ((1.0, 0), (255.0 / 8, 30), (21.0, 30), (200.0, 195)):
+        found = crop_with_range(*arguments, jnp.float32(side), **more)[1]
+        assert float(found) == pytest.approx(expected, abs=2), side
+    outside = crop_with_range(jnp.asarray(frame), jnp.array([-500.0, 10.0]), jnp.float32(21), **more)
+    assert float(outside[1]) < 0
+    np.testing.assert_array_equal(outside[0], 0)
+
+
+def test_a_crop_of_fewer_samples_is_the_middle_of_one_of_all():
+    frame = noise(60, 80)
+    more = {"fill": jnp.asarray(FILL), "frame_size": jnp.asarray((60, 80), jnp.int32)}
+    whole, middle = (
+        crop_with_range(jnp.asarray(frame), jnp.array([30.3, 50.2]), jnp.float32(90.7), samples=samples, **more)[0]
+        for samples in (255, 127)
+    )
+    np.testing.assert_array_equal(central_exemplar(whole), middle)
 
 
 # Padding

@@ -19,9 +19,17 @@ def modules_after(statement: str) -> set[str]:
     return set(process.stdout.split())
 
 
+PUBLIC = {
+    *("ALEXNET", "AUTHORS", "BEST", "PAPER", "REALTIME", "SIAMFC", "Config"),
+    *("Compiled", "Params", "compile", "load", "save"),
+    *("InputError", "Output", "Result", "State", "init", "step", "track"),
+    *("Tracker", "__version__", "warmup"),
+}
+
+
 def test_every_public_name_is_there():
-    assert all(hasattr(mfst_jax, name) for name in mfst_jax.__all__)
-    assert sorted(mfst_jax.__all__) == mfst_jax.__all__
+    assert set(mfst_jax.__all__) == PUBLIC
+    assert all(hasattr(mfst_jax, name) for name in PUBLIC)
 
 
 def test_the_facade_imports_nothing_heavy():

@@ -3,12 +3,21 @@
 import dataclasses
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mfst_jax.config import PAPER
-from mfst_jax.localisation import add_window, choose_scale, displacement, hann_window, upsample, upsampling_matrix
+from mfst_jax.localisation import (
+    add_window,
+    choose_scale,
+    displacement,
+    hann_window,
+    soft_argmax,
+    upsample,
+    upsampling_matrix,
+)
 
 GEOMETRIES = ["half_pixel", "corners", "tf1"]
 
@@ -127,6 +136,51 @@ def test_the_first_of_equal_peaks_in_row_major_order_wins():
     tied = peak_at(100, 200).at[100, 150].set(1.0).at[120, 10].set(1.0)
     np.testing.assert_allclose(displacement(tied, "tf1"), [(150 - 135.5) / 2, (100 - 135.5) / 2])
     np.testing.assert_allclose(displacement(jnp.zeros((272, 272)), "tf1"), [-64, -64])
+
+
+def bump(column, row, width=20.0, height=1.0):
+    samples = np.arange(272)
+    return height * np.exp(-((samples[None] - column) ** 2 + (samples[:, None] - row) ** 2) / (2 * width**2))
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize(("column", "row"), [(135.5, 135.5), (100.25, 171.5), (180.0, 90.0)])
+def test_the_soft_argmax_of_one_bump_is_its_top(geometry, column, row):
+    for height in (1.0, 1e-5):  # the temperature is relative
+        response = jnp.asarray(bump(column, row, height=height), jnp.float32)
+        np.testing.assert_allclose(soft_argmax(response, 0.01), (column, row), atol=0.02)
+        hard, soft = displacement(response, geometry), displacement(response, geometry, 0.01)
+        np.testing.assert_allclose(soft, hard, atol=0.3)
+
+
+def test_the_soft_argmax_by_hand():
+    response = jnp.full((32, 32), -jnp.inf).at[3, 7].set(1.0).at[3, 9].set(1 + 0.5 * math.log(3))
+    response = response / (1 + 0.5 * math.log(3))
+    weight = 1 / (1 + 3)  # exp of a difference of log(3) / 2 over a temperature of 1/2
+    temperature = 0.5 / (1 + 0.5 * math.log(3))
+    np.testing.assert_allclose(soft_argmax(response, temperature), (7 * weight + 9 * (1 - weight), 3), rtol=1e-5)
+
+
+def test_a_colder_soft_argmax_is_nearer_to_the_highest_of_two():
+    response = jnp.asarray(bump(90, 130) + bump(180, 130, height=0.95), jnp.float32)
+    found = [float(soft_argmax(response, temperature)[0]) for temperature in (0.1, 0.03, 0.01)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(90, abs=2)
+
+
+def test_the_gradient_of_the_soft_argmax_moves_the_top_over():
+    def place(shift):
+        response = jnp.asarray(bump(135.5, 135.5), jnp.float32)
+        return soft_argmax(response + shift * jnp.asarray(bump(150, 135.5), jnp.float32), 0.01)[0]
+
+    slope = float(jax.grad(place)(0.0))
+    assert slope > 1
+    assert slope == pytest.approx(float(place(0.01) - place(-0.01)) / 0.02, rel=0.05)
+    assert float(jax.grad(lambda response: displacement(response, "half_pixel")[0])(jnp.ones((272, 272))).sum()) == 0
+
+
+def test_a_map_of_zeros_has_its_soft_argmax_in_the_middle():
+    np.testing.assert_allclose(soft_argmax(jnp.zeros((272, 272)), 0.01), (135.5, 135.5), rtol=1e-5)
 
 
 # Scale

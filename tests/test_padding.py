@@ -23,6 +23,12 @@ def test_the_frame_then_black(height, width):
     assert not padded[:, width:].any()
 
 
+def test_float_frames_stay_float():
+    padded = pad(np.full((3, 5, 3), 0.5, np.float32))
+    assert padded.dtype == np.float32
+    assert padded.sum() == 0.5 * 45
+
+
 def test_what_happens_to_the_frame_later_is_of_no_matter():
     frame = np.full((9, 9, 3), 5, np.uint8)
     on_device = jax.device_put(pad(frame))

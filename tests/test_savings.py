@@ -16,7 +16,7 @@ from mfst_jax.crops import NEAR_SIZE
 from mfst_jax.errors import InputError
 from mfst_jax.network import bind
 from mfst_jax.params import Params
-from mfst_jax.tracker import search_regions
+from mfst_jax.search import search_regions
 
 NEAR = replace(ALEXNET, scale_search="exemplar", scale_step=1.0375, near_search=8.0)
 

@@ -17,7 +17,7 @@ import mfst_jax
 from mfst_jax import InputError
 from mfst_jax.config import ALEXNET, Config
 from mfst_jax.params import Contents, Params
-from mfst_jax.tracker import search_regions, search_sides
+from mfst_jax.search import search_regions, search_sides
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,31 @@ def test_interleaved_tracks_do_not_touch(params: Params):
     np.testing.assert_array_equal(boxes[1], mfst_jax.track(params, two, two_truth[0]).boxes[1:])
 
 
+@pytest.mark.parametrize("config", [ALEXNET, BY_FEATURES])
+def test_a_video_in_chunks_is_the_same_track(params: Params, config: Config):
+    frames, truth = video(13, frames=5)
+    whole = mfst_jax.track(params, frames, truth[0], config=config)
+    first = mfst_jax.track(params, frames[:1], truth[0], config=config)
+    second = mfst_jax.track(params, frames[1:4], state=first.state)
+    third = mfst_jax.track(params, jnp.asarray(frames[4:]), state=second.state)
+    np.testing.assert_array_equal(np.concatenate([first.box, second.box, third.box]), whole.box)
+    np.testing.assert_array_equal(np.concatenate([first.score, second.score, third.score]), whole.score)
+    for leaf, other in zip(jax.tree.leaves(third.state), jax.tree.leaves(whole.state), strict=True):
+        np.testing.assert_array_equal(leaf, other)
+    traced = jax.jit(lambda frames, state: mfst_jax.track(params, frames, state=state))(frames[1:], first.state)
+    np.testing.assert_allclose(traced.box, whole.box[1:], **CLOSE)
+
+
+def test_a_result_has_the_names_of_an_output(params: Params):
+    frames, truth = video(13, frames=2)
+    result = mfst_jax.track(params, frames, truth[0])
+    _, output = mfst_jax.step(params, mfst_jax.init(params, frames[0], truth[0]), frames[1])
+    np.testing.assert_array_equal(result.box, [truth[0], output.box])
+    np.testing.assert_array_equal(result.score, [1, output.score])
+    assert result.boxes is result.box
+    assert result.scores is result.score
+
+
 def test_padding_changes_nothing(params: Params):
     frames, truth = video(12, frames=3, size=(100, 140), start=(100, 60))
     padded = np.full((3, 120, 160, 3), 77, np.uint8)
@@ -205,13 +230,6 @@ def test_a_response_has_a_gradient(params: Params):
     sizes = [float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradient)]
     assert all(np.isfinite(sizes))
     assert max(sizes) > 0
-
-
-def test_a_blank_video_gives_finite_boxes(params: Params):
-    frames = np.zeros((3, 100, 100, 3), np.uint8)
-    result = mfst_jax.track(params, frames, np.float32([40, 40, 20, 20]))
-    assert bool(jnp.isfinite(result.boxes).all())
-    assert bool(jnp.isfinite(result.scores).all())
 
 
 @pytest.mark.parametrize("box", [(-10, -10, 30, 30), (150, 110, 40, 40), (40, 40, 0.5, 0.5), (0, 0, 160, 120)])

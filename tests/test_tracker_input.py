@@ -28,6 +28,12 @@ def both(random_params: Callable[[Contents], Params]) -> Params:
     return random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
 
 
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong types must meet the library's own errors, which the import hook of the tests would forestall."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
 def test_a_state_serves_other_fusions(both: Params):
     frames, truth = video(19, frames=2)
     state = mfst_jax.init(both, frames[0], truth[0])
@@ -86,20 +92,20 @@ NAN, INFINITE = float("nan"), float("inf")
         ((10, 10, 1e-30, 20), "sides of"),
     ],
 )
-def test_unusable_boxes(params: Params, box: Any, message: str):
+def test_unusable_boxes(params: Params, unchecked: None, box: Any, message: str):
     frames, _ = video(21, frames=1)
     with pytest.raises(InputError, match=message):
         mfst_jax.init(params, frames[0], box)
 
 
-def test_unusable_frames(params: Params):
+def test_unusable_frames(params: Params, unchecked: None):
     frames, truth = video(22, frames=2)
-    with pytest.raises(InputError, match=r"expected uint8 RGB in 0\.\.255, found float32"):
-        mfst_jax.init(params, frames[0].astype(np.float32), truth[0])
+    with pytest.raises(InputError, match=r"expected uint8 or float32 RGB in 0\.\.255, found float64"):
+        mfst_jax.init(params, frames[0].astype(np.float64), truth[0])
     with pytest.raises(InputError, match=r"expected \[H, W, 3\], found shape \[120, 160\]"):
         mfst_jax.init(params, frames[0, ..., 0], truth[0])
-    with pytest.raises(InputError, match="expected an array of uint8 RGB, found list"):
-        mfst_jax.track(params, frames.tolist(), truth[0])
+    with pytest.raises(InputError, match=r"found shape \[3, 120, 160\]; colours come last, not first"):
+        mfst_jax.init(params, frames[0].transpose(2, 0, 1), truth[0])
     with pytest.raises(InputError, match="at least one frame"):
         mfst_jax.track(params, frames[:0], truth[0])
     state = mfst_jax.init(params, frames[0], truth[0])
@@ -108,7 +114,7 @@ def test_unusable_frames(params: Params):
 
 
 @pytest.mark.parametrize("size", [(121, 160), (0, 10), (10, 20, 30), (10.5, 20), 120])
-def test_unusable_frame_sizes(params: Params, size: Any):
+def test_unusable_frame_sizes(params: Params, unchecked: None, size: Any):
     frames, truth = video(23, frames=1)
     with pytest.raises(InputError, match="frame_size"):
         mfst_jax.init(params, frames[0], truth[0], frame_size=size)
@@ -128,8 +134,7 @@ def test_a_step_with_other_weights(params: Params, both: Params):
         mfst_jax.step(params, state, frames[1])
 
 
-def test_things_that_are_no_weights_and_no_configuration(params: Params, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or the tests' import hook would come first
+def test_things_that_are_no_weights_and_no_configuration(params: Params, unchecked: None):
     frames, truth = video(29, frames=1)
     bad: Any = params.variables
     with pytest.raises(InputError, match=r"params: expected what mfst_jax\.load returns, found dict"):
@@ -157,3 +162,37 @@ def test_a_search_on_the_exemplar_keeps_its_scales(params: Params):
     for name, value in {"scale_step": 1.07, "scale_count": 5, "scale_search": "search"}.items():
         with pytest.raises(InputError, match=rf"config\.{name}: expected .* as in the state"):
             mfst_jax.step(params, state, frames[1], config=replace(MIRRORED, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda state, output: (state, output), r"a tuple that begins with one: step returns \(state, output\)"),
+        (lambda state, output: None, "found None; Orbax restores one as"),
+        (lambda state, output: vars(state), r"found a dict; Orbax restores one as load\(path, like\)"),
+        (lambda state, output: output, "found a Output"),
+    ],
+)
+def test_what_is_no_state_is_told_from_one(params: Params, unchecked: None, make: Callable[..., Any], message: str):
+    frames, truth = video(25, frames=2)
+    state, output = mfst_jax.step(params, mfst_jax.init(params, frames[0], truth[0]), frames[1])
+    thing = make(state, output)
+    with pytest.raises(InputError, match=f"^state: expected a State.*{message}"):
+        mfst_jax.step(params, thing, frames[1])
+    if thing is not None:
+        with pytest.raises(InputError, match=f"^state: expected a State.*{message}"):
+            mfst_jax.track(params, frames, state=thing)
+
+
+def test_a_track_begins_with_a_box_or_goes_on_from_a_state(params: Params):
+    frames, truth = video(25, frames=2)
+    state = mfst_jax.init(params, frames[0], truth[0])
+    with pytest.raises(InputError, match=r"^track: expected a box, or a state to go on from, found neither$"):
+        mfst_jax.track(params, frames)
+    for more in ({"box": truth[0]}, {"frame_size": (100, 100)}):
+        with pytest.raises(InputError, match=r"^track: expected a box or a state.*, found both$"):
+            mfst_jax.track(params, frames, state=state, **more)
+    with pytest.raises(
+        InputError, match=r"frames of the first one's shape \[120, 160, 3\], found shape \[2, 120, 159, 3\]"
+    ):
+        mfst_jax.track(params, frames[:, :, 1:], state=state)

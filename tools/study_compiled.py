@@ -27,8 +27,8 @@ from mfst_jax.evaluation import datasets
 from mfst_jax.network import bind
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
+from mfst_jax.search import search_regions
 from mfst_jax.sequences import Sequence
-from mfst_jax.tracker import search_regions
 from mfst_jax.video import read_image
 
 PARTED = 0.5

@@ -24,7 +24,8 @@ from mfst_jax.evaluation import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.network import bind
 from mfst_jax.score import mean_similarity
-from mfst_jax.tracker import State, at_scale, search_regions, search_sides
+from mfst_jax.search import at_scale, search_regions, search_sides
+from mfst_jax.state import State
 from mfst_jax.video import open_source
 
 FOLDS = 8

@@ -27,7 +27,7 @@ from mfst_jax.model import MFST, correlate
 from mfst_jax.network import bind
 from mfst_jax.params import Contents, Params
 from mfst_jax.score import window_energy
-from mfst_jax.tracker import search_regions
+from mfst_jax.search import search_regions
 
 TILES, INPUTS, OUTPUTS, PRODUCTS = 49, 256, 384, 36
 """Of the matrix products in conv3 of S: 26 x 26 cells in tiles of 4 x 4."""

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -27,7 +26,7 @@ from mfst_jax.fast import Compiled
 from mfst_jax.padding import padded_size
 from mfst_jax.params import Params
 from mfst_jax.sequences import Sequence
-from mfst_jax.tracker import State
+from mfst_jax.state import State
 from mfst_jax.video import Source, read_image
 
 SLOTS = PartitionSpec("slot")
@@ -101,7 +100,7 @@ class _Lane:
         height, width, _ = read_image(sequence.frames[0]).shape
         self.size = height, width
         self.box = sequence.ground_truth[0].astype(np.float32)
-        validation.check_box(self.box, jnp.asarray(self.size, jnp.int32))
+        validation.check_box(self.box, self.size)
         self.frames = Source(sequence.name, self.size, len(sequence.frames), USUAL_FPS, None, read).frames()
         self.track = Track(sequence)
 

@@ -11,6 +11,7 @@ from mfst_jax.config import LAYERS, Config
 from mfst_jax.fast.backbones import Method, transform
 from mfst_jax.fast.folding import fold
 from mfst_jax.params import Contents, Params, resolve_config, uses_se
+from mfst_jax.pytrees import register_for_export
 
 
 @jax.tree_util.register_dataclass
@@ -25,6 +26,16 @@ class Compiled:
     contents: Contents = dataclasses.field(metadata={"static": True})
     """Of the weights; the configuration that they recommend is the one that they were compiled for."""
     method: Method = dataclasses.field(metadata={"static": True})
+
+    def __repr__(self) -> str:
+        return f"Compiled({self.contents.describe()}, config={self.contents.config!r}, method={self.method!r})"
+
+
+register_for_export(
+    Compiled,
+    to_json=lambda static: [static[0].to_json(), static[1]],
+    from_json=lambda values: (Contents.from_json(values[0]), values[1]),
+)
 
 
 def compile(params: Params, config: Config | None = None, *, platform: str | None = None) -> Compiled:

@@ -35,7 +35,8 @@ def transform_filters(kernel: Float[np.ndarray, "11 11 3 o"]) -> tuple[Float[np.
 def restore_kernel(filters: Sequence[Float[Array | np.ndarray, "1 11 6 o"]]) -> Float[Array, "11 11 3 o"]:
     """The kernel that `transform_filters` was given."""
     transformed = jnp.stack(filters).reshape(SCHEME.products, TAPS, STRIDE, 3, -1)
-    pairs = jnp.einsum("up,pvrco->urvco", np.linalg.pinv(SCHEME.filters), transformed, precision="highest")
+    inverse = np.linalg.pinv(SCHEME.filters).astype(np.float32)
+    pairs = jnp.einsum("up,pvrco->urvco", inverse, transformed, precision="highest")
     return pairs.reshape(-1, *pairs.shape[2:])[:TAPS]
 
 

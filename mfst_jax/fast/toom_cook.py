@@ -108,7 +108,7 @@ def restore_kernel(filters: Filters, scheme: Scheme) -> Float[Array, "taps taps 
     parts = jnp.stack([jnp.stack(part) for part in filters])
     inputs, outputs = parts.shape[-2:]
     parts = parts.reshape(len(filters), scheme.products, TOGETHER, -1, inputs, outputs)
-    inverse = np.linalg.pinv(scheme.filters)
+    inverse = np.linalg.pinv(scheme.filters).astype(np.float32)
     of_rows = inverse.reshape(scheme.taps, len(filters), TOGETHER)
     kernel = jnp.einsum("unt,vq,nqtgio->uvigo", of_rows, inverse, parts, precision="highest")
     return kernel.reshape(scheme.taps, scheme.taps, inputs, -1)

@@ -1,0 +1,157 @@
+"""Arrays of any library as those of NumPy or JAX, their values where they can be seen, and their way to a device."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from mfst_jax import padding
+from mfst_jax.compilation import is_traced
+from mfst_jax.errors import InputError, reason
+
+_DLPACK_CPU = 1, 3
+"""DLPack's numbers for memory that the host can read: its own, and what it pinned for a CUDA device."""
+
+
+@runtime_checkable
+class SupportsArray(Protocol):
+    """An object that NumPy can read, such as a PyTorch tensor on the CPU, a TensorFlow tensor, an HDF5 data set."""
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any: ...
+
+
+@runtime_checkable
+class SupportsArrayInterface(Protocol):
+    """An object that NumPy can read by the older protocol, such as a Pillow image."""
+
+    @property
+    def __array_interface__(self) -> Any: ...
+
+
+@runtime_checkable
+class SupportsDLPack(Protocol):
+    """An array of another library that knows DLPack, such as a PyTorch or CuPy array on an accelerator."""
+
+    def __dlpack__(self, *arguments: Any, **options: Any) -> Any: ...
+
+
+AnyArray: TypeAlias = ArrayLike | SupportsArray | SupportsArrayInterface | SupportsDLPack
+"""What `init`, `step` and `track` take frames as."""
+AnyNumbers: TypeAlias = AnyArray | Sequence[AnyArray]
+"""What `init` and `track` take a box or a frame's size as."""
+
+
+def as_array(name: str, value: Any) -> np.ndarray | jax.Array | None:
+    """`value` as an array of NumPy, or of JAX where it is one or lies on an accelerator; None if it is no array.
+
+    Nothing is copied that need not be. A Pillow image becomes RGB.
+
+    Raises:
+      InputError: `value` is an array of a library that will not hand out its numbers.
+    """
+    if isinstance(value, jax.Array | np.ndarray):
+        return value
+    if hasattr(value, "__array_interface__") and hasattr(value, "convert"):
+        return np.asarray(value.convert("RGB"))
+    try:
+        if hasattr(value, "__dlpack_device__") and value.__dlpack_device__()[0] not in _DLPACK_CPU:
+            # A copy that is there already when this returns: the other library may use its memory again.
+            return jax.block_until_ready(jnp.array(jnp.from_dlpack(value), copy=True))
+        if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+            return np.asarray(value)
+        return np.from_dlpack(value) if hasattr(value, "__dlpack__") else None
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        found = f"{type(value).__module__}.{type(value).__name__}: {reason(error)}"
+        raise InputError(f"{name}: expected an array whose numbers can be read, found {found}") from None
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """The numbers of an array or sequence; None where a JAX transformation hides them."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        return None
+    return np.asarray(jax.device_get(value))
+
+
+def extremes(array: Any, *, wait: bool) -> tuple[float, float] | None:
+    """The least and the greatest number of an array, NaN where one is; None where they cannot be seen.
+
+    Args:
+      array: of NumPy or JAX.
+      wait: whether to see what lies on an accelerator too, which takes until all is done that it was asked before.
+    """
+    if isinstance(array, jax.core.Tracer):
+        return None
+    if isinstance(array, jax.Array) and not lies_on_host(array):
+        if not wait or is_traced(()) or not array.is_fully_addressable:
+            return None
+        low, high = jax.device_get(_extremes(array))
+        return float(low), float(high)
+    array = np.asarray(array)
+    return float(np.min(array)), float(np.max(array))
+
+
+def is_whole(array: Any) -> bool:
+    """Whether all numbers of an array whose values can be seen are whole."""
+    if isinstance(array, jax.Array) and not lies_on_host(array):
+        return bool(jax.device_get(_is_whole(array)))
+    return bool(np.all(np.asarray(array) % 1 == 0))
+
+
+@jax.jit
+def _extremes(array: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jnp.min(array), jnp.max(array)
+
+
+@jax.jit
+def _is_whole(array: jax.Array) -> jax.Array:
+    return jnp.all(array % 1 == 0)
+
+
+def lies_on_host(array: jax.Array) -> bool:
+    """Whether NumPy can read the array where it is: all of it on one device that is a CPU."""
+    devices = array.devices()
+    return len(devices) == 1 and next(iter(devices)).platform == "cpu"
+
+
+def each_frame(frames: np.ndarray | jax.Array) -> Iterator[jax.Array]:
+    """Every frame of a clip as an array of JAX, on the clip's device if it has one.
+
+    Frames of a CPU's memory are taken from where they are, so that nothing compiles for the clip's length. On an
+    accelerator they are cut out of the clip there. A clip that is spread over several devices goes by the host.
+    """
+    device = None
+    if isinstance(frames, jax.Array) and len(frames.devices()) == 1:
+        (own,) = frames.devices()
+        if own.platform != "cpu":
+            for index in range(len(frames)):
+                yield _take(frames, jax.device_put(np.int32(index)))
+            return
+        device = own if frames.committed else None
+    for frame in np.asarray(jax.device_get(frames)):
+        yield to_device(frame, device)
+
+
+@jax.jit
+def _take(frames: jax.Array, index: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(frames, index, keepdims=False)
+
+
+def to_device(array: np.ndarray | jax.Array, device: jax.Device | None = None) -> jax.Array:
+    """An array of JAX that nobody else can change: `array` itself, or a copy of one of NumPy.
+
+    The transfer is an explicit one, which `jax.transfer_guard("disallow")` allows.
+
+    Args:
+      array: of NumPy or JAX.
+      device: where to; None leaves it to JAX.
+    """
+    if isinstance(array, jax.Array):
+        return array
+    if is_traced(()):
+        return jnp.array(array)
+    buffer = padding.empty(array.shape, array.dtype)
+    buffer[...] = array
+    return jax.device_put(buffer, device)
