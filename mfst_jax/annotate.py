@@ -21,6 +21,8 @@ TRACKED = (255, 176, 0)
 TRUE = (64, 196, 255)
 """Colour of the ground-truth box; as far from `TRACKED` for every kind of colour vision."""
 DARK = (16, 16, 16)
+DASH = 4
+"""Length of the dashes of a lost target's box, in widths of its line; the gaps are about as long."""
 GAP = 6
 """Pixels between the pictures of a contact sheet."""
 
@@ -32,6 +34,7 @@ def draw(
     score: SupportsFloat | None = None,
     number: int | None = None,
     truth: Box | None = None,
+    lost: bool = False,
 ) -> Frame:
     """A copy of `frame` with the boxes on it.
 
@@ -45,6 +48,7 @@ def draw(
       score: written above the tracked box, with two decimals.
       number: the frame's number, written into the top-left corner of the frame.
       truth: the true box, in `TRUE`, below the tracked one.
+      lost: whether the target counts as lost, so that the tracked box is dashed.
     """
     picture = frame.copy()
     shorter = min(picture.shape[:2])
@@ -52,7 +56,7 @@ def draw(
     font = ImageFont.load_default(max(10, round(shorter / 22)))
     if truth is not None:
         _draw_box(picture, truth, TRUE, line)
-    corner = _draw_box(picture, box, TRACKED, line)
+    corner = _draw_box(picture, box, TRACKED, line, dash=DASH * line if lost else None)
     if score is not None and corner is not None:
         _draw_label(picture, corner, f"{float(score):.2f}", font, ink=DARK, plate=TRACKED)
     if number is not None:
@@ -84,7 +88,9 @@ def contact_sheet(frames: Sequence[tuple[int, Frame]], *, columns: int = 4, widt
     return sheet
 
 
-def _draw_box(picture: Frame, box: Box, colour: tuple[int, int, int], line: int) -> tuple[int, int] | None:
+def _draw_box(
+    picture: Frame, box: Box, colour: tuple[int, int, int], line: int, dash: int | None = None
+) -> tuple[int, int] | None:
     """Draws the outline; returns its top-left pixel, or None where the box has no numbers to draw."""
     x, y, w, h = np.asarray(box, np.float64).tolist()
     if not all(map(math.isfinite, (x, y, w, h))):
@@ -98,22 +104,43 @@ def _draw_box(picture: Frame, box: Box, colour: tuple[int, int, int], line: int)
     left, top = pixel(x, width), pixel(y, height)
     right, bottom = max(left, pixel(x + w - 1, width)), max(top, pixel(y + h - 1, height))
     rim = max(1, line // 2)
-    _draw_outline(picture, (left - rim, top - rim, right + rim, bottom + rim), DARK, rim)
-    _draw_outline(picture, (left, top, right, bottom), colour, line)
+    _draw_outline(picture, (left - rim, top - rim, right + rim, bottom + rim), DARK, rim, dash)
+    _draw_outline(picture, (left, top, right, bottom), colour, line, dash)
     return left, top
 
 
-def _draw_outline(picture: Frame, corners: tuple[int, int, int, int], colour: tuple[int, int, int], line: int) -> None:
-    """Colours the outermost `line` pixels within the corners (left, top, right, bottom), all of them included."""
+def _draw_outline(
+    picture: Frame,
+    corners: tuple[int, int, int, int],
+    colour: tuple[int, int, int],
+    line: int,
+    dash: int | None = None,
+) -> None:
+    """Colours the outermost `line` pixels within the corners (left, top, right, bottom), all of them included.
+
+    With `dash`, in pieces of about so many pixels, the corners among them.
+    """
     left, top, right, bottom = corners
 
     def fill(left: int, top: int, right: int, bottom: int) -> None:
         picture[max(0, top) : max(0, bottom + 1), max(0, left) : max(0, right + 1)] = colour
 
-    fill(left, top, right, min(bottom, top + line - 1))
-    fill(left, max(top, bottom - line + 1), right, bottom)
-    fill(left, top, min(right, left + line - 1), bottom)
-    fill(max(left, right - line + 1), top, right, bottom)
+    for first, last in _pieces(left, right, dash):
+        fill(first, top, last, min(bottom, top + line - 1))
+        fill(first, max(top, bottom - line + 1), last, bottom)
+    for first, last in _pieces(top, bottom, dash):
+        fill(left, first, min(right, left + line - 1), last)
+        fill(max(left, right - line + 1), first, right, last)
+
+
+def _pieces(first: int, last: int, dash: int | None) -> list[tuple[int, int]]:
+    """The dashes of a side from pixel `first` to `last`, of one length, one at either end; or all of it as one."""
+    length = last - first + 1
+    count = 1 if dash is None else 2 * max(1, round((length / dash - 1) / 2)) + 1
+    if count > length:
+        return [(first, last)]
+    ends = [first + round(length * number / count) for number in range(count + 1)]
+    return [(ends[number], ends[number + 1] - 1) for number in range(0, count, 2)]
 
 
 def _draw_label(

@@ -1,4 +1,4 @@
-"""The command `mfst`: track a source, run the demonstration, say what a checkpoint holds, evaluate, time, get weights.
+"""The command `mfst`: track, view a track, run the demonstration, say what weights hold, evaluate, time, get weights.
 
 `mfst --version` says which version this is, `mfst doctor` whether all is well.
 """
@@ -27,7 +27,9 @@ from mfst_jax.evaluation import overlaps, success_auc
 from mfst_jax.evaluation.commands import evaluate, score
 from mfst_jax.fast import compile
 from mfst_jax.following import Followed, first_box, follow
+from mfst_jax.lost import describe, is_lost
 from mfst_jax.outputs import BOX_HEADER, box_row, save_image
+from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
 from mfst_jax.version import __version__
 from mfst_jax.weights_command import weights as weights_command
@@ -49,10 +51,12 @@ def track(
     set: Settings = (),
     out: File = None,
     boxes: File = None,
+    page: File = None,
+    stop_when_lost: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
 ) -> int:
     """Follow one object through a video.
 
-    Without --out and --boxes, the boxes go to standard output.
+    Without --out, --boxes and --page, the boxes go to standard output.
 
     Args:
         source: A video, a folder or (quoted) glob of images, the folder of a sequence in the layout of OTB, GOT-10k,
@@ -62,22 +66,37 @@ def track(
         preset: How to track; by default what the weights imply.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
         out: The annotated video to write: .mp4, .mkv, .mov, .avi or .webm.
-        boxes: The table of boxes to write: CSV, a line a frame.
+        boxes: The table of boxes to write: CSV, a line a frame; beside it a record of where it comes from.
+        page: The page to write, to scrub through the track in a browser: .html, one file.
+        stop_when_lost: End after so many lost frames in a row: those with a score below 1/2.
     """
+    if stop_when_lost is not None and stop_when_lost < 1:
+        raise InputError(f"--stop-when-lost: expected a number of frames of at least 1, found {stop_when_lost}")
     with memory.compiling():
         params = checkpoints.load(weights)
         chosen = choose_config(params.contents, preset, in_turn(set))
-        _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes})
+        _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
         opened = video.open_source(source)
-        hear = _print_row if out is None and boxes is None else None
+        hear = _print_row if out is None and boxes is None and page is None else None
         first = first_box(opened, box)
         compiled = compile(params, chosen)
         del params  # or it would be held as long as the video is
     for note in opened.notes:
         print(note, file=sys.stderr)
-    followed = follow(opened, first, compiled, chosen, video=out, table=boxes, hear=hear)
-    _report(followed, opened.ground_truth)
-    for path in (out, boxes):
+    followed = follow(
+        opened,
+        first,
+        compiled,
+        chosen,
+        video=out,
+        table=boxes,
+        page=page,
+        source_path=source,
+        stop_when_lost=stop_when_lost,
+        hear=hear,
+    )
+    _report(followed, opened.ground_truth, stop_when_lost)
+    for path in (out, boxes, page):
         if path is not None:
             print(f"wrote {path}", file=sys.stderr)
     return 0
@@ -87,7 +106,8 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
     """Track the built-in clip with the built-in weights, and check the result against the clip's ground truth.
 
     Args:
-        out: The folder for demo.mp4 (annotated), demo.png (a contact sheet) and demo.csv (the boxes).
+        out: The folder for demo.mp4 (annotated), demo.html (a page to scrub through it), demo.png (a contact sheet) and
+            demo.csv (the boxes).
     """
     source, params = video.demo_source(), checkpoints.load()
     try:
@@ -102,11 +122,11 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
         if number in chosen:
             pictures.append((number, picture))
 
-    movie, sheet, table = (out / f"demo.{suffix}" for suffix in ("mp4", "png", "csv"))
-    followed = follow(source, source.ground_truth[0], params, video=movie, table=table, see=keep)
+    movie, page, sheet, table = (out / f"demo.{suffix}" for suffix in ("mp4", "html", "png", "csv"))
+    followed = follow(source, source.ground_truth[0], params, video=movie, page=page, table=table, see=keep)
     save_image(contact_sheet(pictures), sheet)
     print(f"tracked {len(followed.boxes)} frames with {params.contents.describe()} on {jax.devices()[0].platform}")
-    for path in (movie, sheet, table):
+    for path in (movie, page, sheet, table):
         print(f"wrote {path}")
     mean = float(np.mean(overlaps(followed.boxes, source.ground_truth)))
     good = mean > DEMO_IOU
@@ -137,7 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if [*arguments] in (["--version"], ["-V"]):
         print(f"mfst_jax {__version__}")
         return 0
-    commands = {"track": track, "demo": demo, "info": info, "eval": evaluate, "score": score, "bench": bench}
+    commands = {"track": track, "view": view, "demo": demo, "info": info}
+    commands |= {"eval": evaluate, "score": score, "bench": bench}
     commands |= {"weights": weights_command, "doctor": doctor}
     command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
     return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
@@ -165,11 +186,15 @@ def _print_row(number: int, box: np.ndarray, score: float) -> None:
     print(box_row(number, box, score), flush=True)
 
 
-def _report(followed: Followed, truth: np.ndarray | None) -> None:
+def _report(followed: Followed, truth: np.ndarray | None, stop_when_lost: int | None) -> None:
     line = f"tracked {len(followed.boxes)} frames, {followed.frames_per_second:.1f} frames/s after compiling"
     if truth is not None and len(overlaps(followed.boxes, truth)) > 1:
         mean = np.mean(overlaps(followed.boxes, truth))
         line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes, truth):.3f}"
+    if (lost := describe(is_lost(followed.scores))) is not None:
+        line += f"; {lost}"
+    if followed.stopped:
+        line += f"; stopped after {stop_when_lost} of them in a row"
     print(line, file=sys.stderr)
 
 

@@ -19,11 +19,12 @@ from PIL import Image
 from mfst_jax.annotate import Box
 from mfst_jax.decoding import POSSIBLE_FPS, Frame, import_av
 from mfst_jax.errors import InputError, reason
+from mfst_jax.lost import is_lost
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-BOX_HEADER = "frame,x,y,w,h,score"
+BOX_HEADER = "frame,x,y,w,h,score,lost"
 H264 = {"crf": "20", "preset": "superfast", "tune": "zerolatency"}
 """Without looking ahead: a fifth less to compute, for files that are a sixth larger at the same quality."""
 CODECS = {
@@ -42,7 +43,7 @@ def save_image(image: Image.Image, path: str | Path) -> None:
     Raises:
       InputError: another suffix, no such folder, or a folder that cannot be written to.
     """
-    target = _Target("image", path, (".jpg", ".png", ".webp"))
+    target = AtomicFile("image", path, (".jpg", ".png", ".webp"))
     try:
         with target.reported(OSError):
             image.save(target.temporary)
@@ -73,7 +74,7 @@ class VideoWriter:
         if not slowest <= fps <= fastest:
             raise InputError(f"video {path}: expected {slowest} to {fastest:,} frames per second, found {fps}")
         self._av = av
-        self._target = _Target("video", path, tuple(CODECS))
+        self._target = AtomicFile("video", path, tuple(CODECS))
         self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
         self._shape: tuple[int, ...] | None = None
 
@@ -123,13 +124,16 @@ class VideoWriter:
 
 
 def box_row(number: int, box: Box, score: SupportsFloat) -> str:
-    """The line of a table under `BOX_HEADER`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`."""
+    """The line of a table under `BOX_HEADER`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`.
+
+    `lost` is 1 where the score says that the target is lost, and else 0.
+    """
     numbers = [*np.asarray(box, np.float64).tolist(), float(score)]
-    return ",".join([str(number), *(f"{value:.4f}" for value in numbers)])
+    return ",".join([str(number), *(f"{value:.4f}" for value in numbers), f"{is_lost([float(score)])[0]:d}"])
 
 
 class BoxWriter:
-    """Writes boxes as CSV with the header `frame,x,y,w,h,score`; frames count from 0, pixels too.
+    """Writes boxes as CSV with the header `frame,x,y,w,h,score,lost`; frames count from 0, pixels too.
 
     Each row reaches the (still hidden) file at once, so even a killed process leaves its rows behind. Without any row
     no file is made, and one that is there stays.
@@ -140,7 +144,7 @@ class BoxWriter:
 
     def __init__(self, path: str | Path):
         """Raises `InputError` for no such folder, or one that cannot be written to."""
-        self._target = _Target("boxes", path)
+        self._target = AtomicFile("boxes", path)
 
     def __enter__(self) -> "BoxWriter":
         with self._target.reported(OSError):
@@ -167,7 +171,7 @@ class BoxWriter:
                 self._target.publish()
 
 
-class _Target:
+class AtomicFile:
     """A file that is written under a temporary name in its folder and appears under its own when complete."""
 
     def __init__(self, kind: str, path: str | Path, suffixes: Sequence[str] = ()):
@@ -186,6 +190,7 @@ class _Target:
         self._path = path
 
     def publish(self) -> None:
+        """Gives the temporary file its own name, in the place of a file that has it."""
         self.temporary.replace(self._path)
 
     def discard(self) -> None:

@@ -38,6 +38,26 @@ def test_truth_has_its_own_colour_and_lies_below():
     assert is_colour(frame, TRUE)[20, 52:80].all()
 
 
+def test_the_box_of_a_lost_target_is_dashed_with_its_corners_drawn():
+    frame = draw(GREY, (20, 30, 44, 25), lost=True)
+    line = is_colour(frame, TRACKED)
+    # 44 pixels are 11 dashes of 4, 25 are 7 (rounded): every second one is drawn, the first and the last among them.
+    assert np.flatnonzero(line[30]).tolist() == [20 + x for x in range(44) if x // 4 % 2 == 0]
+    np.testing.assert_array_equal(line[54], line[30])
+    column = [30 + y for first, after in [(0, 4), (7, 11), (14, 18), (21, 25)] for y in range(first, after)]
+    assert np.flatnonzero(line[:, 20]).tolist() == column
+    np.testing.assert_array_equal(line[:, 63], line[:, 20])
+    assert (frame[30, 25:27] == 128).all()  # a gap shows the picture
+    np.testing.assert_array_equal(draw(GREY, (20, 30, 44, 25), lost=False), draw(GREY, (20, 30, 44, 25)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (9, 2)])
+def test_a_box_too_small_for_dashes_is_drawn_whole(size: tuple[int, int]):
+    w, h = size
+    frame = draw(GREY, (20, 30, w, h), lost=True)
+    assert is_colour(frame, TRACKED)[[30, 30, 29 + h, 29 + h], [20, 19 + w, 20, 19 + w]].all()
+
+
 @pytest.mark.parametrize("background", [0, 128, 255])
 def test_labels_read_on_any_background(background):
     plain = np.full((180, 240, 3), background, np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scenes import video
+from track_pages import data_of
 
 import mfst_jax
 from mfst_jax import checkpoints, cli, config
@@ -58,8 +59,8 @@ def test_track_prints_boxes_where_nothing_is_to_be_written(
     pattern = str(folder / "img" / "*.png")
     assert cli.main(["track", pattern, "--box", "60,40,24,28", "--set", "scale_step=1.01", "fill=first"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "frame,x,y,w,h,score"
-    assert lines[1] == "0,60.0000,40.0000,24.0000,28.0000,1.0000"
+    assert lines[0] == "frame,x,y,w,h,score,lost"
+    assert lines[1] == "0,60.0000,40.0000,24.0000,28.0000,1.0000,0"
     assert len(lines) == 5
 
 
@@ -94,6 +95,34 @@ def test_track_says_what_is_odd_about_the_true_boxes(clip: tuple[Path, np.ndarra
     ]
 
 
+def test_a_lost_target_is_said_and_ends_the_track_where_it_shall(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, _ = clip
+    boxes, page = tmp_path / "boxes.csv", tmp_path / "page.html"
+    arguments = ["track", str(folder), "--boxes", str(boxes), "--page", str(page), "--set", "score_midpoint=2"]
+    assert cli.main(arguments) == 0  # no contrast is as high
+    assert "tracked 4 frames" in (said := capsys.readouterr().err)
+    assert "; lost in frames 1-end\n" in said
+    assert [row["lost"] for row in rows(boxes)] == ["0", "1", "1", "1"]
+    assert data_of(page.read_text())["targets"][0]["lost"] == [[1, 3]]
+    assert cli.main([*arguments, "--stop-when-lost", "2"]) == 0
+    assert "tracked 3 frames" in (said := capsys.readouterr().err)
+    assert "; lost in frames 1-end; stopped after 2 of them in a row\n" in said
+    assert [row["lost"] for row in rows(boxes)] == ["0", "1", "1"]
+    assert data_of(page.read_text())["frames"] == 3
+
+
+def test_a_target_that_is_never_lost_is_not_mentioned(
+    clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["track", str(clip[0]), "--set", "score_midpoint=-2", "--stop-when-lost", "1"]
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "lost" not in printed.err
+    assert len(printed.out.splitlines()) == 5
+
+
 def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
     folder, _ = clip
     values = config.to_dict(config.ALEXNET)
@@ -123,6 +152,10 @@ def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
         (["{clip}", "--boxes", "{clip}/nowhere/boxes.csv"], "expected an existing folder"),
         (["{clip}", "--boxes", "/dev/null"], "found a folder or a device"),
         (["{clip}", "--boxes", "{clip}/x.mp4", "--out", "{clip}/x.mp4"], "expected another file than --out"),
+        (["{clip}", "--page", "{clip}/nowhere/page.html"], "expected an existing folder"),
+        (["{clip}", "--page", "{clip}/page.pdf"], "expected one of .html .htm, found '.pdf'"),
+        (["{clip}", "--boxes", "{clip}/x.html", "--page", "{clip}/x.html"], "expected another file than --boxes"),
+        (["{clip}", "--stop-when-lost", "0"], "--stop-when-lost: expected a number of frames of at least 1, found 0"),
         (["{clip}/img/0001.png", "--out", "{clip}/img/0001.png"], "expected another file than SOURCE"),
         (["{clip}/**.png", "--box", "1,1,9,9"], "glob"),
     ],
@@ -184,7 +217,7 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     table = rows(boxes)
     assert 3 <= len(table) < 150
     assert [int(row["frame"]) for row in table] == list(range(len(table)))
-    assert [path.name for path in tmp_path.iterdir()] == ["boxes.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "boxes.csv.json"]
 
 
 def test_an_error_before_the_first_frame_leaves_older_files_alone(clip: tuple[Path, np.ndarray], tmp_path: Path):
@@ -219,5 +252,5 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "mean IoU with the ground truth: 0." in printed
     assert "(as expected" in printed
     written = tmp_path / "deep" / "folder"
-    assert sorted(path.name for path in written.iterdir()) == ["demo.csv", "demo.mp4", "demo.png"]
+    assert sorted(path.name for path in written.iterdir()) == ["demo.csv", "demo.html", "demo.mp4", "demo.png"]
     assert len(rows(written / "demo.csv")) == 150

@@ -1,5 +1,6 @@
 """A source followed from end to end: the same boxes as plain tracking, whatever goes wrong on the way."""
 
+import base64
 import io
 import os
 import sys
@@ -8,17 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilations import counted_compilations
 from rich.console import Console
 from scenes import video
+from track_pages import data_of, pictures_of
 
 import mfst_jax
-from mfst_jax import annotate, following, outputs
+from mfst_jax import annotate, following, outputs, tracker
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.errors import InputError
 from mfst_jax.following import DEPTH, follow
+from mfst_jax.page.pictures import encode_map
+from mfst_jax.track_files import read_record, record_path
 from mfst_jax.video import Labelled, Source, open_source
 
 CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
@@ -85,6 +90,61 @@ def test_the_boxes_are_those_of_plain_tracking(params: mfst_jax.Params, tmp_path
         np.testing.assert_array_equal(picture, expected)
 
 
+def test_the_page_has_the_same_boxes_and_each_frame_its_response(params: mfst_jax.Params, tmp_path: Path):
+    source, truth = scene()
+    page = tmp_path / "page.html"
+    followed = follow(source, truth[0], params, CONFIG, page=page)
+    track, pictures = data_of(page.read_text()), pictures_of(page.read_text())
+    (target,) = track["targets"]
+    np.testing.assert_allclose(target["boxes"], followed.boxes, atol=0.006)
+    np.testing.assert_allclose(target["truth"], truth)
+    assert track["pictures"] == [picture["frame"] for picture in pictures] == list(range(FRAMES))
+    weights = mfst_jax.compile(params, CONFIG)
+    state = mfst_jax.init(weights, frame := next(source.frames()), truth[0], config=CONFIG)
+    for number, (frame, picture) in enumerate(zip(source.frames(), pictures, strict=True)):
+        if number == 0:
+            assert "maps" not in picture
+            continue
+        state, output = mfst_jax.step(weights, state, frame)
+        expected = np.frombuffer(encode_map(np.asarray(output.response)), np.uint8)
+        found = np.frombuffer(base64.b64decode(picture["maps"][0]), np.uint8)
+        np.testing.assert_allclose(found, expected, atol=2)
+
+
+def test_a_target_lost_for_long_enough_ends_it(params: mfst_jax.Params, tmp_path: Path):
+    source, truth = scene()
+    table, scores = tmp_path / "boxes.csv", iter([0.9, 0.4, 0.4, 0.9, 0.4, 0.4, 0.4, 0.9, 0.9, 0.9, 0.9])
+    step = tracker.step
+    with pytest.MonkeyPatch.context() as patch:
+
+        def scored(*arguments: object, **options: object):
+            state, output = step(*arguments, **options)
+            return state, output.replace(score=jnp.float32(next(scores)))
+
+        patch.setattr(following.tracker, "step", scored)
+        followed = follow(source, truth[0], params, CONFIG, table=table, stop_when_lost=3)
+    assert followed.stopped
+    assert numbers(table) == list(range(8))  # the first stretch is of two frames, the second one of three
+    assert [line.split(",")[-1] for line in table.read_text().splitlines()[1:]] == list("00110111")
+
+
+def test_a_record_lies_beside_the_table_of_a_source_that_has_a_path(params: mfst_jax.Params, tmp_path: Path):
+    source, truth = scene(fail_at=2)
+    table = tmp_path / "boxes.csv"
+    with pytest.raises(InputError, match="frame 2"):
+        follow(source, truth[0], params, CONFIG, table=table, source_path=str(tmp_path / "clip.mp4"))
+    record = read_record(table)
+    assert record is not None
+    assert record.source == "clip.mp4"
+    assert record.config["alexnet_layers"] == ["conv3"]
+    table.unlink()
+    record_path(table).unlink()
+    source, truth = scene(fail_at=0)
+    with pytest.raises(InputError, match="frame 0"):
+        follow(source, truth[0], params, CONFIG, table=table, source_path=str(tmp_path / "clip.mp4"))
+    assert list(tmp_path.iterdir()) == []  # no table, no record
+
+
 def test_idle_memory_goes_back_once_all_is_compiled_and_from_then_on(
     params: mfst_jax.Params, monkeypatch: pytest.MonkeyPatch
 ):
@@ -106,12 +166,13 @@ def test_weights_may_be_compiled_already(params: mfst_jax.Params):
 
 def test_what_was_tracked_before_an_unusable_frame_is_kept(params: mfst_jax.Params, tmp_path: Path):
     source, truth = scene(fail_at=7)
-    movie, table = tmp_path / "out.mp4", tmp_path / "boxes.csv"
+    movie, table, page = tmp_path / "out.mp4", tmp_path / "boxes.csv", tmp_path / "page.html"
     with pytest.raises(InputError, match="frame 7"):
-        follow(source, truth[0], params, CONFIG, video=movie, table=table)
+        follow(source, truth[0], params, CONFIG, video=movie, table=table, page=page)
     assert numbers(table) == list(range(7))
     assert sum(1 for _ in open_source(movie).frames()) == 7
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "out.mp4"]
+    assert len(pictures_of(page.read_text())) == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "out.mp4", "page.html"]
 
 
 def test_what_was_tracked_before_an_interruption_is_kept(params: mfst_jax.Params, tmp_path: Path):

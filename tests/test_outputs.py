@@ -133,15 +133,15 @@ def test_box_table(tmp_path):
     with BoxWriter(path) as table:
         table.write(0, jnp.array([1.0, 2.5, 30.0, 40.0]), 1.0)
         table.write(1, np.array([NAN] * 4, np.float32), NAN)
-        table.write(2, (-1.23456, 2, 3, 4), 0.98765)
+        table.write(2, (-1.23456, 2, 3, 4), 0.49996)
         assert not path.exists()
         (hidden,) = tmp_path.iterdir()
         assert len(rows(hidden)) == 4  # rows are on disk as they come
     assert rows(path) == [
-        ["frame", "x", "y", "w", "h", "score"],
-        ["0", "1.0000", "2.5000", "30.0000", "40.0000", "1.0000"],
-        ["1", "nan", "nan", "nan", "nan", "nan"],
-        ["2", "-1.2346", "2.0000", "3.0000", "4.0000", "0.9877"],
+        ["frame", "x", "y", "w", "h", "score", "lost"],
+        ["0", "1.0000", "2.5000", "30.0000", "40.0000", "1.0000", "0"],
+        ["1", "nan", "nan", "nan", "nan", "nan", "1"],
+        ["2", "-1.2346", "2.0000", "3.0000", "4.0000", "0.5000", "1"],
     ]
     assert list(tmp_path.iterdir()) == [path]
 

@@ -4,14 +4,13 @@ The report is on parts of the built-in clip: MFST with the built-in weights agai
 made up so that there is something to compare with. Needs the extras `plots` and `video`, and Chromium.
 """
 
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import tyro
 from PIL import Image
+from screenshots import screenshot
 
 import mfst_jax
 from mfst_jax.evaluation import Results, load, report, score, write_result
@@ -24,7 +23,6 @@ PARTS = {"meadow": (0, 40), "twin": (40, 90), "tree": (75, 120), "close-up": (11
 OURS, STATIC, STEADY, JITTERED = "MFST", "static box (made up)", "steady drift (made up)", "jittered truth (made up)"
 SIZE = (1200, 2214)
 """Width and height, in pixels: the page down to the frames of its second sequence."""
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-sync")
 
 
 def main(folder: Path | None = None, picture: Path = Path(__file__).parents[1] / "docs/report.png") -> None:
@@ -34,21 +32,8 @@ def main(folder: Path | None = None, picture: Path = Path(__file__).parents[1] /
         folder: Where the sequences, the results and the report go, to be kept.
         picture: The PNG to write.
     """
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise SystemExit("expected chromium or google-chrome on the PATH, found neither")
     with tempfile.TemporaryDirectory() as scratch:
-        place = folder or Path(scratch)
-        page = write_report(place)
-        shot, profile = Path(scratch) / "report.png", Path(scratch) / "profile"
-        size, target = f"--window-size={SIZE[0]},{SIZE[1]}", f"--screenshot={shot}"
-        subprocess.run(
-            [chromium, *FLAGS, f"--user-data-dir={profile}", size, target, page.resolve().as_uri()],
-            check=True,
-            stderr=subprocess.DEVNULL,
-        )
-        with Image.open(shot) as image:
-            save_image(image.convert("RGB"), picture)
+        save_image(screenshot(write_report(folder or Path(scratch)), SIZE), picture)
     print(f"wrote {picture}")
 
 

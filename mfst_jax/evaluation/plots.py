@@ -22,16 +22,13 @@ from mfst_jax.evaluation.metrics import PRECISION_THRESHOLDS, SUCCESS_THRESHOLDS
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.scoring import Summary
 from mfst_jax.outputs import save_image
+from mfst_jax.palette import COLOURS, colour
 from mfst_jax.sequences.otb import ATTRIBUTES
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-COLOURS = ("#c44e00", "#3d7bd6", "#0e5c4a", "#b04fb8", "#2b1c80", "#5d5210", "#c4808c")
-"""On white: the first tracker's, then the others' in turn. They stay apart under simulated colour blindness."""
-BRIGHT_COLOURS = ("#ffb000", "#3f86f5", "#a9ecc9", "#e878e8", "#7f55d9", "#93871f", "#d08a80")
-"""The same hues on dark grounds; the first is `annotate.TRACKED`, and all are apart from `annotate.TRUE` too."""
 INK, RULE, PAPER = "#1b1f24", "#dde1e6", "#ffffff"
 DASHES = ("-", (0, (5, 1.8)), (0, (1.4, 1.4)))
 MARKERS = "os^DvPX"
@@ -154,11 +151,6 @@ def rank(name: str, summaries: Mapping[str, Summary]) -> list[tuple[str, float, 
         if summary.overall is not None
     ]
     return sorted(scores, key=lambda entry: entry[1], reverse=True)
-
-
-def colour(place: int) -> int:
-    """Which of `COLOURS` the tracker at a place among the summaries has."""
-    return 0 if place == 0 else 1 + (place - 1) % (len(COLOURS) - 1)
 
 
 def printable(text: str) -> str:
@@ -293,8 +285,8 @@ def _embed(svg: str, name: str, description: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\s*|<style.*?</style>| xmlns(:xlink)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg.replace("xlink:href", "href"))
-    for place, colour in enumerate(COLOURS):
-        svg = svg.replace(colour, f"var(--tracker-{place})")
-    for colour, variable in ((INK, "currentColor"), (RULE, "var(--rule)"), (PAPER, "var(--paper)")):
-        svg = svg.replace(colour, variable)
+    for place, own in enumerate(COLOURS):
+        svg = svg.replace(own, f"var(--tracker-{place})")
+    for own, variable in ((INK, "currentColor"), (RULE, "var(--rule)"), (PAPER, "var(--paper)")):
+        svg = svg.replace(own, variable)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(printable(description))}"', 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from mfst_jax.annotate import TRUE
 from mfst_jax.evaluation.datasets import Dataset
-from mfst_jax.evaluation.plots import BRIGHT_COLOURS, COLOURS, PLOTS, attributes_svg, curves_svg, rank
+from mfst_jax.evaluation.plots import PLOTS, attributes_svg, curves_svg, rank
 from mfst_jax.evaluation.report_strips import draw_strips
 from mfst_jax.evaluation.report_tables import (
     LABELS,
@@ -28,6 +28,7 @@ from mfst_jax.evaluation.report_tables import (
 )
 from mfst_jax.evaluation.results import Results, write_atomically
 from mfst_jax.evaluation.scoring import Summary
+from mfst_jax.palette import BRIGHT_COLOURS, COLOURS
 
 HERE = Path(__file__).parent
 GOT10K_CHIEF = ("average_overlap", "success_rate_50")

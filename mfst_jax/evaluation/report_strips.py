@@ -16,9 +16,9 @@ from PIL import Image
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.datasets import Dataset
 from mfst_jax.evaluation.metrics import overlaps
-from mfst_jax.evaluation.plots import colour
 from mfst_jax.evaluation.report_tables import Tracker, name_of, text_of
 from mfst_jax.evaluation.results import Result
+from mfst_jax.palette import colour
 from mfst_jax.sequences import Sequence
 from mfst_jax.video import read_image
 

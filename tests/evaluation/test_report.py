@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 import pytest
+from html_tree import Tree
 from layouts import boxes_of, otb, write_rows
-from pages import FAR, HOSTILE, Tree, values_of
+from pages import FAR, HOSTILE, values_of
 
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Results, load, report, score, write_result

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 from browser import find_chromium, open_browser
+from html_tree import Tree
 from layouts import boxes_of, otb, write_rows
-from pages import HOSTILE, SHIFTS, Tree
+from pages import HOSTILE, SHIFTS
 from PIL import Image
 
 from mfst_jax.evaluation import Results, load, report, score, write_result

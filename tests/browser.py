@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,29 @@ class Page:
         place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def press(self, key: str, shift: bool = False) -> None:
+        """Presses a key, named as in a KeyboardEvent, and lets it go."""
+        code = {" ": "Space"}.get(key, f"Key{key.upper()}" if key.isalpha() and len(key) == 1 else key)
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=code, modifiers=8 if shift else 0)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Presses the mouse at a place (x, y) of the window, moves it to another one and lets it go there."""
+        for kind, (x, y), down in (("mousePressed", start, 1), ("mouseMoved", end, 1), ("mouseReleased", end, 0)):
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=down, clickCount=1)
+
+    def wait_for(self, expression: str, value: Any = True, seconds: float = 20) -> None:
+        """Waits until an expression has a value."""
+        end = time.monotonic() + seconds
+        while (found := self.evaluate(expression)) != value:
+            assert time.monotonic() < end, f"{expression}: expected {value!r}, found {found!r}"
+            time.sleep(0.02)
+
+    def resize(self, width: int, height: int, scheme: str = "light") -> None:
+        """Gives the window a size in pixels, and the system a colour scheme."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))

@@ -1,0 +1,45 @@
+"""Frames in which the target counts as lost: those whose score is below 1/2, alone and in stretches.
+
+How many lost frames that catches, and how often it is a false alarm, is measured in docs/choices.md ("Lost").
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Num
+
+LOST_BELOW = 0.5
+"""Score below which the target counts as lost."""
+MOST_STRETCHES = 8
+"""How many stretches `describe` names one by one."""
+
+
+def is_lost(scores: Num[np.ndarray, "frames"] | Sequence[float]) -> Bool[np.ndarray, "frames"]:
+    """Whether each score says that the target is lost. A score that is not a number says so too."""
+    return ~(np.asarray(scores, np.float64) >= LOST_BELOW)
+
+
+def stretches(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> list[tuple[int, int]]:
+    """The runs of lost frames as (first, last), in order, frames counted from 0."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(lost, bool), [False]])))
+    return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
+
+
+def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> str | None:
+    """The stretches in words, such as `lost in frames 96-104, 211-end`; None where the target is never lost.
+
+    `end` is the last frame. Of more than `MOST_STRETCHES` the first ones are named, and the others are counted.
+    """
+    found = stretches(lost)
+    if not found:
+        return None
+    names = []
+    for first, last in found[:MOST_STRETCHES]:
+        if last == len(lost) - 1:
+            names.append(f"{first}-end")
+        else:
+            names.append(f"{first}" if first == last else f"{first}-{last}")
+    words = f"lost in frame{'' if names[0].isdecimal() and len(found) == 1 else 's'} {', '.join(names)}"
+    if more := len(found) - len(names):
+        words += f" and {more} more stretch{'es' if more > 1 else ''}, {int(np.sum(lost))} frames in all"
+    return words

@@ -1,0 +1,5 @@
+"""One self-contained HTML page to scrub through a tracked video: `mfst track --page` and `mfst view`."""
+
+from mfst_jax.page.writer import PageTarget, PageWriter
+
+__all__ = ["PageTarget", "PageWriter"]

@@ -1,0 +1,100 @@
+"""What a page knows of a track besides its pictures, as JSON: boxes, scores, lost stretches, truth, search regions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Num
+
+from mfst_jax import boxes as box_algebra
+from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.evaluation.metrics import overlaps
+from mfst_jax.localisation import CELL, RESPONSE_SIZE
+from mfst_jax.lost import stretches
+from mfst_jax.palette import colour
+
+BOX_DIGITS, SCORE_DIGITS = 2, 4
+
+
+def describe_target(
+    name: str,
+    place: int,
+    boxes: Num[np.ndarray, "frames 4"],
+    scores: Num[np.ndarray, "frames"],
+    lost: Bool[np.ndarray, "frames"],
+    truth: Num[np.ndarray, "rows 4"] | None,
+    context: float | None,
+) -> dict[str, Any]:
+    """One target, as the page reads it; None stands for whatever is not finite.
+
+    Args:
+      name: what it is called.
+      place: its place among the targets, which decides on its colour.
+      boxes: (x, y, w, h) of each frame, 0-indexed pixels.
+      scores: of each frame.
+      lost: of each frame.
+      truth: true boxes from the first frame on, as far as there are some.
+      context: the configuration's, from which the search regions follow; None where they are not known.
+    """
+    true = np.full(boxes.shape, np.nan)
+    if truth is not None:
+        true[: len(truth)] = truth[: len(true)]
+    return {
+        "name": name,
+        "colour": colour(place),
+        "boxes": _rows(boxes, BOX_DIGITS),
+        "scores": _numbers(scores, SCORE_DIGITS),
+        "lost": stretches(lost),
+        "truth": None if truth is None else _rows(true, BOX_DIGITS),
+        "overlaps": None if truth is None else _numbers(_overlaps(boxes, true), SCORE_DIGITS),
+        "regions": None if context is None else _rows(search_regions(boxes, context), BOX_DIGITS),
+    }
+
+
+def search_regions(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[np.ndarray, "frames 3"]:
+    """Centre (x, y) and side of the square in which each frame is searched, around the box of the frame before; pixels.
+
+    It is that of the middle scale. The first frame has none, and gets NaN.
+    """
+    centre, size = box_algebra.to_centre(jnp.asarray(boxes[:-1], jnp.float32))
+    side = box_algebra.context_side(size, context) * (SEARCH_SIZE / EXEMPLAR_SIZE)
+    regions = np.full((len(boxes), 3), np.nan)
+    regions[1:] = np.concatenate([np.asarray(centre), np.asarray(side)[:, None]], axis=1)
+    return regions
+
+
+def map_share(upsampling: str) -> float:
+    """The part of a search region's side over which its response map lies, in the middle.
+
+    A map says where the target's centre may be: with samples at the middle of each part of a cell (`half_pixel`) it is
+    17 cells wide, and else 16, from the first cell to the last.
+    """
+    cells = RESPONSE_SIZE if upsampling == "half_pixel" else RESPONSE_SIZE - 1
+    return cells * CELL / (SEARCH_SIZE - 1)
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand within a script element."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, str]:
+    """Facts to list, in words."""
+    return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in values.items()}
+
+
+def _overlaps(boxes: Num[np.ndarray, "frames 4"], truth: Num[np.ndarray, "frames 4"]) -> Float[np.ndarray, "frames"]:
+    """Intersection over union of each frame, NaN where the target is absent."""
+    overlap = np.full(len(boxes), np.nan)
+    overlap[np.isfinite(truth).all(axis=1)] = overlaps(boxes, truth)
+    return overlap
+
+
+def _rows(rows: Num[np.ndarray, "frames n"], digits: int) -> list[list[float] | None]:
+    return [[round(float(value), digits) for value in row] if np.isfinite(row).all() else None for row in rows]
+
+
+def _numbers(values: Num[np.ndarray, "frames"] | Sequence[float], digits: int) -> list[float | None]:
+    return [round(float(value), digits) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,186 @@
+"""What `mfst track` leaves on disk, read back: the table of boxes, and beside it the record of where they come from.
+
+The record of `boxes.csv` is `boxes.csv.json`. It names the source by its path from the table's folder, so that the two
+can be moved together.
+"""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from mfst_jax.config import Config, to_dict
+from mfst_jax.errors import InputError, reason
+from mfst_jax.lost import is_lost
+from mfst_jax.outputs import AtomicFile
+from mfst_jax.params import Contents
+from mfst_jax.version import __version__
+from mfst_jax.video import Source
+
+NUMBERS = ("x", "y", "w", "h")
+FARTHEST = 1e9
+"""Pixels; no box lies further out, or is larger."""
+ONE_TARGET = "target"
+"""What the target is called where a table names none."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where the boxes of a table come from."""
+
+    source: str | None
+    """The video, folder or glob of images, by its path from the table's folder; None for a webcam."""
+    size: tuple[int, int]
+    """Height and width of its frames, in pixels."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """How they were tracked, as `config.to_dict` writes it."""
+    weights: str = ""
+    """What the weights hold, in words."""
+    version: str = ""
+    """Of mfst_jax."""
+
+    @classmethod
+    def of(cls, table: Path, path: str, source: Source, contents: Contents, config: Config) -> "Record":
+        """The record of a table to come.
+
+        Args:
+          table: where the boxes will be.
+          path: what the source was opened by.
+          source: the frames.
+          contents: of the weights.
+          config: how they are tracked.
+        """
+        return cls(_path_from(table, path), source.size, to_dict(config), contents.describe(), __version__)
+
+    def write(self, table: Path) -> None:
+        """Writes the record of a table. Raises `InputError` where it cannot be written."""
+        file = AtomicFile("record", record_path(table))
+        try:
+            with file.reported(OSError):
+                file.temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
+                file.publish()
+        finally:
+            file.discard()
+
+    def locate(self, table: Path) -> str | None:
+        """The source, by its path from where we are."""
+        return None if self.source is None else os.path.normpath(table.parent / self.source)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One target's rows of a table, one a frame."""
+
+    name: str
+    boxes: Float32[np.ndarray, "frames 4"]
+    """(x, y, w, h) in 0-indexed pixels, NaN where there is none."""
+    scores: Float32[np.ndarray, "frames"]
+    """NaN where there is none."""
+    lost: Bool[np.ndarray, "frames"]
+
+
+def record_path(table: Path) -> Path:
+    """The file that holds the record of a table."""
+    return table.with_name(f"{table.name}.json")
+
+
+def _path_from(table: Path, source: str) -> str | None:
+    """How the record of a table names a source: by its path from the table's folder; None for a webcam's number."""
+    if re.fullmatch("[0-9]+", source) and not Path(source).exists():
+        return None
+    try:
+        return os.path.relpath(source, table.parent)
+    except ValueError:  # on another drive
+        return str(Path(source).absolute())
+
+
+def read_record(table: Path) -> Record | None:
+    """The record of a table; None where it has none. Raises `InputError` where it cannot be read."""
+    path = record_path(table)
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        source, config = values["source"], values["config"]
+        height, width = map(int, values["size"])
+        weights, version = str(values["weights"]), str(values["version"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"record {path}: expected what mfst track writes, found {reason(error)}") from None
+    sound = isinstance(config, dict) and isinstance(config.get("context", 0), float | int)
+    if not sound or not isinstance(source, str | None):
+        raise InputError(f"record {path}: expected what mfst track writes, found {source!r:.40} and {config!r:.40}")
+    return Record(source, (height, width), config, weights, version)
+
+
+def read_table(path: Path) -> list[Target]:
+    """The targets in a table of boxes, in the order in which they appear.
+
+    Args:
+      path: CSV with the columns `frame,x,y,w,h` and maybe `score`, `lost` and `target`, in any order, among others.
+
+    Raises:
+      InputError: a file that cannot be read, has no such columns or no row; a row that is not of numbers; a frame that
+        is missing, or that a target has twice.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, skipinitialspace=True, restkey="")
+            columns = [name.strip() for name in rows.fieldnames or ()]
+            rows.fieldnames = columns
+            if missing := [name for name in ("frame", *NUMBERS) if name not in columns]:
+                raise InputError(
+                    f"boxes {path}: expected a header with the columns frame,x,y,w,h, found none called "
+                    f"{' or '.join(missing)}"
+                )
+            found: dict[str, dict[int, tuple[list[float], float, bool | None]]] = {}
+            for row in rows:
+                where = f"boxes {path}, line {rows.line_num}"
+                number, values = _read_row(where, row)
+                name = row.get("target", ONE_TARGET) or ONE_TARGET
+                if number in found.setdefault(name, {}):
+                    raise InputError(f"{where}: expected a frame that {name} has no box of yet, found {number} again")
+                found[name][number] = values
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise InputError(f"boxes {path}: expected a table in CSV, found {reason(error)}") from None
+    frames = {number for rows in found.values() for number in rows}
+    if not frames:
+        raise InputError(f"boxes {path}: expected a row for each frame, found none")
+    for number in range(len(frames)):
+        if number not in frames:
+            raise InputError(f"boxes {path}: expected frames from 0 on without a gap, found none of number {number}")
+    return [_target(name, rows, len(frames)) for name, rows in found.items()]
+
+
+def _read_row(where: str, row: dict[str, Any]) -> tuple[int, tuple[list[float], float, bool | None]]:
+    """The frame's number; and box, score (NaN where there is none) and whether it is lost (None where nobody says)."""
+    try:
+        number = int(row["frame"])
+        box = [float(row[name]) for name in NUMBERS]
+        score = float(row.get("score") or "nan")
+        lost = {"1": True, "0": False, "": None}[(row.get("lost") or "").strip()]
+        if number < 0 or "" in row or any(abs(value) > FARTHEST for value in box if math.isfinite(value)):
+            raise ValueError
+    except (TypeError, ValueError, KeyError):
+        found = ",".join(str(value) for value in row.values())
+        raise InputError(
+            f"{where}: expected a frame's number, its box, score and 0 or 1, found {found!r:.80}"
+        ) from None
+    return number, (box if all(map(math.isfinite, box)) else [math.nan] * 4, score, lost)
+
+
+def _target(name: str, rows: dict[int, tuple[list[float], float, bool | None]], frames: int) -> Target:
+    boxes, scores = np.full((frames, 4), np.nan, np.float32), np.full(frames, np.nan, np.float32)
+    lost = np.zeros(frames, bool)
+    for number, (box, score, said) in rows.items():
+        boxes[number], scores[number] = box, score
+        lost[number] = (not math.isnan(score) and bool(is_lost([score])[0])) if said is None else said
+    return Target(name, boxes, scores, lost)

@@ -1,0 +1,138 @@
+"""`mfst view`: the page of an earlier track, from its table of boxes and wherever its frames are now."""
+
+import shutil
+import webbrowser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from track_pages import COUNT, LOST, SCORES, SIZE, box_of, data_of, frame_of, pictures_of, true_box_of
+
+from mfst_jax import cli
+from mfst_jax.config import ALEXNET
+from mfst_jax.outputs import BoxWriter
+from mfst_jax.params import Contents
+from mfst_jax.track_files import Record, record_path
+from mfst_jax.video import open_source
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    """A table of boxes with its record, as `mfst track sequence --boxes out/boxes.csv` would leave them."""
+    folder = tmp_path / "sequence"
+    (folder / "img").mkdir(parents=True)
+    for number in range(COUNT):
+        Image.fromarray(frame_of(number)).save(folder / "img" / f"{number + 1:04d}.png")
+    truth = np.array([true_box_of(number) for number in range(COUNT)]) + np.array([1, 1, 0, 0])
+    np.savetxt(folder / "groundtruth_rect.txt", truth, fmt="%g", delimiter=",")
+    table = tmp_path / "out" / "boxes.csv"
+    table.parent.mkdir()
+    with BoxWriter(table) as boxes:
+        for number in range(COUNT):
+            boxes.write(number, box_of(number), SCORES[number])
+    contents = Contents(siamfc=False, alexnet="torchvision")
+    Record.of(table, str(folder), open_source(folder), contents, ALEXNET).write(table)
+    return table
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one line that `mfst view` says."""
+    assert cli.main(["view", *map(str, arguments)]) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert printed.out == ""
+    return line
+
+
+def test_the_page_lies_beside_the_table_and_shows_its_boxes_on_its_frames(
+    result: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert cli.main(["view", str(result)]) == 0
+    page = result.with_suffix(".html")
+    assert capsys.readouterr().err == f"wrote {page}\n"
+    track = data_of(page.read_text())
+    (target,) = track["targets"]
+    assert target["boxes"] == [box_of(number) for number in range(COUNT)]
+    assert target["lost"] == LOST
+    assert target["truth"] == [true_box_of(number) for number in range(COUNT)]
+    assert target["regions"][1] is not None
+    assert track["config"]["score_slope"] == str(ALEXNET.score_slope)
+    assert track["facts"]["weights"] == "AlexNet (torchvision)"
+    assert not track["hasMaps"]
+    assert [picture["frame"] for picture in pictures_of(page.read_text())] == list(range(COUNT))
+
+
+def test_a_video_that_moved_is_named(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "sequence").rename(moved)
+    line = refusal(capsys, result)
+    assert line.startswith(f"mfst: --source: expected where the frames of {result} are now, found none; ")
+    assert str(tmp_path / "sequence") in line
+    assert list(result.parent.glob("*.html")) == []
+    out = tmp_path / "page.html"
+    assert cli.main(["view", str(result), "--source", str(moved), "--out", str(out)]) == 0
+    assert data_of(out.read_text())["frames"] == COUNT
+
+
+def test_a_table_and_its_video_may_move_together(result: Path, tmp_path: Path):
+    for name in ("out", "sequence"):
+        shutil.move(tmp_path / name, tmp_path / "new" / name)
+    assert cli.main(["view", str(tmp_path / "new" / "out" / "boxes.csv")]) == 0
+
+
+def test_without_a_record_the_source_has_to_be_named(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    record_path(result).unlink()
+    assert "--source: expected where the frames of" in refusal(capsys, result)
+    assert cli.main(["view", str(result), "--source", str(tmp_path / "sequence")]) == 0
+    (target,) = data_of(result.with_suffix(".html").read_text())["targets"]
+    assert target["boxes"][3] == box_of(3)
+    assert target["regions"] is None
+
+
+def test_a_webcams_frames_are_gone(result: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    contents = Contents(siamfc=False, alexnet="torchvision")
+    monkeypatch.chdir(result.parent)
+    Record.of(result, "0", open_source(result.parent.parent / "sequence"), contents, ALEXNET).write(result)
+    assert "as they came from a webcam" in refusal(capsys, result)
+
+
+def test_fewer_frames_than_boxes_are_an_error_with_a_page_of_what_there_is(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "sequence" / "groundtruth_rect.txt").unlink()
+    for number in range(9, COUNT + 1):
+        (tmp_path / "sequence" / "img" / f"{number:04d}.png").unlink()
+    assert "source sequence: expected 12 frames, as many as boxes, found 8" in refusal(capsys, result)
+    assert data_of(result.with_suffix(".html").read_text())["frames"] == 8
+
+
+def test_frames_of_another_size_are_another_video(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    other = tmp_path / "other.png"
+    Image.fromarray(frame_of(0)[:-1]).save(other)
+    line = refusal(capsys, result, "--source", other)
+    height, width = SIZE
+    assert f"expected frames of {width}x{height} pixels" in line
+    assert f"found {width}x{height - 1}" in line
+
+
+def test_what_is_no_table_is_refused(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert "expected a header with the columns" in refusal(capsys, record_path(result))
+    assert "boxes nowhere.csv: expected a table in CSV, found No such file" in refusal(capsys, "nowhere.csv")
+    assert "expected one of .html .htm" in refusal(capsys, result, "--out", tmp_path / "page.pdf")
+
+
+def test_a_browser_is_opened_where_that_is_asked_for(
+    result: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or len(opened) > 1)
+    address = result.with_suffix(".html").as_uri()
+    assert cli.main(["view", str(result)]) == 0
+    assert opened == []
+    capsys.readouterr()
+    assert cli.main(["view", str(result), "--open"]) == 0
+    assert f"no browser was found to open {address}" in capsys.readouterr().err
+    assert cli.main(["view", str(result), "--open"]) == 0
+    assert "no browser" not in capsys.readouterr().err
+    assert opened == [address, address]
