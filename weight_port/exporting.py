@@ -14,7 +14,8 @@ from mfst_jax import checkpoints, layout
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
 from weight_port import containers, matconvnet, rules, tables, tf1_bundles, torch_files
-from weight_port.conversion import Source, merge
+from weight_port.conversion import merge
+from weight_port.reading import Source
 from weight_port.rules import Table
 
 Layout = Literal["torch-siamfc", "torchvision-alexnet", "tf1", "matconvnet", "safetensors"]
@@ -29,6 +30,8 @@ _BRANCHES = {
     "alexnet": "AlexNet",
     "alexnet_se": "the SE-blocks of AlexNet",
 }
+_SIAMFC_BIAS = "detection/biases"
+"""Of the response of SiamFC in TensorFlow, which MFST has one of for each layer."""
 _RESPONSE_FACTOR = 1e-3
 """What SiamFC scales its response by, where the weights do not come with a factor of their own."""
 
@@ -43,7 +46,14 @@ class _Format:
     """Adds the tensors that the layout has and MFST has not."""
 
 
-def export(source: str | Path | Source, out: str | Path, to: Layout | str, *, legacy: bool = False) -> list[str]:
+def export(
+    source: str | Path | Source,
+    out: str | Path,
+    to: Layout | str,
+    *,
+    legacy: bool = False,
+    prefix: str | None = None,
+) -> list[str]:
     """Writes the weights of `source` to `out` as another program has them, and returns what there is to say about it.
 
     What the layout has no place for is left out; what MFST has no place for (the scale of SiamFC's response, counts of
@@ -51,17 +61,18 @@ def export(source: str | Path | Source, out: str | Path, to: Layout | str, *, le
     format lets it, which no other program minds.
 
     Args:
-      source: anything that `conversion.read` reads, or what it returned.
+      source: anything that `weight_port.read` reads, or what it returned.
       out: the file to write, replaced if it exists; for `tf1` what the names of its files begin with (`model.ckpt-0`).
         PyTorch's layouts become a safetensors file where it ends in `.safetensors`, else one as torch.save writes it.
       to: the layout.
       legacy: writes PyTorch's layouts in the format from before PyTorch 1.6.
+      prefix: which copy of the network to take, as for `weight_port.read`.
 
     Raises:
       SourceError, InputError: as `merge`; the weights lack what the layout is about; `out` cannot be written.
     """
     out = Path(out)
-    params, provenance = merge([source])
+    params, provenance = merge([source], prefix=prefix)
     if to == "safetensors":
         if out.suffix != checkpoints.SUFFIX:
             raise InputError(f"{out}: expected a name that ends in {checkpoints.SUFFIX}, found {out.suffix!r}")
@@ -79,7 +90,10 @@ def export(source: str | Path | Source, out: str | Path, to: Layout | str, *, le
     left_out = dict.fromkeys(_BRANCHES[name.split("/")[1]] for name in left)
     notes += [f"left out {branch}: the layout has no place for it" for branch in left_out]
     theirs = chosen.complete(theirs, params.contents)
-    theirs.update({name: np.full_like(theirs[name], value) for name, value in _kept(provenance) if name in theirs})
+    kept = dict(_kept(provenance))
+    if to == "tf1" and _SIAMFC_BIAS in kept:
+        theirs[_SIAMFC_BIAS] = np.zeros(1, np.float32)
+    theirs.update({name: np.full_like(theirs[name], value) for name, value in kept.items() if name in theirs})
     metadata = checkpoints.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
     chosen.write(out, theirs, metadata)
     return notes

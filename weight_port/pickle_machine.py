@@ -1,9 +1,11 @@
 """A machine that reads pickles without running anything of theirs.
 
 A pickle is a program: it may call whatever it can name. This machine knows the opcodes that data needs at protocol 2 to
-5, Python 2's among them. A name is looked up in a table of stand-ins, and any other is refused; only the table's
-functions are called, and only stand-ins are given a state. The machine does not recurse, and time and memory stay in
-proportion to the file, up to a number of opcodes.
+5, Python 2's among them. A name is looked up in a table of stand-ins; only the table's functions are called, and only
+stand-ins are given a state. Any other name stands for an object that stays unread: it is never looked up, and what the
+pickle calls it with or gives to it as a state is let go. Harmful names are refused all the same, and in some pickles
+every name is. The machine does not recurse, and time and memory stay in proportion to the file, up to a number of
+opcodes.
 
 Reference: the opcodes are those that the standard library's `pickletools` describes.
 """
@@ -13,7 +15,8 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from weight_port.pickled_values import LONGEST_NAME, Buildable, Function, LongText, fill, name, shown
+from weight_port.harmful import harmful
+from weight_port.pickled_values import LONGEST_NAME, Buildable, Function, LongText, Unread, fill, name, shown
 
 _MOST_OPCODES = 500_000
 
@@ -24,7 +27,7 @@ def load(
     *,
     start: int = 0,
     persistent: Callable[[Any], Any] | None = None,
-    advice: str = "",
+    unread: bool = True,
 ) -> tuple[Any, int]:
     """The value of the pickle at `start` in `data`, and where that ends.
 
@@ -33,14 +36,14 @@ def load(
       names: what each global, module and name, stands for: a `Function`, or a value that is passed on as it is.
       start: the first byte of the pickle.
       persistent: what a persistent id stands for; without it there may be none.
-      advice: what to tell who has a file with any other global.
+      unread: whether there may be objects of other names, which become `Unread`.
 
     Raises:
-      pickle.UnpicklingError: a name outside the table (the message gives it), an opcode that data does not need, or
+      pickle.UnpicklingError: a name that is refused (the message gives it), an opcode that data does not need, or
         damage.
       ValueError: a number or text that is none.
     """
-    machine = _Machine(memoryview(data), start, names, persistent, advice)
+    machine = _Machine(memoryview(data), start, names, persistent, unread)
     try:
         return machine.run(), machine.position
     except (IndexError, KeyError, TypeError, struct.error) as error:  # an empty stack, no such memo, other arguments
@@ -55,10 +58,10 @@ class _Machine:
         position: int,
         names: Mapping[str, Any],
         persistent: Callable[[Any], Any] | None,
-        advice: str,
+        unread: bool,
     ):
         self.data, self.position = data, position
-        self.names, self.persistent, self.advice = names, persistent, advice
+        self.names, self.persistent, self.unread = names, persistent, unread
         self.stack: list[Any] = []
         self.outer: list[list[Any]] = []
         """What was on the stack at each open mark."""
@@ -116,20 +119,36 @@ class _Machine:
         self.stack = []
 
     def find(self, module: Any, attribute: Any) -> Any:
-        path = f"{name(module)}.{name(attribute)}"
-        if path not in self.names:
-            raise pickle.UnpicklingError(f"refused the global {path}, which no array needs{self.advice}")
-        return self.names[path]
+        module, attribute = name(module), name(attribute)
+        path = f"{module}.{attribute}"
+        if path in self.names:
+            return self.names[path]
+        if not self.unread or harmful(module, attribute):
+            raise pickle.UnpicklingError(f"refused the global {path}, which no array needs")
+        return Unread(path)
 
     def call(self) -> Any:
         function, arguments = self.taken(2)
+        if isinstance(function, Unread) and isinstance(arguments, tuple):
+            return Unread(function.what)
         if not isinstance(function, Function) or not isinstance(arguments, tuple):
             raise pickle.UnpicklingError(f"refused to call {shown(function)} with {shown(arguments)}")
         return function.run(*arguments)
 
-    def instantiate(self) -> None:
-        self.find(self.line(), self.line())  # the names of the table are not for that, any other is refused by name
-        raise pickle.UnpicklingError("refused to make an instance, which no array needs")
+    def instance(self, cls: Any) -> Unread:
+        """An object of a class, which is none of those that arrays are made of."""
+        if not isinstance(cls, Unread):
+            raise pickle.UnpicklingError(f"refused to make an instance of {shown(cls)}, which no array needs")
+        return Unread(cls.what)
+
+    def old_instance(self) -> Unread:
+        """As protocols before 2 had it: the class is named by the opcode itself."""
+        self.marked()
+        return self.instance(self.find(self.line(), self.line()))
+
+    def frozen(self) -> Unread:
+        self.marked()
+        return Unread("builtins.frozenset")
 
     def refer(self) -> Any:
         identity = self.stack.pop()
@@ -141,13 +160,24 @@ class _Machine:
         target, state = self.stack[-2], self.stack.pop()
         if isinstance(target, Buildable):
             target.build(state)
-        elif not isinstance(target, dict):  # the attributes of an OrderedDict are passed over
+        elif not isinstance(target, dict | Unread):  # the attributes of an OrderedDict are passed over
             raise pickle.UnpicklingError(f"refused a state for {shown(target)}")
 
     def extend(self, values: list[Any]) -> None:
-        if not isinstance(self.stack[-1], list):
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(values)
+        elif not isinstance(self.stack[-1], Unread):
             raise pickle.UnpicklingError(f"expected a list to extend, found {shown(self.stack[-1])}")
-        self.stack[-1].extend(values)
+
+    def add(self, values: list[Any]) -> None:
+        if not isinstance(self.stack[-1], Unread):
+            raise pickle.UnpicklingError(f"expected a set to add to, found {shown(self.stack[-1])}")
+
+    def drop(self) -> None:
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.marked()
 
     def remember(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
@@ -170,6 +200,7 @@ _VALUES = _by_number(
         pickle.BININT2: lambda machine: machine.number(_U16),
         pickle.INT: lambda machine: int(machine.line()),  # Python 2 where 32 bits are too few
         pickle.LONG1: lambda machine: int.from_bytes(machine.bytes(_U8), "little", signed=True),
+        pickle.LONG4: lambda machine: int.from_bytes(machine.bytes(_I32), "little", signed=True),
         pickle.BINFLOAT: lambda machine: machine.number(_F64),
         pickle.SHORT_BINUNICODE: lambda machine: machine.text(_U8),
         pickle.BINUNICODE: lambda machine: machine.text(_U32),
@@ -183,6 +214,8 @@ _VALUES = _by_number(
         pickle.EMPTY_DICT: lambda machine: {},
         pickle.EMPTY_LIST: lambda machine: [],
         pickle.EMPTY_TUPLE: lambda machine: (),
+        pickle.EMPTY_SET: lambda machine: Unread("builtins.set"),
+        pickle.FROZENSET: lambda machine: machine.frozen(),
         pickle.TUPLE1: lambda machine: tuple(machine.taken(1)),
         pickle.TUPLE2: lambda machine: tuple(machine.taken(2)),
         pickle.TUPLE3: lambda machine: tuple(machine.taken(3)),
@@ -192,6 +225,11 @@ _VALUES = _by_number(
         pickle.GLOBAL: lambda machine: machine.find(machine.line(), machine.line()),
         pickle.STACK_GLOBAL: lambda machine: machine.find(*machine.taken(2)),
         pickle.REDUCE: lambda machine: machine.call(),
+        pickle.NEWOBJ: lambda machine: machine.instance(machine.taken(2)[0]),
+        pickle.NEWOBJ_EX: lambda machine: machine.instance(machine.taken(3)[0]),
+        pickle.OBJ: lambda machine: machine.instance(machine.marked()[0]),
+        pickle.INST: lambda machine: machine.old_instance(),
+        pickle.DUP: lambda machine: machine.stack[-1],
         pickle.BINPERSID: lambda machine: machine.refer(),
     }
 )
@@ -209,8 +247,10 @@ _ACTIONS = _by_number(
         pickle.APPENDS: lambda machine: machine.extend(machine.marked()),
         pickle.SETITEM: lambda machine: fill(machine.stack[-3], machine.taken(2)),
         pickle.SETITEMS: lambda machine: fill(machine.outer[-1][-1], machine.marked()),
+        pickle.ADDITEMS: lambda machine: machine.add(machine.marked()),
         pickle.BUILD: lambda machine: machine.build(),
-        pickle.INST: lambda machine: machine.instantiate(),
+        pickle.POP: lambda machine: machine.drop(),
+        pickle.POP_MARK: lambda machine: machine.marked(),
     }
 )
 """The opcodes that do something else."""

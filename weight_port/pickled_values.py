@@ -1,7 +1,8 @@
 """The values that a pickle of unknown origin is made of here, and the arrays gathered from them.
 
 Text is `str`, and `LongText` where it is too long for a name. Bytes, and with them the text of Python 2, are views of
-the file. Keys of dictionaries are text, whatever they were. What a pickle builds or calls for is a stand-in.
+the file. Keys of dictionaries are text, whatever they were. What a pickle builds or calls for is a stand-in; `Unread`
+stands in for all that no array needs, and holds nothing of it.
 
 Nothing here hashes, compares or prints what a file nests, and what nests is walked through within limits: a value that
 is in many places of a small file may stand for more than any memory holds.
@@ -11,7 +12,7 @@ import itertools
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,30 @@ LIMIT = 2**30
 """The most bytes that the arrays of one file may take."""
 _MOST_ENTRIES = 500_000
 _MOST_ARRAYS = 10_000
+_MOST_UNREAD = 1_000
+_PLAIN = ("builtins.", "__builtin__.")
 _DEEPEST = 32
 LONGEST_NAME = 255
 _LONGEST_PATH = 1000
+
+
+@dataclass(eq=False)
+class Unread:
+    """Stands in for an object that no array needs. Its state is let go at once, and so is what it is called with."""
+
+    what: str
+    """What it is: the name of its class, or what else its file says of it."""
+    items: dict[str, Any] = field(default_factory=dict)
+    """What is put into it as into a dictionary, which many classes are underneath."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What nested dictionaries, lists and tuples hold, by the keys and indices that lead to it, joined by slashes."""
+
+    arrays: dict[str, np.ndarray]
+    unread: dict[str, str]
+    """What each object is that was passed over unread, for the first of them. Python's own types are left out."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,10 @@ class Buildable(ABC):
 class Leaf(ABC):
     """Stands in for an array."""
 
+    def odd(self) -> str | None:
+        """What the array is of, where that is no numbers; None where it is."""
+        return None
+
     @abstractmethod
     def nbytes(self) -> int:
         """The size of the array, before there is one."""
@@ -59,33 +85,38 @@ class Leaf(ABC):
         """The array itself, as a view of the file where that is possible."""
 
 
-def collect(top: Any) -> dict[str, np.ndarray]:
-    """The arrays in nested dictionaries, lists and tuples, by their keys and indices joined by slashes.
-
-    Everything else in there is passed over.
+def collect(top: Any) -> Tree:
+    """The arrays in nested dictionaries, lists and tuples, and what else in there is no plain value.
 
     Raises:
       pickle.UnpicklingError: two arrays with the same path, or more levels, entries, arrays or bytes than the limits.
       ValueError: what an array itself raises.
     """
-    arrays: dict[str, np.ndarray] = {}
+    tree = Tree({}, {})
     nbytes = 0
     for path, leaf in _leaves(top, "", 0, itertools.count()):
-        if path in arrays:
+        what = leaf.what if isinstance(leaf, Unread) else leaf.odd()
+        if isinstance(leaf, Unread) or what is not None:
+            if what is not None and len(tree.unread) < _MOST_UNREAD and not what.startswith(_PLAIN):
+                tree.unread[path] = what
+            continue
+        if path in tree.arrays:
             raise pickle.UnpicklingError(f"expected every path once, found {path!r} twice")
-        if len(arrays) == _MOST_ARRAYS:
+        if len(tree.arrays) == _MOST_ARRAYS:
             raise pickle.UnpicklingError(f"expected at most {_MOST_ARRAYS} arrays, found more")
         nbytes += leaf.nbytes()
         if nbytes > LIMIT:
             raise pickle.UnpicklingError(f"expected at most {LIMIT} bytes of arrays, found more")
-        arrays[path] = leaf.array()
-    return arrays
+        tree.arrays[path] = leaf.array()
+    return tree
 
 
-def _leaves(node: Any, path: str, depth: int, entries: Iterator[int]) -> Iterator[tuple[str, Leaf]]:
-    if isinstance(node, Leaf):
+def _leaves(node: Any, path: str, depth: int, entries: Iterator[int]) -> Iterator[tuple[str, Leaf | Unread]]:
+    if isinstance(node, Leaf | Unread):
         yield path, node
-    elif isinstance(node, dict | list | tuple):
+    if isinstance(node, Unread):
+        node = node.items
+    if isinstance(node, dict | list | tuple):
         if depth == _DEEPEST or len(path) > _LONGEST_PATH:
             raise pickle.UnpicklingError(f"expected at most {_DEEPEST} levels and paths of {_LONGEST_PATH}, found more")
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
@@ -98,6 +129,8 @@ def shown(value: Any) -> str:
     """A value of a file for an error message; what may be nested is only named."""
     if isinstance(value, str | int | float | None):
         return f"{value!r:.40}"
+    if isinstance(value, Unread):
+        return value.what
     return type(value).__name__
 
 
@@ -119,11 +152,23 @@ def extents(value: Any) -> tuple[int, ...]:
 
 
 def fill(target: Any, items: Sequence[Any]) -> None:
-    """Puts alternating keys and values into a dictionary."""
+    """Puts alternating keys and values into a dictionary. A key that is no name becomes one: `<tuple 3>`."""
+    if isinstance(target, Unread):
+        target = target.items
     if not isinstance(target, dict):
         raise pickle.UnpicklingError(f"expected a dictionary to fill, found {shown(target)}")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        text = str(key) if isinstance(key, int | float | None) else name(key)
+        text = _key(key, len(target))
         if text in target:
             raise pickle.UnpicklingError(f"expected every key once, found {shown(text)} twice")
         target[text] = value
+
+
+def _key(key: Any, number: int) -> str:
+    """A key as text; `number` tells it from the others of its dictionary where it is no text itself."""
+    if isinstance(key, int | float | None):
+        return str(key)
+    hashable = isinstance(key, tuple | Unread | LongText) or (isinstance(key, Leaf) and not isinstance(key, Buildable))
+    if hashable or (isinstance(key, memoryview) and len(key) > LONGEST_NAME):
+        return f"<{shown(key)} {number}>"
+    return name(key)

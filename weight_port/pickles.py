@@ -9,31 +9,40 @@ Reference: `numpy.ndarray.__reduce_ex__` and `numpy.dtype.__reduce__` for the ar
 import math
 import pickle
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from weight_port import pickle_machine, pickled_values
-from weight_port.pickled_values import Buildable, Function, Leaf, LongText, shown
+from weight_port.pickled_values import Buildable, Function, Leaf, LongText, Tree, Unread, shown
 
 _LONGEST_HEADER = 1024
+_NUMBERS = re.compile(r"[iu][1248]|f[248]|b1")
+_OTHERS = {"O": "objects", "U": "text", "S": "text", "a": "text", "M": "dates", "m": "durations", "V": "records"}
+_OTHERS |= {"c": "complex numbers", "f": "floats of another width"}
+_ORDERS = ("<", ">", "|", "=")
 
 
-def loads(data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a pickled tree of dictionaries, lists and tuples, by their path in it joined by slashes.
+def loads(data: bytes, names: Mapping[str, Any] | None = None) -> Tree:
+    """The arrays of a pickled tree of dictionaries, lists and tuples, and what else is in there.
 
-    They may be views of `data`. What is no array is passed over.
+    The arrays may be views of `data`.
+
+    Args:
+      data: the pickle.
+      names: what its globals stand for, where it is more than `NAMES`.
 
     Raises:
-      pickle.UnpicklingError: a name that no array needs (the message gives it), arrays of other things than numbers,
-        damage, or more than `pickled_values` has as limits.
+      pickle.UnpicklingError: a name that is refused (the message gives it), an array that lies, damage, or more than
+        `pickled_values` has as limits.
       ValueError: a number or text that is none.
     """
-    top, _ = pickle_machine.load(data, NAMES)
+    top, _ = pickle_machine.load(data, NAMES if names is None else names)
     return pickled_values.collect(top)
 
 
-def loads_npy(data: bytes) -> dict[str, np.ndarray]:
+def loads_npy(data: bytes) -> Tree:
     """The arrays of the tree that `numpy.save` pickled as an array of one object, as `loads` has them.
 
     A plain array of numbers is refused: it has no name.
@@ -64,8 +73,14 @@ class _Dtype(Buildable):
             case _:
                 raise pickle.UnpicklingError(f"expected the state of a dtype, found {shown(state)}")
 
+    def odd(self) -> str | None:
+        """What it is for, where that is no numbers."""
+        if _NUMBERS.fullmatch(self.code) or not re.fullmatch(r"[OUSaMmV]\d*|c(8|16|32)|f(12|16)", self.code):
+            return None
+        return _OTHERS[self.code[0]] if self.order in _ORDERS else None
+
     def value(self) -> np.dtype:
-        if not re.fullmatch(r"[iu][1248]|f[248]|b1", self.code) or self.order not in ("<", ">", "|", "="):
+        if not _NUMBERS.fullmatch(self.code) or self.order not in _ORDERS:
             raise pickle.UnpicklingError(f"expected the dtype of numbers, found {shown(self.order + self.code)}")
         return np.dtype(self.order + self.code)
 
@@ -94,11 +109,15 @@ class _Array(Leaf, Buildable):
             raise pickle.UnpicklingError(f"expected one pickled object, found {shown(self.data)} of another length")
         return self.data[0]
 
+    def odd(self) -> str | None:
+        what = self.dtype.odd() if isinstance(self.dtype, _Dtype) else None
+        return None if what is None else f"array of {what}"
+
     def nbytes(self) -> int:
         return math.prod(self.shape) * self._dtype().itemsize
 
     def array(self) -> np.ndarray:
-        data = _raw(self.data)
+        data = raw(self.data)
         if len(data) != self.nbytes():
             raise pickle.UnpicklingError(f"expected {self.nbytes()} bytes for shape {self.shape}, found {len(data)}")
         array = np.frombuffer(data, self._dtype()).reshape(self.shape, order=self.order)
@@ -110,7 +129,7 @@ class _Array(Leaf, Buildable):
         return self.dtype.value()
 
 
-def _raw(data: Any) -> bytes | memoryview:
+def raw(data: Any) -> bytes | memoryview:
     """The bytes of an array. Protocol 2 has them as text, one character for a byte."""
     if isinstance(data, memoryview):
         return data
@@ -138,23 +157,49 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None)
     return array
 
 
-def _ordered_dict(pairs: Any = ()) -> dict[str, Any]:
-    """Python 2 hands its pairs over; later ones set them as items."""
+def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
+    """Python 2 hands over a list of its pairs, which is of no use afterwards; later ones set them as items."""
     result: dict[str, Any] = {}
+    if pairs is None:
+        return result
+    if not isinstance(pairs, list):
+        raise pickle.UnpicklingError(f"expected a list of pairs, found {shown(pairs)}")
     for key, value in pairs:
         pickled_values.fill(result, (key, value))
+    pairs[:] = [None]  # no pair: whoever would have another dictionary made of the same list could have any number
     return result
+
+
+def _deque(items: Any = None, *_: Any) -> list[Any]:
+    """Python 2 hands over a list of its items; later ones append them."""
+    return items if isinstance(items, list) else []
+
+
+def _getattr(path: str) -> Function:
+    """Protocol 2 has classes within classes as attributes."""
+
+    def run(owner: Any, *_: Any) -> Unread:
+        if not isinstance(owner, Unread):
+            raise pickle.UnpicklingError(f"refused the global {path}, which no array needs")
+        return owner
+
+    return Function(run)
 
 
 NAMES: dict[str, Any] = {
     **{f"numpy.{core}.multiarray._reconstruct": Function(lambda *_: _Array()) for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray.scalar": Function(lambda *_: None) for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": Function(_frombuffer) for core in ("core", "_core")},
-    "numpy.ndarray": None,  # only ever an argument of _reconstruct
+    **dict.fromkeys(("numpy.ndarray", "numpy.memmap", "numpy.core.memmap.memmap")),  # only arguments of _reconstruct
     "numpy.dtype": Function(lambda code, *_: _Dtype(code)),
     "_codecs.encode": Function(_encode),
     "__builtin__.bytes": Function(lambda: memoryview(b"")),  # that is how protocol 2 has no bytes at all
     "builtins.bytes": Function(lambda: memoryview(b"")),
+    "__builtin__.getattr": _getattr("__builtin__.getattr"),
+    "builtins.getattr": _getattr("builtins.getattr"),
     "collections.OrderedDict": Function(_ordered_dict),
+    "collections.defaultdict": Function(lambda *_: {}),  # what is in it follows as items
+    "collections.deque": Function(_deque),
+    "collections.Counter": Function(lambda counts=None: counts),  # the milestones of learning rate schedules
 }
 """What the globals of a pickled tree stand for."""

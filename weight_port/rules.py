@@ -1,4 +1,4 @@
-"""How a name table is applied to named arrays, in both directions.
+"""What a name table is, and how it is applied to arrays of ours on the way back; `copies` has the way here.
 
 A rule names the tensors of one layout and ours, the flat names of `mfst_jax.layout`, by templates: `{field}` stands for
 each of the words that the table lists for it. So every rule comes down to a few lines of plain names, and whatever a
@@ -8,10 +8,8 @@ line cannot place is a problem. Nothing here raises on strange arrays: problems 
 import functools
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -100,61 +98,29 @@ class Table:
         """All names on their side, without prefix."""
         return frozenset(name for line in self.lines for name in line.theirs)
 
+    @functools.cached_property
+    def scopes(self) -> frozenset[str] | None:
+        """What all names of the network begin with, those that the table does not know too, with `#` for numbers.
 
-@dataclass(frozen=True)
-class Applied:
-    """What a table made of named arrays. A problem is one line."""
+        None where its layers are at the top, as in some of PyTorch's layouts: there any other layer may be one of it.
+        """
+        scopes = frozenset(scope(name) for name in self.known)
+        nested = any("/" in name for name in self.known) or (len(scopes) == 1 and "#" not in min(scopes))
+        return scopes if nested else None
 
-    arrays: dict[str, np.ndarray]
-    """float32, by flat name."""
-    origins: dict[str, str]
-    """The source's name or names of each."""
-    notes: list[str]
-    kept: dict[str, Any]
-    """The values of small tensors without a place, as JSON has them."""
-    problems: list[str]
+    @functools.cached_property
+    def branches(self) -> frozenset[str]:
+        """The branches of ours that it has names for: `siamfc`, `alexnet` and those of their SE-blocks."""
+        return frozenset(name.split("/")[1] for line in self.lines for name in line.ours if "/" in name)
 
-
-def recognise(tables: Iterable[Table], names: Iterable[str]) -> Table | None:
-    """The table that has a place for most of `names`, the first of several; None where none has one for any."""
-    names = list(names)
-    best, most = None, 0
-    for table in tables:
-        placed = _common_prefix(table, names)[1]
-        if placed > most:
-            best, most = table, placed
-    return best
+    def drops(self, name: str) -> str | None:
+        """The reason to leave a tensor out, None where there is none."""
+        return next((reason for pattern, reason in self.dropped.items() if re.fullmatch(pattern, name)), None)
 
 
-def apply(table: Table, arrays: Arrays) -> Applied:
-    """Every array under our names, as `table` has it."""
-    applied = Applied({}, {}, [], {}, [])
-    prefix, _ = _common_prefix(table, arrays)
-    named = {name.removeprefix(prefix): name for name in arrays if name.startswith(prefix)}
-    placed: set[str] = set()
-    for line in table.lines:
-        present = [name for name in line.theirs if name in named]
-        required = [name for name in line.theirs if name not in line.optional]
-        if not any(name in named for name in required):
-            continue
-        placed.update(named[name] for name in present)
-        origin = " and ".join(named[name] for name in present)
-        if missing := [name for name in required if name not in named]:
-            applied.problems.append(f"{prefix}{missing[0]}: expected a tensor of that name beside {origin}, found none")
-            continue
-        sources = [arrays[named[name]] if name in named else None for name in line.theirs]
-        wrong = [name for name in present if arrays[named[name]].dtype.name not in layout.FLOATS]
-        if wrong:
-            dtypes = ", ".join(arrays[named[name]].dtype.name for name in wrong)
-            applied.problems.append(f"{origin}: expected floating point, found {dtypes}")
-            continue
-        _claim(applied, line, origin, sources)
-    if rounded := sum(arrays[name].dtype.name == "float64" for name in placed):
-        applied.notes.append(f"rounded from float64 to float32: {rounded} tensors")
-    for name in arrays:
-        if name not in placed:
-            _set_aside(table, applied, name, arrays[name])
-    return applied
+def scope(name: str) -> str:
+    """What a name begins with, whatever the numbers in there."""
+    return re.sub(r"\d+", "#", re.split("[./]", name, maxsplit=1)[0])
 
 
 def invert(table: Table, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -173,46 +139,3 @@ def invert(table: Table, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[st
         for name in line.ours:
             del left[name]
     return theirs, list(left)
-
-
-def _common_prefix(table: Table, names: Iterable[str]) -> tuple[str, int]:
-    """What stands before most of the names that `table` knows, and how many names it stands before."""
-    found: Counter[str] = Counter()
-    for name in names:
-        starts = [0, *(match.end() for match in re.finditer(r"[./]", name))]
-        found.update(name[:start] for start in starts if name[start:] in table.known)
-    return max(found.items(), key=lambda item: item[1]) if found else ("", 0)
-
-
-def _claim(applied: Applied, line: Line, origin: str, sources: list[np.ndarray | None]) -> None:
-    for name in line.ours:
-        if name in applied.arrays:
-            applied.problems.append(f"{name}: expected one source, found {applied.origins[name]} and {origin}")
-            return
-    numbers = [None if source is None else layout.to_float32(source) for source in sources]
-    try:
-        targets = line.change.to_ours(*numbers)
-    except (ValueError, IndexError):  # of a shape that the change cannot take
-        shapes = " and ".join(str(source.shape) for source in sources if source is not None)
-        applied.problems.append(f"{origin}: expected what can become {' and '.join(line.ours)}, found shape {shapes}")
-        return
-    for name, array in zip(line.ours, targets, strict=True):
-        applied.arrays[name], applied.origins[name] = array, origin
-    _note(applied, line.note)
-
-
-def _set_aside(table: Table, applied: Applied, name: str, array: np.ndarray) -> None:
-    """An array that no line has a place for: dropped or kept, if the table says so; else a problem."""
-    for pattern, reason in table.dropped.items():
-        if re.fullmatch(pattern, name):
-            return _note(applied, reason)
-    if table.kept is not None and re.fullmatch(table.kept, name) and array.size <= 1:
-        applied.kept[name] = array.astype(float).reshape(-1).tolist()
-    else:
-        applied.problems.append(f"{name}: expected a name of this layout ({table.name}), found none of them")
-    return None
-
-
-def _note(applied: Applied, note: str | None) -> None:
-    if note is not None and note not in applied.notes:
-        applied.notes.append(note)

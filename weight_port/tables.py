@@ -17,8 +17,10 @@ NUMBERS = "12345"
 NORMALISED = "1234"
 """Of those in SiamFC that BN follows."""
 
-TRAINING = r"(.*[./])?(optimi[sz]er|optim|ema_optimizer|amp|scaler|scheduler|lr_scheduler)\w*[./].*"
+TRAINING = r"(.*[./])?(optimi[sz]er|optim|opt_state|ema_optimizer|amp|scaler|scheduler|lr_scheduler)\w*[./].*"
 TRAINING_NOTE = "dropped the state of the optimiser"
+EXTRA = r".*[./]_extra_state"
+EXTRA_NOTE = "dropped what modules keep beside their tensors"
 BGR_NOTE = "kept the order of the input channels as it is: the authors of MFST give it RGB, though Caffe's is BGR"
 
 OIHW = Change(lambda kernel: (kernel.transpose(2, 3, 1, 0),), lambda kernel: (kernel.transpose(3, 2, 0, 1),))
@@ -62,6 +64,7 @@ OURS = Table(
             for name in layout.expected(Contents(True, variant, siamfc_se=True, alexnet_se=True, siamfc_bias=True))
         }
     ),
+    dropped={TRAINING: TRAINING_NOTE},
 )
 
 
@@ -114,6 +117,7 @@ def _torch_siamfc(name: str, convs: str, norms: str, prefix: str = "") -> Table:
             r"(.*[./])?(corr_bias|adjust\w*|out_scale|(head|match_batchnorm|bn_adjust)[./].*)": "dropped the scale and "
             "bias of the response: factors belong to the configuration, biases move no peak",
             TRAINING: TRAINING_NOTE,
+            EXTRA: EXTRA_NOTE,
         },
     )
 
@@ -143,7 +147,11 @@ TORCHVISION_ALEXNET = Table(
         Rule("features.{i}.bias", "params/alexnet/conv{i}/bias"),
     ),
     {"i": {"0": "1", "3": "2", "6": "3", "8": "4", "10": "5"}},
-    dropped={r"(.*[./])?classifier\..*": "dropped the classifier", TRAINING: TRAINING_NOTE},
+    dropped={
+        r"(.*[./])?classifier\..*": "dropped the classifier",
+        TRAINING: TRAINING_NOTE,
+        EXTRA: EXTRA_NOTE,
+    },
 )
 
 TF1 = Table(
@@ -193,10 +201,11 @@ TF1 = Table(
         "branch": {"siamfc": "siamfc", "alex": "alexnet"},
         "dense": {"sq": "squeeze", "ex": "excite"},
     },
-    dropped={r"(OptimizeLoss.*|.*/Momentum)": TRAINING_NOTE},
-    kept=r"detection/biases_[sa]_c[345]|global_step",
+    dropped={r"OptimizeLoss.*|.*/(Momentum|Adam(_1)?|Adagrad|RMSProp(_1)?)": TRAINING_NOTE},
+    kept=r"detection/biases(_[sa]_c[345])?|global_step",
 )
-"""Names as in the released `siamfc_se` and `alex_se`; one bundle may hold both."""
+"""Names as in the released `siamfc_se` and `alex_se`, and in the TensorFlow SiamFC that they grew from; one bundle may
+hold both networks."""
 
 MATCONVNET = Table(
     "MatConvNet SiamFC",

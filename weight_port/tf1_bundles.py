@@ -77,13 +77,15 @@ def locate(path: Path) -> Path | None:
     """The index of the bundle that `path` stands for, None where it stands for none.
 
     Args:
-      path: any of its files, what their names begin with (`model.ckpt-0`), or the folder that it is the one bundle of.
+      path: any of its files, what their names begin with (`model.ckpt-0`), or the folder that it is the one bundle of,
+        which may be that of a SavedModel.
 
     Raises:
       ValueError: a folder with several bundles.
     """
     if path.is_dir():
         found = sorted(file for file in path.glob("*.index") if is_index(file))
+        found = found or [file for file in (path / "variables" / "variables.index",) if is_index(file)]
         if len(found) > 1:
             raise ValueError(f"expected one bundle in this folder, found {', '.join(file.name for file in found):.200}")
         return found[0] if found else None

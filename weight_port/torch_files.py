@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from weight_port import pickle_machine, pickled_values
-from weight_port.pickled_values import LongText, shown
+from weight_port import pickle_machine, pickled_values, pickles
+from weight_port.pickled_values import Function, LongText, Tree, Unread, shown
 from weight_port.torch_tensors import NAMES, STORAGES, Storage, storage_of
 
-Loaded = tuple[dict[str, np.ndarray], dict[str, Any] | None]
-"""Arrays by path, as `pickled_values.collect` has them, and our own metadata, None where there are none."""
+Loaded = tuple[Tree, dict[str, Any] | None]
+"""What `pickled_values.collect` made of the file, and our own metadata, None where there are none."""
 
 _METADATA = "mfst_jax.json"
 _MOST_METADATA = 2**20
@@ -38,7 +38,8 @@ _PROLOGUE = re.compile(  # both, each in a pickle of its own, which protocol 4 h
     % (re.escape(_MAGIC.to_bytes(10, "little")), re.escape(_VERSION.to_bytes(2, "little"))),
     re.DOTALL,
 )
-_ADVICE = "; instead of a whole model save its state_dict()"
+_MOST_PICKLED = 10_000
+"""Storages in a pickle that is not PyTorch's own."""
 
 
 def is_torch_zip(archive: zipfile.ZipFile) -> bool:
@@ -85,7 +86,6 @@ def read_zip(archive: zipfile.ZipFile) -> Loaded:
         read("data.pkl"),
         NAMES,
         persistent=lambda identity: storage_of(identity, fetch, swapped=swapped),
-        advice=_ADVICE,
     )
     metadata = LongText(read(_METADATA)) if f"{root}/{_METADATA}" in sizes else None
     return pickled_values.collect(top), _parse(metadata)
@@ -103,13 +103,39 @@ def read_legacy(source: Path | bytes) -> Loaded:
       pickle.UnpicklingError: as `pickle_machine` has it, or a tensor beyond its storage.
       ValueError: storages that are missing, cut off, or of another size than the tensors say; the tar archives before.
     """
-    data = memoryview(source if isinstance(source, bytes) else source.read_bytes())
+    top, metadata = _load_legacy(memoryview(source if isinstance(source, bytes) else source.read_bytes()))
+    return pickled_values.collect(top), _parse(metadata)
+
+
+def read_pickled(data: bytes) -> Tree:
+    """The tensors in a pickle by Python's own `pickle`, where each storage is a file of PyTorch before 1.6.
+
+    Raises:
+      pickle.UnpicklingError, ValueError: as `pickles.loads` and `read_legacy`.
+    """
+    loaded: dict[int, tuple[Any, Storage]] = {}
+
+    def load(content: Any) -> Storage:
+        if id(content) not in loaded:
+            if len(loaded) == _MOST_PICKLED:
+                raise pickle.UnpicklingError(f"expected at most {_MOST_PICKLED} storages, found more")
+            storage, _ = _load_legacy(memoryview(pickles.raw(content)))
+            if not isinstance(storage, Storage):
+                raise pickle.UnpicklingError(f"expected a storage of PyTorch, found {shown(storage)}")
+            loaded[id(content)] = content, storage  # as long as the content is here, its number is nobody else's
+        return loaded[id(content)][1]
+
+    return pickles.loads(data, {**NAMES, "torch.storage._load_from_bytes": Function(load)})
+
+
+def _load_legacy(data: memoryview) -> tuple[Any, Any]:
+    """What the main pickle of a file before 1.6 holds, and the text of our metadata, None where there are none."""
     prologue = _PROLOGUE.match(data)
     if prologue is None:
         tar = "a tar archive, as the first versions wrote them: load it with PyTorch and save it again"
         found = tar if data[257:262] == b"ustar" else "something else"
         raise ValueError(f"expected the magic number and version {_VERSION} of PyTorch, found {found}")
-    host, end = pickle_machine.load(data, {}, start=prologue.end())
+    host, end = pickle_machine.load(data, {}, start=prologue.end(), unread=False)
     if not isinstance(host, dict):
         raise pickle.UnpicklingError(f"expected a dictionary on the machine of origin, found {shown(host)}")
     storages: dict[str, Storage] = {}
@@ -120,20 +146,24 @@ def read_legacy(source: Path | bytes) -> Loaded:
             raise ValueError(f"expected the {storage}, found none")
         return contents[storage.key]
 
-    def refer(identity: Any) -> Storage:
+    def refer(identity: Any) -> Storage | Unread:
         storage = storage_of(identity, fetch, swapped=sys.byteorder == "big")
+        if isinstance(storage, Unread):
+            if pickled_values.name(identity[0]) == "storage":  # whose size nobody knows, nor where the next one begins
+                raise pickle.UnpicklingError(f"refused the global {storage.what}, whose numbers NumPy has not")
+            return storage
         first = storages.setdefault(storage.key, storage)
         if (first.dtype, first.numel) != (storage.dtype, storage.numel):
             raise ValueError(f"expected the {first} wherever it is named, found the {storage}")
         return storage
 
-    top, end = pickle_machine.load(data, NAMES, start=end, persistent=refer, advice=_ADVICE)
-    keys, end = pickle_machine.load(data, {}, start=end)
+    top, end = pickle_machine.load(data, NAMES, start=end, persistent=refer)
+    keys, end = pickle_machine.load(data, {}, start=end, unread=False)
     if not isinstance(keys, list) or not all(pickled_values.name(key) in storages for key in keys):
         raise pickle.UnpicklingError(f"expected a list of the keys of storages, found another {shown(keys)}")
     order = [storages[pickled_values.name(key)] for key in keys]
     contents |= _cut(data[end:], order, big_endian=host.get("little_endian") is False)
-    return pickled_values.collect(top), _parse(host.get(_METADATA))
+    return top, host.get(_METADATA)
 
 
 def _cut(data: memoryview, storages: list[Storage], *, big_endian: bool) -> dict[str, memoryview]:

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 
 from weight_port import pickled_values, pickles
-from weight_port.pickled_values import Function, Leaf, shown
+from weight_port.pickled_values import Function, Leaf, Unread, shown
 
 STORAGES = {
     "DoubleStorage": "float64",
@@ -63,13 +63,17 @@ class Storage:
         return f"storage {self.key} of {self.numel} {self.dtype.name}"
 
 
-def storage_of(identity: Any, fetch: Callable[[Storage], memoryview], *, swapped: bool) -> Storage:
-    """The storage that a persistent id stands for; `fetch` and `swapped` as a `Storage` has them.
+def storage_of(identity: Any, fetch: Callable[[Storage], memoryview], *, swapped: bool) -> Storage | Unread:
+    """The storage that a persistent id stands for; unread where it is none of `STORAGES`, or the class of a module.
+
+    `fetch` and `swapped` are as a `Storage` has them.
 
     Raises:
       pickle.UnpicklingError: an id of anything else.
     """
     match identity:
+        case (_, Unread() as unread, *_):
+            return unread
         case (kind, np.dtype() as dtype, key, _, int(numel), (_, int(first), int(count))):
             end = first + count
         case (kind, np.dtype() as dtype, key, _, int(numel)) | (kind, np.dtype() as dtype, key, _, int(numel), None):
@@ -103,7 +107,12 @@ class Tensor(Leaf):
         return array.byteswap() if self.storage.swapped else array
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *, dtype: Any = None, metadata: Any = None) -> Tensor:
+def _tensor(
+    storage: Any, offset: Any, size: Any, stride: Any, *, dtype: Any = None, metadata: Any = None
+) -> Tensor | Unread:
+    for unread in (storage, dtype):
+        if isinstance(unread, Unread):  # of a type that NumPy has not, or quantised
+            return unread
     if not isinstance(storage, Storage):
         raise pickle.UnpicklingError(f"expected a tensor on a storage, found one on {shown(storage)}")
     dtype = storage.dtype if dtype is None else dtype
@@ -119,6 +128,15 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *, dtype: Any = N
         raise pickle.UnpicklingError(f"expected a tensor within the {storage}, found one up to byte {shown(end)}")
     strides = tuple(step * dtype.itemsize if side > 1 else 0 for side, step in zip(shape, strides, strict=True))
     return Tensor(storage, dtype, shape, start, strides)
+
+
+def _from_type(function: Any, _: Any, arguments: Any, *state: Any) -> Any:
+    """A tensor with attributes of its own, or of a class of its own: those are passed over."""
+    if isinstance(function, Unread):
+        return function
+    if not isinstance(function, Function) or function.run is _from_type or not isinstance(arguments, tuple):
+        raise pickle.UnpicklingError(f"refused to call {shown(function)} with {shown(arguments)}")
+    return function.run(*arguments)
 
 
 NAMES: dict[str, Any] = {
@@ -137,10 +155,12 @@ NAMES: dict[str, Any] = {
             storage, offset, size, stride, dtype=dtype, metadata=metadata
         )
     ),
+    "torch.tensor._rebuild_from_type": Function(_from_type),
+    "torch._tensor._rebuild_from_type": Function(_from_type),
+    "torch._tensor._rebuild_from_type_v2": Function(_from_type),
     "torch._utils._rebuild_parameter": Function(lambda data, *_: data),
     "torch._utils._rebuild_parameter_with_state": Function(lambda data, *_: data),
     "torch.Size": Function(lambda sizes=(): sizes),
     "torch.device": Function(lambda *_: None),
-    "collections.Counter": Function(lambda counts=None: counts),  # the milestones of learning rate schedules
 }
 """What the globals of a file stand for: a dtype for itself and for the class of its storages."""

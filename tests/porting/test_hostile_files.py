@@ -96,13 +96,26 @@ def test_a_pickle_that_multiplies_is_refused():
         pickles.loads(pickle.dumps(tree, 4))
 
 
-def test_a_pickle_inside_an_npz_is_refused(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("shape", "reason"), [((), r"refused the global posix\.system"), ((1,), r"not read: arr_0 \(array of objects\)")]
+)
+def test_a_pickle_inside_an_npz_runs_nothing(tmp_path: Path, shape: tuple[int, ...], reason: str):
     witness = tmp_path / "witness"
-    array = np.array([Calls(os.system, f"touch {witness}")], dtype=object)
+    array = np.empty(shape, object)
+    array[...] = Calls(os.system, f"touch {witness}")
     np.savez(tmp_path / "x.npz", array)
-    with pytest.raises(weight_port.SourceError, match="allow_pickle=False"):
+    with pytest.raises(weight_port.SourceError, match=reason):
         weight_port.read(tmp_path / "x.npz")
     assert not witness.exists()
+
+
+def test_an_sdist_of_very_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(containers, "_MOST_MEMBERS", 10)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+        for number in range(12):
+            archive.addfile(tarfile.TarInfo(f"{number}"))
+    with pytest.raises(weight_port.SourceError, match="expected at most 10 files"):
+        weight_port.read(tmp_path / "x.tar.gz")
 
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

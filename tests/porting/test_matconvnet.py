@@ -138,6 +138,12 @@ NESTINGS: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any]]] = {
     "columns": lambda params: {"net": {"params": {key: cells([p[key] for p in params]) for key in ("name", "value")}}},
     "deeper": lambda params: {"net": {"net": {"params": {"params": struct_array(params)}}}, "stats": np.ones((2, 2))},
     "on top": lambda params: {"params": struct_array(params), "other": "text"},
+    "with options": lambda params: {
+        "opts": {"numEpochs": 50.0, "gpus": np.zeros((0, 0)), "train": {"solver": "sgd", "sets": cells(["a", "b"])}},
+        "net": {"meta": {"opts": {"rate": np.logspace(-2, -5, 50)}}, "params": struct_array(params)},
+        "stats": struct_array([{"train": {"objective": 0.5}}, {"train": {"objective": 0.4}}]),
+        "state": cells([np.ones((11, 11, 3, 6), np.float32), np.ones((6, 1))]),
+    },
 }
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pickle_programs import POINT, PROTOCOLS, PYTHON_2, REFUSAL, npy, text
 
 from weight_port import pickles
+from weight_port.pickled_values import Tree
 
 COUNTED = {b"X": "<I", b"\x8c": "<B", b"\x8d": "<Q", b"B": "<I", b"C": "<B", b"\x8e": "<Q", b"\x96": "<Q", b"T": "<i"}
 
@@ -32,10 +33,18 @@ def test_numbers_that_are_none(program: bytes):
         pickles.loads(b"\x80\x02" + program)
 
 
-@pytest.mark.parametrize("key", [b"X\x00\x01\x00\x00" + b"k" * 256, b"U\xff" + b"\xff" * 255, b")", b"]"])
-def test_keys_are_short_text(key: bytes):
+@pytest.mark.parametrize("key", [b"U\xff" + b"\xff" * 255, b"]", b"}", POINT, b"]q\0h\0a"])
+def test_keys_that_python_would_not_take_are_refused(key: bytes):
     with pytest.raises(REFUSAL, match=r"expected text|can't decode"):
         pickles.loads(b"\x80\x02}" + key + b"Ns.")
+
+
+def test_keys_that_are_no_names_become_some():
+    """They are never hashed or printed."""
+    keys = [b"X\x00\x01\x00\x00" + b"k" * 256, b")", b"]\x85", b"cmy\nThing\n", b"T\x00\x01\x00\x00" + bytes(256)]
+    array = pickle.dumps(np.ones(1), 2)[2:-1]
+    tree = pickles.loads(b"\x80\x02}(" + b"".join(key + array for key in keys) + b"u.")
+    assert list(tree.arrays) == ["<LongText 0>", "<tuple 1>", "<tuple 2>", "<my.Thing 3>", "<memoryview 4>"]
 
 
 def test_paths_are_not_ambiguous():
@@ -66,10 +75,18 @@ def test_arrays_that_lie(state: bytes, reason: str):
         pickles.loads(program)
 
 
-@pytest.mark.parametrize(
-    "code", ["O8", "V8", "S4", "U1", "M8", "c8", "f16", "f1", "f4,f4", "(2000000)i", "2f4", "?", ""]
-)
-def test_dtypes_of_no_numbers(code: str):
+@pytest.mark.parametrize("code", ["O8", "V8", "S4", "U1", "M8", "m8", "c8", "f16"])
+def test_arrays_of_other_things_than_numbers_are_passed_over(code: str):
+    """Whatever they say of themselves."""
+    dtype = b"cnumpy\ndtype\n" + text(code) + b"\x85R"
+    for state in (b"(K\x01)%b\x89C\x04abcdtb", b"(K\x01J\xff\xff\xff\x7f\x85%b\x89]tb"):
+        tree = pickles.loads(b"\x80\x03}K\x01" + POINT + state.replace(b"%b", dtype) + b"s.")
+        assert tree.arrays == {}
+        assert tree.unread["1"].startswith("array of ")
+
+
+@pytest.mark.parametrize("code", ["f1", "f4,f4", "(2000000)i", "2f4", "O8,O8", "V8" + 3 * "9" + "x", "c7", "?", ""])
+def test_dtypes_that_there_are_not(code: str):
     dtype = b"cnumpy\ndtype\n" + text(code) + b"\x85R"
     with pytest.raises(pickle.UnpicklingError, match="expected the dtype of numbers"):
         pickles.loads(b"\x80\x03" + POINT + b"(K\x01)" + dtype + b"\x89C\x04abcdtb.")
@@ -84,7 +101,7 @@ TREE = {"a": [np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)), n
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_beginning_is_refused(protocol: int):
     whole = pickle.dumps(TREE, protocol)
-    assert len(pickles.loads(whole)) == 2
+    assert len(pickles.loads(whole).arrays) == 2
     for end in range(len(whole)):
         with pytest.raises(REFUSAL):
             pickles.loads(whole[:end])
@@ -98,7 +115,7 @@ def test_damage_is_refused_in_an_orderly_way_or_read(data: st.DataObject):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     read = pickles.loads_npy if whole.startswith(b"\x93") else pickles.loads
     try:
-        found = read(bytes(whole))
+        found = read(bytes(whole)).arrays
     except REFUSAL:
         return
     assert all(isinstance(array, np.ndarray) and array.dtype.kind in "fiub" for array in found.values())
@@ -109,4 +126,4 @@ def test_damage_is_refused_in_an_orderly_way_or_read(data: st.DataObject):
 def test_noise(noise: bytes):
     for read, head in itertools.product((pickles.loads, pickles.loads_npy), (b"", b"\x80\x04", PYTHON_2[:128])):
         with contextlib.suppress(*REFUSAL):
-            assert isinstance(read(head + noise), dict)
+            assert isinstance(read(head + noise), Tree)

@@ -6,7 +6,8 @@ from sources import AUTHORS, BOTH, A, Arrays, S, random_arrays
 
 from mfst_jax import layout
 from mfst_jax.params import Contents
-from weight_port import rules, tables
+from weight_port import copies, rules, tables
+from weight_port.copies import Applied
 from weight_port.rules import Change, Rule, Table
 
 WORDS = Table(
@@ -23,8 +24,13 @@ WORDS = Table(
 X, Y = np.array([1.0, 2.0], np.float32), np.array([3.0], np.float32)
 
 
+def apply(table: Table, arrays: Arrays) -> Applied:
+    """What becomes of the largest copy."""
+    return copies.apply(copies.find([table], arrays)[0], arrays)
+
+
 def test_words_are_translated():
-    applied = rules.apply(WORDS, {"net.two.w": X, "net.one.b": Y})
+    applied = apply(WORDS, {"net.two.w": X, "net.one.b": Y})
     assert {name: array.tolist() for name, array in applied.arrays.items()} == {"params/2/w": [1, 2], "params/1/b": [3]}
     assert applied.origins == {"params/2/w": "net.two.w", "params/1/b": "net.one.b"}
     assert applied.problems == applied.notes == []
@@ -33,47 +39,48 @@ def test_words_are_translated():
 @pytest.mark.parametrize("prefix", ["", "module.", "state_dict/", "state_dict/model.module.", "my.own/words."])
 def test_any_common_prefix_will_do(prefix: str):
     names = {f"{prefix}net.two.w": X, f"{prefix}net.one.b": Y}
-    assert rules.recognise([tables.OURS, WORDS], names) is WORDS
-    assert set(rules.apply(WORDS, names).arrays) == {"params/2/w", "params/1/b"}
+    assert copies.find([tables.OURS, WORDS], names)[0].table is WORDS
+    assert set(apply(WORDS, names).arrays) == {"params/2/w", "params/1/b"}
 
 
 def test_two_prefixes_are_two_networks():
-    applied = rules.apply(WORDS, {"a.net.two.w": X, "a.net.one.w": X, "b.net.two.w": Y, "notnet.two.w": Y})
+    applied = apply(WORDS, {"a.net.two.w": X, "a.net.one.w": X, "b.net.two.w": Y, "notnet.two.w": Y})
     assert set(applied.arrays) == {"params/2/w", "params/1/w"}
-    assert [problem.split(":")[0] for problem in applied.problems] == ["b.net.two.w", "notnet.two.w"]
+    assert applied.notes == ["set aside what is not of the network: b.net.two.w, notnet.two.w"]
+    assert applied.problems == []
 
 
 def test_pieces_are_joined_and_a_missing_one_is_told():
-    applied = rules.apply(WORDS, {"pair.one.a": X, "pair.one.b": Y, "x.pair.two.a": X})
+    applied = apply(WORDS, {"pair.one.a": X, "pair.one.b": Y, "x.pair.two.a": X})
     assert applied.arrays["params/pair1"].tolist() == [1, 2, 3]
     assert applied.problems == ["x.pair.two.a: expected a name of this layout (words), found none of them"]
-    [problem] = rules.apply(WORDS, {"pair.two.b": X}).problems
+    [problem] = apply(WORDS, {"pair.two.b": X}).problems
     assert problem == "pair.two.a: expected a tensor of that name beside pair.two.b, found none"
 
 
 def test_optional_pieces():
-    assert rules.apply(WORDS, {"maybe.a": X}).arrays["params/maybe"] is not None
-    both = rules.apply(WORDS, {"maybe.a": X, "maybe.b": Y})
+    assert apply(WORDS, {"maybe.a": X}).arrays["params/maybe"] is not None
+    both = apply(WORDS, {"maybe.a": X, "maybe.b": Y})
     assert both.arrays["params/maybe"].tolist() == [3]
     assert both.origins["params/maybe"] == "maybe.a and maybe.b"
     assert both.notes == ["a note"]
-    [problem] = rules.apply(WORDS, {"maybe.b": X}).problems  # by itself it has no place
+    [problem] = apply(WORDS, {"maybe.b": X}).problems  # by itself it has no place
     assert problem.startswith("maybe.b: expected a name")
 
 
 def test_what_has_no_place_is_dropped_kept_or_a_problem():
-    applied = rules.apply(
+    applied = apply(
         WORDS, {"net.one.w": X, "net.one.count": np.array(3), "gain": np.float32(0.1)[None], "net.three.w": X}
     )
     assert applied.notes == ["dropped the counts"]
     assert applied.kept == {"gain": [float(np.float32(0.1))]}
     assert applied.problems == ["net.three.w: expected a name of this layout (words), found none of them"]
-    [problem] = rules.apply(WORDS, {"net.one.w": X, "gain": X}).problems  # too large to keep
-    assert problem.startswith("gain: ")
+    applied = apply(WORDS, {"net.one.w": X, "gain": X})  # too large to keep
+    assert (applied.kept, applied.notes) == ({}, ["set aside what is not of the network: gain"])
 
 
 def test_types_and_shapes_that_do_not_fit():
-    applied = rules.apply(
+    applied = apply(
         tables.TORCHVISION_ALEXNET,
         {"features.0.weight": X, "features.0.bias": np.ones(2, np.int64), "features.3.bias": np.ones(2, ">f8")},
     )
@@ -115,8 +122,8 @@ def test_tables_are_told_apart_and_lose_nothing(table: Table, contents: Contents
     arrays = complete(contents)
     theirs, left = rules.invert(table, arrays)
     assert not left
-    assert rules.recognise(tables.TABLES, theirs) is table
-    applied = rules.apply(table, theirs)
+    assert copies.find(tables.TABLES, theirs)[0].table is table
+    applied = apply(table, theirs)
     assert applied.problems == []
     assert applied.arrays.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -124,5 +131,4 @@ def test_tables_are_told_apart_and_lose_nothing(table: Table, contents: Contents
 
 
 def test_nothing_is_recognised_as_nothing():
-    assert rules.recognise(tables.TABLES, {"w": X}) is None
-    assert rules.recognise(tables.TABLES, {}) is None
+    assert copies.find(tables.TABLES, {"w": X}) == copies.find(tables.TABLES, {}) == []

@@ -1,11 +1,14 @@
-"""Pickles in PyTorch's files that lie about tensors or call something: all are refused, and nothing runs."""
+"""Pickles in PyTorch's files that lie about tensors or call something: refused or passed over, and nothing runs."""
 
+import io
 import itertools
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch_archives import (
     PROLOGUE,
@@ -20,7 +23,7 @@ from torch_archives import (
     zipped,
 )
 
-from weight_port import pickled_values
+from weight_port import pickled_values, torch_files
 
 # Hostile tensors
 
@@ -64,12 +67,11 @@ from weight_port import pickled_values
         (storage().replace(text("storage"), text("module")), "expected the word storage, found 'module'"),
         (storage().replace(text("storage"), b"]"), "expected text of at most 255 bytes, found list"),
         (storage().replace(text("0"), b"N"), "expected text of at most 255 bytes, found None"),
-        (b"ctorch\nQInt8Storage\n", "refused the global torch.QInt8Storage"),
-        (b"ctorch\nfloat8_e4m3fn\n", "refused the global torch.float8_e4m3fn"),
-        (b"ctorch\nFloatTensor\n", "refused the global torch.FloatTensor"),
-        (b"ctorch._utils\n_rebuild_qtensor\n", "refused the global torch._utils._rebuild_qtensor"),
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nN)}tR", "refused to call"),
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nFloatStorage\nN)}tR", "refused to call Float32DType"),
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nSize\nN]}tR", "refused to call Function with list"),
         (b"ctorch\nFloatStorage\nK\1\x85R", "refused to call Float32DType"),
-        (b"ctorch\nFloatStorage\n)\x81", "refused the opcode"),
+        (b"ctorch\nFloatStorage\n)\x81", "refused to make an instance of Float32DType"),
         (b"ctorch\nfloat32\n}" + text("name") + b"Nsb", "refused a state for Float32DType"),
         (storage() + b"}" + text("key") + text("1") + b"sb", "refused a state for Storage"),
         (tensor(0, (2,), (1,)) + b"}" + text("shape") + b")sb", "refused a state for Tensor"),
@@ -95,6 +97,39 @@ def test_an_expanded_tensor_is_no_bomb(old: bool, monkeypatch: pytest.MonkeyPatc
         read(pack(b"\x80\x02](" + 11 * row + b"e.", held))
 
 
+@pytest.mark.parametrize(
+    ("program", "what"),
+    [
+        (b"ctorch\nFloatTensor\n", "torch.FloatTensor"),
+        (b"ctorch._utils\n_rebuild_qtensor\n(" + storage() + b"K\0)tR", "torch._utils._rebuild_qtensor"),
+        (storage("QInt8Storage"), "torch.QInt8Storage"),
+        (tensor(0, (6,), (1,), storage("QInt8Storage")), "torch.QInt8Storage"),
+        (tensor(0, (6,), (1,), more=b"\x89Nctorch\nfloat8\n").replace(b"_v2", b"_v3"), "torch.float8"),
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(cmy\nrebuild\nN)}tR", "my.rebuild"),
+    ],
+)  # fmt: skip
+def test_tensors_that_numpy_has_not_are_passed_over(program: bytes, what: str):
+    content = zipped(b"\x80\x02](" + program + tensor(0, (6,), (1,)) + b"e.", SIX.tobytes())
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        tree, _ = torch_files.read_zip(archive)
+    assert tree.unread == {"0": what}
+    np.testing.assert_array_equal(tree.arrays["1"], SIX)
+
+
+def test_a_storage_of_unknown_size_has_others_behind_it_in_a_legacy_file():
+    program = b"\x80\x02" + tensor(0, (6,), (1,), storage("QInt8Storage", tail=b"N")) + b"."
+    with pytest.raises(
+        pickle.UnpicklingError, match=r"refused the global torch\.QInt8Storage, whose numbers NumPy has"
+    ):
+        read(legacy(program, counted(b"", 6)))
+
+
+def test_a_tensor_with_attributes_is_read():
+    program = b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nctorch\nTensor\n("
+    program += storage() + b"K\0K\6\x85K\1\x85\x89Nt}" + text("tag") + b"K\1stR"
+    np.testing.assert_array_equal(read(zipped(b"\x80\x02" + program + b".", SIX.tobytes()))[0][""], SIX)
+
+
 def test_one_storage_has_one_type_in_a_legacy_file():
     both = tensor(0, (6,), (1,), storage(tail=b"N")) + tensor(0, (3,), (1,), storage("DoubleStorage", "0", 3, b"N"))
     with pytest.raises(
@@ -111,7 +146,8 @@ def calls(witness: Path) -> Iterator[tuple[str, bytes]]:
     yield "posix.system", b"cposix\nsystem\n" + touch + b"\x85R"
     yield "os.system", b"(" + touch + b"ios\nsystem\n"
     yield "__builtin__.eval", b"c__builtin__\neval\n" + write + b"\x85R"
-    yield "builtins.getattr", b"cbuiltins\ngetattr\ncos\npath\n" + text("os") + b"\x86R"
+    yield "os.path", b"cbuiltins\ngetattr\ncos\npath\n" + text("os") + b"\x86R"
+    yield "builtins.getattr", b"cbuiltins\ngetattr\nctorch\nfloat32\n" + text("__class__") + b"\x86R"
     yield "torch._utils._rebuild_tensor_v2.__globals__", b"ctorch._utils\n_rebuild_tensor_v2.__globals__\n"
     yield "torch.load", b"ctorch\nload\n" + touch + b"\x85R"
     yield "torch.hub.load", b"ctorch.hub\nload\n" + touch + b"\x85R"
@@ -119,7 +155,7 @@ def calls(witness: Path) -> Iterator[tuple[str, bytes]]:
     yield "torch.serialization.os.system", b"\x8c\x13torch.serialization\x8c\x09os.system\x93" + touch + b"\x85R"
     yield "torch.FloatStorage.__class__", b"ctorch\nFloatStorage.__class__\n"
     yield "torch._utils._import_dotted_name", b"ctorch._utils\n_import_dotted_name\n" + text("os.system") + b"\x85R"
-    yield "collections.defaultdict", b"ccollections\ndefaultdict\ncos\nsystem\n\x85R"
+    yield "os.system", b"ccollections\ndefaultdict\ncos\nsystem\n\x85R"
     yield "subprocess.Popen", b"csubprocess\nPopen\n](" + text("touch") + text(str(witness)) + b"e\x85R"
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from torch_archives import DTYPES, METADATA, SIX, WRITERS, read, tensor, text, zipped
 
-from weight_port import torch_files, torch_tensors
+import weight_port
+from weight_port import containers, torch_files, torch_tensors
 
 
 @pytest.fixture
@@ -74,27 +75,47 @@ def test_files_of_pytorch_are_read_as_they_were(torch: Any, tmp_path: Path, new:
 
 @pytest.mark.parametrize("new", [True, False])
 def test_a_whole_model_is_refused_with_advice(torch: Any, tmp_path: Path, new: bool):
-    torch.save(network(torch), tmp_path / "x", _use_new_zipfile_serialization=new)
-    with pytest.raises(pickle.UnpicklingError) as error:
-        read(tmp_path / "x")
-    assert "torch.nn.modules.container.Sequential" in str(error.value)
-    assert "save its state_dict()" in str(error.value)
+    for name, tree in (("", network(torch)), ("model ", {"epoch": 1, "model": network(torch)})):
+        torch.save(tree, tmp_path / "x", _use_new_zipfile_serialization=new)
+        with pytest.raises(weight_port.SourceError) as error:
+            weight_port.read(tmp_path / "x")
+        what = "torch.nn.modules.container.Sequential"
+        found = f"found objects that are not read: {f'{name}({what})' if name else what}; "
+        advice = 'save the state_dict() of the network: torch.save(model.state_dict(), "weights.pth")'
+        assert str(error.value).endswith(found + advice)
+        assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda torch: torch.ones(2, dtype=torch.complex64).conj(),
-        lambda torch: torch.ones(2).to_sparse(),
-        lambda torch: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
-        lambda torch: torch.ones(2, device="meta"),
-        lambda torch: torch.ones(2).to(torch.float8_e4m3fn),
-    ],
-)
+ODD = {
+    "_rebuild_sparse_tensor": lambda torch: torch.ones(2).to_sparse(),
+    "_rebuild_qtensor": lambda torch: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    "_rebuild_meta_tensor_no_storage": lambda torch: torch.ones(2, device="meta"),
+    "torch.float8_e4m3fn": lambda torch: torch.ones(2).to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
 @pytest.mark.filterwarnings("ignore")  # PyTorch's, about what of this is on its way out
-def test_tensors_of_other_kinds_are_refused(torch: Any, tmp_path: Path, make: Callable):
-    torch.save({"x": make(torch)}, tmp_path / "x")
-    with pytest.raises(pickle.UnpicklingError, match=r"refused the global torch|a view that changes them"):
+def test_tensors_of_other_kinds_are_passed_over_beside_a_network_and_refused_in_it(
+    torch: Any, tmp_path: Path, kind: str
+):
+    odd = ODD[kind](torch)
+    weights = {f"features.{number}.weight": torch.ones(2) for number in (0, 3, 6, 8, 10)}
+    torch.save({"weights": weights, "x": odd}, tmp_path / "x")
+    tree = containers.read(tmp_path / "x")
+    assert list(tree.arrays) == [f"weights/{name}" for name in weights]
+    assert kind in tree.unread["x"]
+    torch.save({"weights": weights | {"features.3.weight": odd}}, tmp_path / "x")
+    with pytest.raises(
+        weight_port.SourceError, match=r"weights/features\.3\.weight: expected a tensor, found an object"
+    ) as error:
+        weight_port.read(tmp_path / "x")
+    assert kind in str(error.value)
+
+
+def test_a_conjugate_view_is_refused(torch: Any, tmp_path: Path):
+    torch.save({"x": torch.ones(2, dtype=torch.complex64).conj()}, tmp_path / "x")
+    with pytest.raises(pickle.UnpicklingError, match="a view that changes them"):
         read(tmp_path / "x")
 
 

