@@ -33,7 +33,7 @@ def main(
     """
     clip = list(demo_source().frames())[::5]
     response = np.random.default_rng(0).random((272, 272), np.float32)
-    boxes, scores = np.tile(np.float32([158, 208, 61, 44]), (targets, 1)), np.full(targets, 0.9, np.float32)
+    boxes, scores = np.tile(np.array([158, 208, 61, 44], np.float32), (targets, 1)), np.full(targets, 0.9, np.float32)
     lines = []
     for size in sizes:
         width, height = map(int, size.split("x"))

@@ -85,7 +85,7 @@ class SiamFC(nn.Module):
         return features
 
 
-def siamfc(contents: Contents, *, training: bool = False, **operations: Operation) -> nn.Module:
+def siamfc(contents: Contents, *, training: bool = False, **operations: Any) -> nn.Module:
     """The backbone S of these contents, for inference or `training`, with other `operations` where some are given."""
     if contents.siamfc_variant == "alexnet":
         return AlexNet("torchvision", last_relu=False, **operations)

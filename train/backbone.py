@@ -79,7 +79,8 @@ def features(
     """conv3 to conv5 of RGB images in 0..255, by the batch's statistics, and BN's running statistics after them."""
     network = backbones.siamfc(contents(recipe), training=True, **operations())
     variables = {"params": {**lax.stop_gradient(frozen), **trainable.weights}, "batch_stats": running}
-    found, moved = network.apply(variables, images, mutable=["batch_stats"])
+    apply: Any = network.apply
+    found, moved = apply(variables, images, mutable=["batch_stats"])
     return found, dict(moved.get("batch_stats", {}))
 
 

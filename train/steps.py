@@ -111,6 +111,7 @@ def train_step(
         }
         total = [recipe.loss_weight(layer) * each for layer, each in losses.items()]
         for layer, response in others.items():
+            assert isinstance(part, Crops)
             different = part.video[:, None] != part.video[None]
             weight = recipe.other_videos * recipe.loss_weight(layer)
             total.append(weight * nothing_there(response + trainable.biases[layer], different))

@@ -55,7 +55,8 @@ def _backward(scheme: Scheme, kept: Residuals, gradient: Float[Array, "n _ _ o"]
     of_products = _transposed_outputs(scheme, gradient, tiles)
     of_filters = _by_group("pmi,pmo->pio", inputs, of_products, groups=groups)
     of_inputs = _by_group("pmo,pio->pmi", of_products, filters, groups=groups)
-    of_kernel = (_both(scheme.filters).T @ of_filters.reshape(scheme.products**2, -1)).reshape(kernel_shape)
+    transposed = jnp.asarray(_both(scheme.filters).T)
+    of_kernel = (transposed @ of_filters.reshape(scheme.products**2, -1)).reshape(kernel_shape)
     of_maps = _transposed_maps(scheme, of_inputs, tiles)
     return of_maps[:, : maps_shape[1], : maps_shape[2]], of_kernel
 
@@ -76,7 +77,8 @@ def transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"]) -> Products:
 
 def transform_kernel(scheme: Scheme, kernel: Float[Array, "taps taps i o"]) -> Products:
     """`U = G g G^T` of every pair of channels."""
-    return (_both(scheme.filters) @ kernel.reshape(scheme.taps**2, -1)).reshape(-1, *kernel.shape[2:])
+    transform = jnp.asarray(_both(scheme.filters))
+    return (transform @ kernel.reshape(scheme.taps**2, -1)).reshape(-1, *kernel.shape[2:])
 
 
 def _outputs(scheme: Scheme, products: Products, tiles: tuple[int, ...]) -> Float[Array, "n rows columns o"]:

