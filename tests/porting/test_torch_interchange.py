@@ -100,14 +100,15 @@ def test_tensors_of_other_kinds_are_passed_over_beside_a_network_and_refused_in_
     torch: Any, tmp_path: Path, kind: str
 ):
     odd = ODD[kind](torch)
-    weights = {f"features.{number}.weight": torch.ones(2) for number in (0, 3, 6, 8, 10)}
+    sizes = {0: 64, 3: 192, 6: 384, 8: 256, 10: 256}
+    weights = {f"features.{number}.bias": torch.ones(size) for number, size in sizes.items()}
     torch.save({"weights": weights, "x": odd}, tmp_path / "x")
     tree = containers.read(tmp_path / "x")
     assert list(tree.arrays) == [f"weights/{name}" for name in weights]
     assert kind in tree.unread["x"]
-    torch.save({"weights": weights | {"features.3.weight": odd}}, tmp_path / "x")
+    torch.save({"weights": weights | {"features.3.bias": odd}}, tmp_path / "x")
     with pytest.raises(
-        weight_port.SourceError, match=r"weights/features\.3\.weight: expected a tensor, found an object"
+        weight_port.SourceError, match=r"weights/features\.3\.bias: expected a tensor, found an object"
     ) as error:
         weight_port.read(tmp_path / "x")
     assert kind in str(error.value)
