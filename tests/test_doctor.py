@@ -115,7 +115,8 @@ def test_damaged_weights_are_a_problem(cache: Path, capsys: pytest.CaptureFixtur
     path.parent.mkdir()
     path.write_bytes(b"damaged")
     (problem,) = report(capsys, status=1)["problems"]
-    assert problem.startswith(f"weights paper: {path}: expected a safetensors file")
+    expected = "expected an Orbax directory or a safetensors file, found text that begins 'damaged'"
+    assert problem.startswith(f"weights paper: {path}: {expected}")
     assert problem.endswith("download them again: mfst weights get paper")
 
 

@@ -98,7 +98,9 @@ def test_a_path_goes_before_a_name_and_a_line_says_so(cache: Path, caplog: pytes
 
 def test_a_path_of_that_name_that_is_no_checkpoint_says_where_the_known_weights_lie(cache: Path):
     Path("paper").mkdir()
-    with pytest.raises(InputError, match=r"^paper: expected an Orbax checkpoint, found none") as error:
+    with pytest.raises(
+        InputError, match=r"^paper: expected an Orbax directory or a safetensors file, found an empty folder"
+    ) as error:
         mfst_jax.load("paper")
     place = cache / "weights" / "paper.safetensors"
     assert message(error).endswith(f"; a path goes before a name: the weights called 'paper' belong at {place}")
@@ -107,7 +109,9 @@ def test_a_path_of_that_name_that_is_no_checkpoint_says_where_the_known_weights_
 def test_built_in_weights_that_are_damaged_are_not_to_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "x.safetensors").write_bytes(b"")
     monkeypatch.setitem(KNOWN, "builtin", known_weights.WeightSet("a test", A, packaged=tmp_path / "x.safetensors"))
-    with pytest.raises(InputError, match="expected a safetensors file") as error:
+    with pytest.raises(
+        InputError, match="expected an Orbax directory or a safetensors file, found an empty file"
+    ) as error:
         mfst_jax.load("builtin")
     assert "mfst weights get" not in message(error)
 
