@@ -50,6 +50,7 @@ _MAGICS: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", Kind("an HDF5 file, such as Keras's .h5", _BY_NAME)),
     (4, b"TFL3", Kind("a TensorFlow Lite model", _BY_NAME)),
     (0, b"GGUF", Kind("a GGUF model", _BY_NAME)),
+    (0, b"\4\0\0\0\1\0\0\0\3\0\0\0V 1", Kind("a Torch7 file", _BY_NAME)),
     (0, b"\x12\x01\0\0\0\0\0\0", Kind("a file of MXNet's arrays", _BY_NAME)),
     (0, b"\x89PNG", Kind("a picture", "give the weights")),
     (0, b"\xff\xd8\xff", Kind("a picture", "give the weights")),
@@ -104,10 +105,15 @@ def check_zip_directory(path: Path) -> None:
         raise ValueError(f"expected a directory of at most {_LARGEST_DIRECTORY} bytes, found {size}")
 
 
+def printable(name: str) -> str:
+    """A name of a file as it can be shown: without what would move the cursor."""
+    return name if name.isprintable() else ascii(name)
+
+
 def listed(names: Sequence[str]) -> str:
     """The first of some names, and how many there are besides."""
-    shown = [name if name.isprintable() else ascii(name) for name in names[:_SHOWN]]
-    return ", ".join(shown) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(printable, names[:_SHOWN])) + more
 
 
 def archived(names: Sequence[str]) -> str:
@@ -246,6 +252,10 @@ def _folder(path: Path) -> Kind | None:
         if (folder / "data.pkl").is_file():
             command = f"python -m zipfile -c weights.pth {shlex.quote(str(folder))}"
             return Kind("an unpacked PyTorch file", f"pack it again: {command}")
+    if any(name.endswith(".distcp") for name in names):
+        command = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch"
+        remedy = f"put it into one file: {command} {shlex.quote(str(path))} weights.pth"
+        return Kind("a distributed checkpoint of PyTorch", remedy)
     if {"mfst_jax.json", "_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt"} & set(names):
         return None
     if "saved_model.pb" in names or any(name.endswith(".index") for name in names):

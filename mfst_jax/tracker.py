@@ -159,9 +159,9 @@ def _take_frame_by_frame(
         state, output = _step(params, state, frame, config=config)
         rows.append((output.box, output.score))
     # Stacked on the host, where that compiles nothing for this length.
-    device = next(iter(state.centre.devices())) if state.centre.committed else None
+    where = state.centre.sharding if state.centre.committed else None
     box, score = (np.stack(column) for column in zip(*jax.device_get(rows), strict=True))
-    return Result(jax.device_put(box, device), jax.device_put(score, device), state)
+    return Result(jax.device_put(box, where), jax.device_put(score, where), state)
 
 
 def _begin(

@@ -93,6 +93,7 @@ OF_OTHERS: dict[str, tuple[bytes, str]] = {
     "a.caffemodel": (b"\x0a\x07AlexNet\xa2\x06\x04data", "a Caffe model; save its parameters by name"),
     "a.msgpack": (b"\x81\xa6params\x81\xa5conv1", "a file of MessagePack, such as Flax's; load it in Flax, and save"),
     "a.params": (b"\x12\x01\0\0\0\0\0\0\0\0", "a file of MXNet's arrays; with the program that it is for"),
+    "a.t7": (b"\4\0\0\0\1\0\0\0\3\0\0\0V 1\r\0\0\0nn.Sequential", "a Torch7 file; with the program that it is for"),
     "a.gguf": (b"GGUF\x03\0\0\0", "a GGUF model; with the program that it is for"),
     "2.pkl": (pickle.dumps({"a": 1}, 0), "a pickle of protocol 0 or 1, as of Python 2; have it saved again"),
     "1.pkl": (pickle.dumps({"a": 1}, 1), "a pickle of protocol 0 or 1, as of Python 2; have it saved again"),
@@ -212,14 +213,19 @@ def refusals(path: Path) -> list[str]:
 
 
 def test_folders(tmp_path: Path):
-    empty, steps, files, other = (tmp_path / name for name in ("empty", "steps", "files", "other"))
-    for folder in (empty, steps / "9", steps / "10", files, other):
+    empty, steps, files, other, shards = (tmp_path / name for name in ("empty", "steps", "files", "other", "my shards"))
+    for folder in (empty, steps / "9", steps / "10", files, other, shards):
         folder.mkdir(parents=True)
     assert refusals(empty) == 2 * ["an empty folder; give the weights"]
     assert refusals(steps) == 2 * [f"a folder of 2 checkpoints; give one of them, such as {steps / '10'}"]
     for name in ("b.pth", "a.mat", "read.me"):
         (files / name).write_text("")
     assert refusals(files) == 2 * ["a folder with a.mat, b.pth; give one of them"]
+    (files / "a.mat").unlink()
+    assert refusals(files) == 2 * [f"a folder with b.pth; give {files / 'b.pth'}"]
+    (shards / "__0_0.distcp").write_text("")
+    told = f"format_utils dcp_to_torch '{shards}' weights.pth"
+    assert all(found.startswith("a distributed checkpoint") and found.endswith(told) for found in refusals(shards))
     for number in range(5):
         (other / f"{number}.jpg").write_text("")
     assert refusals(other) == 2 * ["a folder with 0.jpg, 1.jpg, 2.jpg and 2 more; give the weights"]

@@ -30,6 +30,8 @@ LOST_IOU, FOLLOWED_IOU = 0.1, 0.5
 LONG = 5
 """Frames that a lost stretch must last to be looked at as a whole."""
 THRESHOLDS = (0.3, 0.4, LOST_BELOW, 0.6, 0.7)
+ENOUGH = (10, 25, 50)
+"""Numbers of lost frames in a row after which a track may be stopped."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,17 @@ def long_stretches(tracks: list[Track]) -> str:
     return f"lost stretches of {LONG} frames or more: {len(caught)} of {len(delays)} caught{late}"
 
 
+def stops(tracks: list[Track], enough: int) -> str:
+    """How many tracks `--stop-when-lost` would end, and how many of them while the target is followed."""
+    followed = []
+    for track in tracks:
+        for first, last in stretches(is_lost(track.scores)):
+            if last - first + 1 >= enough:
+                followed.append(track.ious[first + enough - 1] > FOLLOWED_IOU)
+                break
+    return f"--stop-when-lost {enough} ends {len(followed)} of them, {sum(followed)} while the target is followed"
+
+
 def report(name: str, tracks: list[Track]) -> None:
     """Prints the figures of one folder."""
     scores, ious = (np.concatenate([getattr(track, field) for track in tracks]) for field in ("scores", "ious"))
@@ -110,6 +123,8 @@ def report(name: str, tracks: list[Track]) -> None:
     ]
     print(table(("", "lost, caught", "followed, false alarm", "between", "absent", "of alarms, lost"), rows))
     print(long_stretches(tracks))
+    for enough in ENOUGH:
+        print(stops(tracks, enough))
 
 
 def main(

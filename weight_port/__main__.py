@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints, file_kinds, layout
 from mfst_jax.arguments import exit_status
 from weight_port import containers, conversion, copies, exporting, fetching, tables, verification
 from weight_port.progress import download_bar
@@ -102,13 +102,13 @@ def inspect(file: Source, /) -> int:
         if len(whole) > 1:
             print(f"{len(whole)} copies of the network, to choose from by --prefix: {', '.join(whole)}")
     for name, array in container.arrays.items():
-        line = f"{name}  {array.dtype.name}{list(array.shape)}"
+        line = f"{file_kinds.printable(name)}  {array.dtype.name}{list(array.shape)}"
         if array.size and array.dtype.name in layout.FLOATS:
             numbers = array.astype(np.float64)
             line += f"  mean {numbers.mean():.6g}  std {numbers.std():.6g}"
         print(line)
     for name, what in container.unread.items():
-        print(f"{name}  unread: {what}")
+        print(f"{file_kinds.printable(name)}  unread: {what}")
     return 0
 
 
