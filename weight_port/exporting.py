@@ -82,6 +82,8 @@ def export(
     arrays = layout.flatten(params.variables)
     if chosen.needs and not any(name.split("/")[1] == chosen.needs for name in arrays):
         raise InputError(f"{source}: expected {_BRANCHES[chosen.needs]} for {to}, found {params.contents.describe()}")
+    if params.contents.siamfc_variant == "alexnet" and to in ("torch-siamfc", "matconvnet", "tf1"):
+        raise InputError(f"{source}: expected SiamFC's own network as S for {to}, found {params.contents.describe()}")
     notes: list[str] = []
     if to == "tf1" and params.contents.siamfc_bias:
         arrays = _biases_into_means(arrays)

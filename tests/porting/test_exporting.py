@@ -204,6 +204,16 @@ def test_a_bundle_has_the_released_names(tmp_path: Path):
     assert theirs["alex_branch_se/conv5_sq_W"].shape == (1, 1, 256, 64)
 
 
+@pytest.mark.parametrize("to", ["torch-siamfc", "matconvnet", "tf1"])
+def test_an_s_of_another_network_is_no_siamfc_for_other_programs(tmp_path: Path, to: Layout):
+    contents = Contents(True, "torchvision", siamfc_variant="alexnet")
+    source = write(tmp_path / "x.safetensors", contents, random_arrays(contents))
+    with pytest.raises(InputError, match=rf"expected SiamFC's own network as S for {to}, found SiamFC \(AlexNet's"):
+        weight_port.export(source, tmp_path / NAMES[to], to)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+    assert_same(there_and_back(source, "safetensors"), random_arrays(contents))
+
+
 def test_nothing_is_written_where_something_is_wrong(tmp_path: Path):
     path = write(tmp_path / "in.safetensors", A, random_arrays(A))
     with pytest.raises(InputError, match=r"expected SiamFC for torch-siamfc, found AlexNet \(torchvision\)"):
