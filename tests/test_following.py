@@ -291,7 +291,7 @@ def test_a_tracker_refuses_frames_of_other_sizes(params: mfst_jax.Params):
     with pytest.raises(InputError, match=r"first frame's shape \[120, 160, 3\], found shape \[119, 160, 3\]"):
         tracker.update(frames[1][1:])
     with pytest.raises(InputError, match="uint8"):
-        tracker.update(frames[1].astype(np.float32))
+        tracker.update(frames[1].astype(np.int32))
 
 
 @pytest.mark.parametrize("name", ["[a]clip[/b]", "[1]", "跟踪"])
