@@ -64,7 +64,7 @@ def resample(
     reach = (side - 1) / 2 * max(factors)
     within = min(math.ceil(2 * reach) + 2, size)  # cells in a row that the points lie between
     first = jnp.clip(jnp.floor(middle - reach).astype(jnp.int32), 0, size - within)
-    patch = lax.dynamic_slice(maps, (first[0], first[1], 0), (within, within, maps.shape[-1]))
+    patch = lax.dynamic_slice(maps, (*first, np.int32(0)), (within, within, maps.shape[-1]))
     steps = np.multiply.outer(np.array(factors), np.arange(side) - (side - 1) / 2).astype(np.float32)
 
     def weights(axis: int) -> Float[Array, "factors side within"]:

@@ -26,7 +26,7 @@ def test_the_examples_for_jax_run_and_agree(tmp_path: Path, monkeypatch: pytest.
         "frame": jnp.asarray(frames[1]),
     }
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 9
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     expected = mfst_jax.track(names["params"], frames, truth[0])

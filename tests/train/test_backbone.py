@@ -81,10 +81,11 @@ def test_a_step_is_that_of_pytorch(beside, crops):
     kernel = network.conv4.weight
     gradient = (kernel.grad + 0.1 * kernel.detach()).permute(2, 3, 1, 0).numpy()
     moved = np.asarray(done.trainable.weights["conv4"]["kernel"] - start.trainable.weights["conv4"]["kernel"])
-    np.testing.assert_allclose(moved, -0.01 * gradient, rtol=1e-2, atol=5e-3 * np.abs(0.01 * gradient).max())
+    # by norms: where an activation is within rounding of 0, either may count it as off
+    assert np.linalg.norm(moved + 0.01 * gradient) < 2e-3 * np.linalg.norm(0.01 * gradient)
     scale = np.asarray(done.trainable.weights["bn2"]["scale"] - start.trainable.weights["bn2"]["scale"])
     expected = -0.01 * network.bn2.weight.grad.numpy()  # no decay
-    np.testing.assert_allclose(scale, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
+    assert np.linalg.norm(scale - expected) < 1e-2 * np.linalg.norm(expected)
 
 
 def test_running_statistics_move_towards_those_of_exemplars_then_of_search_images(beside, crops):
