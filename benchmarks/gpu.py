@@ -106,7 +106,7 @@ def _program(config: Config, preset: Preset, size: bench.Size, batch: int) -> tu
     """A step of all tracks, compiled, what to call it with, and what it has to do."""
     params = bench.random_params(config, bench.alexnet_of(preset))
     config = resolve_config(params.contents, config)
-    weights = mfst_jax.compile(params, config)
+    weights = mfst_jax.prepare(params, config)
     frames = jnp.stack([jnp.asarray(pad(frame)) for frame in bench.noise(size, min(batch, 4))])
     frames = frames[jnp.arange(batch) % len(frames)]
     boxes = jnp.asarray(bench.random_boxes(size, batch))

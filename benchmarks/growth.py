@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py [--preset paper] [--rounds 9] [--calls 3] [--frames 2000]
 
-Weights are random and compiled. Sizes and numbers of targets have a process each, in turns; what a further target costs
+Weights are random and prepared. Sizes and numbers of targets have a process each, in turns; what a further target costs
 is `(n targets - 1 target) / (n - 1)`, beside a track by itself. The length is that of one track over frames of noise:
 the median step and the memory as the frames go by.
 """
@@ -51,7 +51,7 @@ def main(
         f"{preset}; {machine()}; jax {jax.__version__} on {jax.default_backend()}; {rounds} rounds of {calls} steps\n"
     )
     contestants = {
-        size: Contestant(bench.make_step, None, preset, "compiled", bench.parse_size(size), 1) for size in sizes
+        size: Contestant(bench.make_step, None, preset, "prepared", bench.parse_size(size), 1) for size in sizes
     }
     times = alternate(contestants, rounds=rounds, calls=calls)
     first = times[sizes[0]]
@@ -67,7 +67,7 @@ def main(
     ]
     print(table(("frame", "ms (quartiles)", "CPU ms", "MiB", f"to {sizes[0]}"), rows))
 
-    several = {str(count): Contestant(bench.make_step, None, preset, "compiled", SIZE, count) for count in targets}
+    several = {str(count): Contestant(bench.make_step, None, preset, "prepared", SIZE, count) for count in targets}
     times = alternate(several, rounds=rounds, calls=calls)
     one = times[str(targets[0])]
     rows = []
@@ -90,7 +90,7 @@ def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:
     config = PRESETS[preset]
     params = bench.random_params(config, bench.alexnet_of(preset))
     config = resolve_config(params.contents, config)
-    weights = mfst_jax.compile(params, config)
+    weights = mfst_jax.prepare(params, config)
     pictures = [jnp.asarray(pad(frame)) for frame in bench.noise(SIZE, 4)]
     state: Any = mfst_jax.init(weights, pictures[0], bench.random_boxes(SIZE, 1)[0], config=config)
     seconds: list[float] = []

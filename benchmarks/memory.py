@@ -75,10 +75,10 @@ def main(
         with memory.compiling():
             params = mfst_jax.load(weights)
             chosen = choose_config(params.contents, None, in_turn(set))
-            compiled = mfst_jax.compile(params, chosen)
+            prepared = mfst_jax.prepare(params, chosen)
             del params  # as there
-        tracked = follow(open_source(path), box, compiled, chosen, table=Path(folder, "boxes.csv"), hear=report)
-    print(f"{len(tracked.boxes)} frames tracked, {compiled.contents.describe()}")
+        tracked = follow(open_source(path), box, prepared, chosen, table=Path(folder, "boxes.csv"), hear=report)
+    print(f"{len(tracked.boxes)} frames tracked, {prepared.contents.describe()}")
 
 
 def resident() -> float:

@@ -46,13 +46,13 @@ VIT = "object_tracking_vittrack_2023sep.onnx"
 
 
 def make_ours(weights: Path | None, preset: Preset) -> Start:
-    """This library, compiled; frames are padded, and the clock includes that."""
+    """This library, prepared; frames are padded, and the clock includes that."""
     keep_compilations()
     params = mfst_jax.load(weights)
-    compiled = mfst_jax.compile(params, PRESETS[preset])
+    prepared = mfst_jax.prepare(params, PRESETS[preset])
 
     def start(frame: np.ndarray, box: np.ndarray) -> Follow:
-        tracker = mfst_jax.Tracker(compiled, PRESETS[preset])
+        tracker = mfst_jax.Tracker(prepared, PRESETS[preset])
         tracker.warmup(frame.shape[:2])
         tracker.init(frame, box)
         return tracker.update

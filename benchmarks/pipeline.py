@@ -44,7 +44,7 @@ def main(frames: int = 60, rounds: int = 5, weights: File = None, preset: Preset
     keep_compilations()
     params = mfst_jax.load(weights)
     config = choose_config(params.contents, preset, ())
-    compiled = mfst_jax.compile(params, config)
+    prepared = mfst_jax.prepare(params, config)
     source = demo_source()
     assert source.ground_truth is not None
     height, width = source.size
@@ -58,20 +58,20 @@ def main(frames: int = 60, rounds: int = 5, weights: File = None, preset: Preset
             raise SystemExit(f"encoding the video failed: {encoder.exitcode}")
         video = open_source(path)
         frame = jnp.asarray(pad(next(video.frames())))
-        state = mfst_jax.init(compiled, frame, box, config=config, frame_size=np.array(video.size, np.int32))
+        state = mfst_jax.init(prepared, frame, box, config=config, frame_size=np.array(video.size, np.int32))
 
         def steps() -> float:
             current, start = state, time.perf_counter()
             for _ in range(frames):
-                current, output = mfst_jax.step(compiled, current, frame)
+                current, output = mfst_jax.step(prepared, current, frame)
                 jax.device_get((output.box, output.score))
             return frames / (time.perf_counter() - start)
 
         ways: dict[str, Callable[[], float]] = {
             "steps alone": steps,
-            "boxes": lambda: follow(video, box, compiled, config, table=table_path, quiet=True).frames_per_second,
+            "boxes": lambda: follow(video, box, prepared, config, table=table_path, quiet=True).frames_per_second,
             "boxes and video": lambda: (
-                follow(video, box, compiled, config, table=table_path, video=movie, quiet=True).frames_per_second
+                follow(video, box, prepared, config, table=table_path, video=movie, quiet=True).frames_per_second
             ),
         }
         print(f"{WIDTH} x {HEIGHT}, {frames} frames, {params.contents.describe()}; {machine()}; {rounds} rounds")

@@ -1,9 +1,9 @@
-"""Whether compiled weights are still as fast beside plain ones as they were: for CI, in under two minutes as a rule.
+"""Whether prepared weights are still as fast beside plain ones as they were: for CI, in under two minutes as a rule.
 
     python benchmarks/ratio.py [--rounds 7] [--attempts 6] [--record]
 
-prints the ratio of CPU times, a compiled step of PAPER to a plain one, on random weights, in turns in two processes.
-The fastest call of each counts, not the median: a compiled step waits for memory more than a plain one does, so that
+prints the ratio of CPU times, a prepared step of PAPER to a plain one, on random weights, in turns in two processes.
+The fastest call of each counts, not the median: a prepared step waits for memory more than a plain one does, so that
 whoever else uses the memory and the last-level cache of the machine slows it alone, by half and for seconds on end. No
 one speeds it up. Where the ratio is more than 25 % above the one in `ratio.json` it is measured again after a pause,
 with the fastest calls of all attempts; the exit status is 1 where no attempt brings it below. The record has a ratio
@@ -25,7 +25,7 @@ from mfst_jax.alternation import Contestant, alternate, machine
 RECORD = Path(__file__).with_name("ratio.json")
 SLACK = 1.25
 SIZE = (480, 640)
-KINDS: tuple[bench.Kind, ...] = ("compiled", "plain")
+KINDS: tuple[bench.Kind, ...] = ("prepared", "plain")
 
 
 def main(rounds: int = 7, attempts: int = 6, pause: float = 45, record: bool = False) -> int:
@@ -50,8 +50,8 @@ def main(rounds: int = 7, attempts: int = 6, pause: float = 45, record: bool = F
         steps: dict[str, Contestant] = {kind: Contestant(bench.make_step, None, "paper", kind, SIZE) for kind in KINDS}
         times = alternate(steps, rounds=rounds)
         fastest = {kind: min(fastest[kind], *times[kind].cpu) for kind in KINDS}
-        ratio = fastest["compiled"] / fastest["plain"]
-        print(f"a step of PAPER, CPU time, compiled to plain, fastest of {rounds} each: {ratio:.3f} ({described})")
+        ratio = fastest["prepared"] / fastest["plain"]
+        print(f"a step of PAPER, CPU time, prepared to plain, fastest of {rounds} each: {ratio:.3f} ({described})")
         if record:
             recorded[release] = round(ratio, 3)
             RECORD.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n")

@@ -47,7 +47,7 @@ def main(
 
     Args:
         sources: Folders with true boxes.
-        weights: Weights; by default the built-in ones, an AlexNet alone.
+        weights: AnyParams; by default the built-in ones, an AlexNet alone.
         preset: The one.
         to: The other.
         frames: Of each source at most.
@@ -78,12 +78,12 @@ def main(
 def make_track(source: Path | None, weights: Path | None, preset: Preset, count: int) -> Callable[[], Any]:
     """All steps over a source's first frames, which are read before."""
     keep_compilations()
-    compiled, state, frames = begin(source, weights, preset, count)
+    prepared, state, frames = begin(source, weights, preset, count)
 
     def follow() -> np.ndarray:
         following = state
         for frame in frames:
-            following, _ = mfst_jax.step(compiled, following, frame)
+            following, _ = mfst_jax.step(prepared, following, frame)
         return np.asarray(following.centre)
 
     return follow
@@ -100,26 +100,26 @@ def make_torch(preset: Preset, source: Path | None, count: int) -> Callable[[], 
 
 def near_share(source: Path | None, weights: Path | None, preset: Preset, count: int) -> float:
     """Of the steps, how many search the middle of their region."""
-    compiled, state, frames = begin(source, weights, preset, count)
+    prepared, state, frames = begin(source, weights, preset, count)
     near = []
     for frame in frames:
         near.append(bool(state.near))
-        state, _ = mfst_jax.step(compiled, state, frame)
+        state, _ = mfst_jax.step(prepared, state, frame)
     return statistics.fmean(near)
 
 
 def begin(source: Path | None, weights: Path | None, preset: Preset, count: int) -> tuple[Any, Any, list[Any]]:
-    """Compiled weights, the state after the first frame, and the frames after it, padded as `mfst track` does."""
+    """Prepared weights, the state after the first frame, and the frames after it, padded as `mfst track` does."""
     frames, box = read(source, count)
     params = mfst_jax.load(weights)
     config = PRESETS[preset]
     if not (params.contents.siamfc and params.contents.alexnet):
         config = replace(config, models=implied_config(params.contents).models)
     config = resolve_config(params.contents, config)
-    compiled, size = mfst_jax.compile(params, config), np.array(frames[0].shape[:2], np.int32)
+    prepared, size = mfst_jax.prepare(params, config), np.array(frames[0].shape[:2], np.int32)
     padded = [jnp.asarray(pad(frame)) for frame in frames]
-    state = mfst_jax.init(compiled, padded[0], box, config=config, frame_size=size)
-    return compiled, state, padded[1:]
+    state = mfst_jax.init(prepared, padded[0], box, config=config, frame_size=size)
+    return prepared, state, padded[1:]
 
 
 def read(source: Path | None, count: int) -> tuple[list[np.ndarray], np.ndarray]:

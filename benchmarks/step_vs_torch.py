@@ -69,7 +69,7 @@ def make_jax(
     keep_compilations()
     params, (frames, box) = random_params(preset), scene()
     config = resolve_config(params.contents, PRESETS[preset])
-    weights = mfst_jax.compile(params, config) if kind == "compiled" else params
+    weights = mfst_jax.prepare(params, config) if kind == "prepared" else params
     state = mfst_jax.init(weights, frames[0], box, config=config)
     state = dataclasses.replace(state, near=jnp.asarray(near))
     frame = jnp.asarray(frames[1])
@@ -169,16 +169,16 @@ def main(
         variants.append("torch.compile")
     if onnx:
         variants.append("onnxruntime")
-    contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("compiled", "plain")}
+    contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("prepared", "plain")}
     contestants |= {variant: Contestant(make_torch, preset, variant, expected) for variant in variants}
     less = {"REALTIME, whole search region": False, "REALTIME, its middle": True} if realtime else {}
-    contestants |= {name: Contestant(make_jax, "realtime", "compiled", None, near) for name, near in less.items()}
+    contestants |= {name: Contestant(make_jax, "realtime", "prepared", None, near) for name, near in less.items()}
     products = {"product by XLA": Contestant(floor.make_matmul), "product by PyTorch": Contestant(make_torch_matmul)}
     print(f"{preset}, 640 x 480; {machine()}; {rounds} rounds of {calls} steps")
     print(f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}; median (quartiles)\n")
     times = alternate({**contestants, **products}, rounds=rounds, calls=calls)
 
-    ours = times["mfst_jax, compiled"]
+    ours = times["mfst_jax, prepared"]
     rows = [
         [
             name,
@@ -190,7 +190,7 @@ def main(
         ]
         for name in contestants
     ]
-    print(table(("variant", "ms a step", "CPU ms", "MiB", "compiled to it, wall", "compiled to it, CPU"), rows))
+    print(table(("variant", "ms a step", "CPU ms", "MiB", "prepared to it, wall", "prepared to it, CPU"), rows))
 
     best = min(variants, key=lambda name: statistics.median(times[name].wall))
     operations = floor.step_flops(
@@ -202,7 +202,7 @@ def main(
     for name in less:
         print(f"{name}, to {best}: {spread(ratios(times[name].wall, times[best].wall))}")
     print(f"floor: {operations / 1e9:.1f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {1000 * least:.0f} ms; ", end="")
-    print(f"compiled to it: {spread([second / least for second in ours.wall])}")
+    print(f"prepared to it: {spread([second / least for second in ours.wall])}")
 
 
 if __name__ == "__main__":

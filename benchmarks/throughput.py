@@ -74,7 +74,7 @@ def _measure(
     config = resolve_config(params.contents, config)
     if scale_count is not None:
         config = dataclasses.replace(config, scale_count=scale_count)
-    weights = mfst_jax.compile(params, config)
+    weights = mfst_jax.prepare(params, config)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(sequences):
             size = [(240, 320), (200, 250), (180, 360)][number % 3]

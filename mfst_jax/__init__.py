@@ -3,7 +3,7 @@
 from mfst_jax.checkpoints import load, save
 from mfst_jax.config import ALEXNET, AUTHORS, BEST, PAPER, REALTIME, SIAMFC, Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import Compiled, compile
+from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.params import Params
 from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup
@@ -17,18 +17,18 @@ __all__ = [
     "PAPER",
     "REALTIME",
     "SIAMFC",
-    "Compiled",
     "Config",
     "InputError",
     "Output",
     "Params",
+    "PreparedParams",
     "Result",
     "State",
     "Tracker",
     "__version__",
-    "compile",
     "init",
     "load",
+    "prepare",
     "save",
     "step",
     "track",

@@ -19,12 +19,12 @@ from mfst_jax.cache import keep_compilations
 from mfst_jax.compilation import jit
 from mfst_jax.config import MODELS, PRESETS, Config, Preset
 from mfst_jax.errors import InputError
-from mfst_jax.fast import compile
+from mfst_jax.fast import prepare
 from mfst_jax.model import MFST
 from mfst_jax.padding import pad
 from mfst_jax.params import AlexNetVariant, Contents, Params, resolve_config
 
-Kind = Literal["compiled", "plain"]
+Kind = Literal["prepared", "plain"]
 Size = tuple[int, int]
 """Height and width of a frame, in pixels."""
 
@@ -33,7 +33,7 @@ def bench(
     *,
     presets: tuple[Preset, ...] = tuple(PRESETS),
     weights: Weights = None,
-    kinds: tuple[Kind, ...] = ("compiled", "plain"),
+    kinds: tuple[Kind, ...] = ("prepared", "plain"),
     sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WIDTHxHEIGHT ...")] = ("640x480",),
     targets: tuple[int, ...] = (1,),
     rounds: int = 9,
@@ -46,7 +46,7 @@ def bench(
     Args:
         presets: The configurations to time.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file, with what the presets need.
-        kinds: Weights as `mfst track` uses them, compiled, or the plain modules.
+        kinds: Weights as `mfst track` uses them, prepared, or the plain modules.
         sizes: Frames, such as 640x480 1920x1080.
         targets: How many to follow at once in one video: one by one within a step on CPUs, else as a batch.
         rounds: How often each takes its turn.
@@ -97,7 +97,7 @@ def make_step(
     config = PRESETS[preset]
     params = random_params(config, alexnet_of(preset)) if weights is None else checkpoints.load(weights)
     config = resolve_config(params.contents, config)
-    return step_of(compile(params, config) if kind == "compiled" else params, config, size, targets)
+    return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets)
 
 
 def step_of(weights: Any, config: Config, size: Size, targets: int) -> Callable[[], np.ndarray]:

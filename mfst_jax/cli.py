@@ -25,7 +25,7 @@ from mfst_jax.doctor import doctor
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps, success_auc
 from mfst_jax.evaluation.commands import evaluate, score
-from mfst_jax.fast import compile
+from mfst_jax.fast import prepare
 from mfst_jax.following import Followed, first_box, follow
 from mfst_jax.lost import describe, is_lost
 from mfst_jax.outputs import BOX_HEADER, box_row, save_image
@@ -79,14 +79,14 @@ def track(
         opened = video.open_source(source)
         hear = _print_row if out is None and boxes is None and page is None else None
         first = first_box(opened, box)
-        compiled = compile(params, chosen)
+        prepared = prepare(params, chosen)
         del params  # or it would be held as long as the video is
     for note in opened.notes:
         print(note, file=sys.stderr)
     followed = follow(
         opened,
         first,
-        compiled,
+        prepared,
         chosen,
         video=out,
         table=boxes,

@@ -24,7 +24,7 @@ from mfst_jax.annotate import draw
 from mfst_jax.config import Config, to_dict
 from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
-from mfst_jax.fast import Compiled, compile
+from mfst_jax.fast import AnyParams, prepare
 from mfst_jax.lost import is_lost
 from mfst_jax.outputs import BoxWriter, VideoWriter
 from mfst_jax.padding import pad
@@ -81,7 +81,7 @@ def first_box(source: Source, box: str | None) -> Float32[np.ndarray, "4"]:
 def follow(
     source: Source,
     box: Float32[np.ndarray, "4"],
-    params: Params | Compiled,
+    params: AnyParams,
     config: Config | None = None,
     *,
     video: Path | None = None,
@@ -98,7 +98,7 @@ def follow(
     Args:
       source: the frames.
       box: (x, y, w, h) in the first frame, 0-indexed pixels.
-      params: the weights, which are compiled here if they are not yet.
+      params: the weights, which are prepared here if they are not yet.
       config: how to track; by default what the weights imply.
       video: where to write the annotated video; the true boxes are drawn too, as far as the source has some.
       table: where to write the boxes as CSV.
@@ -133,7 +133,7 @@ def follow(
         rows = stack.enter_context(box_writer) if box_writer is not None else None
         pictures = stack.enter_context(video_writer) if video_writer is not None else None
         pages = stack.enter_context(page_writer) if page_writer is not None else None
-        weights = compile(params, config) if isinstance(params, Params) else params
+        weights = prepare(params, config) if isinstance(params, Params) else params
         progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=source.count)
 
@@ -182,7 +182,7 @@ def follow(
     return Followed(np.stack(boxes), np.array(scores, np.float32), rate, stopped=lost_in_a_row == stop_when_lost)
 
 
-def _page_writer(path: Path, source: Source, params: Params | Compiled, config: Config) -> PageWriter:
+def _page_writer(path: Path, source: Source, params: AnyParams, config: Config) -> PageWriter:
     return PageWriter(
         path,
         name=source.name,

@@ -1,4 +1,4 @@
-"""What the tracker asks of a network, and which of the two answers: the Flax modules or the compiled path."""
+"""What the tracker asks of a network, and which of the two answers: the Flax modules or the prepared path."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -6,8 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Array, Float
 
 from mfst_jax.config import Config
-from mfst_jax.fast.compiled import Compiled
-from mfst_jax.fast.network import CompiledNetwork
+from mfst_jax.fast.network import PreparedNetwork
+from mfst_jax.fast.prepared import AnyParams, PreparedParams
 from mfst_jax.model import MFST, Exemplar, Features, Responses
 from mfst_jax.params import Params
 
@@ -25,9 +25,9 @@ class Network(Protocol):
         ...
 
 
-def bind(weights: Params | Compiled, config: Config) -> Network:
-    """The network of these weights. The one place where plain and compiled weights part."""
-    return CompiledNetwork(weights, config) if isinstance(weights, Compiled) else _FlaxNetwork(weights, config)
+def bind(weights: AnyParams, config: Config) -> Network:
+    """The network of these weights. The one place where plain and prepared weights part."""
+    return PreparedNetwork(weights, config) if isinstance(weights, PreparedParams) else _FlaxNetwork(weights, config)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from jaxtyping import Array, Bool, Float, Int
 from mfst_jax import boxes, localisation
 from mfst_jax.config import Config
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, VISIBLE_RANGE, crop_with_range, mean_colour
-from mfst_jax.fast import Compiled
+from mfst_jax.fast import AnyParams
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.growth import choose_growth
 from mfst_jax.model import Features, Responses
 from mfst_jax.network import bind
-from mfst_jax.params import Params
 from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.state import State
 
@@ -33,7 +32,7 @@ class Sight(NamedTuple):
     blank: Bool[Array, ""]  # whether nothing there tells one place from another: the target then stays as it was
 
 
-def look(params: Params | Compiled, state: State, frame: Array, *, config: Config, samples: int, scales: bool) -> Sight:
+def look(params: AnyParams, state: State, frame: Array, *, config: Config, samples: int, scales: bool) -> Sight:
     """The best of the scales or the last one, and how far and how surely the target moved.
 
     `samples` says how much of the search region is looked at.

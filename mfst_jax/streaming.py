@@ -10,9 +10,8 @@ from mfst_jax.arrays import AnyArray, AnyNumbers
 from mfst_jax.checkpoints import load
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import Compiled
+from mfst_jax.fast import AnyParams
 from mfst_jax.padding import pad, padded_size
-from mfst_jax.params import Params
 from mfst_jax.state import State
 
 
@@ -28,7 +27,7 @@ class Tracker:
       score: of the last box, in [0, 1]; it falls when the target is lost.
     """
 
-    def __init__(self, params: Params | Compiled | None = None, config: Config | None = None, *, name: str = "MFST"):
+    def __init__(self, params: AnyParams | None = None, config: Config | None = None, *, name: str = "MFST"):
         """Tracks with `params` (by default the built-in weights) under `config` (by default what they imply)."""
         self.name = name
         self.is_deterministic = True
@@ -65,11 +64,11 @@ class Tracker:
         return np.array(output.box)
 
 
-def warmup(params: Params | Compiled, frame_shape: Sequence[int], *, config: Config | None = None) -> None:
+def warmup(params: AnyParams, frame_shape: Sequence[int], *, config: Config | None = None) -> None:
     """Compiles `init` and `step`, so that a video's first frames cost no more than the others.
 
     Args:
-      params: the weights that will be used: compiled ones need another compilation than plain ones.
+      params: the weights that will be used: prepared ones need another compilation than plain ones.
       frame_shape: (height, width) or (height, width, 3) of the frames to come, padding included.
       config: how to track; by default what the weights imply.
 

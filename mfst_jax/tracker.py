@@ -15,9 +15,9 @@ from mfst_jax.compilation import is_traced, jit
 from mfst_jax.config import Config
 from mfst_jax.crops import EXEMPLAR_SIZE, NEAR_SIZE, SEARCH_SIZE, VISIBLE_RANGE, mean_colour
 from mfst_jax.errors import InputError
-from mfst_jax.fast import Compiled
+from mfst_jax.fast import AnyParams
 from mfst_jax.network import bind
-from mfst_jax.params import Params, resolve_config
+from mfst_jax.params import resolve_config
 from mfst_jax.search import crops_around, look, search_side, search_sides
 from mfst_jax.state import Output, Result, State
 
@@ -26,7 +26,7 @@ SURE = 0.5
 
 
 def init(
-    params: Params | Compiled,
+    params: AnyParams,
     frame: AnyArray,
     box: AnyNumbers,
     *,
@@ -36,7 +36,7 @@ def init(
     """Takes the object in `box` as the target.
 
     Args:
-      params: the weights, from `mfst_jax.load`, or compiled by `mfst_jax.compile`.
+      params: the weights, from `mfst_jax.load`, or prepared by `mfst_jax.prepare`.
       frame: [H, W, 3] RGB, uint8, or float32 in 0..255: an array of NumPy, JAX or any library that speaks DLPack or has
         `__array__`, or a Pillow image.
       box: [4] float32 (x, y, w, h), 0-indexed pixels.
@@ -55,9 +55,7 @@ def init(
     return state
 
 
-def step(
-    params: Params | Compiled, state: State, frame: AnyArray, *, config: Config | None = None
-) -> tuple[State, Output]:
+def step(params: AnyParams, state: State, frame: AnyArray, *, config: Config | None = None) -> tuple[State, Output]:
     """Finds the target in the next frame.
 
     Where there is nothing to be seen, in a frame that is blank around the target, it stays where it was, with a score
@@ -83,7 +81,7 @@ def step(
 
 
 def track(
-    params: Params | Compiled,
+    params: AnyParams,
     frames: AnyArray,
     box: AnyNumbers | None = None,
     *,
@@ -99,7 +97,7 @@ def track(
     length, and frames on a device stay on it. Under a transformation (`jit`, `vmap`, ...) it is one `lax.scan`.
 
     Args:
-      params: the weights, from `mfst_jax.load`, or compiled by `mfst_jax.compile`.
+      params: the weights, from `mfst_jax.load`, or prepared by `mfst_jax.prepare`.
       frames: [T, H, W, 3] RGB as `init` takes it.
       box: [4] float32 (x, y, w, h) of the object in the first frame, 0-indexed pixels.
       state: in the place of a box, where to go on: `step` is then taken on every frame.
@@ -126,7 +124,7 @@ def track(
     return (_scan_frames if in_one_scan else _take_frame_by_frame)(params, frames, going_on, begin)
 
 
-def _scan_frames(params: Params | Compiled, frames: Any, going_on: tuple[State, Config] | None, begin: Any) -> Result:
+def _scan_frames(params: AnyParams, frames: Any, going_on: tuple[State, Config] | None, begin: Any) -> Result:
     """Goes on from a state, or begins with a first frame, in one `lax.scan`."""
     rows: list[tuple[Any, Any]] = []
     if going_on is None:
@@ -144,9 +142,7 @@ def _scan_frames(params: Params | Compiled, frames: Any, going_on: tuple[State, 
     return Result(box, score, state)
 
 
-def _take_frame_by_frame(
-    params: Params | Compiled, frames: Any, going_on: tuple[State, Config] | None, begin: Any
-) -> Result:
+def _take_frame_by_frame(params: AnyParams, frames: Any, going_on: tuple[State, Config] | None, begin: Any) -> Result:
     """The same in a Python loop."""
     rows: list[tuple[Any, Any]] = []
     coming = each_frame(frames)
@@ -165,7 +161,7 @@ def _take_frame_by_frame(
 
 
 def _begin(
-    params: Params | Compiled, frame: Any, box: Any, config: Config | None, frame_size: Any
+    params: AnyParams, frame: Any, box: Any, config: Config | None, frame_size: Any
 ) -> tuple[State, np.ndarray | Array]:
     """The state after a first frame that was checked, and the box as an array."""
     config = resolve_config(validation.check_params(params).contents, config)
@@ -182,7 +178,7 @@ def _check_going_on(params: Any, state: Any, config: Config | None) -> tuple[Sta
 
 
 @jit
-def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
+def _init(params: AnyParams, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
     with jax.default_matmul_precision(config.precision):
         centre, size = boxes.to_centre(box)
         fill = mean_colour(frame, frame_size)
@@ -213,7 +209,7 @@ def _init(params: Params | Compiled, frame: Array, box: Array, frame_size: Array
 
 
 @jit
-def _step(params: Params | Compiled, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
+def _step(params: AnyParams, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     with jax.default_matmul_precision(config.precision):
         # Where the target is, and how large: in the whole search region or its middle, at all scales or the last one.
         looks = [

@@ -79,7 +79,7 @@ def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, pr
 
 @pytest.mark.parametrize("search", ["plain", "prepared"])
 def test_trained_weights_stay_too(alexnet: Params, search: str):
-    weights = alexnet if search == "plain" else mfst_jax.compile(alexnet)
+    weights = alexnet if search == "plain" else mfst_jax.prepare(alexnet)
     for box in BOXES.values():
         assert_stays(weights, [SCENE, *BLANK.values()], box)
 
@@ -88,7 +88,7 @@ def test_trained_weights_stay_too(alexnet: Params, search: str):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_stays_with_prepared_weights(both: Params, preset: Any):
     config = PRESETS[preset]
-    weights = mfst_jax.compile(both, config)
+    weights = mfst_jax.prepare(both, config)
     for box in BOXES.values():
         assert_stays(weights, [SCENE, *BLANK.values()], box, config)
 

@@ -21,7 +21,7 @@ def modules_after(statement: str) -> set[str]:
 
 PUBLIC = {
     *("ALEXNET", "AUTHORS", "BEST", "PAPER", "REALTIME", "SIAMFC", "Config"),
-    *("Compiled", "Params", "compile", "load", "save"),
+    *("PreparedParams", "Params", "prepare", "load", "save"),
     *("InputError", "Output", "Result", "State", "init", "step", "track"),
     *("Tracker", "__version__", "warmup"),
 }

@@ -99,7 +99,7 @@ def test_the_page_has_the_same_boxes_and_each_frame_its_response(params: mfst_ja
     np.testing.assert_allclose(target["boxes"], followed.boxes, atol=0.006)
     np.testing.assert_allclose(target["truth"], truth)
     assert track["pictures"] == [picture["frame"] for picture in pictures] == list(range(FRAMES))
-    weights = mfst_jax.compile(params, CONFIG)
+    weights = mfst_jax.prepare(params, CONFIG)
     state = mfst_jax.init(weights, frame := next(source.frames()), truth[0], config=CONFIG)
     for number, (frame, picture) in enumerate(zip(source.frames(), pictures, strict=True)):
         if number == 0:
@@ -159,8 +159,8 @@ def test_idle_memory_goes_back_once_all_is_compiled_and_from_then_on(
 
 def test_weights_may_be_compiled_already(params: mfst_jax.Params):
     source, truth = scene()
-    compiled = mfst_jax.compile(params, CONFIG)
-    one, two = (follow(source, truth[0], weights, CONFIG).boxes for weights in (params, compiled))
+    prepared = mfst_jax.prepare(params, CONFIG)
+    one, two = (follow(source, truth[0], weights, CONFIG).boxes for weights in (params, prepared))
     np.testing.assert_array_equal(one, two)
 
 
@@ -243,7 +243,7 @@ def test_few_frames_are_in_memory(params: mfst_jax.Params):
 
 def test_frames_of_similar_sizes_share_a_compilation(params: mfst_jax.Params):
     config = override(CONFIG, ("scale_penalty=0.9111",))  # of this test alone, so that nothing is compiled yet
-    weights = mfst_jax.compile(params, config)
+    weights = mfst_jax.prepare(params, config)
 
     def compilations(size: tuple[int, int]) -> int:
         source, truth = scene(size=size)
@@ -260,10 +260,10 @@ def test_frames_of_similar_sizes_share_a_compilation(params: mfst_jax.Params):
     assert compilations((100, 260)) > 0
 
 
-@pytest.mark.parametrize("weights", ["plain", "compiled"])
+@pytest.mark.parametrize("weights", ["plain", "prepared"])
 def test_after_a_warmup_nothing_is_compiled(params: mfst_jax.Params, weights: str):
     config = override(CONFIG, ("scale_penalty=0.9222",))
-    used = params if weights == "plain" else mfst_jax.compile(params, config)
+    used = params if weights == "plain" else mfst_jax.prepare(params, config)
     source, truth = scene()
     first, second, *_ = source.frames()
     mfst_jax.warmup(used, first.shape, config=config)

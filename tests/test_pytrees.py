@@ -61,8 +61,8 @@ def test_arrays_print_as_dtype_and_shape():
 def test_weights_print_what_they_hold(random_params: Callable[[Contents], Params]):
     params = random_params(Contents(siamfc=False, alexnet="torchvision"))
     assert repr(params) == "Params(AlexNet (torchvision))"
-    compiled = mfst_jax.compile(params, platform="gpu")
-    assert repr(compiled) == f"Compiled(AlexNet (torchvision), config={ALEXNET!r}, method='direct')"
+    prepared = mfst_jax.prepare(params, platform="gpu")
+    assert repr(prepared) == f"PreparedParams(AlexNet (torchvision), config={ALEXNET!r}, method='direct')"
     assert repr(params.contents) == "Contents(siamfc=False, alexnet='torchvision')"
 
 

@@ -29,7 +29,7 @@ def params() -> Params:
 def test_responses_are_the_middle_of_those_of_the_whole_region(params: Params):
     frames, truth = video(0, frames=2)
     state = mfst_jax.init(params, frames[0], truth[0], config=NEAR)
-    for weights in (params, mfst_jax.compile(params, NEAR)):
+    for weights in (params, mfst_jax.prepare(params, NEAR)):
         network = bind(weights, NEAR)
         whole, near = (
             network.match(state.exemplar, search_regions(state, jnp.asarray(frames[1]), NEAR, samples))[0]

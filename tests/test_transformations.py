@@ -169,7 +169,7 @@ def test_prepared_weights_have_a_gradient_in_the_image(params: Params, clip: Any
         jax.jit(jax.grad(lambda image, weights=weights: mfst_jax.step(weights, state, image, config=SOFT)[1].box[0]))(
             image
         )
-        for weights in (params, mfst_jax.compile(params, SOFT, platform="gpu"))
+        for weights in (params, mfst_jax.prepare(params, SOFT, platform="gpu"))
     )
     np.testing.assert_allclose(prepared, plain, atol=1e-3 * float(jnp.max(jnp.abs(plain))))
 
@@ -178,7 +178,7 @@ def test_prepared_weights_have_a_gradient_in_the_image(params: Params, clip: Any
 def test_export(params: Params, clip: Any, expected: mfst_jax.Result, unchecked: None, prepared: bool):
     pytest.importorskip("flatbuffers")
     frames, box = clip
-    weights = mfst_jax.compile(params, SMALL, platform="gpu") if prepared else params
+    weights = mfst_jax.prepare(params, SMALL, platform="gpu") if prepared else params
     for function, arguments in (
         (mfst_jax.step, (weights, mfst_jax.init(weights, frames[0], box, config=SMALL), frames[1])),
         (mfst_jax.track, (weights, frames, box)),

@@ -38,7 +38,7 @@ AMPLITUDES = (0, 1, 4, 16)
 
 
 @jit
-def measure(weights: mfst_jax.Params | mfst_jax.Compiled, state: State, frame: Array) -> Float[Array, "2 2"]:
+def measure(weights: mfst_jax.Params | mfst_jax.PreparedParams, state: State, frame: Array) -> Float[Array, "2 2"]:
     """Contrast and range of colours, in the whole search region and in its middle."""
     found = []
     for samples in (SEARCH_SIZE, NEAR_SIZE):
@@ -91,7 +91,7 @@ def main(
     """
     loaded = mfst_jax.load(weights)
     chosen = params.choose_config(loaded.contents, preset, in_turn(set))
-    used = loaded if plain else mfst_jax.compile(loaded, chosen)
+    used = loaded if plain else mfst_jax.prepare(loaded, chosen)
     seen: dict[str, list[np.ndarray]] = defaultdict(list)
     exemplars = []
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir())

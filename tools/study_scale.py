@@ -26,19 +26,19 @@ from mfst_jax.alternation import table
 from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.config import Config, Preset
 from mfst_jax.evaluation import Sequence
-from mfst_jax.fast import Compiled
+from mfst_jax.fast import PreparedParams
 from mfst_jax.padding import pad
 from mfst_jax.params import choose_config
 from mfst_jax.video import read_image
 
 
-def errors(compiled: Compiled, config: Config, sequence: Sequence, looks: int) -> np.ndarray:
+def errors(prepared: PreparedParams, config: Config, sequence: Sequence, looks: int) -> np.ndarray:
     """Logarithm of the tracker's scale to the true one, after the looks at each frame but the first."""
     truth = sequence.ground_truth.astype(np.float32)
     first, *others = np.flatnonzero(np.isfinite(truth).all(axis=1))
     frame = read_image(sequence.frames[first])
     size = np.array(frame.shape[:2], np.int32)
-    state = mfst_jax.init(compiled, pad(frame), truth[first], config=config, frame_size=size)
+    state = mfst_jax.init(prepared, pad(frame), truth[first], config=config, frame_size=size)
     scales = np.array([float(boxes.context_side(jnp.asarray(box[2:]), config.context)) for box in truth[others]])
     scales /= float(boxes.context_side(state.size, config.context))
     found = []
@@ -46,7 +46,7 @@ def errors(compiled: Compiled, config: Config, sequence: Sequence, looks: int) -
         frame = jnp.asarray(pad(read_image(sequence.frames[number])))
         centre, _ = boxes.to_centre(jnp.asarray(truth[number]))
         for _ in range(looks):
-            state, _ = mfst_jax.step(compiled, replace(state, centre=centre), frame)
+            state, _ = mfst_jax.step(prepared, replace(state, centre=centre), frame)
         found.append(math.log(float(state.scale) / true_scale))
     return np.array(found)
 
@@ -71,10 +71,10 @@ def main(
     """
     params = mfst_jax.load(weights)
     config = choose_config(params.contents, preset, in_turn(set))
-    compiled = mfst_jax.compile(params, config)
+    prepared = mfst_jax.prepare(params, config)
     rows = []
     for count in looks:
-        found = [errors(compiled, config, each, count) for each in evaluation.load(root, "folder").sequences]
+        found = [errors(prepared, config, each, count) for each in evaluation.load(root, "folder").sequences]
         overlap = np.mean([np.mean(np.exp(-2 * np.abs(logs))) for logs in found])
         scale = math.exp(np.mean([np.mean(logs) for logs in found]))
         rows.append((str(count), f"{overlap:.3f}", f"{scale:.2f}"))

@@ -33,7 +33,7 @@ IN_USE = "contrast: similarity at the peak - mean"
 
 
 def candidates(
-    weights: mfst_jax.Compiled, state: State, frame: Array, chosen: config.Config
+    weights: mfst_jax.PreparedParams, state: State, frame: Array, chosen: config.Config
 ) -> tuple[State, Float[Array, "4"], dict[str, Array]]:
     """One step, its box, and every candidate's value."""
     regions, sides = search_regions(state, frame, chosen), search_sides(state, chosen)
@@ -107,7 +107,7 @@ def main(
     """
     loaded = mfst_jax.load(weights)
     chosen = params.choose_config(loaded.contents, preset, in_turn(set))
-    compiled = mfst_jax.compile(loaded, chosen)
+    prepared = mfst_jax.prepare(loaded, chosen)
     advance = jax.jit(candidates, static_argnames="chosen")
     values: dict[str, list[float]] = {}
     ious, folds = [], []
@@ -116,9 +116,9 @@ def main(
         source = open_source(folder)
         assert source.ground_truth is not None, folder
         frames = source.frames()
-        state = mfst_jax.init(compiled, next(frames), source.ground_truth[0], config=chosen)
+        state = mfst_jax.init(prepared, next(frames), source.ground_truth[0], config=chosen)
         for truth, frame in zip(source.ground_truth[1:], frames, strict=False):
-            state, box, found = advance(compiled, state, frame, chosen=chosen)
+            state, box, found = advance(prepared, state, frame, chosen=chosen)
             overlap = overlaps(np.asarray(box)[None], truth[None])
             if overlap.size:  # the target is there
                 ious.append(overlap[0])

@@ -102,7 +102,7 @@ def track(variant: Variant, params: mfst_jax.Params, sequences: tuple[Sequence, 
     moved = [dataclasses.replace(each, ground_truth=each.ground_truth + shift) for each in lacking]
     jax.clear_caches()  # the crop is no argument of the step
     with patch.object(tracker, "crop", rounded_crop if variant.rounded else crops.crop):
-        for done in track_sequences(mfst_jax.compile(params, chosen), moved, chosen):
+        for done in track_sequences(mfst_jax.prepare(params, chosen), moved, chosen):
             if done.problem is not None:
                 raise InputError(done.problem)
             write_result(folder, done.sequence.name, np.stack(done.boxes), np.array(done.seconds))

@@ -1,4 +1,4 @@
-"""Study behind docs/choices.md: where the time of a compiled step goes, and what lower precision would save.
+"""Study behind docs/choices.md: where the time of a prepared step goes, and what lower precision would save.
 
     python tools/study_step.py [--preset NAME] [--rounds N] [--frame-size HEIGHT WIDTH]
 
@@ -41,7 +41,7 @@ def random_params(chosen: config.Config) -> Params:
 
 def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], Any]]:
     """Each part of a step by itself, on what the parts before it gave."""
-    weights = mfst_jax.compile(random_params(chosen), chosen)
+    weights = mfst_jax.prepare(random_params(chosen), chosen)
     height, width = frame.shape[:2]
     box = np.array([width / 2, height / 2, width / 8, height / 8], np.float32)
     state = mfst_jax.init(weights, frame, box, config=chosen)

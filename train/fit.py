@@ -182,7 +182,7 @@ def _track(params, weights: Path, config: Config, dataset: Dataset, folder: Path
     """Success AUC by sequence, of real tracks."""
     config = resolve_config(params.contents, config)
     part = replace(dataset, sequences=tuple(each for each in dataset.sequences if each.name in names), total=len(names))
-    summary, _ = runner.evaluate(runner.prepare(weights, params, config, "folder"), part, folder)
+    summary, _ = runner.evaluate(runner.plan(weights, params, config, "folder"), part, folder)
     if summary.missing:
         raise InputError(f"{folder}: expected every sequence tracked, found problems: {'; '.join(summary.problems)}")
     return {name: score.measures.success_auc for name, score in summary.sequences.items()}

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from mfst_jax.attention import SEBlocks
 from mfst_jax.config import LAYERS, Config, Layer
 from mfst_jax.correlation import cross_correlate_by_taps
-from mfst_jax.fast.compiled import Compiled, compile
-from mfst_jax.fast.network import CompiledNetwork
+from mfst_jax.fast.network import PreparedNetwork
+from mfst_jax.fast.prepared import AnyParams, PreparedParams, prepare
 from mfst_jax.localisation import RESPONSE_SIZE
 from mfst_jax.model import MFST
 from mfst_jax.params import Params
@@ -31,8 +31,8 @@ TAPS: dict[Layer, int] = {"conv3": 10 * 10, "conv4": 8 * 8, "conv5": 6 * 6}
 
 CELLS = RESPONSE_SIZE**2
 
-Frozen = Params | Compiled
-"""A frozen backbone: as it is, or compiled, which is sooner."""
+Frozen = AnyParams
+"""A frozen backbone: as it is, or prepared, which is sooner."""
 Features = dict[Layer, Float[Array, "n _ _ _"]]
 Responses = dict[Layer, Float[Array, "n 17 17"]]
 
@@ -68,16 +68,16 @@ class Trainable:
     """b of each layer's response, a scalar. Tracking does without."""
 
 
-def freeze(params: Params, recipe: Recipe) -> Compiled:
+def freeze(params: Params, recipe: Recipe) -> PreparedParams:
     """The recipe's backbone for inference, as fast as there is."""
-    return compile(params, Config(models=(recipe.model,), se=False))
+    return prepare(params, Config(models=(recipe.model,), se=False))
 
 
 def backbone_features(frozen: Frozen, recipe: Recipe, images: Float[Array, "n side side 3"]) -> Features:
     """What the backbone sees in RGB images of 0..255, BN in inference mode; no gradient goes back."""
     config = Config(models=(recipe.model,), se=False)
-    if isinstance(frozen, Compiled):
-        seen: Any = CompiledNetwork(frozen, config).features(images)
+    if isinstance(frozen, PreparedParams):
+        seen: Any = PreparedNetwork(frozen, config).features(images)
         return lax.stop_gradient(seen[recipe.model])
     by_model: Any = MFST(frozen.contents, config).apply(frozen.variables, images, method="features")
     return lax.stop_gradient(by_model[recipe.model])

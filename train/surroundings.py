@@ -22,9 +22,9 @@ from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.crops import SEARCH_SIZE, central_exemplar
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Sequence
-from mfst_jax.fast import compile
+from mfst_jax.fast import prepare
 from mfst_jax.fast.backbones import Backbones
-from mfst_jax.fast.compiled import Compiled
+from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.params import Params
 from mfst_jax.video import read_image
@@ -65,7 +65,7 @@ def gather(
     if not params.contents.siamfc or params.contents.alexnet is None:
         raise InputError(f"weights: expected both backbones, found {params.contents.describe()}")
     config = Config(models=MODELS, se=False)
-    compiled = compile(params, config)
+    prepared = prepare(params, config)
     key = checkpoints.digest(layout.flatten(params.variables))
     found = []
     for done, sequence in enumerate(sequences, start=1):
@@ -74,7 +74,7 @@ def gather(
         parts = json.dumps([key, SCALES, SLACK, listing, truth])
         path = root / f"{sequence.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}.npz"
         if not path.is_file():
-            computed = _look(sequence, compiled)
+            computed = _look(sequence, prepared)
             with checkpoints.replacing(path) as new, new.open("wb") as file:
                 np.savez(file, **computed._asdict())
         with np.load(path) as arrays:
@@ -84,7 +84,7 @@ def gather(
     return _pad(found)
 
 
-def _look(sequence: Sequence, compiled: Compiled) -> Surroundings:
+def _look(sequence: Sequence, prepared: PreparedParams) -> Surroundings:
     truth = sequence.ground_truth.astype(np.float32)
     counted = np.asarray(np.isfinite(truth).all(axis=1))
     side = SEARCH_SIZE + 2 * SLACK * CELL
@@ -95,23 +95,23 @@ def _look(sequence: Sequence, compiled: Compiled) -> Surroundings:
         centre, of_target = box[:2] + (box[2:] - 1) / 2, search_side(box[2:])
         if exemplar is None:
             region = square_crop(frame, centre, of_target, 0)
-            exemplar = _features(compiled, central_exemplar(jnp.asarray(region, jnp.float32))[None])
+            exemplar = _features(prepared, central_exemplar(jnp.asarray(region, jnp.float32))[None])
         crops = np.stack([square_crop(frame, centre, scale * of_target, SLACK * CELL) for scale in SCALES])
         assert crops.shape[1] == side
-        responses[number] = _respond(compiled, exemplar, jnp.asarray(crops))
+        responses[number] = _respond(prepared, exemplar, jnp.asarray(crops))
     return Surroundings(responses, np.nan_to_num(truth, nan=1.0), counted)
 
 
 @jit
-def _features(compiled: Compiled, images: Float[Array, "n side side 3"]) -> dict:
-    convolutions: Any = compiled.convolutions
-    backbones = Backbones(convolutions, compiled.contents.alexnet, compiled.method)
+def _features(prepared: PreparedParams, images: Float[Array, "n side side 3"]) -> dict:
+    convolutions: Any = prepared.convolutions
+    backbones = Backbones(convolutions, prepared.contents.alexnet, prepared.method)
     return backbones.features(images)
 
 
 @jit
-def _respond(compiled: Compiled, exemplar: dict, crops: Array) -> Float[Array, "layers scales wide wide"]:
-    seen = _features(compiled, crops.astype(jnp.float32))
+def _respond(prepared: PreparedParams, exemplar: dict, crops: Array) -> Float[Array, "layers scales wide wide"]:
+    seen = _features(prepared, crops.astype(jnp.float32))
     return RESPONSE_UNIT * jnp.stack(
         [cross_correlate_by_taps(exemplar[model][layer][0], seen[model][layer]) for model in MODELS for layer in LAYERS]
     )

@@ -12,7 +12,7 @@ from mfst_jax import evaluation
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.tracking import track_sequences
-from mfst_jax.fast import compile
+from mfst_jax.fast import prepare
 from mfst_jax.params import Params
 from train import backbone, pools
 from train.calibration import FIRST_WEIGHT, Calibration
@@ -113,7 +113,7 @@ def merit(recipe: Recipe, line: dict[str, Any]) -> float:
 def success_aucs(params: Params, sequences: Iterable[evaluation.Sequence], config: Config) -> dict[str, float]:
     """Success AUC by sequence, each tracked from its first true box. Raises `InputError` if an image is unusable."""
     found: dict[str, float] = {}
-    for track in track_sequences(compile(params, config), sequences, config):
+    for track in track_sequences(prepare(params, config), sequences, config):
         if track.problem is not None:
             raise InputError(track.problem)
         found[track.sequence.name] = evaluation.success_auc(np.stack(track.boxes), track.sequence.ground_truth)

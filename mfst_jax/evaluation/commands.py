@@ -67,7 +67,7 @@ def evaluate(
     params = checkpoints.load(weights)
     chosen = choose_config(params.contents, preset, in_turn(set))
     dataset = load(root, protocol)
-    run = runner.prepare(weights, params, chosen, dataset.protocol, batch)
+    run = runner.plan(weights, params, chosen, dataset.protocol, batch)
     if ablation is not None:
         if compare is not None:
             raise InputError(f"--compare {compare}: expected it without --ablation, which compares with the paper")

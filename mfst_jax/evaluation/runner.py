@@ -25,7 +25,7 @@ from mfst_jax.evaluation.datasets import Dataset, Protocol
 from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_atomically, write_result
 from mfst_jax.evaluation.scoring import Summary, score
 from mfst_jax.evaluation.tracking import Track, track_sequences
-from mfst_jax.fast import compile
+from mfst_jax.fast import prepare
 from mfst_jax.following import progress_bar
 from mfst_jax.params import Params
 from mfst_jax.sequences import Sequence
@@ -69,7 +69,7 @@ class Run:
         }
 
 
-def prepare(
+def plan(
     weights: str | Path | None, params: Params, config: Config, protocol: Protocol, batch: int | None = None
 ) -> Run:
     """The run of a command line.
@@ -156,7 +156,7 @@ def _track(run: Run, dataset: Dataset, folder: Path, quiet: bool) -> Iterator[Tr
             return
         task = progress.add_task(folder.name, total=frames)
         tracks = track_sequences(
-            compile(run.params, run.config),
+            prepare(run.params, run.config),
             dataset.sequences,
             run.config,
             batch=run.batch,

@@ -22,9 +22,8 @@ from mfst_jax.compilation import jit
 from mfst_jax.config import Config
 from mfst_jax.decoding import USUAL_FPS, Frame, Labelled
 from mfst_jax.errors import InputError
-from mfst_jax.fast import Compiled
+from mfst_jax.fast import AnyParams
 from mfst_jax.padding import padded_size
-from mfst_jax.params import Params
 from mfst_jax.sequences import Sequence
 from mfst_jax.state import State
 from mfst_jax.video import Source, read_image
@@ -49,7 +48,7 @@ class Track:
 
 
 def track_sequences(
-    params: Params | Compiled,
+    params: AnyParams,
     sequences: Iterable[Sequence],
     config: Config,
     *,
@@ -157,7 +156,7 @@ def _track_group(together: "_Together", running: dict[int, _Lane], advance: Call
 class _Together:
     """The frames and states of as many tracks as there are slots."""
 
-    def __init__(self, params: Params | Compiled, config: Config, shape: tuple[int, int, int]):
+    def __init__(self, params: AnyParams, config: Config, shape: tuple[int, int, int]):
         self.frames = np.zeros((*shape, 3), np.uint8)
         self._params, self._config = params, config
         self._mesh = _mesh(len(self.frames))
@@ -202,17 +201,23 @@ def _mesh(batch: int) -> Mesh:
 
 @partial(jit, static_argnames=("config", "mesh"))
 def _init_all(
-    params: Params | Compiled, frames: jax.Array, boxes: jax.Array, sizes: jax.Array, *, config: Config, mesh: Mesh
+    params: AnyParams,
+    frames: jax.Array,
+    boxes: jax.Array,
+    sizes: jax.Array,
+    *,
+    config: Config,
+    mesh: Mesh,
 ) -> State:
-    def init(params: Params | Compiled, frame: jax.Array, box: jax.Array, size: jax.Array) -> State:
+    def init(params: AnyParams, frame: jax.Array, box: jax.Array, size: jax.Array) -> State:
         return tracker.init(params, frame, box, config=config, frame_size=size)
 
     return _on_all(jax.vmap(init, in_axes=(None, 0, 0, 0)), mesh)(params, frames, boxes, sizes)
 
 
 @partial(jit, static_argnames=("mesh",))
-def _step_all(params: Params | Compiled, states: State, frames: jax.Array, *, mesh: Mesh) -> tuple[State, jax.Array]:
-    def step(params: Params | Compiled, state: State, frame: jax.Array) -> tuple[State, jax.Array]:
+def _step_all(params: AnyParams, states: State, frames: jax.Array, *, mesh: Mesh) -> tuple[State, jax.Array]:
+    def step(params: AnyParams, state: State, frame: jax.Array) -> tuple[State, jax.Array]:
         state, output = tracker.step(params, state, frame)
         return state, output.box
 
@@ -222,7 +227,7 @@ def _step_all(params: Params | Compiled, states: State, frames: jax.Array, *, me
 def _on_all(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     """`function(params, *rest)`, its slots shared out to the devices, which have nothing to tell each other."""
 
-    def shared(params: Params | Compiled, *rest: Any) -> Any:
+    def shared(params: AnyParams, *rest: Any) -> Any:
         specs = (PartitionSpec(), *[SLOTS] * len(rest))
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=SLOTS, check_vma=False)(params, *rest)
 

@@ -1,5 +1,5 @@
-"""The compiled inference path: weights folded and transformed once, the same results as the Flax modules, sooner."""
+"""The prepared inference path: weights folded and transformed once, the same results as the Flax modules, sooner."""
 
-from mfst_jax.fast.compiled import Compiled, compile
+from mfst_jax.fast.prepared import AnyParams, PreparedParams, prepare
 
-__all__ = ["Compiled", "compile"]
+__all__ = ["AnyParams", "PreparedParams", "prepare"]

@@ -1,4 +1,4 @@
-"""Exemplar and search images -> responses on compiled weights: what `mfst_jax.model` does, with less to compute.
+"""Exemplar and search images -> responses on prepared weights: what `mfst_jax.model` does, with less to compute.
 
 SE weights that all search regions share go to the exemplar for that, since `<z, w x> = <w z, x>`.
 """
@@ -12,15 +12,15 @@ from mfst_jax.attention import SEBlock, recalibrate
 from mfst_jax.config import Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
-from mfst_jax.fast.compiled import Compiled
+from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.model import Exemplar, Features, Responses, as_exemplar, correlate
 
 
 @dataclass(frozen=True)
-class CompiledNetwork:
-    """The network of `mfst_jax.network.Network`, on compiled weights, for a resolved `config`."""
+class PreparedNetwork:
+    """The network of `mfst_jax.network.Network`, on prepared weights, for a resolved `config`."""
 
-    weights: Compiled
+    weights: PreparedParams
     config: Config
 
     def __post_init__(self):
@@ -29,7 +29,7 @@ class CompiledNetwork:
             missing = [layer for layer in self.config.layers(model) if layer not in held]
             if missing:
                 raise InputError(
-                    f"config: expected only what the weights were compiled for, found {model} {', '.join(missing)}"
+                    f"config: expected only what the weights were prepared for, found {model} {', '.join(missing)}"
                 )
 
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:

@@ -28,9 +28,9 @@ def plain(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain_weights():
-    """Nothing here depends on the compiled path, which takes seconds to compile for each shape of frames."""
+    """Nothing here depends on the prepared path, which takes seconds to compile for each shape of frames."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "compile", lambda params, config: params)
+        patch.setattr(runner, "prepare", lambda params, config: params)
         yield
 
 

@@ -118,7 +118,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
                 yield Track(sequence, list(boxes), [0.1] * len(boxes))
 
     monkeypatch.setattr(runner, "track_sequences", track)
-    monkeypatch.setattr(runner, "compile", lambda params, config: params)
+    monkeypatch.setattr(runner, "prepare", lambda params, config: params)
     root, out = write_clips(tmp_path / "clips"), tmp_path / "out"
     arguments = ["eval", str(root), "--protocol", "folder", "--out", str(out), "--ablation"]
     assert cli.main([*arguments, "table2"]) == 1

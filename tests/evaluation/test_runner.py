@@ -54,7 +54,7 @@ def test_a_sequence_is_tracked_as_if_it_were_not_padded(root, whole):
 
 def test_it_tracks_with_compiled_weights(root, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(runner, "compile", lambda params, config: (params.contents, config))
+    monkeypatch.setattr(runner, "prepare", lambda params, config: (params.contents, config))
     monkeypatch.setattr(runner, "track_sequences", lambda params, *_, **__: given.append(params) or ())
     assert evaluate(root, tmp_path) == 1
     assert given == [(mfst_jax.load().contents, CONFIG)]

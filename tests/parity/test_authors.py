@@ -83,12 +83,12 @@ def test_features_responses_and_upsampling(params: Params, golden: dict[str, np.
 
 
 @pytest.mark.parametrize(
-    ("sequence", "compiled"), [("Crossing", True), ("Deer", False), ("Deer", True), ("Skiing", True)]
+    ("sequence", "prepared"), [("Crossing", True), ("Deer", False), ("Deer", True), ("Skiing", True)]
 )
-def test_trajectory(params: Params, shared: Path, sequence: str, compiled: bool):
+def test_trajectory(params: Params, shared: Path, sequence: str, prepared: bool):
     with np.load(shared / "golden" / f"authors_{sequence}.npz") as arrays:
         init_box, theirs = arrays["init_box"], arrays["boxes"]
     reader = open_source(shared / "data" / "OTB" / sequence).frames()
-    weights = mfst_jax.compile(params, AUTHORS) if compiled else params
+    weights = mfst_jax.prepare(params, AUTHORS) if prepared else params
     ours = mfst_jax.track(weights, np.stack([next(reader) for _ in theirs]), init_box)
     assert np.max(np.abs(np.asarray(ours.boxes) - theirs)) < 0.01

@@ -129,7 +129,7 @@ def test_surroundings_are_kept_and_padded(seen, monkeypatch):
     looked = []
     plain = surroundings._look
     monkeypatch.setattr(
-        surroundings, "_look", lambda sequence, compiled: looked.append(sequence.name) or plain(sequence, compiled)
+        surroundings, "_look", lambda sequence, prepared: looked.append(sequence.name) or plain(sequence, prepared)
     )
     both = surroundings.gather(root.parent / "kept", sequences, params)
     assert looked == ["b"]

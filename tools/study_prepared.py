@@ -1,8 +1,8 @@
-"""Study behind docs/evaluation.md: how far compiled weights are from plain ones, sequence by sequence.
+"""Study behind docs/evaluation.md: how far prepared weights are from plain ones, sequence by sequence.
 
-    python tools/study_compiled.py ROOT --weights PATH [--preset NAME] [--every N]
+    python tools/study_prepared.py ROOT --weights PATH [--preset NAME] [--every N]
 
-Tracks every sequence twice from its first box, with plain and with compiled weights, each going on from its own boxes.
+Tracks every sequence twice from its first box, with plain and with prepared weights, each going on from its own boxes.
 In one frame of every N both also see the same search regions, those of the plain track. For each sequence it prints the
 largest error of a response, as a share of its map's largest value, the largest difference of x, y, width or height
 between the boxes of a frame, and the first frame in which that is more than half a pixel.
@@ -49,14 +49,14 @@ class Parting:
         return str(parted[0] + 1) if parted.size else "never"
 
 
-def compare(sequence: Sequence, plain: mfst_jax.Params, compiled: mfst_jax.Compiled, every: int) -> Parting:
+def compare(sequence: Sequence, plain: mfst_jax.Params, prepared: mfst_jax.PreparedParams, every: int) -> Parting:
     """Tracks with both, in padded frames, so that sequences share compilations."""
     chosen = resolve_config(plain.contents, None)
     images = map(read_image, sequence.frames)
     first = next(images)
     padded, size = jax.device_put(pad(first)), np.array(first.shape[:2], np.int32)
     expected, found = (
-        mfst_jax.init(weights, padded, sequence.ground_truth[0], frame_size=size) for weights in (plain, compiled)
+        mfst_jax.init(weights, padded, sequence.ground_truth[0], frame_size=size) for weights in (plain, prepared)
     )
     error, pixels = 0.0, []
     for number, image in enumerate(images, 1):
@@ -65,13 +65,13 @@ def compare(sequence: Sequence, plain: mfst_jax.Params, compiled: mfst_jax.Compi
             regions = _regions(expected, frame, config=chosen)
             pairs = zip(
                 jax.tree.leaves(_responses(plain, expected.exemplar, regions, config=chosen)),
-                jax.tree.leaves(_responses(compiled, found.exemplar, regions, config=chosen)),
+                jax.tree.leaves(_responses(prepared, found.exemplar, regions, config=chosen)),
                 strict=True,
             )
             errors = [_relative(np.asarray(theirs), np.asarray(ours)) for theirs, ours in pairs]
             error = max(error, *errors)
         expected, target = mfst_jax.step(plain, expected, frame)
-        found, output = mfst_jax.step(compiled, found, frame)
+        found, output = mfst_jax.step(prepared, found, frame)
         pixels.append(np.abs(np.asarray(output.box) - np.asarray(target.box)).max())
     return Parting(error, np.array(pixels))
 
@@ -112,11 +112,11 @@ def main(
         params,
         contents=dataclasses.replace(params.contents, config=resolve_config(params.contents, PRESETS[preset])),
     )
-    compiled = mfst_jax.compile(params)
+    prepared = mfst_jax.prepare(params)
     print("| sequence | frames | response error | box, largest and mean px | parted |")
     print("| --- " * 5 + "|")
     for sequence in datasets.load(root).sequences:
-        parting = compare(sequence, params, compiled, every)
+        parting = compare(sequence, params, prepared, every)
         far = f"{parting.pixels.max():.3f}, {parting.pixels.mean():.3f}"
         row = (sequence.name, len(sequence.frames), f"{parting.response_error:.1e}", far, parting.first())
         print("| " + " | ".join(map(str, row)) + " |", flush=True)

@@ -1,4 +1,4 @@
-"""`Compiled`: weights folded and transformed once, for one configuration and one kind of device."""
+"""`PreparedParams`: weights folded and transformed once, for one configuration and one kind of device."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mfst_jax.pytrees import register_for_export
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Compiled:
+class PreparedParams:
     """Weights for inference, to be used in the place of `Params`: the same results, sooner. A pytree likewise."""
 
     convolutions: dict[str, Any]
@@ -24,21 +24,24 @@ class Compiled:
     se: dict[str, Any]
     """`{model: {layer: the SE-block's parameters}}`, of the models whose features are recalibrated."""
     contents: Contents = dataclasses.field(metadata={"static": True})
-    """Of the weights; the configuration that they recommend is the one that they were compiled for."""
+    """Of the weights; the configuration that they recommend is the one that they were prepared for."""
     method: Method = dataclasses.field(metadata={"static": True})
 
     def __repr__(self) -> str:
-        return f"Compiled({self.contents.describe()}, config={self.contents.config!r}, method={self.method!r})"
+        return f"PreparedParams({self.contents.describe()}, config={self.contents.config!r}, method={self.method!r})"
 
+
+AnyParams = Params | PreparedParams
+"""What the tracker takes: plain weights, which the Flax modules run on, or prepared ones."""
 
 register_for_export(
-    Compiled,
+    PreparedParams,
     to_json=lambda static: [static[0].to_json(), static[1]],
     from_json=lambda values: (Contents.from_json(values[0]), values[1]),
 )
 
 
-def compile(params: Params, config: Config | None = None, *, platform: str | None = None) -> Compiled:
+def prepare(params: Params, config: Config | None = None, *, platform: str | None = None) -> PreparedParams:
     """Folds and transforms weights for inference.
 
     Args:
@@ -65,4 +68,4 @@ def compile(params: Params, config: Config | None = None, *, platform: str | Non
         if uses_se(params.contents, config, model):
             blocks = params.variables["params"][f"{model}_se"]
             se[model] = {layer: blocks[layer] for layer in config.layers(model)}
-    return Compiled(convolutions, se, dataclasses.replace(params.contents, config=config), method)
+    return PreparedParams(convolutions, se, dataclasses.replace(params.contents, config=config), method)

@@ -1,4 +1,4 @@
-"""Compiled weights: the same responses and tracks as the Flax modules, whatever they hold and on either method."""
+"""Prepared weights: the same responses and tracks as the Flax modules, whatever they hold and on either method."""
 
 import dataclasses
 
@@ -49,8 +49,8 @@ def test_responses(random_params, images, name: str, se_statistics, platform: st
     models = tuple(model for model in ("siamfc", "alexnet") if contents.holds(model))
     config = Config(models=models, se_statistics=se_statistics, scale_search=scale_search)
     params = random_params(contents)
-    compiled = mfst_jax.compile(params, config, platform=platform)
-    plain, fast = bind(params, config), bind(compiled, config)
+    prepared = mfst_jax.prepare(params, config, platform=platform)
+    plain, fast = bind(params, config), bind(prepared, config)
     exemplars, regions = len(config.exemplar_factors()), len(config.search_factors())
     exemplars, regions = images[:exemplars, 64:191, 64:191], images[-regions:]
     target = jax.jit(plain.exemplar)(exemplars)
@@ -69,40 +69,40 @@ def test_responses(random_params, images, name: str, se_statistics, platform: st
 
 def test_only_what_is_used_is_compiled(random_params):
     config = Config(models=("siamfc",), siamfc_layers=("conv4",))
-    compiled = mfst_jax.compile(random_params(FULL), config)
-    assert set(compiled.convolutions) == {"siamfc"}
-    assert set(compiled.convolutions["siamfc"]) == {"conv1", "conv2", "conv3", "conv4"}
-    assert set(compiled.se["siamfc"]) == {"conv4"}
+    prepared = mfst_jax.prepare(random_params(FULL), config)
+    assert set(prepared.convolutions) == {"siamfc"}
+    assert set(prepared.convolutions["siamfc"]) == {"conv1", "conv2", "conv3", "conv4"}
+    assert set(prepared.se["siamfc"]) == {"conv4"}
     frames, truth = video(0, frames=2)
     box = truth[0]
-    with pytest.raises(InputError, match="expected only what the weights were compiled for, found siamfc conv5"):
-        mfst_jax.init(compiled, frames[0], box, config=Config(models=("siamfc",), siamfc_layers=LAYERS))
+    with pytest.raises(InputError, match="expected only what the weights were prepared for, found siamfc conv5"):
+        mfst_jax.init(prepared, frames[0], box, config=Config(models=("siamfc",), siamfc_layers=LAYERS))
     with pytest.raises(InputError, match=r"config\.models"):
-        mfst_jax.compile(random_params(Contents(True, None)), Config())
+        mfst_jax.prepare(random_params(Contents(True, None)), Config())
 
 
 @pytest.mark.parametrize("scale_search", ["search", "exemplar", "features"])
 def test_tracks_and_transformations(random_params, scale_search):
     params = random_params(Contents(False, "torchvision", alexnet_se=True))
     config = dataclasses.replace(ALEXNET, scale_search=scale_search)
-    compiled = mfst_jax.compile(params, config)
+    prepared = mfst_jax.prepare(params, config)
     frames, truth = video(0, frames=4)
     box = truth[0]
     expected = mfst_jax.track(params, frames, box, config=config)
-    found = mfst_jax.track(compiled, frames, box)
+    found = mfst_jax.track(prepared, frames, box)
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
     boxes = jnp.stack([jnp.asarray(box), jnp.asarray(box) + 3])
-    several = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, None, 0)))(compiled, frames, boxes)
+    several = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, None, 0)))(prepared, frames, boxes)
     np.testing.assert_allclose(several.boxes[0], found.boxes, atol=0.05)
-    np.testing.assert_allclose(several.boxes[1], mfst_jax.track(compiled, frames, boxes[1]).boxes, atol=0.05)
+    np.testing.assert_allclose(several.boxes[1], mfst_jax.track(prepared, frames, boxes[1]).boxes, atol=0.05)
 
 
 def test_a_tracker_takes_them_too(random_params):
     params = random_params(Contents(True, None))
     frames, truth = video(0, frames=3)
     box = truth[0]
-    plain, fast = mfst_jax.Tracker(params), mfst_jax.Tracker(mfst_jax.compile(params))
+    plain, fast = mfst_jax.Tracker(params), mfst_jax.Tracker(mfst_jax.prepare(params))
     for tracker in (plain, fast):
         tracker.init(frames[0], box)
     for frame in frames[1:]:
@@ -111,7 +111,7 @@ def test_a_tracker_takes_them_too(random_params):
 
 
 def test_a_compiled_pytree_says_what_it_holds(random_params):
-    compiled = mfst_jax.compile(random_params(FULL))
-    doubled = jax.tree.map(lambda leaf: leaf * 2, compiled)
-    assert doubled.contents == compiled.contents
+    prepared = mfst_jax.prepare(random_params(FULL))
+    doubled = jax.tree.map(lambda leaf: leaf * 2, prepared)
+    assert doubled.contents == prepared.contents
     assert dataclasses.replace(doubled.contents, config=None) == FULL
