@@ -10,8 +10,8 @@ import jax
 from mfst_jax.config import (
     ALEXNET,
     AUTHORS,
-    PAPER,
     PRESETS,
+    REALTIME,
     SIAMFC,
     Config,
     Model,
@@ -101,11 +101,15 @@ register_for_export(
 
 
 def implied_config(contents: Contents) -> Config:
-    """The configuration that the weights imply: their own recommendation, or the preset of what they hold."""
+    """The configuration that the weights imply: their own recommendation, or the preset of what they hold.
+
+    Both backbones imply REALTIME, which tracks OTB better than PAPER at a third of its cost (docs/evaluation.md); with
+    Caffe's AlexNet, which only the authors' checkpoints hold, their AUTHORS.
+    """
     if contents.config is not None:
         return contents.config
     if contents.siamfc and contents.alexnet is not None:
-        return AUTHORS if contents.alexnet == "caffe" else PAPER
+        return AUTHORS if contents.alexnet == "caffe" else REALTIME
     if contents.alexnet is not None:
         return ALEXNET
     return SIAMFC

@@ -10,8 +10,9 @@ from mfst_jax.arrays import AnyArray, AnyNumbers
 from mfst_jax.checkpoints import load
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams
+from mfst_jax.fast import AnyParams, prepare
 from mfst_jax.padding import pad, padded_size
+from mfst_jax.params import Params
 from mfst_jax.state import State
 
 
@@ -28,12 +29,22 @@ class Tracker:
     """
 
     def __init__(self, params: AnyParams | None = None, config: Config | None = None, *, name: str = "MFST"):
-        """Tracks with `params` (by default the built-in weights) under `config` (by default what they imply)."""
+        """Tracks with `params` under `config`.
+
+        Args:
+          params: the weights, by default the built-in ones; prepared here (`mfst_jax.prepare`) if they are not yet.
+          config: how to track, by default what the weights imply.
+          name: what a toolkit's tables call it.
+
+        Raises:
+          InputError: a configuration that asks for what the weights lack.
+        """
         self.name = name
         self.is_deterministic = True
         self.state: State | None = None
         self.score = 1.0
-        self._params = load() if params is None else params
+        plain = load() if params is None else validation.check_params(params)
+        self._params = prepare(plain, config) if isinstance(plain, Params) else plain
         self._config = config
         self._shape: tuple[int, ...] | None = None
 

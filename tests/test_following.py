@@ -267,14 +267,14 @@ def test_after_a_warmup_nothing_is_compiled(params: mfst_jax.Params, weights: st
     source, truth = scene()
     first, second, *_ = source.frames()
     mfst_jax.warmup(used, first.shape, config=config)
-    mfst_jax.Tracker(used, config).warmup(first.shape[:2])
+    follower = mfst_jax.Tracker(mfst_jax.prepare(params, config), config)
+    follower.warmup(first.shape[:2])
     with counted_compilations() as compiled:
         state = mfst_jax.init(used, first, truth[0], config=config)
         state, output = mfst_jax.step(used, state, second)
         jax.block_until_ready(output)
-        tracker = mfst_jax.Tracker(used, config)
-        tracker.init(first, truth[0])
-        tracker.update(second)
+        follower.init(first, truth[0])
+        follower.update(second)
     assert compiled == []
 
 

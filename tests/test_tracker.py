@@ -16,6 +16,7 @@ from searches import BY_FEATURES, CLOSE, MIRRORED
 import mfst_jax
 from mfst_jax import InputError
 from mfst_jax.config import ALEXNET, Config
+from mfst_jax.padding import pad
 from mfst_jax.params import Contents, Params
 from mfst_jax.search import search_regions, search_sides
 
@@ -263,6 +264,11 @@ def test_a_streaming_tracker_gives_the_same_boxes(params: Params):
         tracker.update(frames[1])
     tracker.init(frames[0], truth[0])
     boxes = [tracker.update(frame) for frame in frames[1:]]
-    result = mfst_jax.track(params, frames, truth[0])
-    np.testing.assert_array_equal(boxes, result.boxes[1:])
-    assert tracker.score == float(result.scores[-1])
+    prepared = mfst_jax.prepare(params)
+    state = mfst_jax.init(prepared, pad(frames[0]), truth[0], frame_size=np.int32(frames[0].shape[:2]))
+    for box, frame in zip(boxes, frames[1:], strict=True):
+        state, output = mfst_jax.step(prepared, state, pad(frame))
+        np.testing.assert_array_equal(box, output.box)
+    assert tracker.score == float(output.score)
+    plain = mfst_jax.track(params, frames, truth[0])
+    np.testing.assert_allclose(boxes, plain.box[1:], atol=0.05)
