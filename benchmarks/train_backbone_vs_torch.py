@@ -9,17 +9,17 @@ the first two steps are printed: the second's depends on all gradients of the fi
 figure to read is the ratio within a round.
 """
 
-import argparse
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import torch
+import tyro
 from torch.nn import functional as F
 
 from mfst_jax.bench import random_params
@@ -80,33 +80,35 @@ def jax_step(start: Params, recipe: Recipe, crops: Crops) -> Callable[[], float]
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--network", choices=FROZEN, default="siamfc")
-    options = parser.parse_args()
+def main(pairs: int = 8, rounds: int = 9, network: Literal["siamfc", "alexnet"] = "siamfc") -> None:
+    """Times the training step of a backbone in both, in turns.
+
+    Args:
+      pairs: in a batch.
+      rounds: how often each step is timed.
+      network: what is trained.
+    """
     recipe = Recipe(
         model="siamfc",
         trains="backbone",
-        network=options.network,
-        frozen_convolutions=FROZEN[options.network],
+        network=network,
+        frozen_convolutions=FROZEN[network],
         loss_weights=(0.0, 0.0, 1.0),
-        batch_size=options.pairs,
+        batch_size=pairs,
     )
     rng = np.random.default_rng(0)
-    shape = options.pairs, CROP_SIZE, CROP_SIZE, 3
+    shape = pairs, CROP_SIZE, CROP_SIZE, 3
     exemplars, searches = (rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(2))
-    crops = Crops(exemplars, searches, np.arange(options.pairs, dtype=np.int32))
+    crops = Crops(exemplars, searches, np.arange(pairs, dtype=np.int32))
     held = Contents(siamfc=False, alexnet="torchvision")
-    begun = random_params(ALEXNET, se=False) if options.network == "alexnet" else Params({"params": {}}, held)
+    begun = random_params(ALEXNET, se=False) if network == "alexnet" else Params({"params": {}}, held)
     start = backbone.alone(begun, *backbone.fresh(recipe, begun, {}), recipe)
     steps = {"PyTorch": torch_step(start, recipe, crops), "ours": jax_step(begun, recipe, crops)}
     losses = {name: [step(), step()] for name, step in steps.items()}
     for name, found in losses.items():
         print(f"{name:<10} losses of the first two steps: {found[0]:.6f}, {found[1]:.6f}")
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         for name, step in steps.items():
             begin = time.perf_counter()
             step()
@@ -119,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

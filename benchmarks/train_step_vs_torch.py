@@ -7,7 +7,6 @@ with features computed in the step, and ours on channel-wise correlations kept s
 checked to agree. A round times each once; the figures to read are the ratios within a round.
 """
 
-import argparse
 import dataclasses
 import statistics
 import sys
@@ -21,14 +20,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+import tyro
 from torch.nn import functional as F
 
 from mfst_jax.config import LAYERS, Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
-from train import pairs, pools
+from train import pools
 from train.folders import CROP_SIZE, MARGIN, Video
 from train.losses import labels
+from train.pairs import load, sample
 from train.recipe import Recipe
 from train.responses import freeze
 from train.steps import TrainState, compiled, init, reset_losses
@@ -56,7 +57,8 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
     optimiser = torch.optim.SGD([*blocks.parameters(), biases], lr=recipe.learning_rate, momentum=recipe.momentum)
     middle = slice(MARGIN, -MARGIN)
     exemplars, searches = (
-        torch.from_numpy(each[:, middle, middle].astype(np.float32)).permute(0, 3, 1, 2).contiguous() for each in crops
+        torch.from_numpy(each[:, middle, middle].astype(np.float32)).permute(0, 3, 1, 2).contiguous()
+        for each in (crops.exemplar, crops.search)
     )
     exemplars = exemplars[:, :, 64:191, 64:191].contiguous()
 
@@ -91,21 +93,23 @@ def jax_step(frozen: Any, recipe: Recipe, state: TrainState, batch: Any) -> Call
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+def main(pairs: int = 8, rounds: int = 5) -> None:
+    """Times the step of SE-blocks in three ways, in turns.
+
+    Args:
+      pairs: in a batch.
+      rounds: how often each step is timed.
+    """
     contents = Contents(siamfc=True, alexnet=None)
     network = MFST(contents, Config(models=("siamfc",)))
     shapes = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
     params = Params(dict(jax.jit(network.init)(jax.random.key(0), *shapes)), contents)
-    recipe = Recipe(model="siamfc", batch_size=options.pairs, factors=(1e-8, 1e-8, 1e-8))
-    state, videos = init(recipe, params), [random_video(2 * options.pairs)]
-    chosen = pairs.sample(videos, options.pairs, seed=0, step=0, max_frame_gap=100)
-    crops = pairs.load(videos, chosen)
+    recipe = Recipe(model="siamfc", batch_size=pairs, factors=(1e-8, 1e-8, 1e-8))
+    state, videos = init(recipe, params), [random_video(2 * pairs)]
+    chosen = sample(videos, pairs, seed=0, step=0, max_frame_gap=100)
+    crops = load(videos, chosen)
     with tempfile.TemporaryDirectory() as folder:
-        kept = pools.make(folder, params, recipe, videos, chosen).batch(np.arange(options.pairs))
+        kept = pools.make(folder, params, recipe, videos, chosen).batch(np.arange(pairs))
     steps = {
         "PyTorch, features in the step": torch_step(params, recipe, state.trainable, crops),
         "ours, features in the step": jax_step(freeze(params, recipe), recipe, state, crops),
@@ -115,7 +119,7 @@ def main() -> None:
     spread = max(first.values()) - min(first.values())
     print(f"losses of the first step agree to {spread:.1e}: {', '.join(f'{loss:.6f}' for loss in first.values())}")
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         for name, step in steps.items():
             start = time.perf_counter()
             step()
@@ -127,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

@@ -1,0 +1,82 @@
+"""The Python examples of README.md and docs/, run from top to bottom, page by page."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from examples import PAGES, ROOT, python_blocks
+from scenes import video
+
+import mfst_jax
+from mfst_jax.video import Source, demo_source
+
+RUN = {"README.md", "jax.md", "page.md"}
+"""Pages with a test below."""
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # JAX and Orbax fill trees with other things
+
+
+def run(page: Path, names: dict) -> None:
+    for block in python_blocks(page):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def short(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """The built-in clip, but for all frames after the first few."""
+    whole = Source.frames
+
+    def frames(self: Source):
+        return (frame for frame, _ in zip(whole(self), range(count), strict=False))
+
+    monkeypatch.setattr(Source, "frames", frames)
+
+
+def test_every_page_with_examples_is_run_here():
+    assert {page.name for page in PAGES if python_blocks(page)} == RUN
+
+
+def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    short(monkeypatch, 3)
+    clip, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
+    clip, box = jnp.asarray(clip), jnp.asarray(truth[0])
+    padded = jnp.zeros((len(clip), 384, 640, 3), jnp.uint8)
+    names = {"jax": jax, "videos": jnp.stack([clip, clip]), "boxes": jnp.stack([box, box]), "padded_frames": padded}
+    first, second = python_blocks(ROOT / "README.md")
+    exec(compile(first, "README.md", "exec"), names)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert demo_source().ground_truth is not None
+    np.testing.assert_array_equal(demo_source().ground_truth[0].round(), (158, 208, 61, 44))
+    exec(compile(second, "README.md", "exec"), {**names, "frames": clip, "box": box})
+
+
+def test_the_examples_for_jax_run_and_agree(tmp_path: Path):
+    pytest.importorskip("flatbuffers")
+    frames, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
+    names = {
+        **{"jax": jax, "jnp": jnp, "dataclasses": dataclasses, "mfst_jax": mfst_jax, "folder": tmp_path},
+        **{"params": mfst_jax.load(), "frames": jnp.asarray(frames), "box": jnp.asarray(truth[0])},
+        "frame": jnp.asarray(frames[1]),
+    }
+    run(ROOT / "docs" / "jax.md", names)
+    expected = mfst_jax.track(names["params"], frames, truth[0])
+    chunks = np.concatenate([names["first"].box, names["rest"].box])
+    np.testing.assert_array_equal(chunks, expected.box)
+    for found in (names["result"].box, names["several"].box[0], names["several"].box[1]):
+        np.testing.assert_allclose(found, expected.box, rtol=0, atol=2e-3)
+    assert names["gradient"].shape == frames[0].shape
+    assert float(jnp.max(jnp.abs(names["gradient"]))) > 0
+    assert names["both"].centre.shape == (2, 2)
+
+
+def test_the_example_for_pages_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    short(monkeypatch, 3)
+    monkeypatch.chdir(tmp_path)
+    run(ROOT / "docs" / "page.md", {})
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
