@@ -28,6 +28,11 @@ class Target:
     """(x, y, w, h) in the first frame, 0-indexed pixels."""
 
 
+def default_names(count: int) -> tuple[str, ...]:
+    """The names of targets that nobody named: their numbers, from 1; a single one is `THE_TARGET`."""
+    return (THE_TARGET,) if count == 1 else tuple(map(str, range(1, count + 1)))
+
+
 def parse_targets(texts: Sequence[str]) -> list[Target]:
     """The targets of a command line, in order.
 
@@ -38,9 +43,8 @@ def parse_targets(texts: Sequence[str]) -> list[Target]:
       InputError: a text that is neither, or a name that `check_names` refuses.
     """
     names, boxes = [], []
-    for number, text in enumerate(texts, start=1):
+    for text, default in zip(texts, default_names(len(texts)), strict=True):
         name, equals, numbers = text.rpartition("=")
-        default = THE_TARGET if len(texts) == 1 else str(number)
         names.append(name.strip() if equals else default)
         boxes.append(_parse_box(numbers, text))
     check_names(names, what="--box")
