@@ -112,7 +112,8 @@ class MotTable(CsvTable):
     def _rows(self, number: int, boxes: Boxes, scores: Scores) -> Iterator[str]:
         for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
             if np.isfinite(box).all():
-                values = (*(box + (1, 1, 0, 0)), score)
+                x, y, w, h = box.tolist()
+                values = (x + 1, y + 1, w, h, float(score))
                 yield ",".join([f"{number + 1},{place}", *(f"{value:.4f}" for value in values), "-1,-1,-1\n"])
 
 
@@ -120,8 +121,8 @@ class CocoTable(CsvTable):
     """Writes COCO's JSON for videos: `videos`, `categories`, `tracks`, `annotations` and `images`, a line an item.
 
     An annotation has its `track_id` and beside COCO's fields `score` and `lost`; a box that is not finite has none. The
-    frame of an image is its `frame_id`, from 0; its `file_name` is what `ffmpeg -i VIDEO -start_number 0 %06d.jpg` calls
-    it. Ids count from 1.
+    frame of an image is its `frame_id`, from 0; its `file_name` is what `ffmpeg -i VIDEO -start_number 0 %06d.jpg`
+    calls it. Ids count from 1.
     """
 
     def __init__(

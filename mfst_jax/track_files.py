@@ -121,10 +121,11 @@ def read_record(table: Path) -> Record | None:
         source, config = values["source"], values["config"]
         height, width = map(int, values["size"])
         weights, version = str(values["weights"]), str(values["version"])
-        targets = tuple(map(str, values.get("targets", ())))
+        targets = tuple(values.get("targets", ()))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"record {path}: expected what mfst track writes, found {reason(error)}") from None
     sound = isinstance(config, dict) and isinstance(config.get("context", 0), float | int)
+    sound = sound and all(isinstance(name, str) for name in targets)
     if not sound or not isinstance(source, str | None):
         raise InputError(f"record {path}: expected what mfst track writes, found {source!r:.40} and {config!r:.40}")
     return Record(source, (height, width), config, weights, version, targets)
