@@ -42,7 +42,7 @@ several threads, which leaves holes; to give them back takes less time than a fr
 
 @dataclass(frozen=True)
 class Followed:
-    """What came of it. Row 0 is the given box, with a score of 1. Of one target from `follow`, of all from `follow_all`."""
+    """What came of it: of one target from `follow`, of all from `follow_all`. Row 0 is given, with a score of 1."""
 
     boxes: Float32[np.ndarray, "frames *targets 4"]
     scores: Float32[np.ndarray, "frames *targets"]

@@ -89,7 +89,7 @@ def read_coco(path: Path) -> tuple[Rows, int]:
             name = names.get(identity, str(identity))
             add(found, f"boxes {path}, {where}", name, frames[each["image_id"]], row)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        kind = f"no {error}" if isinstance(error, KeyError) else reason(error)
+        kind = f"no {error} there" if isinstance(error, KeyError) else reason(error)
         raise InputError(f"boxes {path}: expected COCO's JSON for videos, found {kind} in {where}") from None
     return {name: rows for name, rows in found.items() if rows}, len(frames)
 

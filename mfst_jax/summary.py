@@ -33,7 +33,8 @@ def summary(
     said = describe(lost[:, 0]) if [*names] == [THE_TARGET] else describe_targets(names, lost)
     if said is not None:
         line += f"; {said}"
-    if followed.stopped:
+    if followed.stopped and several:
+        line += f"; stopped after {stop_when_lost} in a row in which all were lost"
+    elif followed.stopped:
         line += f"; stopped after {stop_when_lost} of them in a row"
-        line += ", of all targets" * several
     return line
