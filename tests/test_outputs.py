@@ -3,7 +3,6 @@
 import csv
 
 import av
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
