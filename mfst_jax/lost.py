@@ -14,7 +14,7 @@ MOST_STRETCHES = 8
 """How many stretches `describe` names one by one."""
 
 
-def is_lost(scores: Num[np.ndarray, "frames"] | Sequence[float]) -> Bool[np.ndarray, "frames"]:
+def is_lost(scores: Num[np.ndarray, "*axes"] | Sequence[float]) -> Bool[np.ndarray, "*axes"]:
     """Whether each score says that the target is lost. A score that is not a number says so too."""
     return ~(np.asarray(scores, np.float64) >= LOST_BELOW)
 

@@ -15,6 +15,7 @@ THE_TARGET = "target"
 """Name of the one target that nobody named."""
 MOST_TARGETS = 64
 """How many targets one pass may follow: their search regions are in memory together (docs/targets.md)."""
+Number = float | int
 _NOT_IN_NAMES = {"Cc": "a control character", "Cs": "half a character", "Zl": "a line break", "Zp": "a line break"}
 """Categories of characters that would break a line or an encoding."""
 
@@ -24,7 +25,7 @@ class Target:
     """An object to follow."""
 
     name: str
-    box: tuple[float, float, float, float]
+    box: tuple[Number, Number, Number, Number]
     """(x, y, w, h) in the first frame, 0-indexed pixels."""
 
 

@@ -92,7 +92,7 @@ def test_numpy_jax_and_sequences_draw_alike():
         np.testing.assert_array_equal(draw(GREY, same, score=jnp.float32(0.5)), draw(GREY, box, score=0.5))
 
 
-BOXES = np.float32([[20, 30, 44, 25], [70, 40, 30, 40], [5, 60, 20, 20]])
+BOXES = np.float32([[20, 30, 44, 25], [70, 40, 30, 40], [5, 72, 20, 14]])
 
 
 def test_each_of_several_targets_has_its_colour_and_the_lost_one_is_dashed():
