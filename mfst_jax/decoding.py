@@ -131,13 +131,18 @@ def declared(container: "InputContainer", stream: "VideoStream", rate: float) ->
     return round(max(end - start, 0) * rate) or None, end  # a live recording may start later than it says it ends
 
 
-def decode(what: str, address: str, rate: float, **options) -> Labelled:
+def decode(
+    what: str, address: str, rate: float, first: int = 0, place: tuple[int, int] | None = None, **options
+) -> Labelled:
     """The frames of a video as they are shown, but in stored pixels (no aspect correction).
 
     Args:
       what: names the video in errors.
       address: the file or device.
       rate: frames per second.
+      first: number of the first frame that is wanted.
+      place: where that is (`seeking.Index.find`): a time to seek to, and its timestamp. Without it all frames before it
+        are decoded too.
       **options: PyAV's, to open it.
 
     Raises:
@@ -150,19 +155,31 @@ def decode(what: str, address: str, rate: float, **options) -> Labelled:
         stream.thread_type = "SLICE"
         count, seconds = declared(container, stream, rate)
         read, end, incomplete, problem = 0, 0.0, False, None
+        asked, sought = (None, None) if place is None else place
         try:
+            if asked is not None:
+                container.seek(asked, stream=stream)
+                read = first
             for packet in container.demux(stream):
                 incomplete = packet.is_corrupt if packet.size else incomplete
                 for frame in _frames_of(packet):
-                    pixels = _as_shown(frame)
                     if frame.pts is not None and stream.time_base:
                         end = max(end, float((frame.pts + frame.duration) * stream.time_base))
-                    yield f"{what}, frame {read}", np.ascontiguousarray(pixels)
+                    if sought is not None:
+                        if frame.pts is None or frame.pts > sought:
+                            raise InputError(f"{what}: expected a frame {first} to seek to, found none")
+                        if frame.pts < sought:
+                            continue
+                        sought = None
+                    if read >= first:
+                        yield f"{what}, frame {read}", np.ascontiguousarray(_as_shown(frame))
                     read += 1
         except av.FFmpegError as error:
             problem = reason(error)
         if problem is None and incomplete and not container.format.name.startswith("mpeg"):  # those have no fixed end
             problem = "the end of the file within a frame"
+        if problem is None and sought is not None:
+            problem = f"the end of the file before frame {first}"
         if problem is None and (not read or (seconds is not None and end < seconds - SLACK / rate)):
             problem = "the end of the file"
         if problem is not None:

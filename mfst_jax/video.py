@@ -9,10 +9,10 @@ import sys
 import tarfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib import resources
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from mfst_jax.decoding import (
 )
 from mfst_jax.errors import InputError, reason
 from mfst_jax.images import IMAGE_SUFFIXES, count_and_rate, is_image, read_frames, read_image
+from mfst_jax.seeking import decode_from, index_video
 from mfst_jax.sequences import Place, places_in, read_boxes, read_sequence
 from mfst_jax.sequences.images import natural_key
 from mfst_jax.sequences.layouts import TRUTH_FILES, list_images, name_of
@@ -60,16 +61,36 @@ class Source:
     """What is odd about its true boxes or the choice of its frames, a line each."""
     lacks: str = ""
     """Why it has no true boxes, where it might have had some."""
+    first: int = 0
+    """Number of the first frame that `frames` yields (`starting_at`); `count` and `ground_truth` are of all frames."""
+    read_from: Callable[[int], Labelled] | None = field(default=None, repr=False, compare=False)
+    """As `read`, from the frame of that number on; None where all frames before it have to be read anyway."""
+    live: bool = False
+    """Whether it is a webcam, whose frames come as time passes and never again."""
+
+    def starting_at(self, number: int) -> "Source":
+        """The same source without the frames before `number`; all numbers stay as they are.
+
+        Raises:
+          InputError: a number below 0, or beyond the frames that there are.
+        """
+        if number < 0 or (self.count is not None and number >= self.count):
+            expected = "from 0 on" if self.count is None else f"from 0 to {self.count - 1}"
+            raise InputError(f"source {self.name}: expected to start at a frame {expected}, found {number}")
+        return replace(self, first=number)
 
     def frames(self) -> Generator[Frame, None, None]:
-        """Every frame from the first on, read as it is asked for. Each call starts anew; `close()` ends one early.
+        """Every frame from number `first` on, read as it is asked for. Each call starts anew; `close()` ends one early.
 
         Raises:
           InputError: from the iterator: an image or a video that cannot be read, or that is cut short, after all frames
-            before that point; a frame of another size than the first.
+            before that point; a frame of another size than the first; no frame with the number `first`.
         """
-        with closing(self.read()) as labelled:
-            for label, frame in labelled:
+        sought = self.read_from if self.first else None
+        with closing(self.read() if sought is None else sought(self.first)) as labelled:
+            empty = self.first > 0
+            for label, frame in labelled if sought is not None else islice(labelled, self.first, None):
+                empty = False
                 if frame.shape[:2] != self.size:
                     (height, width), (found_height, found_width) = self.size, frame.shape[:2]
                     raise InputError(
@@ -77,6 +98,8 @@ class Source:
                         f"found {found_width}x{found_height}"
                     )
                 yield frame
+            if empty:
+                raise InputError(f"source {self.name}: expected a frame {self.first} to start at, found fewer frames")
 
 
 def open_source(source: str | Path) -> Source:
@@ -191,11 +214,11 @@ def _images_of(what: str, entries: Iterable[Path]) -> list[Path]:
 def _open_images(
     name: str, paths: Sequence[Path], truth: np.ndarray | None = None, notes: tuple[str, ...] = (), lacks: str = ""
 ) -> Source:
-    def read() -> Labelled:
-        for path in paths:
+    def read(first: int = 0) -> Labelled:
+        for path in paths[first:]:
             yield f"image {path}", read_image(path)
 
-    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read, notes, lacks)
+    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read, notes, lacks, read_from=read)
 
 
 def _open_image(path: Path) -> Source:
@@ -219,8 +242,11 @@ def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
         stream = video_stream(what, container)
         fps = frame_rate(container, stream)
         count, _ = declared(container, stream, fps)
-    read = partial(decode, what, address, fps)
-    return Source(path.stem, _first_size(read), count, fps, truth, read)
+    read, index = partial(decode, what, address, fps), cache(partial(index_video, what, address))
+    return Source(
+        *(path.stem, _first_size(read), count, fps, truth, read),
+        read_from=lambda first: decode_from(what, address, fps, first, index()),
+    )
 
 
 def _is_archive(path: Path) -> bool:
@@ -240,7 +266,7 @@ def _open_webcam(index: int) -> Source:
     with open_container(what, device, **options) as container:
         fps = header_rate(video_stream(what, container))
     read = partial(decode, what, device, fps, **options)
-    return Source(what, _first_size(read), None, fps, None, read)
+    return Source(what, _first_size(read), None, fps, None, read, live=True)
 
 
 def _windows_webcam(index: int) -> str:

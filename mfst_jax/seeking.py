@@ -1,0 +1,111 @@
+"""Frames of a video by their number, without decoding all before them.
+
+A number counts decoded frames, as they are shown, from 0. Containers know timestamps instead, so an index lists the
+timestamps of all frames in order. It is made from packets, and trusted only where frames turn out to have them.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int64
+
+from mfst_jax.decoding import Labelled, decode, import_av, open_container, video_stream
+from mfst_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+TRIED = 48
+"""How many decoded frames must have the timestamps that the index gives them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """When the frames of a video are shown, and where decoding can begin; in ticks of its stream."""
+
+    shown: Int64[np.ndarray, "frames"]
+    """Timestamp of each frame, increasing."""
+    keys: Int64[np.ndarray, "keys"]
+    """Timestamps of the frames that need no other, increasing."""
+    asked: Int64[np.ndarray, "keys"]
+    """The time to ask the container for, to get each of those."""
+
+    def find(self, number: int) -> tuple[int, int] | None:
+        """The time to seek to for frame `number`, and its timestamp; None where it is not there."""
+        if not 0 <= number < len(self.shown):
+            return None
+        shown = int(self.shown[number])
+        key = bisect_right(self.keys, shown) - 1
+        return None if key < 0 else (int(self.asked[key]), shown)
+
+
+def index_video(what: str, address: str) -> Index | None:
+    """The index of a video file, read without decoding more than its first frames.
+
+    None where frames cannot be told by timestamps: where these are missing, repeat or may jump, where the file is
+    damaged, or where packets and frames do not match.
+
+    Args:
+      what: names the video in errors.
+      address: the file.
+
+    Raises:
+      InputError: it cannot be opened.
+    """
+    av = import_av()
+    with open_container(what, address) as container:
+        stream = video_stream(what, container)
+        if container.format.flags & av.format.Flags.ts_discont.value:
+            return None
+        # Times in Matroska are those at which frames are shown, and elsewhere those at which they are decoded.
+        by_dts = "matroska" not in container.format.name
+        shown, keys = [], []
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                if packet.pts is None or packet.is_corrupt:
+                    return None
+                if packet.is_keyframe:
+                    keys.append((packet.pts, packet.dts if by_dts and packet.dts is not None else packet.pts))
+                if not packet.is_discard:  # or an edit list hides it
+                    shown.append(packet.pts)
+        except av.FFmpegError:
+            return None
+    ordered, table = np.sort(np.array(shown, np.int64)), np.array(sorted(keys), np.int64).reshape(-1, 2)
+    if not len(ordered) or not len(table) or (np.diff(ordered) == 0).any():
+        return None
+    with open_container(what, address) as container:
+        found = list(islice(_decoded_times(container, video_stream(what, container)), TRIED))
+    return Index(ordered, table[:, 0], table[:, 1]) if found == ordered[:TRIED].tolist() else None
+
+
+def decode_from(what: str, address: str, rate: float, first: int, index: Index | None) -> Labelled:
+    """As `decoding.decode` gives them, the frames from number `first` on, sought where the index knows the way.
+
+    Where that leads nowhere, all frames before it are decoded.
+    """
+    place = None if index is None else index.find(first)
+    if place is not None:
+        sought = decode(what, address, rate, first, place)
+        try:
+            head = next(sought)
+        except (InputError, StopIteration):
+            pass
+        else:
+            yield head
+            yield from sought
+            return
+    yield from decode(what, address, rate, first)
+
+
+def _decoded_times(container: "InputContainer", stream: "VideoStream") -> Iterator[int | None]:
+    with suppress(import_av().FFmpegError):
+        for frame in container.decode(stream):
+            yield frame.pts
