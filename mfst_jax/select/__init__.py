@@ -1,0 +1,59 @@
+"""Targets drawn by hand in a page on loopback, served until a choice is made (docs/select.md)."""
+
+import os
+import sys
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mfst_jax.select.frames import open_frames
+from mfst_jax.select.server import TIMEOUT, Server
+from mfst_jax.targets import Target
+from mfst_jax.video import Source
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen: targets with boxes in frame `first_frame`, and the source from that frame on."""
+
+    first_frame: int
+    targets: list[Target]
+    source: Source
+    """Of a webcam, the stream that goes on from the frozen frame, which can be read once."""
+
+
+def select_targets(
+    source: Source,
+    *,
+    open_browser: bool = True,
+    timeout: float = TIMEOUT,
+    port: int = 0,
+    opener: Callable[[str], bool] = webbrowser.open,
+) -> Selection:
+    """The targets that somebody draws in a browser, which this opens, or whose address it prints to standard error.
+
+    Args:
+      source: the frames.
+      open_browser: whether to open one; where there is no display, the address is printed instead.
+      timeout: seconds without a sign of the page after which it is given up.
+      port: of 127.0.0.1; 0 for a free one.
+      opener: opens a browser at an address, and says whether it could.
+
+    Raises:
+      InputError: a port in use, a page that never comes or goes away, a choice that is cancelled, a frame that cannot
+        be read.
+    """
+    with open_frames(source) as frames, Server(frames, port) as server:
+        opened = open_browser and _has_display() and opener(server.address)
+        print(f"draw the targets at {server.address}", file=sys.stderr)
+        if not opened:
+            print(
+                f"from another machine: ssh -L {server.port}:127.0.0.1:{server.port} THIS-MACHINE, then the same address",
+                file=sys.stderr,
+            )
+        first_frame, targets = server.wait(timeout)
+        return Selection(first_frame, targets, frames.source_from(first_frame))
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))

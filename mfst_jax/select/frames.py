@@ -1,0 +1,173 @@
+"""Frames of a source as JPEGs: any one by its number, or those of a webcam as they come, until one is frozen."""
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import Protocol
+
+from PIL import Image
+
+from mfst_jax.decoding import Frame, Labelled
+from mfst_jax.errors import InputError
+from mfst_jax.video import Source
+
+KEPT = 24
+"""How many encoded frames are kept, to go back and forth."""
+AHEAD = 16
+"""How many frames are read on to reach a later one before it is sought instead."""
+QUALITY = 90
+FIRST_PICTURE = 20
+"""Seconds that a webcam may take for its first frame."""
+
+
+class Frames(Protocol):
+    """What the server shows."""
+
+    source: Source
+
+    def jpeg(self, number: int) -> bytes: ...
+    def freeze(self, frozen: bool) -> None: ...
+    def source_from(self, number: int) -> Source: ...
+    def __enter__(self) -> "Frames": ...
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def open_frames(source: Source) -> Frames:
+    """The frames of a webcam, or of a source that can be read again."""
+    return LiveFrames(source) if source.live else StoredFrames(source)
+
+
+def encode(frame: Frame) -> bytes:
+    """A frame as a JPEG of the same size."""
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+class StoredFrames:
+    """Frames of a source that can be read again, by number. Several threads may ask."""
+
+    def __init__(self, source: Source):
+        self.source = source
+        self._lock, self._kept = threading.Lock(), OrderedDict[int, bytes]()
+        self._reading: Generator[Frame, None, None] | None = None
+        self._next = 0
+
+    def jpeg(self, number: int) -> bytes:
+        """Frame `number`. Raises `InputError` where there is none, or it cannot be read."""
+        with self._lock:
+            if number not in self._kept:
+                self._kept[number] = encode(self._read(number))
+            self._kept.move_to_end(number)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[number]
+
+    def freeze(self, frozen: bool) -> None:
+        """Does nothing: stored frames stand still."""
+
+    def source_from(self, number: int) -> Source:
+        """The source from frame `number` on."""
+        return self.source.starting_at(number)
+
+    def _read(self, number: int) -> Frame:
+        if self._reading is None or not self._next <= number < self._next + AHEAD:
+            self._close()
+            self._reading, self._next = self.source.starting_at(number).frames(), number
+        try:
+            for frame in self._reading:
+                self._next += 1
+                if self._next > number:
+                    return frame
+        except BaseException:
+            self._close()
+            raise
+        self._close()
+        raise InputError(f"source {self.source.name}: expected a frame {number}, found fewer frames")
+
+    def _close(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def __enter__(self) -> "StoredFrames":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._close()
+
+
+class LiveFrames:
+    """The latest frame of a webcam, read on a thread so that none gets old, until tracking takes the stream over."""
+
+    def __init__(self, source: Source):
+        self.source, self._stream = source, source.frames()
+        self._latest: Frame | None = None
+        self._frozen: Frame | None = None
+        self._problem: InputError | None = None
+        self._changed, self._ending, self._handed_over = threading.Condition(), threading.Event(), False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def jpeg(self, number: int) -> bytes:
+        """The frozen frame, or else the latest one, whatever the number. Raises `InputError` where the stream ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._latest is not None or self._problem is not None, FIRST_PICTURE)
+            frame = self._latest if self._frozen is None else self._frozen
+            if self._frozen is None and self._problem is not None:
+                raise self._problem
+        if frame is None:
+            raise InputError(f"{self.source.name}: expected a frame within {FIRST_PICTURE} s, found none")
+        return encode(frame)
+
+    def freeze(self, frozen: bool) -> None:
+        """Keeps the latest frame as the one to draw in, or goes back to those that come."""
+        with self._changed:
+            self._frozen = self._latest if frozen else None
+
+    def source_from(self, number: int) -> Source:
+        """The frozen frame, and then those that come from now on. It can be read once."""
+        self._stop()
+        with self._changed:
+            frozen = self._latest if self._frozen is None else self._frozen
+        if frozen is None:
+            raise InputError(f"{self.source.name}: expected a frame to start from, found none")
+        self._handed_over = True
+
+        def read() -> Labelled:
+            with closing(self._stream):
+                yield f"{self.source.name}, frame 0", frozen
+                for count, frame in enumerate(self._stream, start=1):
+                    yield f"{self.source.name}, frame {count}", frame
+
+        return replace(self.source, read=read)
+
+    def _read(self) -> None:
+        try:
+            for frame in self._stream:
+                with self._changed:
+                    self._latest = frame
+                    self._changed.notify_all()
+                if self._ending.is_set():
+                    return
+            raise InputError(f"{self.source.name}: expected it to go on, found its end")
+        except InputError as error:
+            with self._changed:
+                self._problem = error
+                self._changed.notify_all()
+
+    def _stop(self) -> None:
+        self._ending.set()
+        self._thread.join(FIRST_PICTURE)
+
+    def __enter__(self) -> "LiveFrames":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+        if not self._handed_over and not self._thread.is_alive():
+            self._stream.close()

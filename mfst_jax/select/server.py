@@ -1,0 +1,215 @@
+"""The page's server: on 127.0.0.1 alone, under an address that nobody can guess, until targets are chosen.
+
+Other pages in the same browser are kept out: by the token in the address, by the Host header (or a name of theirs that
+leads here would do), and by the Origin header of whatever changes something.
+"""
+
+import hmac
+import json
+import math
+import re
+import secrets
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from typing import Any
+
+from mfst_jax.errors import InputError, reason
+from mfst_jax.palette import BRIGHT_COLOURS, colour
+from mfst_jax.select.frames import Frames
+from mfst_jax.targets import MOST_TARGETS, Target, check_boxes, check_names, default_names
+
+TIMEOUT = 600.0
+"""Seconds without a sign of the page; it gives one every few seconds, or every minute from the background."""
+LARGEST_BODY = 64 * 1024
+FILES = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
+KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Server:
+    """Serves the page from a thread, as a context manager."""
+
+    def __init__(self, frames: Frames, port: int):
+        self.frames, self.token = frames, secrets.token_urlsafe(24)
+        self.came, self.last_sign = False, time.monotonic()
+        self._done, self._choice = threading.Event(), None
+        if not 0 <= port <= 65535:
+            raise InputError(f"--port: expected 0 to 65535, found {port}")
+        try:
+            self._http = _Http(("127.0.0.1", port), type("Handler", (_Handler,), {"server_of": self}))
+        except OSError as error:
+            raise InputError(f"--port {port}: expected a port that is free, found {reason(error)}") from None
+        self.port = self._http.server_address[1]
+        self.address = f"http://127.0.0.1:{self.port}/{self.token}/"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+
+    def describe(self) -> dict[str, Any]:
+        """What the page needs to know."""
+        source, colours = self.frames.source, [BRIGHT_COLOURS[colour(place)] for place in range(MOST_TARGETS)]
+        height, width = source.size
+        known = {"name": source.name, "width": width, "height": height, "count": source.count, "live": source.live}
+        return known | {"colours": colours}
+
+    def sign(self) -> None:
+        """Notes that the page is there."""
+        self.came, self.last_sign = True, time.monotonic()
+
+    def choose(self, first_frame: int, targets: list[Target]) -> None:
+        """Ends the wait with a choice."""
+        self._choice = (first_frame, targets)
+        self._done.set()
+
+    def cancel(self) -> None:
+        """Ends the wait without a choice."""
+        self._done.set()
+
+    def wait(self, timeout: float) -> tuple[int, list[Target]]:
+        """The frame and its targets, once they are chosen. Raises `InputError` without a choice."""
+        self.last_sign = time.monotonic()
+        while not self._done.wait(0.1):
+            if time.monotonic() - self.last_sign > timeout:
+                what = "the page went away" if self.came else "no browser came"
+                raise InputError(f"--select: expected targets from {self.address}, but {what} for {timeout:g} s")
+        if self._choice is None:
+            raise InputError("--select: expected at least one target, found the choice cancelled")
+        return self._choice
+
+    def __enter__(self) -> "Server":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: a browser that breaks off is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_of: Server
+    timeout = 30
+    server_version, sys_version = "mfst", ""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:  # noqa: N802
+        if (path := self._admitted()) is None:
+            return
+        if path in FILES:
+            text = (resources.files("mfst_jax") / "select" / FILES[path]).read_bytes()
+            return self._answer(200, text, KINDS[FILES[path].rsplit(".", 1)[1]])
+        if path == "source.json":
+            return self._say(200, **self.server_of.describe())
+        if (asked := re.fullmatch(r"frame/([0-9]{1,9})\.jpg", path)) is None:
+            return self._say(404, error="expected one of the page's own paths")
+        try:
+            return self._answer(200, self.server_of.frames.jpeg(int(asked[1])), "image/jpeg")
+        except InputError as error:
+            return self._say(404, error=str(error))
+
+    def do_POST(self) -> None:  # noqa: N802
+        if (path := self._admitted()) is None:
+            return
+        if self.headers.get("Origin") not in {f"http://{host}" for host in self._hosts()}:
+            return self._say(403, error="expected the page's own origin")
+        length = self.headers.get("Content-Length", "")
+        if not re.fullmatch("[0-9]{1,9}", length):
+            return self._say(411, error="expected the length of the body")
+        if int(length) > LARGEST_BODY:
+            return self._say(413, error=f"expected a body of at most {LARGEST_BODY} bytes, found {length}")
+        body = self.rfile.read(int(length))
+        if path in ("freeze", "thaw"):
+            self.server_of.frames.freeze(path == "freeze")
+            return self._say(200)
+        if path == "alive":
+            return self._say(200)
+        if path == "cancel":
+            self._say(200)
+            return self.server_of.cancel()
+        if path != "start":
+            return self._say(404, error="expected one of the page's own paths")
+        try:
+            choice = parse_choice(body, self.server_of.frames)
+        except InputError as error:
+            return self._say(400, error=str(error))
+        self._say(200)
+        return self.server_of.choose(*choice)
+
+    def _hosts(self) -> tuple[str, str]:
+        return f"127.0.0.1:{self.server_of.port}", f"localhost:{self.server_of.port}"
+
+    def _admitted(self) -> str | None:
+        """The path after the token; None where the request is refused."""
+        if self.headers.get("Host") not in self._hosts():
+            self._say(403, error="expected another host")
+            return None
+        _, token, *rest = [*self.path.partition("?")[0].split("/", 2), ""][:3]
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server_of.token.encode()):
+            self._say(404, error="expected the address as it was printed")
+            return None
+        self.server_of.sign()
+        return rest[0]
+
+    def _say(self, status: int, **words: Any) -> None:
+        self._answer(status, json.dumps(words).encode(), "application/json")
+
+    def _answer(self, status: int, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def parse_choice(body: bytes, frames: Frames) -> tuple[int, list[Target]]:
+    """The frame and the targets that the page sends, clipped to the frame.
+
+    Args:
+      body: JSON, {"frame": 0, "targets": [{"name": "a", "box": [x, y, w, h]}]}; a name may be empty.
+      frames: what they are chosen from.
+
+    Raises:
+      InputError: it is not that, a name is unsound, a box is smaller than a pixel, there is no such frame.
+    """
+    try:
+        said = json.loads(body)
+        first_frame, drawn = said["frame"], [(each["name"], each["box"]) for each in said["targets"]]
+        sound = type(first_frame) is int and all(isinstance(name, str) and len(box) == 4 for name, box in drawn)
+        sound = sound and all(type(side) in (int, float) and math.isfinite(side) for _, box in drawn for side in box)
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        sound = False
+    if not sound:
+        raise InputError("targets: expected a frame, names and boxes as JSON, found something else")
+    if not drawn:
+        raise InputError("targets: expected at least one box, found none")
+    names = [name.strip() or default for (name, _), default in zip(drawn, default_names(len(drawn)), strict=True)]
+    check_names(names)
+    source = frames.source
+    source.starting_at(first_frame)
+    if not source.live:
+        frames.jpeg(first_frame)
+    height, width = source.size
+    targets = []
+    for name, (_, (x, y, w, h)) in zip(names, drawn, strict=True):
+        left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+        if right - left < 1 or bottom - top < 1:
+            raise InputError(f"box of {name}: expected at least 1 x 1 pixel within the frame, found {x, y, w, h}")
+        targets.append(Target(name, (left, top, right - left, bottom - top)))
+    check_boxes(targets, source.size)
+    return first_frame, targets
