@@ -31,6 +31,7 @@ from mfst_jax.multi import config_for
 from mfst_jax.outputs import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
+from mfst_jax.select import select_targets
 from mfst_jax.summary import summary
 from mfst_jax.tables import csv_header, csv_rows
 from mfst_jax.version import __version__
@@ -48,6 +49,9 @@ def track(
     /,
     *,
     box: Boxes = (),
+    select: bool = False,
+    browser: bool = True,
+    port: int = 0,
     weights: Weights = None,
     preset: config.Preset | None = None,
     set: Settings = (),
@@ -65,6 +69,9 @@ def track(
             LaSOT or VOT, or a webcam's number.
         box: The object in the first frame as x,y,w,h in pixels, from 0, or name=x,y,w,h; by default the source's first
             true box. Give it again for each further object.
+        select: Draw the objects in a page of your browser, in the first frame or any other, to start from there.
+        browser: Open the browser; --no-browser only prints the address.
+        port: The page's port on 127.0.0.1; by default any that is free.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
@@ -76,12 +83,18 @@ def track(
     """
     if stop_when_lost is not None and stop_when_lost < 1:
         raise InputError(f"--stop-when-lost: expected a number of frames of at least 1, found {stop_when_lost}")
+    if select and box:
+        raise InputError("--select: expected no --box beside it, found both")
     with memory.compiling():
         params = checkpoints.load(weights)
         chosen = choose_config(params.contents, preset, in_turn(set))
         _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
         opened = video.open_source(source)
-        targets = choose_targets(opened, box)
+        if select:
+            selection = select_targets(opened, open_browser=browser, port=port)
+            opened, targets = selection.source, selection.targets
+        else:
+            targets = choose_targets(opened, box)
         names = [target.name for target in targets]
         chosen = config_for(len(targets), chosen)
         prepared = prepare(params, chosen)
@@ -98,9 +111,9 @@ def track(
         page=page,
         source_path=source,
         stop_when_lost=stop_when_lost,
-        hear=partial(_print_rows, names) if out is None and boxes is None and page is None else None,
+        hear=partial(_print_rows, names, opened.first) if out is None and boxes is None and page is None else None,
     )
-    print(summary(followed, names, opened.ground_truth, stop_when_lost), file=sys.stderr)
+    print(summary(followed, names, opened.ground_truth, stop_when_lost, opened.first), file=sys.stderr)
     for path in (out, boxes, page):
         if path is not None:
             print(f"wrote {path}", file=sys.stderr)
@@ -185,8 +198,8 @@ def _check_apart(paths: dict[str, Path | None]) -> None:
             raise InputError(f"{name} {path}: expected another file than {other}, found the same")
 
 
-def _print_rows(names: Sequence[str], number: int, boxes: np.ndarray, scores: np.ndarray) -> None:
-    if number == 0:
+def _print_rows(names: Sequence[str], first: int, number: int, boxes: np.ndarray, scores: np.ndarray) -> None:
+    if number == first:
         print(csv_header(names))
     print("\n".join(csv_rows(number, names, boxes, scores)), flush=True)
 

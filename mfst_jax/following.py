@@ -156,11 +156,11 @@ def follow_all(
         stack.enter_context(recorder)
         weights = prepare(params, config) if isinstance(params, Params) else params
         progress = stack.enter_context(progress_bar(quiet))
-        task = progress.add_task(source.name, total=source.count)
+        task = progress.add_task(source.name, total=None if source.count is None else source.count - source.first)
         first_frames = stack.enter_context(ExitStack())
         first_frames.enter_context(memory.compiling())
         behind = stack.enter_context(Behind(DEPTH))
-        for number, (frame, padded) in enumerate(stack.enter_context(ahead(_on_device(source), DEPTH))):
+        for number, (frame, padded) in enumerate(stack.enter_context(ahead(_on_device(source), DEPTH)), source.first):
             responses = None
             if tracks is None:
                 tracks = Tracks(weights, padded, boxes[0], config, size)
@@ -177,7 +177,7 @@ def follow_all(
             lost_in_a_row = np.where(is_lost(scores[-1]), lost_in_a_row + 1, 0)
             if lost_in_a_row.min() == stop_when_lost:
                 break
-            if number == 1:  # all is compiled
+            if number == source.first + 1:  # all is compiled
                 first_frames.close()
                 started = time.perf_counter()
             if number % TIDY_EVERY == 1:

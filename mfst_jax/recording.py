@@ -116,13 +116,14 @@ class Recorder:
             self._see(number, picture)
 
     def _page_writer(self, path: Path, source: Source, contents: Contents, config: Config) -> PageWriter:
+        truth = None if self._truth is None else self._truth[source.first :]
         return PageWriter(
             path,
             name=source.name,
             size=source.size,
             fps=source.fps,
-            targets=[PageTarget(name, self._truth) for name in self._names],
-            count=source.count,
+            targets=[PageTarget(name, truth) for name in self._names],
+            count=None if source.count is None else source.count - source.first,
             config=to_dict(config),
             facts={"mfst_jax": __version__, "weights": contents.describe()},
             maps=True,

@@ -11,7 +11,11 @@ from mfst_jax.targets import THE_TARGET
 
 
 def summary(
-    followed: Followed, names: Sequence[str], truth: np.ndarray | None = None, stop_when_lost: int | None = None
+    followed: Followed,
+    names: Sequence[str],
+    truth: np.ndarray | None = None,
+    stop_when_lost: int | None = None,
+    first: int = 0,
 ) -> str:
     """How many frames, how fast, how well, which stretches are lost, and why it ended.
 
@@ -21,7 +25,9 @@ def summary(
       truth: true boxes [rows, 4] from the first frame on, NaN where there is none. They are of one target, and say
         nothing where there are several.
       stop_when_lost: after how many lost frames in a row it was to end.
+      first: number of the frame in which it began.
     """
+    truth = None if truth is None else truth[first:]
     line = f"tracked {len(followed.boxes)} frames"
     if several := len(names) > 1:
         line += f" of {len(names)} targets"
@@ -30,6 +36,7 @@ def summary(
         mean = np.mean(overlaps(followed.boxes[:, 0], truth))
         line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes[:, 0], truth):.3f}"
     lost = is_lost(followed.scores)
+    lost = np.concatenate([np.zeros((first, *lost.shape[1:]), bool), lost])  # so that frames count from the source's first
     said = describe(lost[:, 0]) if [*names] == [THE_TARGET] else describe_targets(names, lost)
     if said is not None:
         line += f"; {said}"

@@ -1,0 +1,207 @@
+"""Targets drawn in a real browser, with its own mouse, touch and keyboard events."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import Page, find_chromium, open_browser
+
+from mfst_jax.errors import InputError
+from mfst_jax.select import Selection, select_targets
+from mfst_jax.video import Source, demo_source
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("chromium is not installed")
+    with open_browser(program, tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+def made_up(count: int = 6, live: bool = False) -> Source:
+    def read():
+        number = 0
+        while live or number < count:
+            yield f"frame {number}", np.full((120, 160, 3), min(20 * number, 255), np.uint8)
+            number += 1
+            time.sleep(0.02 * live)
+
+    return Source("made up", (120, 160), None if live else count, 25.0, None, read, live=live)
+
+
+@contextmanager
+def opened(page: Page, source: Source, width: int = 1280, height: int = 900, scheme: str = "light") -> Iterator[Future]:
+    """The page of a selection that goes on; what the selection comes to."""
+    addresses: queue.Queue[str] = queue.Queue()
+
+    def take(address: str) -> bool:
+        addresses.put(address)
+        return True
+
+    with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPLAY", ":0")
+        outcome: Future[Selection] = pool.submit(select_targets, source, opener=take, timeout=30)
+        page.resize(width, height, scheme)
+        page.open(addresses.get(timeout=10))
+        page.wait_for("document.documentElement.dataset.state", "ready")
+        yield outcome
+        outcome.exception(10)
+
+
+def at(page: Page, x: float, y: float) -> tuple[float, float]:
+    """The place in the window of a place in the frame of 160 x 120."""
+    area = page.evaluate("document.getElementById('stage').getBoundingClientRect().toJSON()")
+    return area["x"] + x / 160 * area["width"], area["y"] + y / 120 * area["height"]
+
+
+def draw(page: Page, left: float, top: float, right: float, bottom: float) -> None:
+    page.drag(at(page, left, top), at(page, right, bottom))
+
+
+def hold(page: Page, key: str, modifiers: int) -> None:
+    for kind in ("keyDown", "keyUp"):
+        page.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, modifiers=modifiers)
+
+
+def test_a_box_drawn_with_the_mouse_is_the_target_and_enter_starts(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        draw(chromium, 20, 30, 60, 80)
+        chromium.press("Enter")
+        selection = outcome.result(10)
+        chromium.wait_for("document.documentElement.dataset.state", "over")
+        for event in chromium.complaints():
+            assert event["params"]["request"]["url"].startswith("http://127.0.0.1:"), event
+    assert selection.first_frame == 0
+    assert [target.name for target in selection.targets] == ["target"]
+    np.testing.assert_allclose(selection.targets[0].box, (20, 30, 40, 50), atol=0.3)
+
+
+def test_a_box_drawn_beyond_the_frame_ends_at_its_edge(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        draw(chromium, 140, 100, 175, 140)
+        chromium.press("Enter")
+        np.testing.assert_allclose(outcome.result(10).targets[0].box, (140, 100, 20, 20), atol=0.3)
+
+
+def test_a_box_is_moved_inside_and_resized_at_a_corner(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        draw(chromium, 20, 30, 60, 80)
+        draw(chromium, 40, 50, 50, 45)
+        draw(chromium, 70, 75, 90, 85)
+        chromium.press("Enter")
+        np.testing.assert_allclose(outcome.result(10).targets[0].box, (30, 25, 60, 60), atol=0.5)
+
+
+def test_the_slider_chooses_the_frame_in_which_tracking_starts(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        chromium.evaluate("document.getElementById('slider').focus()")
+        for _ in range(3):
+            hold(chromium, "ArrowRight", 0) if False else chromium.evaluate(
+                "(s => { s.value = Number(s.value) + 1; s.dispatchEvent(new Event('input')); })(slider)"
+            )
+        chromium.wait_for("document.documentElement.dataset.frame", "3")
+        draw(chromium, 20, 30, 60, 80)
+        chromium.press("Enter")
+        selection = outcome.result(10)
+    assert selection.first_frame == selection.source.first == 3
+    assert [int(frame[0, 0, 0]) for frame in selection.source.frames()] == [60, 80, 100]
+
+
+def test_everything_can_be_done_by_keyboard(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        chromium.press("n")  # 60, 45, 40, 30
+        chromium.press("ArrowRight")
+        chromium.press("ArrowDown", shift=True)
+        hold(chromium, "ArrowLeft", 1)  # alt
+        hold(chromium, "ArrowDown", 2 + 8)  # ctrl and shift
+        chromium.press("n")
+        chromium.press("Delete")
+        chromium.press("Enter")
+        assert outcome.result(10).targets[0].box == (61, 55, 39, 40)
+
+
+def test_several_boxes_have_names(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        draw(chromium, 10, 10, 40, 40)
+        draw(chromium, 80, 60, 120, 100)
+        chromium.click("#targets li:nth-child(2) input")
+        chromium.send("Input.insertText", text="<b>ähre</b>")
+        chromium.press("Enter")
+        assert [target.name for target in outcome.result(10).targets] == ["1", "<b>ähre</b>"]
+
+
+def test_touch_draws_and_two_fingers_zoom(chromium: Page):
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        chromium.send("Input.dispatchTouchEvent", type=kind, touchPoints=touches)
+
+    with opened(chromium, made_up(), width=390, height=800) as outcome:
+        a, b = at(chromium, 60, 60), at(chromium, 100, 60)
+        touch("touchStart", a)
+        touch("touchStart", a, b)
+        touch("touchMove", at(chromium, 40, 60), at(chromium, 120, 60))
+        touch("touchEnd")
+        assert chromium.evaluate("zoom") > 1.5
+        assert chromium.evaluate("boxes.length") == 0
+        touch("touchStart", at(chromium, 70, 50))
+        touch("touchMove", at(chromium, 95, 75))
+        touch("touchEnd")
+        chromium.click("#start")
+        np.testing.assert_allclose(outcome.result(10).targets[0].box, (70, 50, 25, 25), atol=0.7)
+
+
+def test_escape_cancels(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        chromium.press("Escape")
+        with pytest.raises(InputError, match="cancelled"):
+            outcome.result(10)
+
+
+def test_without_a_box_and_with_an_unsound_name_the_page_says_so(chromium: Page):
+    said = "document.getElementById('message').textContent"
+    with opened(chromium, made_up()) as outcome:
+        chromium.press("Enter")
+        chromium.wait_for(said, "Draw a box around an object first.")
+        draw(chromium, 10, 10, 40, 40)
+        chromium.evaluate("boxes[0].name = 'a,b'")
+        chromium.press("Enter")
+        chromium.wait_for(f"{said}.includes('without a comma')")
+        chromium.press("Escape")
+        assert isinstance(outcome.exception(10), InputError)
+
+
+def test_a_webcam_is_frozen_and_tracking_goes_on_from_there(chromium: Page):
+    with opened(chromium, made_up(live=True)) as outcome:
+        chromium.wait_for("Number(document.documentElement.dataset.live) > 1")
+        chromium.press(" ")
+        chromium.wait_for("frozen")
+        draw(chromium, 20, 30, 60, 80)
+        chromium.press("Enter")
+        frames = outcome.result(10).source.frames()
+        assert next(frames).max() <= next(frames).max()
+        frames.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_the_window(chromium: Page, width: int, scheme: str, tmp_path: Path):
+    with opened(chromium, demo_source(), width, 844 if width < 500 else 800, scheme) as outcome:
+        for number in (0, 1):
+            chromium.press("n")
+            for _ in range(9 * number):
+                chromium.press("ArrowRight", shift=True)
+        chromium.screenshot(tmp_path / f"select-{width}-{scheme}.png")
+        assert chromium.evaluate("document.documentElement.scrollWidth") == width
+        chromium.press("Escape")
+        assert isinstance(outcome.exception(10), InputError)
