@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
-from typing import Protocol
 
 from PIL import Image
 
@@ -21,23 +20,6 @@ AHEAD = 16
 QUALITY = 90
 FIRST_PICTURE = 20
 """Seconds that a webcam may take for its first frame."""
-
-
-class Frames(Protocol):
-    """What the server shows."""
-
-    source: Source
-
-    def jpeg(self, number: int) -> bytes: ...
-    def freeze(self, frozen: bool) -> None: ...
-    def source_from(self, number: int) -> Source: ...
-    def __enter__(self) -> "Frames": ...
-    def __exit__(self, *exception: object) -> None: ...
-
-
-def open_frames(source: Source) -> Frames:
-    """The frames of a webcam, or of a source that can be read again."""
-    return LiveFrames(source) if source.live else StoredFrames(source)
 
 
 def encode(frame: Frame) -> bytes:
@@ -171,3 +153,12 @@ class LiveFrames:
         self._stop()
         if not self._handed_over and not self._thread.is_alive():
             self._stream.close()
+
+
+Frames = StoredFrames | LiveFrames
+"""What the server shows."""
+
+
+def open_frames(source: Source) -> Frames:
+    """The frames of a webcam, or of a source that can be read again."""
+    return LiveFrames(source) if source.live else StoredFrames(source)

@@ -107,9 +107,8 @@ def test_the_slider_chooses_the_frame_in_which_tracking_starts(chromium: Page):
     with opened(chromium, made_up()) as outcome:
         chromium.evaluate("document.getElementById('slider').focus()")
         for _ in range(3):
-            hold(chromium, "ArrowRight", 0) if False else chromium.evaluate(
-                "(s => { s.value = Number(s.value) + 1; s.dispatchEvent(new Event('input')); })(slider)"
-            )
+            chromium.send("Input.dispatchKeyEvent", type="rawKeyDown", key="ArrowRight", windowsVirtualKeyCode=39)
+            chromium.send("Input.dispatchKeyEvent", type="keyUp", key="ArrowRight", windowsVirtualKeyCode=39)
         chromium.wait_for("document.documentElement.dataset.frame", "3")
         draw(chromium, 20, 30, 60, 80)
         chromium.press("Enter")
