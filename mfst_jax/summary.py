@@ -36,7 +36,9 @@ def summary(
         mean = np.mean(overlaps(followed.boxes[:, 0], truth))
         line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes[:, 0], truth):.3f}"
     lost = is_lost(followed.scores)
-    lost = np.concatenate([np.zeros((first, *lost.shape[1:]), bool), lost])  # so that frames count from the source's first
+    lost = np.concatenate(
+        [np.zeros((first, *lost.shape[1:]), bool), lost]
+    )  # so that frames count from the source's first
     said = describe(lost[:, 0]) if [*names] == [THE_TARGET] else describe_targets(names, lost)
     if said is not None:
         line += f"; {said}"

@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if (path := self._admitted()) is None:
             return
         if path in FILES:
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         except InputError as error:
             return self._say(404, error=str(error))
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         if (path := self._admitted()) is None:
             return
         if self.headers.get("Origin") not in {f"http://{host}" for host in self._hosts()}:

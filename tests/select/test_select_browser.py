@@ -1,12 +1,10 @@
 """Targets drawn in a real browser, with its own mouse, touch and keyboard events."""
 
 import queue
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
