@@ -48,7 +48,7 @@ def select_targets(
         print(f"draw the targets at {server.address}", file=sys.stderr)
         if not opened:
             print(
-                f"from another machine: ssh -L {server.port}:127.0.0.1:{server.port} THIS-MACHINE, then the same address",
+                f"elsewhere: ssh -L {server.port}:127.0.0.1:{server.port} THIS-MACHINE, then open the same address",
                 file=sys.stderr,
             )
         first_frame, targets = server.wait(timeout)
