@@ -15,7 +15,7 @@ from mfst_jax.video import Source
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    source = Source("s", (48, 64), 2, 25.0, None, lambda: iter([("0", np.zeros((48, 64, 3), np.uint8))] * 2))
+    source = Source("s", (48, 64), 2, 25.0, None, lambda: (("0", np.zeros((48, 64, 3), np.uint8)) for _ in range(2)))
     with StoredFrames(source) as frames, Server(frames, 0) as made:
         yield made
 
