@@ -26,7 +26,7 @@ def select_targets(
     source: Source,
     *,
     open_browser: bool = True,
-    timeout: float = TIMEOUT,
+    timeout: float | int = TIMEOUT,
     port: int = 0,
     opener: Callable[[str], bool] = webbrowser.open,
 ) -> Selection:

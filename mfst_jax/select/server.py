@@ -72,7 +72,7 @@ class Server:
         """Ends the wait without a choice."""
         self._done.set()
 
-    def wait(self, timeout: float) -> tuple[int, list[Target]]:
+    def wait(self, timeout: float | int) -> tuple[int, list[Target]]:
         """The frame and its targets, once they are chosen. Raises `InputError` without a choice."""
         self.last_sign = time.monotonic()
         while not self._done.wait(0.1):
