@@ -24,12 +24,12 @@ from mfst_jax.annotate import draw
 from mfst_jax.config import Config, to_dict
 from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams, prepare
+from mfst_jax.fast import AnyParams, as_prepared
 from mfst_jax.lost import is_lost
 from mfst_jax.outputs import BoxWriter, VideoWriter
 from mfst_jax.padding import pad
 from mfst_jax.page import PageTarget, PageWriter
-from mfst_jax.params import Params, resolve_config
+from mfst_jax.params import resolve_config
 from mfst_jax.pipeline import Behind, ahead
 from mfst_jax.track_files import ONE_TARGET, Record
 from mfst_jax.version import __version__
@@ -133,7 +133,7 @@ def follow(
         rows = stack.enter_context(box_writer) if box_writer is not None else None
         pictures = stack.enter_context(video_writer) if video_writer is not None else None
         pages = stack.enter_context(page_writer) if page_writer is not None else None
-        weights = prepare(params, config) if isinstance(params, Params) else params
+        weights = as_prepared(params, config)
         progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=source.count)
 

@@ -10,8 +10,8 @@ import numpy as np
 from mfst_jax.arrays import as_array, concrete, extremes, is_whole
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import PreparedParams
-from mfst_jax.params import Contents, Params, resolve_config, uses_se
+from mfst_jax.fast import AnyParams
+from mfst_jax.params import Contents, resolve_config, uses_se
 from mfst_jax.state import State
 
 SMALLEST_SIDE, LARGEST_SIDE = 1e-3, 1_000_000
@@ -101,9 +101,9 @@ def check_state(state: Any) -> State:
     )
 
 
-def check_params(params: Any, expected: Contents | None = None) -> Params | PreparedParams:
+def check_params(params: Any, expected: Contents | None = None) -> AnyParams:
     """Weights that know what they hold, and that hold what is `expected`."""
-    if not isinstance(params, Params | PreparedParams):
+    if not isinstance(params, AnyParams):
         raise InputError(f"params: expected what mfst_jax.load returns, found {type(params).__name__}")
     if expected is not None and replace(params.contents, config=None) != replace(expected, config=None):
         raise InputError(

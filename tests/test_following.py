@@ -157,7 +157,7 @@ def test_idle_memory_goes_back_once_all_is_compiled_and_from_then_on(
     assert gone == [1, 6, 11]
 
 
-def test_weights_may_be_compiled_already(params: mfst_jax.Params):
+def test_weights_may_be_prepared_already(params: mfst_jax.Params):
     source, truth = scene()
     prepared = mfst_jax.prepare(params, CONFIG)
     one, two = (follow(source, truth[0], weights, CONFIG).boxes for weights in (params, prepared))
