@@ -15,6 +15,7 @@ THE_TARGET = "target"
 """Name of the one target that nobody named."""
 MOST_TARGETS = 64
 """How many targets one pass may follow: their search regions are in memory together (docs/targets.md)."""
+Number = float | int
 _NOT_IN_NAMES = {"Cc": "a control character", "Cs": "half a character", "Zl": "a line break", "Zp": "a line break"}
 """Categories of characters that would break a line or an encoding."""
 
@@ -24,8 +25,13 @@ class Target:
     """An object to follow."""
 
     name: str
-    box: tuple[float, float, float, float]
+    box: tuple[Number, Number, Number, Number]
     """(x, y, w, h) in the first frame, 0-indexed pixels."""
+
+
+def default_names(count: int) -> tuple[str, ...]:
+    """The names of targets that nobody named: their numbers, from 1; a single one is `THE_TARGET`."""
+    return (THE_TARGET,) if count == 1 else tuple(map(str, range(1, count + 1)))
 
 
 def parse_targets(texts: Sequence[str]) -> list[Target]:
@@ -38,9 +44,8 @@ def parse_targets(texts: Sequence[str]) -> list[Target]:
       InputError: a text that is neither, or a name that `check_names` refuses.
     """
     names, boxes = [], []
-    for number, text in enumerate(texts, start=1):
+    for text, default in zip(texts, default_names(len(texts)), strict=True):
         name, equals, numbers = text.rpartition("=")
-        default = THE_TARGET if len(texts) == 1 else str(number)
         names.append(name.strip() if equals else default)
         boxes.append(_parse_box(numbers, text))
     check_names(names, what="--box")
