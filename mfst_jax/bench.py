@@ -21,10 +21,13 @@ from mfst_jax.config import MODELS, PRESETS, Config, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.fast import prepare
 from mfst_jax.model import MFST
+from mfst_jax.multi import config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import AlexNetVariant, Contents, Params, resolve_config
 
 Kind = Literal["prepared", "plain"]
+How = Literal["batch", "in turn"]
+"""A step's way through several targets."""
 Size = tuple[int, int]
 """Height and width of a frame, in pixels."""
 
@@ -90,25 +93,28 @@ def parse_size(text: str) -> Size:
 
 
 def make_step(
-    weights: str | Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1
+    weights: str | Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1, how: How | None = None
 ) -> Callable[[], np.ndarray]:
     """A step in a frame of noise: from the first frame's state, or states, to the boxes in another frame."""
     keep_compilations()
     config = PRESETS[preset]
     params = random_params(config, alexnet_of(preset)) if weights is None else checkpoints.load(weights)
     config = resolve_config(params.contents, config)
-    return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets)
+    return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets, how)
 
 
-def step_of(weights: Any, config: Config, size: Size, targets: int) -> Callable[[], np.ndarray]:
-    """The same with given weights."""
+def step_of(weights: Any, config: Config, size: Size, targets: int, how: How | None = None) -> Callable[[], np.ndarray]:
+    """The same with given weights; several targets as a batch, without near search, or in turn; by default as is best.
+
+    On CPUs that is in turn, where one target alone keeps all cores busy, and stays in cache.
+    """
     first, second = (jnp.asarray(pad(frame)) for frame in noise(size, 2))
     boxes, frame_size = random_boxes(size, targets), np.array(size, np.int32)
     if targets == 1:
         state = tracker.init(weights, first, boxes[0], config=config, frame_size=frame_size)
         return lambda: np.asarray(tracker.step(weights, state, second)[1].box)
-    one_by_one = jax.default_backend() == "cpu"  # where one target alone keeps all cores busy, and stays in cache
-    over = _map if one_by_one else jax.vmap
+    in_turn = jax.default_backend() == "cpu" if how is None else how == "in turn"
+    over, config = (_map, config) if in_turn else (jax.vmap, config_for(targets, config))
     init_all = jit(lambda weights, frame, boxes: over(partial(_init, weights, frame, frame_size, config))(boxes))
     step_all = jit(lambda weights, states, frame: over(partial(_box, weights, frame))(states))
     states = init_all(weights, first, boxes)

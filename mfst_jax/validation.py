@@ -91,6 +91,22 @@ def check_box(box: Any, frame_size: Any, *, name: str = "box") -> Numbers:
     return box.astype(np.float32)
 
 
+def check_boxes_shape(boxes: Any) -> np.ndarray:
+    """[n, 4] float32 of one box or more; their values are not looked at."""
+    try:
+        rows = np.asarray(jax.device_get(boxes if (array := as_array("boxes", boxes)) is None else array))
+        sound = np.issubdtype(rows.dtype, np.integer) or np.issubdtype(rows.dtype, np.floating)
+    except (TypeError, ValueError):  # rows of different lengths
+        raise _no_boxes(boxes) from None
+    if rows.ndim != 2 or rows.shape[1] != 4 or not len(rows) or not sound:
+        raise _no_boxes(boxes)
+    return rows.astype(np.float32)
+
+
+def _no_boxes(found: Any) -> InputError:
+    return InputError(f"boxes: expected [n, 4], (x, y, w, h) each, found {' '.join(repr(found).split()):.80}")
+
+
 def check_state(state: Any) -> State:
     """A `State`, and none of the things that it is easily mistaken for."""
     if isinstance(state, State):
