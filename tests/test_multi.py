@@ -72,7 +72,7 @@ def test_after_a_warmup_nothing_is_compiled(params: mfst_jax.PreparedParams):
 
 def test_several_targets_do_without_near_search(params: mfst_jax.PreparedParams):
     assert config_for(1, REALTIME) == REALTIME
-    assert config_for(2, REALTIME) == dataclasses.replace(REALTIME, near_search=0)
+    assert config_for(2, REALTIME) == dataclasses.replace(REALTIME, near_search=0.0)
     near = dataclasses.replace(CONFIG, near_search=8.0)
     tracker = mfst_jax.MultiTracker(params, near)
     tracker.init(FRAMES[0], TRUTH[0])
