@@ -173,7 +173,6 @@ def test_what_was_tracked_of_several_targets_before_an_error_is_kept(
     record = read_record(tmp_path / name)
     assert record is not None
     assert record.targets == ("car", "bike")
-    assert record.config["near_search"] == 0
 
 
 def test_the_track_ends_when_all_targets_are_lost_for_long_enough(
