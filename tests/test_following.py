@@ -23,6 +23,7 @@ from mfst_jax import annotate, following, outputs, tracker
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.errors import InputError
 from mfst_jax.following import DEPTH, follow, follow_all
+from mfst_jax.page import MOST_MAPS
 from mfst_jax.page.pictures import encode_map
 from mfst_jax.palette import on_pictures
 from mfst_jax.targets import Target
@@ -158,6 +159,19 @@ def test_several_targets_are_in_table_video_and_page(
         for picture, (x, y, w, h) in zip(seen, expected[:, place].astype(int), strict=True):
             assert (picture[min(y + h - 1, 119), x : x + w] == on_pictures(place)).all(axis=-1).any()
     assert all(len(picture["maps"]) == 2 for picture in pictures_of(page.read_text())[1:])
+
+
+def test_a_page_of_many_targets_has_no_response_maps(
+    params: mfst_jax.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(following, "Tracks", StandIn)
+    source, _ = scene()
+    targets = [Target(f"{number}", (10 * number, 9, 8, 8)) for number in range(MOST_MAPS + 1)]
+    for count, maps in ((MOST_MAPS, True), (MOST_MAPS + 1, False)):
+        follow_all(source, targets[:count], params, CONFIG, page=tmp_path / "page.html")
+        text = (tmp_path / "page.html").read_text()
+        assert data_of(text)["hasMaps"] == maps
+        assert all(("maps" in picture) == maps for picture in pictures_of(text)[1:])
 
 
 @pytest.mark.parametrize("name", ["boxes.csv", "boxes.mot.txt", "boxes.json"])
