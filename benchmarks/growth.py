@@ -3,8 +3,9 @@
     python benchmarks/growth.py [--preset paper] [--rounds 9] [--calls 3] [--frames 2000]
 
 Weights are random and prepared. Sizes and numbers of targets have a process each, in turns; what a further target costs
-is `(n targets - 1 target) / (n - 1)`, beside a track by itself. The length is that of one track over frames of noise:
-the median step and the memory as the frames go by.
+is `(n targets - 1 target) / (n - 1)`, beside a track by itself. Several targets are stepped in turn, as `MultiTracker`
+does on CPUs, and as one batch without near search, as it does elsewhere. The length is that of one track over frames of
+noise: the median step and the memory as the frames go by.
 """
 
 import statistics
@@ -41,7 +42,7 @@ def main(
 
     Args:
         preset: The configuration.
-        sizes: Of frames.
+        sizes: Of frames; none leaves their table out.
         targets: How many in one video; the first should be 1.
         frames: The length of the long track; 0 for none.
         rounds: How often each takes its turn.
@@ -50,6 +51,16 @@ def main(
     print(
         f"{preset}; {machine()}; jax {jax.__version__} on {jax.default_backend()}; {rounds} rounds of {calls} steps\n"
     )
+    if sizes:
+        _compare_sizes(preset, sizes, rounds, calls)
+    if targets:
+        _compare_targets(preset, targets, rounds, calls)
+    if frames:
+        rows = [(str(number), milliseconds, memory) for number, milliseconds, memory in _long_track(preset, frames)]
+        print("\n" + table(("frames", "ms a step since the line above", "MiB resident"), rows))
+
+
+def _compare_sizes(preset: Preset, sizes: tuple[str, ...], rounds: int, calls: int) -> None:
     contestants = {
         size: Contestant(bench.make_step, None, preset, "prepared", bench.parse_size(size), 1) for size in sizes
     }
@@ -67,21 +78,30 @@ def main(
     ]
     print(table(("frame", "ms (quartiles)", "CPU ms", "MiB", f"to {sizes[0]}"), rows))
 
-    several = {str(count): Contestant(bench.make_step, None, preset, "prepared", SIZE, count) for count in targets}
-    times = alternate(several, rounds=rounds, calls=calls)
-    one = times[str(targets[0])]
+
+def _compare_targets(preset: Preset, targets: tuple[int, ...], rounds: int, calls: int) -> None:
+    cases = [(count, batch) for count in targets for batch in ((False, True) if count > 1 else (False,))]
+    contestants = {
+        f"{count} {_how(batch)}": Contestant(bench.make_step, None, preset, "prepared", SIZE, count, batch)
+        for count, batch in cases
+    }
+    times = alternate(contestants, rounds=rounds, calls=calls)
+    one = next(iter(times.values()))
     rows = []
-    for count, (name, found) in zip(targets, times.items(), strict=True):
+    for (count, batch), found in zip(cases, times.values(), strict=True):
         further = "-"
         if count > 1:
             both = zip(found.cpu, one.cpu, strict=True)
             further = spread([(many - single) / (count - 1) / single for many, single in both])
-        rows.append((name, _milliseconds(found.wall), _median(found.cpu), f"{found.peak:.0f}", further))
-    print("\n" + table(("targets", "ms (quartiles)", "CPU ms", "MiB", "CPU of a further target to one alone"), rows))
+        rows.append(
+            (str(count), _how(batch), _milliseconds(found.wall), _median(found.cpu), f"{found.peak:.0f}", further)
+        )
+    header = ("targets", "as", "ms (quartiles)", "CPU ms", "MiB", "CPU of a further target to one alone")
+    print("\n" + table(header, rows))
 
-    if frames:
-        rows = [(str(number), milliseconds, memory) for number, milliseconds, memory in _long_track(preset, frames)]
-        print("\n" + table(("frames", "ms a step since the line above", "MiB resident"), rows))
+
+def _how(batch: bool) -> str:
+    return "batch" if batch else "in turn"
 
 
 def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:

@@ -4,6 +4,7 @@ from mfst_jax.checkpoints import load, save
 from mfst_jax.config import ALEXNET, AUTHORS, BEST, PAPER, REALTIME, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import PreparedParams, prepare
+from mfst_jax.multi import MultiTracker
 from mfst_jax.params import Params
 from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup
@@ -19,6 +20,7 @@ __all__ = [
     "SIAMFC",
     "Config",
     "InputError",
+    "MultiTracker",
     "Output",
     "Params",
     "PreparedParams",

@@ -5,14 +5,16 @@ A frame is uint8 RGB `[height, width, 3]`, a box `(x, y, w, h)` in 0-indexed pix
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import SupportsFloat
 
 import numpy as np
-from jaxtyping import Array, Num
+from jaxtyping import Array, Bool, Num
 from PIL import Image, ImageDraw, ImageFont
 
 from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
+from mfst_jax.palette import luminance, on_pictures
 
 Box = Sequence[float | int] | Num[np.ndarray, "4"] | Num[Array, "4"]
 
@@ -20,11 +22,28 @@ TRACKED = (255, 176, 0)
 """Colour of the tracked box."""
 TRUE = (64, 196, 255)
 """Colour of the ground-truth box; as far from `TRACKED` for every kind of colour vision."""
-DARK = (16, 16, 16)
+DARK, WHITE = (16, 16, 16), (255, 255, 255)
+DARK_INK_FROM = 0.2
+"""Luminance of a plate from which on dark ink reads better than white."""
+LONGEST_NAME = 24
+"""Characters of a target's name that are drawn."""
 DASH = 4
 """Length of the dashes of a lost target's box, in widths of its line; the gaps are about as long."""
 GAP = 6
 """Pixels between the pictures of a contact sheet."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A tracked box to draw."""
+
+    box: Box
+    """(x, y, w, h) in 0-indexed pixels; not drawn where it is not finite."""
+    label: str = ""
+    """What is written above it."""
+    colour: tuple[int, int, int] = TRACKED
+    lost: bool = False
+    """Whether the target counts as lost, so that the box is dashed."""
 
 
 def draw(
@@ -36,11 +55,7 @@ def draw(
     truth: Box | None = None,
     lost: bool = False,
 ) -> Frame:
-    """A copy of `frame` with the boxes on it.
-
-    A box's line covers its outermost pixels and has a dark rim outside, so it shows on any background; it is about
-    1/180 of the frame's shorter side wide. A box may lie partly or wholly outside the frame, and one with a NaN or an
-    infinity is left out.
+    """A copy of `frame` with the boxes of one target on it, drawn as `draw_marks` does.
 
     Args:
       frame: the picture.
@@ -50,17 +65,66 @@ def draw(
       truth: the true box, in `TRUE`, below the tracked one.
       lost: whether the target counts as lost, so that the tracked box is dashed.
     """
+    label = "" if score is None else f"{float(score):.2f}"
+    return draw_marks(frame, [Mark(box, label, lost=lost)], number=number, truth=truth)
+
+
+def draw_targets(
+    frame: Frame,
+    boxes: Num[np.ndarray, "targets 4"],
+    names: Sequence[str],
+    *,
+    scores: Num[np.ndarray, "targets"],
+    lost: Bool[np.ndarray, "targets"],
+    number: int | None = None,
+    truth: Box | None = None,
+) -> Frame:
+    """A copy of `frame` with the boxes of several targets on it, each in its colour, with its name and score.
+
+    Args:
+      frame: the picture.
+      boxes: (x, y, w, h) each, in the colours that `palette.on_pictures` has for their places.
+      names: of the targets.
+      scores: written behind the names, with two decimals.
+      lost: whether each target counts as lost, so that its box is dashed.
+      number: the frame's number, written into the top-left corner of the frame.
+      truth: the true box, in `TRUE`, below the tracked ones.
+    """
+    marks = [
+        Mark(box, f"{name[:LONGEST_NAME]} {score:.2f}", on_pictures(place), bool(gone))
+        for place, (box, name, score, gone) in enumerate(zip(boxes, names, scores, lost, strict=True))
+    ]
+    return draw_marks(frame, marks, number=number, truth=truth)
+
+
+def draw_marks(frame: Frame, marks: Sequence[Mark], *, number: int | None = None, truth: Box | None = None) -> Frame:
+    """A copy of `frame` with boxes on it, later ones over earlier ones, and all labels over all boxes.
+
+    A box's line covers its outermost pixels and has a dark rim outside, so it shows on any background; it is about
+    1/180 of the frame's shorter side wide. A box may lie partly or wholly outside the frame, and one with a NaN or an
+    infinity is left out.
+
+    Args:
+      frame: the picture.
+      marks: the tracked boxes.
+      number: the frame's number, written into the top-left corner of the frame.
+      truth: the true box, in `TRUE`, below the tracked ones.
+    """
     picture = frame.copy()
     shorter = min(picture.shape[:2])
     line = max(1, round(shorter / 180))
     font = ImageFont.load_default(max(10, round(shorter / 22)))
     if truth is not None:
         _draw_box(picture, truth, TRUE, line)
-    corner = _draw_box(picture, box, TRACKED, line, dash=DASH * line if lost else None)
-    if score is not None and corner is not None:
-        _draw_label(picture, corner, f"{float(score):.2f}", font, ink=DARK, plate=TRACKED)
+    corners = [
+        _draw_box(picture, mark.box, mark.colour, line, dash=DASH * line if mark.lost else None) for mark in marks
+    ]
+    for mark, corner in zip(marks, corners, strict=True):
+        if mark.label and corner is not None:
+            ink = DARK if luminance(mark.colour) > DARK_INK_FROM else WHITE
+            _draw_label(picture, corner, mark.label, font, ink=ink, plate=mark.colour)
     if number is not None:
-        _draw_label(picture, (0, 0), f"{number}", font, ink=(255, 255, 255), plate=DARK)
+        _draw_label(picture, (0, 0), f"{number}", font, ink=WHITE, plate=DARK)
     return picture
 
 
@@ -83,7 +147,7 @@ def contact_sheet(frames: Sequence[tuple[int, Frame]], *, columns: int = 4, widt
         row, column = divmod(place, columns)
         height = max(1, round(cell_width * frame.shape[0] / frame.shape[1]))
         cell = np.array(Image.fromarray(frame).resize((cell_width, height), Image.Resampling.LANCZOS))
-        _draw_label(cell, (0, 0), f"{number}", font, ink=(255, 255, 255), plate=DARK)
+        _draw_label(cell, (0, 0), f"{number}", font, ink=WHITE, plate=DARK)
         sheet.paste(Image.fromarray(cell), (column * (cell_width + GAP), row * (cell_height + GAP)))
     return sheet
 

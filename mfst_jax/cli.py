@@ -14,7 +14,7 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from mfst_jax import checkpoints, config, memory, own_se, video
 from mfst_jax.annotate import contact_sheet
@@ -23,18 +23,20 @@ from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.doctor import doctor
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation import overlaps, success_auc
+from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
 from mfst_jax.fast import prepare
-from mfst_jax.following import Followed, first_box, follow
-from mfst_jax.lost import describe, is_lost
-from mfst_jax.outputs import BOX_HEADER, box_row, save_image
+from mfst_jax.following import choose_targets, follow, follow_all
+from mfst_jax.multi import config_for
+from mfst_jax.outputs import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
+from mfst_jax.summary import summary
+from mfst_jax.tables import csv_header, csv_rows
 from mfst_jax.version import __version__
 from mfst_jax.weights_command import weights as weights_command
 
-Box = Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")]
+Boxes = Annotated[UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[NAME=]X,Y,W,H")]
 
 DEMO_PICTURES = 12
 DEMO_IOU = 0.6
@@ -45,7 +47,7 @@ def track(
     source: Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")],
     /,
     *,
-    box: Box = None,
+    box: Boxes = (),
     weights: Weights = None,
     preset: config.Preset | None = None,
     set: Settings = (),
@@ -54,21 +56,23 @@ def track(
     page: File = None,
     stop_when_lost: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
 ) -> int:
-    """Follow one object through a video.
+    """Follow one object through a video, or several in one pass.
 
     Without --out, --boxes and --page, the boxes go to standard output.
 
     Args:
         source: A video, a folder or (quoted) glob of images, the folder of a sequence in the layout of OTB, GOT-10k,
             LaSOT or VOT, or a webcam's number.
-        box: The object in the first frame as x,y,w,h in pixels, from 0; by default the source's first true box.
+        box: The object in the first frame as x,y,w,h in pixels, from 0, or name=x,y,w,h; by default the source's first
+            true box. Give it again for each further object.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
         out: The annotated video to write: .mp4, .mkv, .mov, .avi or .webm.
-        boxes: The table of boxes to write: CSV, a line a frame; beside it a record of where it comes from.
+        boxes: The table of boxes to write: CSV, a line a frame and object; .mot.txt as MOTChallenge has it, .json as
+            COCO has it for videos. Beside it a record of where it comes from.
         page: The page to write, to scrub through the track in a browser: .html, one file.
-        stop_when_lost: End after so many lost frames in a row: those with a score below 1/2.
+        stop_when_lost: End after so many lost frames in a row: those in which every object has a score below 1/2.
     """
     if stop_when_lost is not None and stop_when_lost < 1:
         raise InputError(f"--stop-when-lost: expected a number of frames of at least 1, found {stop_when_lost}")
@@ -77,15 +81,16 @@ def track(
         chosen = choose_config(params.contents, preset, in_turn(set))
         _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
         opened = video.open_source(source)
-        hear = _print_row if out is None and boxes is None and page is None else None
-        first = first_box(opened, box)
+        targets = choose_targets(opened, box)
+        names = [target.name for target in targets]
+        chosen = config_for(len(targets), chosen)
         prepared = prepare(params, chosen)
         del params  # or it would be held as long as the video is
     for note in opened.notes:
         print(note, file=sys.stderr)
-    followed = follow(
+    followed = follow_all(
         opened,
-        first,
+        targets,
         prepared,
         chosen,
         video=out,
@@ -93,9 +98,9 @@ def track(
         page=page,
         source_path=source,
         stop_when_lost=stop_when_lost,
-        hear=hear,
+        hear=partial(_print_rows, names) if out is None and boxes is None and page is None else None,
     )
-    _report(followed, opened.ground_truth, stop_when_lost)
+    print(summary(followed, names, opened.ground_truth, stop_when_lost), file=sys.stderr)
     for path in (out, boxes, page):
         if path is not None:
             print(f"wrote {path}", file=sys.stderr)
@@ -180,22 +185,10 @@ def _check_apart(paths: dict[str, Path | None]) -> None:
             raise InputError(f"{name} {path}: expected another file than {other}, found the same")
 
 
-def _print_row(number: int, box: np.ndarray, score: float) -> None:
+def _print_rows(names: Sequence[str], number: int, boxes: np.ndarray, scores: np.ndarray) -> None:
     if number == 0:
-        print(BOX_HEADER)
-    print(box_row(number, box, score), flush=True)
-
-
-def _report(followed: Followed, truth: np.ndarray | None, stop_when_lost: int | None) -> None:
-    line = f"tracked {len(followed.boxes)} frames, {followed.frames_per_second:.1f} frames/s after compiling"
-    if truth is not None and len(overlaps(followed.boxes, truth)) > 1:
-        mean = np.mean(overlaps(followed.boxes, truth))
-        line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes, truth):.3f}"
-    if (lost := describe(is_lost(followed.scores))) is not None:
-        line += f"; {lost}"
-    if followed.stopped:
-        line += f"; stopped after {stop_when_lost} of them in a row"
-    print(line, file=sys.stderr)
+        print(csv_header(names))
+    print("\n".join(csv_rows(number, names, boxes, scores)), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ Three stages overlap: frames are read and handed to the device ahead of the trac
 
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from mfst_jax import memory, tracker, validation
-from mfst_jax.annotate import draw
-from mfst_jax.config import Config, to_dict
+from mfst_jax import memory
+from mfst_jax.config import Config
 from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams, as_prepared
 from mfst_jax.lost import is_lost
-from mfst_jax.outputs import BoxWriter, VideoWriter
+from mfst_jax.multi import Tracks, config_for
 from mfst_jax.padding import pad
-from mfst_jax.page import PageTarget, PageWriter
 from mfst_jax.params import resolve_config
 from mfst_jax.pipeline import Behind, ahead
-from mfst_jax.track_files import ONE_TARGET, Record
-from mfst_jax.version import __version__
+from mfst_jax.recording import Recorder
+from mfst_jax.targets import THE_TARGET, Target, check_boxes, parse_targets
 from mfst_jax.video import Source
 
 DEPTH = 2
@@ -44,30 +42,27 @@ several threads, which leaves holes; to give them back takes less time than a fr
 
 @dataclass(frozen=True)
 class Followed:
-    """What came of it. Row 0 is the given box, with a score of 1."""
+    """What came of it: of one target from `follow`, of all from `follow_all`. Row 0 is given, with a score of 1."""
 
-    boxes: Float32[np.ndarray, "frames 4"]
-    scores: Float32[np.ndarray, "frames"]
+    boxes: Float32[np.ndarray, "frames *targets 4"]
+    scores: Float32[np.ndarray, "frames *targets"]
     frames_per_second: float
     """Of everything but the first two frames, which wait for the compiler: reading, tracking, drawing, writing."""
     stopped: bool = False
-    """Whether it ended because the target was lost for long enough."""
+    """Whether it ended because every target was lost for long enough."""
 
 
-def first_box(source: Source, box: str | None) -> Float32[np.ndarray, "4"]:
-    """The box to start from: `box` as the text `x,y,w,h`, or else the source's first true box.
+def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
+    """The targets to start from: those of the texts `x,y,w,h` or `name=x,y,w,h`, or else the source's first true box.
 
     Raises:
-      InputError: text that is not four numbers, or no text for a source whose first frame has no true box.
+      InputError: a text that is neither, names that are not sound, a box that cannot be in the first frame (it says
+        whose), or no text for a source whose first frame has no true box.
     """
-    if box is not None:
-        try:
-            numbers = np.array([float(number) for number in box.split(",")], np.float32)
-        except ValueError:
-            numbers = np.empty(0)
-        if numbers.shape != (4,):
-            raise InputError(f"--box: expected four numbers x,y,w,h, found {box!r}")
-        return numbers
+    if texts:
+        targets = parse_targets(texts)
+        check_boxes(targets, source.size)
+        return targets
     if source.ground_truth is None:
         why = source.lacks or f"{source.name} has no ground truth to take it from"
         raise InputError(f"--box: expected x,y,w,h, as {why}, found none")
@@ -75,12 +70,43 @@ def first_box(source: Source, box: str | None) -> Float32[np.ndarray, "4"]:
         raise InputError(
             f"--box: expected x,y,w,h, as the target is absent from {source.name}'s first frame, found none"
         )
-    return source.ground_truth[0]
+    return [_the_target(source.ground_truth[0])]
 
 
 def follow(
     source: Source,
     box: Float32[np.ndarray, "4"],
+    params: AnyParams,
+    config: Config | None = None,
+    *,
+    hear: Callable[[int, np.ndarray, float], None] | None = None,
+    **options: Any,
+) -> Followed:
+    """Tracks the one object in `box` through the source, as `follow_all` does.
+
+    Args:
+      source: the frames.
+      box: (x, y, w, h) in the first frame, 0-indexed pixels.
+      params: the weights.
+      config: how to track; by default what the weights imply.
+      hear: called with the number of each frame, its box [4] and its score.
+      options: as `follow_all` takes them.
+
+    Returns:
+      Boxes [frames, 4] and scores [frames].
+    """
+
+    def hear_one(number: int, boxes: np.ndarray, scores: np.ndarray) -> None:
+        if hear is not None:
+            hear(number, boxes[0], float(scores[0]))
+
+    found = follow_all(source, [_the_target(box)], params, config, hear=hear_one, **options)
+    return replace(found, boxes=found.boxes[:, 0], scores=found.scores[:, 0])
+
+
+def follow_all(
+    source: Source,
+    targets: Sequence[Target],
     params: AnyParams,
     config: Config | None = None,
     *,
@@ -90,87 +116,66 @@ def follow(
     source_path: str | None = None,
     stop_when_lost: int | None = None,
     see: Callable[[int, Frame], None] | None = None,
-    hear: Callable[[int, np.ndarray, float], None] | None = None,
+    hear: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
     quiet: bool = False,
 ) -> Followed:
-    """Tracks `box` through the source, with a handful of frames in memory.
+    """Tracks the targets through the source in one pass, with a handful of frames in memory.
 
     Args:
       source: the frames.
-      box: (x, y, w, h) in the first frame, 0-indexed pixels.
+      targets: what to follow, at least one; a batch of them is tracked without near search (`multi.config_for`).
       params: the weights, which are prepared here if they are not yet.
       config: how to track; by default what the weights imply.
-      video: where to write the annotated video; the true boxes are drawn too, as far as the source has some.
-      table: where to write the boxes as CSV.
+      video: where to write the annotated video; of one target the true boxes are drawn too, as far as there are some.
+      table: where to write the boxes: CSV, or what the name says (`tables.open_table`).
       page: where to write the page to scrub through the track.
       source_path: what `source` was opened by, as the record beside the table shall name it; None for no record.
-      stop_when_lost: after so many lost frames in a row, these among them, nothing more is tracked.
+      stop_when_lost: after so many frames in a row in which every target is lost, these among them, nothing more is
+        tracked.
       see: called with the number of each frame and its annotated picture, on a thread of its own.
-      hear: called with the number of each frame, its box and its score.
+      hear: called with the number of each frame, its boxes [targets, 4] and its scores [targets].
       quiet: no progress bar.
 
+    Returns:
+      Boxes [frames, targets, 4] and scores [frames, targets].
+
     Raises:
-      InputError: nothing can be written there, or a frame or the box is unusable. What was tracked before is on disk.
+      InputError: nothing can be written there, or a frame or a box is unusable. What was tracked before is on disk.
     """
-    config = resolve_config(params.contents, config)
-    boxes, scores, size = [np.asarray(box, np.float32)], [1.0], jnp.asarray(source.size, jnp.int32)
-    started, state, lost_in_a_row = time.perf_counter(), None, 0
-    validation.check_box(boxes[0], size)
+    config = config_for(len(targets), resolve_config(params.contents, config))
+    check_boxes(targets, source.size)
+    boxes = [np.array([target.box for target in targets], np.float32)]
+    scores, size = [np.ones(len(targets), np.float32)], jnp.asarray(source.size, jnp.int32)
+    started, tracks, lost_in_a_row = time.perf_counter(), None, np.zeros(len(targets), int)
     with ExitStack() as stack:
         # Whatever can be wrong with the outputs shows here, before any work.
-        box_writer = BoxWriter(table) if table is not None else None
-        video_writer = VideoWriter(video, source.fps) if video is not None else None
-        page_writer = _page_writer(page, source, params, config) if page is not None else None
-        if table is not None and source_path is not None:
-            record = Record.of(table, source_path, source, params.contents, config)
-
-            def write_record(error: type[BaseException] | None, *_: object) -> None:
-                if state is not None:  # there is a table
-                    with suppress(*([] if error is None else [InputError])):  # the first error is the one to tell
-                        record.write(table)
-
-            stack.push(write_record)
-        rows = stack.enter_context(box_writer) if box_writer is not None else None
-        pictures = stack.enter_context(video_writer) if video_writer is not None else None
-        pages = stack.enter_context(page_writer) if page_writer is not None else None
+        recorder = Recorder(
+            *(source, targets, params.contents, config),
+            **{"video": video, "table": table, "page": page, "source_path": source_path, "see": see},
+        )
+        stack.enter_context(recorder)
         weights = as_prepared(params, config)
         progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=source.count)
-
-        def show(number: int, frame: Frame, box: np.ndarray, score: float, response: np.ndarray | None) -> None:
-            if pages is not None:
-                pages.write(frame, box[None], np.array([score]), responses=None if response is None else [response])
-            if pictures is None and see is None:
-                return
-            truth = _row(source.ground_truth, number)
-            picture = draw(frame, box, score=score, number=number, truth=truth, lost=bool(is_lost([score])[0]))
-            if pictures is not None:
-                pictures.write(picture)
-            if see is not None:
-                see(number, picture)
-
         first_frames = stack.enter_context(ExitStack())
         first_frames.enter_context(memory.compiling())
         behind = stack.enter_context(Behind(DEPTH))
         for number, (frame, padded) in enumerate(stack.enter_context(ahead(_on_device(source), DEPTH))):
-            response = None
-            if state is None:
-                state = tracker.init(weights, padded, boxes[0], config=config, frame_size=size)
+            responses = None
+            if tracks is None:
+                tracks = Tracks(weights, padded, boxes[0], config, size)
             else:
-                state, output = tracker.step(weights, state, padded)
-                kept = output.response if pages is not None else None
-                found, score, response = jax.device_get((output.box, output.score, kept))
+                found, score, responses = tracks.fetch(tracks.step(padded), responses=recorder.maps)
                 boxes.append(found)
-                scores.append(float(score))
-            if rows is not None:
-                rows.write(number, boxes[-1], scores[-1])
+                scores.append(score)
+            recorder.tell(number, boxes[-1], scores[-1])
             if hear is not None:
                 hear(number, boxes[-1], scores[-1])
-            if pictures is not None or pages is not None or see is not None:
-                behind(show, number, frame, boxes[-1], scores[-1], response)
+            if recorder.draws:
+                behind(recorder.show, number, frame, boxes[-1], scores[-1], responses)
             progress.advance(task)
-            lost_in_a_row = lost_in_a_row + 1 if is_lost(scores[-1:])[0] else 0
-            if lost_in_a_row == stop_when_lost:
+            lost_in_a_row = np.where(is_lost(scores[-1]), lost_in_a_row + 1, 0)
+            if lost_in_a_row.min() == stop_when_lost:
                 break
             if number == 1:  # all is compiled
                 first_frames.close()
@@ -179,21 +184,13 @@ def follow(
                 memory.give_back()
     seconds = time.perf_counter() - started
     rate = max(0, len(boxes) - 2) / seconds
-    return Followed(np.stack(boxes), np.array(scores, np.float32), rate, stopped=lost_in_a_row == stop_when_lost)
+    stopped = bool(lost_in_a_row.min() == stop_when_lost)
+    return Followed(np.stack(boxes), np.stack(scores), rate, stopped=stopped)
 
 
-def _page_writer(path: Path, source: Source, params: AnyParams, config: Config) -> PageWriter:
-    return PageWriter(
-        path,
-        name=source.name,
-        size=source.size,
-        fps=source.fps,
-        targets=[PageTarget(ONE_TARGET, source.ground_truth)],
-        count=source.count,
-        config=to_dict(config),
-        facts={"mfst_jax": __version__, "weights": params.contents.describe()},
-        maps=True,
-    )
+def _the_target(box: np.ndarray) -> Target:
+    x, y, w, h = np.asarray(box, np.float32).tolist()
+    return Target(THE_TARGET, (x, y, w, h))
 
 
 def progress_bar(quiet: bool) -> Progress:
@@ -217,10 +214,6 @@ def _on_device(source: Source) -> Generator[tuple[Frame, jax.Array], None, None]
     with closing(source.frames()) as frames:
         for frame in frames:
             yield frame, jax.device_put(pad(frame))
-
-
-def _row(truth: np.ndarray | None, number: int) -> np.ndarray | None:
-    return truth[number] if truth is not None and number < len(truth) else None
 
 
 class _FramesPerSecond(ProgressColumn):

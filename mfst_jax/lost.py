@@ -14,7 +14,7 @@ MOST_STRETCHES = 8
 """How many stretches `describe` names one by one."""
 
 
-def is_lost(scores: Num[np.ndarray, "frames"] | Sequence[float]) -> Bool[np.ndarray, "frames"]:
+def is_lost(scores: Num[np.ndarray, "*axes"] | Sequence[float]) -> Bool[np.ndarray, "*axes"]:
     """Whether each score says that the target is lost. A score that is not a number says so too."""
     return ~(np.asarray(scores, np.float64) >= LOST_BELOW)
 
@@ -43,3 +43,9 @@ def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> str | None:
     if more := len(found) - len(names):
         words += f" and {more} more stretch{'es' if more > 1 else ''}, {int(np.sum(lost))} frames in all"
     return words
+
+
+def describe_targets(names: Sequence[str], lost: Bool[np.ndarray, "frames targets"]) -> str | None:
+    """The stretches of each target that is ever lost, such as `car lost in frame 7; bike lost in frames 9-end`."""
+    said = [f"{name} {words}" for name, each in zip(names, lost.T, strict=True) if (words := describe(each))]
+    return "; ".join(said) or None

@@ -1,8 +1,8 @@
-"""Files out: an annotated video, a CSV table of boxes, a picture.
+"""Files out: an annotated video, a picture, and `AtomicFile` behind all that is written.
 
-A frame is uint8 RGB `[height, width, 3]`, a box `(x, y, w, h)` in 0-indexed pixels. Every file is written under a
-temporary name beside its own and renamed when it is complete, so nobody ever finds half of one. The two writers keep
-what they were given: leaving their `with` block finishes the file, by an exception too.
+A frame is uint8 RGB `[height, width, 3]`. Every file is written under a temporary name beside its own and renamed when
+it is complete, so nobody ever finds half of one. `VideoWriter` keeps what it was given: leaving its `with` block
+finishes the file, by an exception too.
 """
 
 import os
@@ -11,20 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image
 
-from mfst_jax.annotate import Box
 from mfst_jax.decoding import POSSIBLE_FPS, Frame, import_av
 from mfst_jax.errors import InputError, reason
-from mfst_jax.lost import is_lost
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-BOX_HEADER = "frame,x,y,w,h,score,lost"
 H264 = {"crf": "20", "preset": "superfast", "tune": "zerolatency"}
 """Without looking ahead: a fifth less to compute, for files that are a sixth larger at the same quality."""
 CODECS = {
@@ -121,54 +118,6 @@ class VideoWriter:
                 self._container.close()
                 raise
         self._stream = stream
-
-
-def box_row(number: int, box: Box, score: SupportsFloat) -> str:
-    """The line of a table under `BOX_HEADER`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`.
-
-    `lost` is 1 where the score says that the target is lost, and else 0.
-    """
-    numbers = [*np.asarray(box, np.float64).tolist(), float(score)]
-    return ",".join([str(number), *(f"{value:.4f}" for value in numbers), f"{is_lost([float(score)])[0]:d}"])
-
-
-class BoxWriter:
-    """Writes boxes as CSV with the header `frame,x,y,w,h,score,lost`; frames count from 0, pixels too.
-
-    Each row reaches the (still hidden) file at once, so even a killed process leaves its rows behind. Without any row
-    no file is made, and one that is there stays.
-
-    >>> with BoxWriter("boxes.csv") as table:
-    ...     table.write(0, box, 1.0)
-    """
-
-    def __init__(self, path: str | Path):
-        """Raises `InputError` for no such folder, or one that cannot be written to."""
-        self._target = AtomicFile("boxes", path)
-
-    def __enter__(self) -> "BoxWriter":
-        with self._target.reported(OSError):
-            self._file = self._target.temporary.open("w", encoding="utf-8", newline="")
-        self._file.write(BOX_HEADER + "\n")
-        self._empty = True
-        return self
-
-    def write(self, number: int, box: Box, score: SupportsFloat) -> None:
-        """Appends the row of frame `number`."""
-        with self._target.reported(OSError):
-            self._file.write(box_row(number, box, score) + "\n")
-            self._file.flush()
-        self._empty = False
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            with self._target.reported(OSError):
-                self._file.close()
-        finally:
-            if self._empty:
-                self._target.discard()
-            else:
-                self._target.publish()
 
 
 class AtomicFile:

@@ -10,3 +10,18 @@ BRIGHT_COLOURS = ("#ffb000", "#3f86f5", "#a9ecc9", "#e878e8", "#7f55d9", "#93871
 def colour(place: int) -> int:
     """Which of `COLOURS` the one at `place` has. The first one's is its own; the others repeat after the last."""
     return 0 if place == 0 else 1 + (place - 1) % (len(COLOURS) - 1)
+
+
+def on_pictures(place: int) -> tuple[int, int, int]:
+    """The red, green and blue of the one at `place` on a picture, of 0 to 255 each."""
+    red, green, blue = bytes.fromhex(BRIGHT_COLOURS[colour(place)][1:])
+    return red, green, blue
+
+
+def luminance(colour: tuple[int, int, int]) -> float:
+    """How light a colour of the screen is, from 0 for black to 1 for white, as WCAG has it."""
+    linear = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (part / 255 for part in colour)
+    ]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

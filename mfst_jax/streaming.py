@@ -59,7 +59,7 @@ class Tracker:
         """
         frame = validation.check_frame(image)
         size = np.array(frame.shape[:2], np.int32)
-        self.state = tracker.init(self._params, _padded(frame), box, config=self._config, frame_size=size)
+        self.state = tracker.init(self._params, to_padded(frame), box, config=self._config, frame_size=size)
         self._shape = frame.shape
         self.score = 1.0
 
@@ -68,7 +68,7 @@ class Tracker:
         if self.state is None:
             raise InputError("Tracker.update: expected a call of init first, found none")
         frame = validation.check_frame(image, expected=self._shape)
-        self.state, output = tracker.step(self._params, self.state, _padded(frame))
+        self.state, output = tracker.step(self._params, self.state, to_padded(frame))
         self.score = float(output.score)
         return np.array(output.box)
 
@@ -93,5 +93,6 @@ def warmup(params: AnyParams, frame_shape: Sequence[int], *, config: Config | No
     jax.block_until_ready(tracker.step(params, state, frame))
 
 
-def _padded(frame: np.ndarray | jax.Array) -> jax.Array:
+def to_padded(frame: np.ndarray | jax.Array) -> jax.Array:
+    """A padded copy of a frame, on JAX's device."""
     return jax.device_put(pad(np.asarray(jax.device_get(frame))))

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,16 @@ from jaxtyping import Bool, Float32
 
 from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError, reason
+from mfst_jax.foreign_tables import FARTHEST, Row, Rows, add, looks_like_mot, read_coco, read_mot
 from mfst_jax.lost import is_lost
 from mfst_jax.outputs import AtomicFile
 from mfst_jax.params import Contents
+from mfst_jax.tables import COCO_SUFFIX
+from mfst_jax.targets import THE_TARGET
 from mfst_jax.version import __version__
 from mfst_jax.video import Source
 
 NUMBERS = ("x", "y", "w", "h")
-FARTHEST = 1e9
-"""Pixels; no box lies further out, or is larger."""
-ONE_TARGET = "target"
-"""What the target is called where a table names none."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,13 @@ class Record:
     """What the weights hold, in words."""
     version: str = ""
     """Of mfst_jax."""
+    targets: tuple[str, ...] = ()
+    """Their names, in order; none for one that nobody named."""
 
     @classmethod
-    def of(cls, table: Path, path: str, source: Source, contents: Contents, config: Config) -> "Record":
+    def of(
+        cls, table: Path, path: str, source: Source, contents: Contents, config: Config, targets: Sequence[str] = ()
+    ) -> "Record":
         """The record of a table to come.
 
         Args:
@@ -58,15 +61,20 @@ class Record:
           source: the frames.
           contents: of the weights.
           config: how they are tracked.
+          targets: what they are called.
         """
-        return cls(_path_from(table, path), source.size, to_dict(config), contents.describe(), __version__)
+        names = () if [*targets] == [THE_TARGET] else tuple(targets)
+        return cls(_path_from(table, path), source.size, to_dict(config), contents.describe(), __version__, names)
 
     def write(self, table: Path) -> None:
         """Writes the record of a table. Raises `InputError` where it cannot be written."""
+        values = dataclasses.asdict(self)
+        if not self.targets:
+            del values["targets"]
         file = AtomicFile("record", record_path(table))
         try:
             with file.reported(OSError):
-                file.temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
+                file.temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
                 file.publish()
         finally:
             file.discard()
@@ -77,7 +85,7 @@ class Record:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class Track:
     """One target's rows of a table, one a frame."""
 
     name: str
@@ -113,24 +121,43 @@ def read_record(table: Path) -> Record | None:
         source, config = values["source"], values["config"]
         height, width = map(int, values["size"])
         weights, version = str(values["weights"]), str(values["version"])
+        targets = tuple(values.get("targets", ()))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"record {path}: expected what mfst track writes, found {reason(error)}") from None
     sound = isinstance(config, dict) and isinstance(config.get("context", 0), float | int)
+    sound = sound and all(isinstance(name, str) for name in targets)
     if not sound or not isinstance(source, str | None):
         raise InputError(f"record {path}: expected what mfst track writes, found {source!r:.40} and {config!r:.40}")
-    return Record(source, (height, width), config, weights, version)
+    return Record(source, (height, width), config, weights, version, targets)
 
 
-def read_table(path: Path) -> list[Target]:
+def read_table(path: Path) -> list[Track]:
     """The targets in a table of boxes, in the order in which they appear.
 
     Args:
-      path: CSV with the columns `frame,x,y,w,h` and maybe `score`, `lost` and `target`, in any order, among others.
+      path: CSV with the columns `frame,x,y,w,h` and maybe `score`, `lost` and `target`, in any order, among others;
+        `.json` as COCO has it for videos; or text without a header as MOTChallenge has it, whose targets are called as
+        the record beside it says, or by their numbers.
 
     Raises:
       InputError: a file that cannot be read, has no such columns or no row; a row that is not of numbers; a frame that
-        is missing, or that a target has twice.
+        is missing from a table in CSV, or that a target has twice.
     """
+    if path.suffix.lower() == COCO_SUFFIX:
+        found, frames = read_coco(path)
+    elif looks_like_mot(path):
+        record = read_record(path)
+        found, frames = read_mot(path, () if record is None else record.targets)
+    else:
+        found, frames = _read_csv(path)
+    if not found:
+        raise InputError(f"boxes {path}: expected a row for each frame, found none")
+    return [_track(name, rows, frames) for name, rows in found.items()]
+
+
+def _read_csv(path: Path) -> tuple[Rows, int]:
+    """The rows of a table in CSV, and how many frames there are."""
+    found: Rows = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, skipinitialspace=True, restkey="")
@@ -141,26 +168,20 @@ def read_table(path: Path) -> list[Target]:
                     f"boxes {path}: expected a header with the columns frame,x,y,w,h, found none called "
                     f"{' or '.join(missing)}"
                 )
-            found: dict[str, dict[int, tuple[list[float], float, bool | None]]] = {}
             for row in rows:
                 where = f"boxes {path}, line {rows.line_num}"
                 number, values = _read_row(where, row)
-                name = row.get("target", ONE_TARGET) or ONE_TARGET
-                if number in found.setdefault(name, {}):
-                    raise InputError(f"{where}: expected a frame that {name} has no box of yet, found {number} again")
-                found[name][number] = values
+                add(found, where, row.get("target", THE_TARGET) or THE_TARGET, number, values)
     except (OSError, UnicodeError, csv.Error) as error:
         raise InputError(f"boxes {path}: expected a table in CSV, found {reason(error)}") from None
     frames = {number for rows in found.values() for number in rows}
-    if not frames:
-        raise InputError(f"boxes {path}: expected a row for each frame, found none")
     for number in range(len(frames)):
         if number not in frames:
             raise InputError(f"boxes {path}: expected frames from 0 on without a gap, found none of number {number}")
-    return [_target(name, rows, len(frames)) for name, rows in found.items()]
+    return found, len(frames)
 
 
-def _read_row(where: str, row: dict[str, Any]) -> tuple[int, tuple[list[float], float, bool | None]]:
+def _read_row(where: str, row: dict[str, Any]) -> tuple[int, Row]:
     """The frame's number; and box, score (NaN where there is none) and whether it is lost (None where nobody says)."""
     try:
         number = int(row["frame"])
@@ -177,10 +198,10 @@ def _read_row(where: str, row: dict[str, Any]) -> tuple[int, tuple[list[float], 
     return number, (box if all(map(math.isfinite, box)) else [math.nan] * 4, score, lost)
 
 
-def _target(name: str, rows: dict[int, tuple[list[float], float, bool | None]], frames: int) -> Target:
+def _track(name: str, rows: dict[int, Row], frames: int) -> Track:
     boxes, scores = np.full((frames, 4), np.nan, np.float32), np.full(frames, np.nan, np.float32)
     lost = np.zeros(frames, bool)
     for number, (box, score, said) in rows.items():
         boxes[number], scores[number] = box, score
         lost[number] = (not math.isnan(score) and bool(is_lost([score])[0])) if said is None else said
-    return Target(name, boxes, scores, lost)
+    return Track(name, boxes, scores, lost)

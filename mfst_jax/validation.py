@@ -70,22 +70,41 @@ def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> Numbers:
     return frame_size.astype(np.int32)
 
 
-def check_box(box: Any, frame_size: Any) -> Numbers:
-    """[4] float32 (x, y, w, h): finite, of positive size, and with some of it in the frame."""
-    box = _vector("box", box, "four numbers (x, y, w, h)", 4, jnp.number)
+def check_box(box: Any, frame_size: Any, *, name: str = "box") -> Numbers:
+    """[4] float32 (x, y, w, h): finite, of positive size, and with some of it in the frame.
+
+    `name` is what the messages call it.
+    """
+    box = _vector(name, box, "four numbers (x, y, w, h)", 4, jnp.number)
     values, size = concrete(box), concrete(frame_size)
     if values is not None:
         found = tuple(values.tolist())
         if not np.all(np.isfinite(values)):
-            raise InputError(f"box: expected finite numbers, found {found}")
+            raise InputError(f"{name}: expected finite numbers, found {found}")
         x, y, width, height = found
         if width <= 0 or height <= 0:
-            raise InputError(f"box: expected a width and height above 0, found {found}")
+            raise InputError(f"{name}: expected a width and height above 0, found {found}")
         if min(width, height) < SMALLEST_SIDE or max(width, height) > LARGEST_SIDE:
-            raise InputError(f"box: expected sides of {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, found {found}")
+            raise InputError(f"{name}: expected sides of {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels, found {found}")
         if size is not None and not (x < size[1] and y < size[0] and x + width > 0 and y + height > 0):
-            raise InputError(f"box: expected it to overlap the frame of {size[1]} x {size[0]} pixels, found {found}")
+            raise InputError(f"{name}: expected it to overlap the frame of {size[1]} x {size[0]} pixels, found {found}")
     return box.astype(np.float32)
+
+
+def check_boxes_shape(boxes: Any) -> np.ndarray:
+    """[n, 4] float32 of one box or more; their values are not looked at."""
+    try:
+        rows = np.asarray(jax.device_get(boxes if (array := as_array("boxes", boxes)) is None else array))
+        sound = np.issubdtype(rows.dtype, np.integer) or np.issubdtype(rows.dtype, np.floating)
+    except (TypeError, ValueError):  # rows of different lengths
+        raise _no_boxes(boxes) from None
+    if rows.ndim != 2 or rows.shape[1] != 4 or not len(rows) or not sound:
+        raise _no_boxes(boxes)
+    return rows.astype(np.float32)
+
+
+def _no_boxes(found: Any) -> InputError:
+    return InputError(f"boxes: expected [n, 4], (x, y, w, h) each, found {' '.join(repr(found).split()):.80}")
 
 
 def check_state(state: Any) -> State:

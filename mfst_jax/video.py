@@ -4,6 +4,7 @@ A frame is uint8 RGB `[height, width, 3]`, and every source hands out frames of 
 the frame in hand is in memory. All bad input raises `InputError`.
 """
 
+import os
 import re
 import sys
 import tarfile
@@ -60,6 +61,8 @@ class Source:
     """What is odd about its true boxes or the choice of its frames, a line each."""
     lacks: str = ""
     """Why it has no true boxes, where it might have had some."""
+    files: tuple[str, ...] = field(default=(), repr=False)
+    """Of a folder or glob of images: the file of each frame, by its path from the folder that all of them share."""
 
     def frames(self) -> Generator[Frame, None, None]:
         """Every frame from the first on, read as it is asked for. Each call starts anew; `close()` ends one early.
@@ -195,7 +198,9 @@ def _open_images(
         for path in paths:
             yield f"image {path}", read_image(path)
 
-    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read, notes, lacks)
+    shared = os.path.commonpath([path.parent for path in paths])
+    files = tuple(Path(os.path.relpath(path, shared)).as_posix() for path in paths)
+    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read, notes, lacks, files)
 
 
 def _open_image(path: Path) -> Source:

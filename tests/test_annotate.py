@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.annotate import GAP, TRACKED, TRUE, contact_sheet, draw
+from mfst_jax.annotate import GAP, TRACKED, TRUE, contact_sheet, draw, draw_targets
 from mfst_jax.errors import InputError
+from mfst_jax.palette import on_pictures
 
 GREY = np.full((90, 120, 3), 128, np.uint8)
 NAN = float("nan")
@@ -89,6 +90,38 @@ def test_numpy_jax_and_sequences_draw_alike():
     box = [10.0, 12.0, 30.0, 20.0]
     for same in (np.array(box, np.float32), jnp.array(box), tuple(box)):
         np.testing.assert_array_equal(draw(GREY, same, score=jnp.float32(0.5)), draw(GREY, box, score=0.5))
+
+
+BOXES = np.float32([[20, 30, 44, 25], [70, 40, 30, 40], [5, 72, 20, 14]])
+
+
+def test_each_of_several_targets_has_its_colour_and_the_lost_one_is_dashed():
+    lost = np.array([False, True, False])
+    frame = draw_targets(GREY, BOXES, ["a", "b", "c"], scores=np.array([0.9, 0.2, 0.8]), lost=lost)
+    for place, (x, y, w, h) in enumerate(BOXES.astype(int)):
+        bottom = is_colour(frame, on_pictures(place))[y + h - 1, x : x + w]  # no label is there
+        assert bottom[[0, -1]].all()
+        assert bottom.all() != lost[place]
+    assert len({on_pictures(place) for place in range(3)}) == 3
+
+
+def test_the_label_of_a_target_has_its_name():
+    flags = {"scores": np.array([0.5]), "lost": np.array([False])}
+    plain = np.full((180, 240, 3), 128, np.uint8)
+    short, long = (draw_targets(plain, np.float32([[40, 90, 50, 40]]), [name], **flags) for name in ("i", "wwwwww"))
+    plates = [is_colour(frame, on_pictures(0))[88].sum() for frame in (short, long)]  # right above the box
+    assert plates[1] > plates[0] + 20
+    endless = draw_targets(plain, np.float32([[40, 90, 50, 40]]), ["w" * 100_000], **flags)
+    assert endless.shape == plain.shape
+
+
+def test_a_target_without_numbers_is_left_out_and_the_others_keep_their_colours():
+    boxes = BOXES[:2].copy()
+    boxes[0] = NAN
+    flags = {"scores": np.array([NAN, 0.9]), "lost": np.array([True, False])}
+    frame = draw_targets(GREY, boxes, ["a", "b"], **flags)
+    assert not is_colour(frame, on_pictures(0)).any()
+    assert is_colour(frame, on_pictures(1))[79, 70:100].all()
 
 
 # Contact sheet

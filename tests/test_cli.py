@@ -1,6 +1,7 @@
 """The command `mfst`, run in this process on small videos that the tests make."""
 
 import csv
+import json
 import subprocess
 import sys
 import time
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from scenes import video
+from several_targets import StandIn
 from track_pages import data_of
 
 import mfst_jax
-from mfst_jax import checkpoints, cli, config
+from mfst_jax import checkpoints, cli, config, following
 
 
 @pytest.fixture
@@ -123,6 +125,70 @@ def test_a_target_that_is_never_lost_is_not_mentioned(
     assert len(printed.out.splitlines()) == 5
 
 
+SMALL = ("--set", "scale_count=1", "alexnet_layers=conv3")
+
+
+def test_several_targets_are_tracked_in_one_pass(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, truth = clip
+    boxes = [",".join(f"{number:g}" for number in truth[0]), "10,70,30,30"]
+    together = tmp_path / "both.csv"
+    arguments = ["--box", f"car={boxes[0]}", "--box", boxes[1], "--boxes", str(together), *SMALL]
+    assert cli.main(["track", str(folder), *arguments]) == 0
+    said = capsys.readouterr().err
+    assert "tracked 4 frames of 2 targets, " in said
+    assert "IoU" not in said  # true boxes are of one target
+    table = rows(together)
+    assert [(row["frame"], row["target"]) for row in table[:3]] == [("0", "car"), ("0", "2"), ("1", "car")]
+    for name, box in zip(("car", "2"), boxes, strict=True):
+        alone = tmp_path / f"{name}.csv"
+        assert cli.main(["track", str(folder), "--box", box, "--boxes", str(alone), *SMALL]) == 0
+        found, expected = (
+            np.array([[float(row[key]) for key in "xywh"] for row in each])
+            for each in ([row for row in table if row["target"] == name], rows(alone))
+        )
+        np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
+        assert "target" not in rows(alone)[0]
+
+
+def test_several_targets_on_standard_output_have_a_column(
+    clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(following, "Tracks", StandIn)
+    folder, _ = clip
+    assert cli.main(["track", str(folder), "--box", "a=1,2,30,40", "--box", "b=5,6,30,40"]) == 0
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "frame,x,y,w,h,score,lost,target",
+        "0,1.0000,2.0000,30.0000,40.0000,1.0000,0,a",
+        "0,5.0000,6.0000,30.0000,40.0000,1.0000,0,b",
+        "1,2.0000,4.0000,30.0000,40.0000,0.9000,0,a",
+    ]
+
+
+def test_the_json_of_several_targets_names_the_images_of_a_folder(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(following, "Tracks", StandIn)
+    out = tmp_path / "boxes.json"
+    assert cli.main(["track", str(clip[0]), "--box", "1,2,30,40", "--box", "5,6,30,40", "--boxes", str(out)]) == 0
+    content = json.loads(out.read_text())
+    assert [image["file_name"] for image in content["images"]] == ["0001.png", "0002.png", "0003.png", "0004.png"]
+    assert [each["track_id"] for each in content["annotations"]] == [1, 2] * 4
+    assert content["annotations"][2]["bbox"] == [2, 4, 30, 40]
+
+
+def test_one_target_with_a_name_keeps_it_and_its_truth(
+    clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(following, "Tracks", StandIn)
+    folder, _ = clip
+    assert cli.main(["track", str(folder), "--box", "car=60,40,24,28"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1] == "0,60.0000,40.0000,24.0000,28.0000,1.0000,0,car"
+    assert "mean IoU" in printed.err
+
+
 def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
     folder, _ = clip
     values = config.to_dict(config.ALEXNET)
@@ -135,8 +201,11 @@ def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
     ("arguments", "message"),
     [
         (["nowhere.mp4", "--box", "1,2,3,4"], "nowhere.mp4"),
-        (["{clip}", "--box", "1,2,3"], "--box: expected four numbers x,y,w,h, found '1,2,3'"),
+        (["{clip}", "--box", "1,2,3"], "--box: expected four numbers x,y,w,h, or name=x,y,w,h, found '1,2,3'"),
         (["{clip}", "--box", "900,900,10,10"], "expected it to overlap the frame of 160 x 120 pixels"),
+        (["{clip}", "--box", "a=1,2,3,4", "--box", "a=5,6,7,8"], "--box: expected a name for each target, found 'a'"),
+        (["{clip}", "--box", "1,2,3,4", "--box", "b=900,1,9,9"], "box of b: expected it to overlap the frame of 160 x"),
+        (["{clip}", "--box", "a,b=1,2,3,4"], "--box: expected a name without a comma for target 1, found 'a,b'"),
         (["{clip}", "--box", "10,10,0,10"], "width and height above 0"),
         (["{clip}", "--box", "nan,10,10,10"], "finite"),
         (["{clip}/img/*.png"], "--box: expected x,y,w,h"),

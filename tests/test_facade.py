@@ -23,7 +23,7 @@ PUBLIC = {
     *("ALEXNET", "AUTHORS", "BEST", "PAPER", "REALTIME", "SIAMFC", "Config"),
     *("PreparedParams", "Params", "prepare", "load", "save"),
     *("InputError", "Output", "Result", "State", "init", "step", "track"),
-    *("Tracker", "__version__", "warmup"),
+    *("MultiTracker", "Tracker", "__version__", "warmup"),
 }
 
 

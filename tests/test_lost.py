@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfst_jax.lost import MOST_STRETCHES, describe, is_lost, stretches
+from mfst_jax.lost import MOST_STRETCHES, describe, describe_targets, is_lost, stretches
 
 LOST, FOLLOWED = True, False
 
@@ -63,3 +63,9 @@ def test_of_many_stretches_the_first_are_named_and_the_others_counted():
     assert said.startswith("lost in frames 0-1, 10-11, 20-21, ")
     assert said.endswith(" 70-71 and 2 more stretches, 20 frames in all")
     assert (describe(lost[:82]) or "").endswith(" 70-71 and 1 more stretch, 18 frames in all")
+
+
+def test_of_several_targets_those_that_are_lost_are_named():
+    lost = np.array([frames(9, (2, 3)), frames(9), frames(9, (4, 8))]).T
+    assert describe_targets(["car", "bike", "dog"], lost) == "car lost in frames 2-3; dog lost in frames 4-end"
+    assert describe_targets(["bike"], lost[:, 1:2]) is None

@@ -3,7 +3,6 @@
 import csv
 
 import av
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +10,8 @@ from PIL import Image
 from mfst_jax import outputs
 from mfst_jax.annotate import contact_sheet
 from mfst_jax.errors import InputError, MissingExtraError
-from mfst_jax.outputs import BoxWriter, VideoWriter, save_image
+from mfst_jax.outputs import VideoWriter, save_image
+from mfst_jax.tables import CsvTable
 
 GREY = np.full((90, 120, 3), 128, np.uint8)
 NAN = float("nan")
@@ -125,36 +125,11 @@ def test_a_missing_av_names_the_extra(tmp_path):
         VideoWriter(tmp_path / "out.mp4", fps=25)
 
 
-# Boxes
-
-
-def test_box_table(tmp_path):
-    path = tmp_path / "boxes.csv"
-    with BoxWriter(path) as table:
-        table.write(0, jnp.array([1.0, 2.5, 30.0, 40.0]), 1.0)
-        table.write(1, np.array([NAN] * 4, np.float32), NAN)
-        table.write(2, (-1.23456, 2, 3, 4), 0.49996)
-        assert not path.exists()
-        (hidden,) = tmp_path.iterdir()
-        assert len(rows(hidden)) == 4  # rows are on disk as they come
-    assert rows(path) == [
-        ["frame", "x", "y", "w", "h", "score", "lost"],
-        ["0", "1.0000", "2.5000", "30.0000", "40.0000", "1.0000", "0"],
-        ["1", "nan", "nan", "nan", "nan", "nan", "1"],
-        ["2", "-1.2346", "2.0000", "3.0000", "4.0000", "0.5000", "1"],
-    ]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_box_table_survives_an_exception(tmp_path):
-    with pytest.raises(ZeroDivisionError), BoxWriter(tmp_path / "boxes.csv") as table:  # noqa: PT012
-        table.write(0, (1, 2, 3, 4), 0.5)
-        raise ZeroDivisionError
-    assert len(rows(tmp_path / "boxes.csv")) == 2
+# Where they go
 
 
 MAKERS = {
-    "out.csv": BoxWriter,
+    "out.csv": CsvTable,
     "out.mp4": lambda path: VideoWriter(path, 25),
     "out.png": lambda path: save_image(Image.new("RGB", (4, 4)), path),
 }
@@ -176,7 +151,7 @@ def test_the_target_is_checked_before_any_work(tmp_path, monkeypatch, name, trou
 def test_a_hyphen_is_not_taken_for_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="boxes -: expected the name of a file, found the sign for a pipe"):
-        BoxWriter("-")
+        CsvTable("-")
 
 
 # Pictures

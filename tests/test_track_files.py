@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from mfst_jax.config import ALEXNET, to_dict
 from mfst_jax.errors import InputError
-from mfst_jax.outputs import BoxWriter
 from mfst_jax.params import Contents
-from mfst_jax.track_files import ONE_TARGET, Record, Target, read_record, read_table, record_path
+from mfst_jax.tables import CsvTable
+from mfst_jax.targets import THE_TARGET
+from mfst_jax.track_files import Record, Track, read_record, read_table, record_path
 from mfst_jax.video import Source
 
 NAN = float("nan")
@@ -23,7 +24,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def read_one(path: Path) -> Target:
+def read_one(path: Path) -> Track:
     (target,) = read_table(path)
     return target
 
@@ -38,11 +39,11 @@ rows = st.lists(st.tuples(st.tuples(*[coordinates] * 4), st.floats(0, 1, width=3
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_boxes_come_back_as_they_were_written(tmp_path: Path, rows: list[tuple[tuple[float, ...], float]]):
     path = tmp_path / "boxes.csv"
-    with BoxWriter(path) as table:
+    with CsvTable(path) as table:
         for number, (box, score) in enumerate(rows):
-            table.write(number, box, score)
+            table.write(number, np.array([box]), np.array([score]))
     target = read_one(path)
-    assert target.name == ONE_TARGET
+    assert target.name == THE_TARGET
     np.testing.assert_allclose(target.boxes, np.array([box for box, _ in rows]), rtol=1e-6, atol=6e-5)
     np.testing.assert_allclose(target.scores, np.array([score for _, score in rows]), atol=6e-5)
     assert target.lost.tolist() == [score < 0.5 for _, score in rows]
@@ -50,9 +51,9 @@ def test_boxes_come_back_as_they_were_written(tmp_path: Path, rows: list[tuple[t
 
 def test_a_box_without_numbers_comes_back_as_none(tmp_path: Path):
     path = tmp_path / "boxes.csv"
-    with BoxWriter(path) as table:
-        table.write(0, (1, 2, 3, 4), 1)
-        table.write(1, (NAN,) * 4, NAN)
+    with CsvTable(path) as table:
+        table.write(0, np.array([[1, 2, 3, 4]]), np.ones(1))
+        table.write(1, np.full((1, 4), NAN), np.full(1, NAN))
     target = read_one(path)
     assert np.isnan(target.boxes[1]).all()
     assert np.isnan(target.scores[1])
@@ -153,6 +154,16 @@ def test_a_record_comes_back_and_finds_the_source_again(tmp_path: Path, monkeypa
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["boxes.csv.json"]
 
 
+def test_a_record_knows_the_names_of_the_targets_if_they_have_some(tmp_path: Path):
+    table, contents = tmp_path / "boxes.csv", Contents(siamfc=False, alexnet="torchvision")
+    for names, expected in ((("car", "bike"), ("car", "bike")), (("car",), ("car",)), ((THE_TARGET,), ())):
+        Record.of(table, str(tmp_path / "clip.mp4"), SOURCE, contents, ALEXNET, names).write(table)
+        record = read_record(table)
+        assert record is not None
+        assert record.targets == expected
+        assert ("targets" in json.loads(record_path(table).read_text())) == (expected != ())
+
+
 def test_a_webcam_has_no_frames_to_find_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert record_of(tmp_path / "boxes.csv", "0").locate(tmp_path / "boxes.csv") is None
@@ -174,6 +185,8 @@ def test_no_record_is_none(tmp_path: Path):
         lambda values: json.dumps(values | {"size": "large"}),
         lambda values: json.dumps(values | {"source": 7}),
         lambda values: json.dumps(values | {"config": [1]}),
+        lambda values: json.dumps(values | {"targets": 7}),
+        lambda values: json.dumps(values | {"targets": ["car", 7]}),
         lambda values: json.dumps(values | {"config": {"context": "wide"}}),
     ],
 )

@@ -14,7 +14,7 @@ from mfst_jax.arguments import File
 from mfst_jax.errors import InputError
 from mfst_jax.following import progress_bar
 from mfst_jax.page.writer import PageTarget, PageWriter
-from mfst_jax.track_files import Record, Target, read_record, read_table, record_path
+from mfst_jax.track_files import Record, Track, read_record, read_table, record_path
 from mfst_jax.video import Source, open_source
 
 
@@ -44,7 +44,7 @@ def view(
     return 0
 
 
-def write_page(out: Path, source: Source, targets: list[Target], record: Record | None) -> None:
+def write_page(out: Path, source: Source, targets: list[Track], record: Record | None) -> None:
     """Writes the page of boxes that are known.
 
     Args:

@@ -14,7 +14,7 @@ from scenes import video
 import mfst_jax
 from mfst_jax.video import Source, demo_source
 
-RUN = {"README.md", "jax.md", "page.md"}
+RUN = {"README.md", "jax.md", "page.md", "targets.md"}
 """Pages with a test below."""
 
 
@@ -85,3 +85,12 @@ def test_the_example_for_pages_writes_one(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     run(ROOT / "docs" / "page.md", {})
     assert (tmp_path / "page.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+
+
+def test_the_example_for_several_targets_follows_both(monkeypatch: pytest.MonkeyPatch):
+    short(monkeypatch, 3)
+    run(ROOT / "docs" / "targets.md", names := {})
+    assert names["tracker"].names == ("car", "tree")
+    assert names["boxes"].shape == (2, 4)
+    assert np.abs(names["boxes"] - np.float32([[158, 208, 61, 44], [300, 60, 80, 60]])).max() < 40
+    assert names["scores"].shape == (2,)

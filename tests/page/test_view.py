@@ -11,8 +11,8 @@ from track_pages import COUNT, LOST, SCORES, SIZE, box_of, data_of, frame_of, pi
 
 from mfst_jax import cli
 from mfst_jax.config import ALEXNET
-from mfst_jax.outputs import BoxWriter
 from mfst_jax.params import Contents
+from mfst_jax.tables import CsvTable, open_table
 from mfst_jax.track_files import Record, record_path
 from mfst_jax.video import open_source
 
@@ -28,9 +28,9 @@ def result(tmp_path: Path) -> Path:
     np.savetxt(folder / "groundtruth_rect.txt", truth, fmt="%g", delimiter=",")
     table = tmp_path / "out" / "boxes.csv"
     table.parent.mkdir()
-    with BoxWriter(table) as boxes:
+    with CsvTable(table) as boxes:
         for number in range(COUNT):
-            boxes.write(number, box_of(number), SCORES[number])
+            boxes.write(number, np.array([box_of(number)]), SCORES[[number]])
     contents = Contents(siamfc=False, alexnet="torchvision")
     Record.of(table, str(folder), open_source(folder), contents, ALEXNET).write(table)
     return table
@@ -117,7 +117,7 @@ def test_frames_of_another_size_are_another_video(result: Path, tmp_path: Path, 
 
 
 def test_what_is_no_table_is_refused(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert "expected a header with the columns" in refusal(capsys, record_path(result))
+    assert "expected COCO's JSON for videos, found no 'images' there" in refusal(capsys, record_path(result))
     assert "boxes nowhere.csv: expected a table in CSV, found No such file" in refusal(capsys, "nowhere.csv")
     assert "expected one of .html .htm" in refusal(capsys, result, "--out", tmp_path / "page.pdf")
 
@@ -136,3 +136,23 @@ def test_a_browser_is_opened_where_that_is_asked_for(
     assert cli.main(["view", str(result), "--open"]) == 0
     assert "no browser" not in capsys.readouterr().err
     assert opened == [address, address]
+
+
+@pytest.mark.parametrize("name", ["several.csv", "several.mot.txt", "several.json"])
+def test_every_format_of_several_targets_is_shown(result: Path, tmp_path: Path, name: str):
+    table, frames = result.with_name(name), open_source(tmp_path / "sequence")
+    with open_table(table, ["car", "bike"], video="clip", size=SIZE) as boxes:
+        for number in range(COUNT):
+            boxes.write(number, np.array([box_of(number), [5, 5, 20, 20]]), np.array([SCORES[number], 0.25]))
+    contents = Contents(siamfc=False, alexnet="torchvision")
+    Record.of(table, str(tmp_path / "sequence"), frames, contents, ALEXNET, ["car", "bike"]).write(table)
+    assert cli.main(["view", str(table)]) == 0
+    track = data_of(table.with_suffix(".html").read_text())
+    car, bike = track["targets"]
+    assert (car["name"], bike["name"]) == ("car", "bike")
+    assert car["boxes"] == [box_of(number) for number in range(COUNT)]
+    assert bike["boxes"] == [[5, 5, 20, 20]] * COUNT
+    assert (car["lost"], bike["lost"]) == (LOST, [[0, COUNT - 1]])
+    assert car["colour"] != bike["colour"]
+    assert car["truth"] is bike["truth"] is None  # whose it is, nobody says
+    assert len(pictures_of(table.with_suffix(".html").read_text())) == COUNT

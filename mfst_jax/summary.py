@@ -1,0 +1,40 @@
+"""The line in which `mfst track` says what came of a track."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mfst_jax.evaluation import overlaps, success_auc
+from mfst_jax.following import Followed
+from mfst_jax.lost import describe, describe_targets, is_lost
+from mfst_jax.targets import THE_TARGET
+
+
+def summary(
+    followed: Followed, names: Sequence[str], truth: np.ndarray | None = None, stop_when_lost: int | None = None
+) -> str:
+    """How many frames, how fast, how well, which stretches are lost, and why it ended.
+
+    Args:
+      followed: from `following.follow_all`.
+      names: of the targets.
+      truth: true boxes [rows, 4] from the first frame on, NaN where there is none. They are of one target, and say
+        nothing where there are several.
+      stop_when_lost: after how many lost frames in a row it was to end.
+    """
+    line = f"tracked {len(followed.boxes)} frames"
+    if several := len(names) > 1:
+        line += f" of {len(names)} targets"
+    line += f", {followed.frames_per_second:.1f} frames/s after compiling"
+    if truth is not None and not several and len(overlaps(followed.boxes[:, 0], truth)) > 1:
+        mean = np.mean(overlaps(followed.boxes[:, 0], truth))
+        line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes[:, 0], truth):.3f}"
+    lost = is_lost(followed.scores)
+    said = describe(lost[:, 0]) if [*names] == [THE_TARGET] else describe_targets(names, lost)
+    if said is not None:
+        line += f"; {said}"
+    if followed.stopped and several:
+        line += f"; stopped after {stop_when_lost} in a row in which all were lost"
+    elif followed.stopped:
+        line += f"; stopped after {stop_when_lost} of them in a row"
+    return line

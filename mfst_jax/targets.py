@@ -1,0 +1,102 @@
+"""What to follow: `Target`, a name and a box in the first frame, and how a command line says them.
+
+Several targets of one video have names that differ. Where one target alone has no name of its own it is called
+`THE_TARGET`, and what is written about it names no target.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mfst_jax import validation
+from mfst_jax.errors import InputError
+
+THE_TARGET = "target"
+"""Name of the one target that nobody named."""
+MOST_TARGETS = 64
+"""How many targets one pass may follow: in a batch, their search regions are in memory together."""
+Number = float | int
+_NOT_IN_NAMES = {"Cc": "a control character", "Cs": "half a character", "Zl": "a line break", "Zp": "a line break"}
+"""Categories of characters that would break a line or an encoding."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An object to follow."""
+
+    name: str
+    box: tuple[Number, Number, Number, Number]
+    """(x, y, w, h) in the first frame, 0-indexed pixels."""
+
+
+def default_names(count: int) -> tuple[str, ...]:
+    """The names of targets that nobody named: their numbers, from 1; a single one is `THE_TARGET`."""
+    return (THE_TARGET,) if count == 1 else tuple(map(str, range(1, count + 1)))
+
+
+def parse_targets(texts: Sequence[str]) -> list[Target]:
+    """The targets of a command line, in order.
+
+    Args:
+      texts: each `x,y,w,h`, or `name=x,y,w,h`. Who has no name gets his number, from 1; a single one is `THE_TARGET`.
+
+    Raises:
+      InputError: a text that is neither, or a name that `check_names` refuses.
+    """
+    names, boxes = [], []
+    for text, default in zip(texts, default_names(len(texts)), strict=True):
+        name, equals, numbers = text.rpartition("=")
+        names.append(name.strip() if equals else default)
+        boxes.append(_parse_box(numbers, text))
+    check_names(names, what="--box")
+    return [Target(name, box) for name, box in zip(names, boxes, strict=True)]
+
+
+def check_names(names: Sequence[str], *, what: str = "names") -> None:
+    """Raises `InputError` unless there are 1 to `MOST_TARGETS` names, all different, that a table can hold.
+
+    Args:
+      names: of the targets: not empty, without a comma, a control character or a line break, and without space around.
+      what: what the message begins with.
+    """
+    if not 1 <= len(names) <= MOST_TARGETS:
+        raise InputError(
+            f"{what}: expected 1 to {MOST_TARGETS} targets in one pass, which share its memory, found {len(names)}"
+        )
+    for number, name in enumerate(names, start=1):
+        if not isinstance(name, str):
+            raise InputError(f"{what}: expected a name as text for target {number}, found {name!r:.40}")
+        if not name:
+            raise InputError(f"{what}: expected a name for target {number}, found an empty one")
+        found = "a comma" if "," in name else "space around it" if name != name.strip() else None
+        for character in name:
+            found = _NOT_IN_NAMES.get(unicodedata.category(character), found)
+        if found is not None:
+            raise InputError(f"{what}: expected a name without {found} for target {number}, found {name!r:.80}")
+        if name in names[: number - 1]:
+            first = names.index(name) + 1
+            raise InputError(f"{what}: expected a name for each target, found {name!r} for {first} and {number}")
+
+
+def check_boxes(targets: Sequence[Target], size: tuple[int, int]) -> None:
+    """Raises `InputError` for a box that is not finite, has no area, or lies outside the frame; it says whose.
+
+    Args:
+      targets: each with its box.
+      size: (height, width) of the first frame, in pixels.
+    """
+    for target in targets:
+        validation.check_box(target.box, size, name="box" if is_unnamed(targets) else f"box of {target.name}")
+
+
+def is_unnamed(targets: Sequence[Target]) -> bool:
+    """Whether there is one target, which nobody named."""
+    return [target.name for target in targets] == [THE_TARGET]
+
+
+def _parse_box(numbers: str, text: str) -> tuple[float, float, float, float]:
+    try:
+        x, y, w, h = map(float, numbers.split(","))
+    except ValueError:
+        raise InputError(f"--box: expected four numbers x,y,w,h, or name=x,y,w,h, found {text!r:.80}") from None
+    return x, y, w, h
