@@ -2,9 +2,8 @@
 
     python benchmarks/compilation.py [--presets alexnet realtime] [--kinds prepared plain]
 
-A row is one call of a function in a process where nothing like it was called before: the time of the first call, less
-that of the second. Nothing is read from a compilation cache or written to one. The rows of a preset and a kind of
-weights come one after the other in one process, as a program would meet them.
+A row is the time of the first call of a function with what is new to it, less that of the second. All rows come one
+after the other in one process, as a program would meet them. No compilation cache is read or written.
 """
 
 import dataclasses
@@ -19,17 +18,16 @@ import numpy as np
 import tyro
 
 import mfst_jax
+from mfst_jax import bench
 from mfst_jax.alternation import machine, table
-from mfst_jax.bench import Kind, random_params
-from mfst_jax.config import PRESETS, Config, Preset
+from mfst_jax.config import PRESETS, Preset
 
-SHAPE = (256, 384, 3)
-BOX = np.array([150, 100, 60, 50], np.float32)
+SIZE: bench.Size = (256, 384)
 
 
 def main(
     presets: tuple[Preset, ...] = ("alexnet", "siamfc", "realtime", "paper"),
-    kinds: tuple[Kind, ...] = ("prepared", "plain"),
+    kinds: tuple[bench.Kind, ...] = ("prepared", "plain"),
 ) -> None:
     """Prints the table.
 
@@ -43,22 +41,23 @@ def main(
     heads = [f"{preset}, {kind}" for preset in presets for kind in kinds]
     for preset in presets:
         for kind in kinds:
-            for trigger, seconds in measure(PRESETS[preset], kind):
+            for trigger, seconds in measure(preset, kind):
                 cells.setdefault(trigger, []).append(f"{seconds:.1f}")
     print(table(("what is new", *heads), [(trigger, *row) for trigger, row in cells.items()]))
 
 
-def measure(config: Config, kind: Kind) -> Iterator[tuple[str, float]]:
+def measure(preset: Preset, kind: bench.Kind) -> Iterator[tuple[str, float]]:
     """Each thing that makes JAX compile, and the seconds that it costs."""
-    plain = random_params(config)
+    config = PRESETS[preset]
+    plain = bench.random_params(config, bench.alexnet_of(preset))
     params = mfst_jax.prepare(plain, config) if kind == "prepared" else plain
     init, step = partial(mfst_jax.init, params, config=config), partial(mfst_jax.step, params)
-    frames = np.random.default_rng(0).integers(0, 256, (3, *SHAPE), np.uint8)
-    yield "the first `init`", compiling(init, frames[0], BOX)
-    state = init(frames[0], BOX)
+    frames, box = bench.noise(SIZE, 3), bench.random_boxes(SIZE, 1)[0]
+    yield "the first `init`", compiling(init, frames[0], box)
+    state = init(frames[0], box)
     yield "the first `step`", compiling(step, state, frames[1])
     wider = np.pad(frames[0], ((0, 0), (0, 128), (0, 0)))
-    other = init(wider, BOX)
+    other = init(wider, box)
     yield "frames of another padded size", compiling(step, other, wider)
     yield "float32 frames", compiling(step, state, frames[1].astype(np.float32))
     changed = dataclasses.replace(config, window_influence=0.2)
@@ -66,8 +65,8 @@ def measure(config: Config, kind: Kind) -> Iterator[tuple[str, float]]:
     states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
     yield "two targets under `vmap`", compiling(jax.jit(jax.vmap(step, in_axes=(0, None))), states, frames[1])
     track = partial(jax.jit(mfst_jax.track), params, config=config)
-    yield "`jit(track)` of three frames", compiling(track, frames, BOX)
-    yield "of two frames", compiling(track, frames[:2], BOX)
+    yield "`jit(track)` of three frames", compiling(track, frames, box)
+    yield "of two frames", compiling(track, frames[:2], box)
 
 
 def compiling(function: Callable[..., Any], *arguments: Any) -> float:

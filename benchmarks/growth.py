@@ -3,9 +3,9 @@
     python benchmarks/growth.py [--preset paper] [--rounds 9] [--calls 3] [--frames 2000]
 
 Weights are random and prepared. Sizes and numbers of targets have a process each, in turns; what a further target costs
-is `(n targets - 1 target) / (n - 1)`, beside a track by itself. Several targets are stepped as one batch without near
-search, as `MultiTracker` has them, and one by one. The length is that of one track over frames of noise:
-the median step and the memory as the frames go by.
+is `(n targets - 1 target) / (n - 1)`, beside a track by itself. Several targets are stepped in turn, as `MultiTracker`
+does on CPUs, and as one batch without near search, as it does elsewhere. The length is that of one track over frames of
+noise: the median step and the memory as the frames go by.
 """
 
 import statistics
@@ -80,22 +80,28 @@ def _compare_sizes(preset: Preset, sizes: tuple[str, ...], rounds: int, calls: i
 
 
 def _compare_targets(preset: Preset, targets: tuple[int, ...], rounds: int, calls: int) -> None:
-    cases = [(count, how) for count in targets for how in (("batch", "in turn") if count > 1 else ("batch",))]
+    cases = [(count, batch) for count in targets for batch in ((False, True) if count > 1 else (False,))]
     contestants = {
-        f"{count} {how}": Contestant(bench.make_step, None, preset, "prepared", SIZE, count, how)
-        for count, how in cases
+        f"{count} {_how(batch)}": Contestant(bench.make_step, None, preset, "prepared", SIZE, count, batch)
+        for count, batch in cases
     }
     times = alternate(contestants, rounds=rounds, calls=calls)
     one = next(iter(times.values()))
     rows = []
-    for (count, how), found in zip(cases, times.values(), strict=True):
+    for (count, batch), found in zip(cases, times.values(), strict=True):
         further = "-"
         if count > 1:
             both = zip(found.cpu, one.cpu, strict=True)
             further = spread([(many - single) / (count - 1) / single for many, single in both])
-        rows.append((str(count), how, _milliseconds(found.wall), _median(found.cpu), f"{found.peak:.0f}", further))
+        rows.append(
+            (str(count), _how(batch), _milliseconds(found.wall), _median(found.cpu), f"{found.peak:.0f}", further)
+        )
     header = ("targets", "as", "ms (quartiles)", "CPU ms", "MiB", "CPU of a further target to one alone")
     print("\n" + table(header, rows))
+
+
+def _how(batch: bool) -> str:
+    return "batch" if batch else "in turn"
 
 
 def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:

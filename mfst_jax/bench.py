@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,18 +15,15 @@ from mfst_jax import checkpoints, tracker
 from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
 from mfst_jax.arguments import Weights
 from mfst_jax.cache import keep_compilations
-from mfst_jax.compilation import jit
 from mfst_jax.config import MODELS, PRESETS, Config, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.fast import prepare
 from mfst_jax.model import MFST
-from mfst_jax.multi import config_for
+from mfst_jax.multi import Tracks, config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import AlexNetVariant, Contents, Params, resolve_config
 
 Kind = Literal["prepared", "plain"]
-How = Literal["batch", "in turn"]
-"""A step's way through several targets."""
 Size = tuple[int, int]
 """Height and width of a frame, in pixels."""
 
@@ -51,7 +47,7 @@ def bench(
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file, with what the presets need.
         kinds: Weights as `mfst track` uses them, prepared, or the plain modules.
         sizes: Frames, such as 640x480 1920x1080.
-        targets: How many to follow at once in one video: one by one within a step on CPUs, else as a batch.
+        targets: How many to follow at once in one video: one after the other on CPUs, else as a batch.
         rounds: How often each takes its turn.
         calls: How many steps make a turn.
     """
@@ -93,44 +89,27 @@ def parse_size(text: str) -> Size:
 
 
 def make_step(
-    weights: str | Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1, how: How | None = None
+    weights: str | Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1, batch: bool | None = None
 ) -> Callable[[], np.ndarray]:
     """A step in a frame of noise: from the first frame's state, or states, to the boxes in another frame."""
     keep_compilations()
     config = PRESETS[preset]
     params = random_params(config, alexnet_of(preset)) if weights is None else checkpoints.load(weights)
     config = resolve_config(params.contents, config)
-    return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets, how)
+    return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets, batch)
 
 
-def step_of(weights: Any, config: Config, size: Size, targets: int, how: How | None = None) -> Callable[[], np.ndarray]:
-    """The same with given weights; several targets as a batch, without near search, or in turn; by default as is best.
-
-    On CPUs that is in turn, where one target alone keeps all cores busy, and stays in cache.
-    """
+def step_of(
+    weights: Any, config: Config, size: Size, targets: int, batch: bool | None = None
+) -> Callable[[], np.ndarray]:
+    """The same with given weights; several targets are a batch, or take their steps in turn, as in `multi.Tracks`."""
     first, second = (jnp.asarray(pad(frame)) for frame in noise(size, 2))
     boxes, frame_size = random_boxes(size, targets), np.array(size, np.int32)
     if targets == 1:
         state = tracker.init(weights, first, boxes[0], config=config, frame_size=frame_size)
         return lambda: np.asarray(tracker.step(weights, state, second)[1].box)
-    in_turn = jax.default_backend() == "cpu" if how is None else how == "in turn"
-    over, config = (_map, config) if in_turn else (jax.vmap, config_for(targets, config))
-    init_all = jit(lambda weights, frame, boxes: over(partial(_init, weights, frame, frame_size, config))(boxes))
-    step_all = jit(lambda weights, states, frame: over(partial(_box, weights, frame))(states))
-    states = init_all(weights, first, boxes)
-    return lambda: np.asarray(step_all(weights, states, second))
-
-
-def _map(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda items: jax.lax.map(function, items)
-
-
-def _init(weights: Any, frame: jax.Array, frame_size: np.ndarray, config: Config, box: jax.Array) -> tracker.State:
-    return tracker.init(weights, frame, box, config=config, frame_size=frame_size)
-
-
-def _box(weights: Any, frame: jax.Array, state: tracker.State) -> jax.Array:
-    return tracker.step(weights, state, frame)[1].box
+    tracks = Tracks(weights, first, boxes, config_for(targets, config, batch=batch), frame_size, batch=batch)
+    return lambda: tracks.fetch(tracks.step(second))[0]
 
 
 def noise(size: Size, count: int) -> np.ndarray:

@@ -194,15 +194,15 @@ AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill
 SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_midpoint=0.355, score_slope=16.4)
 """conv5 of S alone: SiamFC itself."""
 
-ALEXNET = Config(models=("alexnet",), score_midpoint=0.174, score_slope=25.2)
-"""A alone: conv3-5 by soft weight. It runs on the built-in weights."""
-
 BEST = Config(model_weights=(0.7, 0.3), scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1)
 """PAPER with the weights of S and A exchanged, which suits torchvision's AlexNet (docs/training.md), and its scales
 told from features (docs/choices.md): one search region a frame [training split]."""
 
 REALTIME = dataclasses.replace(BEST, model_weights=PAPER.model_weights, fill="first", near_search=8.0)
 """PAPER with its scales told from features: one search region a frame, or its middle [training split]."""
+
+ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), near_search=0.0, score_midpoint=0.173, score_slope=23.8)
+"""A alone: conv3-5 by soft weight, its scales told from features. It runs on the built-in weights [training split]."""
 
 Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "best"]
 PRESETS: dict[Preset, Config] = {

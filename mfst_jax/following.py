@@ -23,11 +23,11 @@ from mfst_jax import memory
 from mfst_jax.config import Config
 from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams, prepare
+from mfst_jax.fast import AnyParams, as_prepared
 from mfst_jax.lost import is_lost
 from mfst_jax.multi import Tracks, config_for
 from mfst_jax.padding import pad
-from mfst_jax.params import Params, resolve_config
+from mfst_jax.params import resolve_config
 from mfst_jax.pipeline import Behind, ahead
 from mfst_jax.recording import Recorder
 from mfst_jax.targets import THE_TARGET, Target, check_boxes, parse_targets
@@ -123,7 +123,7 @@ def follow_all(
 
     Args:
       source: the frames.
-      targets: what to follow, at least one; several are tracked without near search (`multi.config_for`).
+      targets: what to follow, at least one; a batch of them is tracked without near search (`multi.config_for`).
       params: the weights, which are prepared here if they are not yet.
       config: how to track; by default what the weights imply.
       video: where to write the annotated video; of one target the true boxes are drawn too, as far as there are some.
@@ -154,7 +154,7 @@ def follow_all(
             **{"video": video, "table": table, "page": page, "source_path": source_path, "see": see},
         )
         stack.enter_context(recorder)
-        weights = prepare(params, config) if isinstance(params, Params) else params
+        weights = as_prepared(params, config)
         progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=None if source.count is None else source.count - source.first)
         first_frames = stack.enter_context(ExitStack())

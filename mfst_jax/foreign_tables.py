@@ -58,7 +58,7 @@ def read_coco(path: Path) -> tuple[Rows, int]:
     """The rows of COCO's JSON for one video, and the number of its frames: that of its images.
 
     Args:
-      path: `images` with `id` and `frame_id` (or `frame_index`; or else in the order of the list), `annotations` with
+      path: `images` with `id` and `frame_id` (or `frame_index`), from 0 or 1, or else in order; `annotations` with
         `image_id`, `track_id` (or `instance_id`) and `bbox`, and maybe `score` and `lost`; `tracks` may have names.
 
     Raises:
@@ -77,8 +77,11 @@ def read_coco(path: Path) -> tuple[Rows, int]:
         frames: dict[Any, int] = {}
         for place, image in enumerate(content["images"]):
             frames[image["id"]] = _whole(image.get("frame_id", image.get("frame_index", place)))
-        if sorted(frames.values()) != [*range(len(content["images"]))]:
-            raise InputError(f"boxes {path}: expected images of the frames from 0 on, each once, found others")
+        numbers = sorted(frames.values())
+        first = min(numbers[:1], default=0)
+        if first not in (0, 1) or numbers != [*range(first, first + len(content["images"]))]:
+            raise InputError(f"boxes {path}: expected images of the frames from 0 or 1 on, each once, found others")
+        frames = {identity: number - first for identity, number in frames.items()}
         where = "its tracks"
         names = {track["id"]: str(track.get("name") or track["id"]) for track in content.get("tracks", [])}
         found.update((name, {}) for name in names.values())

@@ -1,46 +1,49 @@
-"""Several targets of one video in one pass: `MultiTracker`, and the batch of states behind it.
+"""Several targets of one video in one pass: `MultiTracker`, and the states behind it.
 
-Every frame is decoded, padded and handed to the device once, and the search regions of all targets go through the
-backbones as one batch. Each number of targets is a compilation of its own. One target alone is tracked as `Tracker`
-tracks it.
+Every frame is decoded, padded and handed to the device once. On CPUs one target after the other then takes the step
+that a target alone takes: nothing more is compiled, and near search saves what it saves; a batch takes longer there
+(docs/targets.md). On accelerators the search regions of all targets go through the backbones as one batch, and each
+number of targets is a compilation of its own.
 """
 
 import dataclasses
 from collections.abc import Sequence
+from operator import itemgetter
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float32
 
 from mfst_jax import tracker, validation
-from mfst_jax.arrays import AnyArray, to_device
+from mfst_jax.arrays import AnyArray, AnyNumbers, to_device
 from mfst_jax.checkpoints import load
 from mfst_jax.compilation import jit
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams, prepare
+from mfst_jax.fast import AnyParams, as_prepared
 from mfst_jax.padding import padded_size
-from mfst_jax.params import Params, resolve_config
+from mfst_jax.params import resolve_config
 from mfst_jax.state import Output, State
 from mfst_jax.streaming import to_padded
 from mfst_jax.targets import Target, check_boxes, check_names, default_names
 
 
-def config_for(count: int, config: Config) -> Config:
-    """How `count` targets are tracked: as `config` says, but for `near_search`, which several do without.
+def in_a_batch(count: int, batch: bool | None = None) -> bool:
+    """Whether so many targets are one batch: as `batch` says, and where it is None not on CPUs. One alone never is."""
+    return count > 1 and (jax.default_backend() != "cpu" if batch is None else batch)
+
+
+def config_for(count: int, config: Config, *, batch: bool | None = None) -> Config:
+    """How `count` targets are tracked: as `config` says, but for `near_search`, which a batch does without.
 
     A batch computes the near and the whole search for all of its targets, whichever each of them needs, so that near
     search would cost time there and save none.
     """
-    return config if count == 1 else dataclasses.replace(config, near_search=0.0)
+    return dataclasses.replace(config, near_search=0.0) if in_a_batch(count, batch) else config
 
 
 class Tracks:
-    """What is remembered of all targets of a video: one state, or a batch of them.
-
-    Attributes:
-      state: of the only target; or of all, with a leading axis in every array.
-    """
+    """What is remembered of all targets of a video: a state each, or a batch of them."""
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class Tracks:
         boxes: Float32[np.ndarray, "targets 4"],
         config: Config,
         frame_size: np.ndarray | jax.Array,
+        *,
+        batch: bool | None = None,
     ):
         """Takes the objects in `boxes`, which are checked already, as the targets.
 
@@ -58,75 +63,88 @@ class Tracks:
           boxes: (x, y, w, h) each, 0-indexed pixels.
           config: as `config_for` gives it.
           frame_size: [2] int32 (height, width) of the real part of every frame.
+          batch: whether they are a batch; by default as `in_a_batch` says.
         """
         self._params = params
-        self._alone = len(boxes) == 1
-        self.state: State
-        if self._alone:
-            self.state = tracker.init(params, frame, boxes[0], config=config, frame_size=frame_size)
+        self._batch: State | None = None
+        self._each: list[State] = []
+        if in_a_batch(len(boxes), batch):
+            self._batch = _init_each(params, frame, to_device(boxes), to_device(np.asarray(frame_size)), config)
         else:
-            self.state = _init_each(params, frame, to_device(boxes), to_device(np.asarray(frame_size)), config)
+            self._each = [tracker.init(params, frame, box, config=config, frame_size=frame_size) for box in boxes]
 
-    def step(self, frame: jax.Array) -> Output:
-        """What is found in the next frame, on the device: with a leading axis, but for a target alone."""
-        if self._alone:
-            self.state, output = tracker.step(self._params, self.state, frame)
-        else:
-            self.state, output = _step_each(self._params, self.state, frame)
-        return output
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The state of each target."""
+        if self._batch is None:
+            return tuple(self._each)
+        return tuple(jax.tree.map(itemgetter(place), self._batch) for place in range(len(self._batch.scale)))
 
-    def fetch(self, output: Output, *, responses: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """A step's output in NumPy: boxes [n, 4], scores [n], and the responses [n, 272, 272] if they are wanted."""
-        wanted = (output.box, output.score, output.response if responses else None)
-        box, score, response = jax.tree.map(np.array, jax.device_get(wanted))
-        if self._alone:
-            box, score, response = box[None], score[None], None if response is None else response[None]
-        return box, score, response
+    def step(self, frame: jax.Array) -> list[Output]:
+        """What is found in the next frame, on the device: an output each, or one with a leading axis for the batch."""
+        if self._batch is not None:
+            self._batch, output = _step_each(self._params, self._batch, frame)
+            return [output]
+        found = [tracker.step(self._params, state, frame) for state in self._each]
+        self._each = [state for state, _ in found]
+        return [output for _, output in found]
+
+    def fetch(
+        self, outputs: Sequence[Output], *, responses: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """A step's outputs in NumPy: boxes [n, 4], scores [n], and the responses [n, 272, 272] if they are wanted."""
+        wanted = [(output.box, output.score, output.response if responses else None) for output in outputs]
+        box, score, response = zip(*jax.device_get(wanted), strict=True)
+        maps = np.concatenate([each.reshape(-1, *each.shape[-2:]) for each in response]) if responses else None
+        return np.concatenate([each.reshape(-1, 4) for each in box]), np.hstack(score), maps
 
 
 class MultiTracker:
     """Several objects of one video, followed frame by frame in one pass: `Tracker` for n targets.
 
-    Frames are padded (`mfst_jax.padding`), so that images of similar sizes share a compilation; each number of targets
-    is one of its own. Several targets are tracked with `near_search` 0.
+    Frames are padded (`mfst_jax.padding`), so that images of similar sizes share a compilation. On CPUs all numbers of
+    targets share it too, with `Tracker`; each is then followed as by a `Tracker` of its own, to the last bit. Where
+    targets are a batch, each number of them is a compilation of its own, and they are tracked with `near_search` 0.
 
     Attributes:
       names: of the targets, in the order of all rows; empty before `init`.
       scores: [n] float32 of the last boxes, in [0, 1]; a target's falls when it is lost.
     """
 
-    def __init__(self, params: AnyParams | None = None, config: Config | None = None):
+    def __init__(self, params: AnyParams | None = None, config: Config | None = None, *, batch: bool | None = None):
         """Tracks with `params` under `config`.
 
         Args:
           params: the weights, by default the built-in ones; prepared here (`mfst_jax.prepare`) if they are not yet.
           config: how to track, by default what the weights imply.
+          batch: whether the targets go through the network as one batch; by default everywhere but on CPUs.
 
         Raises:
           InputError: a configuration that asks for what the weights lack.
         """
         plain = load() if params is None else validation.check_params(params)
         self._config = resolve_config(plain.contents, config)
-        self._params = prepare(plain, self._config) if isinstance(plain, Params) else plain
+        self._params = as_prepared(plain, self._config)
         self.names: tuple[str, ...] = ()
         self.scores = np.empty(0, np.float32)
+        self._batch = batch
         self._tracks: Tracks | None = None
         self._shape: tuple[int, ...] | None = None
 
     @property
-    def state(self) -> State | None:
-        """The tracker's `State`, with a leading axis of the targets where there are several; None before `init`."""
-        return None if self._tracks is None else self._tracks.state
+    def states(self) -> tuple[State, ...]:
+        """The `State` of each target; none before `init`."""
+        return () if self._tracks is None else self._tracks.states
 
     def warmup(self, size: tuple[int, int], count: int) -> None:
         """Compiles all that `count` targets in images of `size` (height, width) and similar ones need."""
         check_names(default_names(count), what="count")
         frame = to_device(np.zeros((*padded_size(size), 3), np.uint8))
         boxes = np.tile(np.array([0, 0, size[1], size[0]], np.float32), (count, 1))
-        tracks = Tracks(self._params, frame, boxes, config_for(count, self._config), np.array(size, np.int32))
+        tracks = self._begin(frame, boxes, size)
         jax.block_until_ready(tracks.step(frame))
 
-    def init(self, image: AnyArray, boxes: AnyArray | Sequence[AnyArray], names: Sequence[str] | None = None) -> None:
+    def init(self, image: AnyArray, boxes: AnyArray | Sequence[AnyNumbers], names: Sequence[str] | None = None) -> None:
         """Takes the objects in `boxes` as the targets, in the place of all before them.
 
         Args:
@@ -140,15 +158,13 @@ class MultiTracker:
         """
         frame = validation.check_frame(image)
         rows = validation.check_boxes_shape(boxes)
-        names = default_names(len(rows)) if names is None else tuple(names)
-        if len(names) != len(rows):
-            raise InputError(f"names: expected one for each of {len(rows)} boxes, found {len(names)}")
+        given, names = names, default_names(len(rows)) if names is None else tuple(names)
+        if len(names) != len(rows) or isinstance(given, str):
+            raise InputError(f"names: expected one for each of {len(rows)} boxes, found {given!r:.80}")
         check_names(names)
         height, width = map(int, frame.shape[:2])
         check_boxes([Target(name, tuple(row)) for name, row in zip(names, rows.tolist(), strict=True)], (height, width))
-        size = np.array((height, width), np.int32)
-        config = config_for(len(rows), self._config)
-        self._tracks = Tracks(self._params, to_padded(frame), rows, config, size)
+        self._tracks = self._begin(to_padded(frame), rows, (height, width))
         self._shape, self.names, self.scores = frame.shape, names, np.ones(len(rows), np.float32)
 
     def update(self, image: AnyArray) -> np.ndarray:
@@ -162,6 +178,10 @@ class MultiTracker:
         frame = validation.check_frame(image, expected=self._shape)
         boxes, self.scores, _ = self._tracks.fetch(self._tracks.step(to_padded(frame)))
         return boxes
+
+    def _begin(self, frame: jax.Array, boxes: Float32[np.ndarray, "targets 4"], size: tuple[int, int]) -> Tracks:
+        config = config_for(len(boxes), self._config, batch=self._batch)
+        return Tracks(self._params, frame, boxes, config, np.array(size, np.int32), batch=self._batch)
 
 
 @jit

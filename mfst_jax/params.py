@@ -103,8 +103,8 @@ register_for_export(
 def implied_config(contents: Contents) -> Config:
     """The configuration that the weights imply: their own recommendation, or the preset of what they hold.
 
-    Both backbones imply REALTIME, which tracks OTB better than PAPER at a third of its cost (docs/evaluation.md); with
-    Caffe's AlexNet, which only the authors' checkpoints hold, their AUTHORS.
+    Both backbones imply REALTIME, which tracks like PAPER (docs/evaluation.md) in less than half of its time
+    (docs/performance.md); with Caffe's AlexNet, which only the authors' checkpoints hold, their AUTHORS.
     """
     if contents.config is not None:
         return contents.config

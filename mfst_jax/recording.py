@@ -13,9 +13,9 @@ from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
 from mfst_jax.lost import is_lost
 from mfst_jax.outputs import VideoWriter
-from mfst_jax.page import PageTarget, PageWriter
+from mfst_jax.page import MOST_MAPS, PageTarget, PageWriter
 from mfst_jax.params import Contents
-from mfst_jax.tables import open_table
+from mfst_jax.tables import CsvTable, open_table
 from mfst_jax.targets import Target, is_unnamed
 from mfst_jax.track_files import Record
 from mfst_jax.version import __version__
@@ -63,14 +63,16 @@ class Recorder:
         self._unnamed = is_unnamed(targets)
         self._truth = source.ground_truth if len(targets) == 1 else None
         self._see = see
-        self._table = open_table(table, self._names, video=source.name, size=source.size) if table is not None else None
+        self._table: CsvTable | None = None
+        if table is not None:
+            self._table = open_table(table, self._names, video=source.name, size=source.size, files=source.files)
         self._video = VideoWriter(video, source.fps) if video is not None else None
+        self.maps = page is not None and len(targets) <= MOST_MAPS
         self._page = self._page_writer(page, source, contents, config) if page is not None else None
         self._record: tuple[Record, Path] | None = None
         if table is not None and source_path is not None:
             self._record = Record.of(table, source_path, source, contents, config, self._names), table
-        self.maps = page is not None
-        self.draws = self.maps or video is not None or see is not None
+        self.draws = page is not None or video is not None or see is not None
         self._told = False
 
     def __enter__(self) -> "Recorder":
@@ -126,7 +128,7 @@ class Recorder:
             count=None if source.count is None else source.count - source.first,
             config=to_dict(config),
             facts={"mfst_jax": __version__, "weights": contents.describe()},
-            maps=True,
+            maps=self.maps,
         )
 
     def _write_record(self, error: type[BaseException] | None, *_: object) -> None:

@@ -10,9 +10,8 @@ from mfst_jax.arrays import AnyArray, AnyNumbers
 from mfst_jax.checkpoints import load
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams, prepare
+from mfst_jax.fast import AnyParams, as_prepared
 from mfst_jax.padding import pad, padded_size
-from mfst_jax.params import Params
 from mfst_jax.state import State
 
 
@@ -43,8 +42,7 @@ class Tracker:
         self.is_deterministic = True
         self.state: State | None = None
         self.score = 1.0
-        plain = load() if params is None else validation.check_params(params)
-        self._params = prepare(plain, config) if isinstance(plain, Params) else plain
+        self._params = as_prepared(load() if params is None else validation.check_params(params), config)
         self._config = config
         self._shape: tuple[int, ...] | None = None
 

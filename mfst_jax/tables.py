@@ -121,12 +121,18 @@ class CocoTable(CsvTable):
     """Writes COCO's JSON for videos: `videos`, `categories`, `tracks`, `annotations` and `images`, a line an item.
 
     An annotation has its `track_id` and beside COCO's fields `score` and `lost`; a box that is not finite has none. The
-    frame of an image is its `frame_id`, from 0; its `file_name` is what `ffmpeg -i VIDEO -start_number 0 %06d.jpg`
-    calls it. Ids count from 1.
+    frame of an image is its `frame_id`, from 0; its `file_name` that of the frame's file, or for a video what
+    `ffmpeg -i VIDEO -start_number 0 %06d.jpg` calls it. Ids count from 1.
     """
 
     def __init__(
-        self, path: str | Path, names: Sequence[str] = (THE_TARGET,), *, video: str = "", size: tuple[int, int] = (0, 0)
+        self,
+        path: str | Path,
+        names: Sequence[str] = (THE_TARGET,),
+        *,
+        video: str,
+        size: tuple[int, int],
+        files: Sequence[str] = (),
     ):
         """Raises `InputError` for no such folder, or one that cannot be written to.
 
@@ -135,8 +141,10 @@ class CocoTable(CsvTable):
           names: of the targets.
           video: what the video is called.
           size: height and width of its frames, in pixels.
+          files: those of its frames, where they have some.
         """
         super().__init__(path, names)
+        self._files = tuple(files)
         self._size = {"height": size[0], "width": size[1]}
         self._video = {"id": 1, "name": video, **self._size}
         self._images = self._annotations = 0
@@ -166,18 +174,15 @@ class CocoTable(CsvTable):
     def _last(self) -> Iterator[str]:
         yield '],\n"images": ['
         for number in range(self._images):
-            image = {
-                "id": number + 1,
-                "video_id": 1,
-                "frame_id": number,
-                "file_name": f"{number:06d}.jpg",
-                **self._size,
-            }
+            name = self._files[number] if number < len(self._files) else f"{number:06d}.jpg"
+            image = {"id": number + 1, "video_id": 1, "frame_id": number, "file_name": name, **self._size}
             yield ("," if number else "") + "\n" + _json(image)
         yield "]}\n"
 
 
-def open_table(path: Path, names: Sequence[str], *, video: str, size: tuple[int, int]) -> CsvTable:
+def open_table(
+    path: Path, names: Sequence[str], *, video: str, size: tuple[int, int], files: Sequence[str] = ()
+) -> CsvTable:
     """The writer of the boxes of one video, by the file's name: `.mot.txt`, `.json`, and for any other name CSV.
 
     Args:
@@ -185,6 +190,7 @@ def open_table(path: Path, names: Sequence[str], *, video: str, size: tuple[int,
       names: of the targets.
       video: what the video is called.
       size: height and width of its frames, in pixels.
+      files: those of its frames, where they have some.
 
     Raises:
       InputError: no such folder, or one that cannot be written to.
@@ -192,7 +198,7 @@ def open_table(path: Path, names: Sequence[str], *, video: str, size: tuple[int,
     if path.name.lower().endswith(MOT_SUFFIX):
         return MotTable(path, names)
     if path.suffix.lower() == COCO_SUFFIX:
-        return CocoTable(path, names, video=video, size=size)
+        return CocoTable(path, names, video=video, size=size, files=files)
     return CsvTable(path, names)
 
 

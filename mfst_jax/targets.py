@@ -14,7 +14,7 @@ from mfst_jax.errors import InputError
 THE_TARGET = "target"
 """Name of the one target that nobody named."""
 MOST_TARGETS = 64
-"""How many targets one pass may follow: their search regions are in memory together (docs/targets.md)."""
+"""How many targets one pass may follow: in a batch, their search regions are in memory together."""
 Number = float | int
 _NOT_IN_NAMES = {"Cc": "a control character", "Cs": "half a character", "Zl": "a line break", "Zp": "a line break"}
 """Categories of characters that would break a line or an encoding."""
@@ -60,7 +60,9 @@ def check_names(names: Sequence[str], *, what: str = "names") -> None:
       what: what the message begins with.
     """
     if not 1 <= len(names) <= MOST_TARGETS:
-        raise InputError(f"{what}: expected 1 to {MOST_TARGETS} targets in one pass, found {len(names)}")
+        raise InputError(
+            f"{what}: expected 1 to {MOST_TARGETS} targets in one pass, which share its memory, found {len(names)}"
+        )
     for number, name in enumerate(names, start=1):
         if not isinstance(name, str):
             raise InputError(f"{what}: expected a name as text for target {number}, found {name!r:.40}")

@@ -10,8 +10,8 @@ import numpy as np
 from mfst_jax.arrays import as_array, concrete, extremes, is_whole
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import PreparedParams
-from mfst_jax.params import Contents, Params, resolve_config, uses_se
+from mfst_jax.fast import AnyParams
+from mfst_jax.params import Contents, resolve_config, uses_se
 from mfst_jax.state import State
 
 SMALLEST_SIDE, LARGEST_SIDE = 1e-3, 1_000_000
@@ -97,10 +97,14 @@ def check_boxes_shape(boxes: Any) -> np.ndarray:
         rows = np.asarray(jax.device_get(boxes if (array := as_array("boxes", boxes)) is None else array))
         sound = np.issubdtype(rows.dtype, np.integer) or np.issubdtype(rows.dtype, np.floating)
     except (TypeError, ValueError):  # rows of different lengths
-        raise InputError(f"boxes: expected [n, 4], (x, y, w, h) each, found {boxes!r:.80}") from None
+        raise _no_boxes(boxes) from None
     if rows.ndim != 2 or rows.shape[1] != 4 or not len(rows) or not sound:
-        raise InputError(f"boxes: expected [n, 4], (x, y, w, h) each, found {boxes!r:.80}")
+        raise _no_boxes(boxes)
     return rows.astype(np.float32)
+
+
+def _no_boxes(found: Any) -> InputError:
+    return InputError(f"boxes: expected [n, 4], (x, y, w, h) each, found {' '.join(repr(found).split()):.80}")
 
 
 def check_state(state: Any) -> State:
@@ -116,9 +120,9 @@ def check_state(state: Any) -> State:
     )
 
 
-def check_params(params: Any, expected: Contents | None = None) -> Params | PreparedParams:
+def check_params(params: Any, expected: Contents | None = None) -> AnyParams:
     """Weights that know what they hold, and that hold what is `expected`."""
-    if not isinstance(params, Params | PreparedParams):
+    if not isinstance(params, AnyParams):
         raise InputError(f"params: expected what mfst_jax.load returns, found {type(params).__name__}")
     if expected is not None and replace(params.contents, config=None) != replace(expected, config=None):
         raise InputError(

@@ -4,6 +4,7 @@ A frame is uint8 RGB `[height, width, 3]`, and every source hands out frames of 
 the frame in hand is in memory. All bad input raises `InputError`.
 """
 
+import os
 import re
 import sys
 import tarfile
@@ -61,6 +62,8 @@ class Source:
     """What is odd about its true boxes or the choice of its frames, a line each."""
     lacks: str = ""
     """Why it has no true boxes, where it might have had some."""
+    files: tuple[str, ...] = field(default=(), repr=False)
+    """Of a folder or glob of images: the file of each frame, by its path from the folder that all of them share."""
     first: int = 0
     """Number of the first frame that `frames` yields (`starting_at`); `count` and `ground_truth` are of all frames."""
     read_from: Callable[[int], Labelled] | None = field(default=None, repr=False, compare=False)
@@ -218,7 +221,9 @@ def _open_images(
         for path in paths[first:]:
             yield f"image {path}", read_image(path)
 
-    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read, notes, lacks, read_from=read)
+    shared = os.path.commonpath([path.parent for path in paths])
+    files = tuple(Path(os.path.relpath(path, shared)).as_posix() for path in paths)
+    return Source(name, _first_size(read), len(paths), USUAL_FPS, truth, read, notes, lacks, files, read_from=read)
 
 
 def _open_image(path: Path) -> Source:

@@ -1,6 +1,7 @@
 """The command `mfst`, run in this process on small videos that the tests make."""
 
 import csv
+import json
 import subprocess
 import sys
 import time
@@ -163,6 +164,18 @@ def test_several_targets_on_standard_output_have_a_column(
         "0,5.0000,6.0000,30.0000,40.0000,1.0000,0,b",
         "1,2.0000,4.0000,30.0000,40.0000,0.9000,0,a",
     ]
+
+
+def test_the_json_of_several_targets_names_the_images_of_a_folder(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(following, "Tracks", StandIn)
+    out = tmp_path / "boxes.json"
+    assert cli.main(["track", str(clip[0]), "--box", "1,2,30,40", "--box", "5,6,30,40", "--boxes", str(out)]) == 0
+    content = json.loads(out.read_text())
+    assert [image["file_name"] for image in content["images"]] == ["0001.png", "0002.png", "0003.png", "0004.png"]
+    assert [each["track_id"] for each in content["annotations"]] == [1, 2] * 4
+    assert content["annotations"][2]["bbox"] == [2, 4, 30, 40]
 
 
 def test_one_target_with_a_name_keeps_it_and_its_truth(

@@ -95,6 +95,15 @@ def test_json_of_another_program_is_read(tmp_path: Path):
     assert (car.name, car.lost.tolist()) == ("car", [False, True])
 
 
+@pytest.mark.parametrize("name", ["frame_id", "frame_index"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_frames_of_json_may_count_from_0_or_1(tmp_path: Path, name: str, first: int):
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(coco(images=[{"id": 40, name: first}, {"id": 50, name: first + 1}])))
+    (nine,) = read_table(path)
+    np.testing.assert_array_equal(nine.boxes, [[NAN] * 4, [1, 2, 3, 4]])
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -102,7 +111,7 @@ def test_json_of_another_program_is_read(tmp_path: Path):
         ({}, "no 'images' there in its images"),
         (coco(videos=[{"id": 1}, {"id": 2}]), "expected boxes of one video, found 2 videos"),
         (coco(videos=7), "in its videos"),
-        (coco(images=[{"id": 50, "frame_id": 5}]), "expected images of the frames from 0 on"),
+        (coco(images=[{"id": 50, "frame_id": 5}]), "expected images of the frames from 0 or 1 on"),
         (coco(images=[{"frame_id": 0}]), "no 'id' there in its images"),
         (coco(annotations=[{"image_id": 50, "bbox": [1, 2, 3, 4]}]), "no 'instance_id' there in annotation 0"),
         (coco(annotations=[{"image_id": 41, "track_id": 1, "bbox": [1, 2, 3, 4]}]), "no 41 there in annotation 0"),

@@ -16,7 +16,7 @@ def test_of_one_target_without_a_name():
     truth = np.tile(np.float32([10, 10, 20, 20]), (3, 1))
     found = followed([[1], [0.4], [0.3]], stopped=True)
     assert summary(found, ["target"], truth, 2) == (
-        "tracked 3 frames, 12.3 frames/s after compiling; mean IoU 1.000, success AUC 1.000; lost in frames 1-end; "
+        "tracked 3 frames, 12.3 frames/s after compiling; mean IoU 1.000, success AUC 0.952; lost in frames 1-end; "
         "stopped after 2 of them in a row"
     )
     assert summary(followed([[1], [0.9]]), ["target"]) == "tracked 2 frames, 12.3 frames/s after compiling"

@@ -91,6 +91,15 @@ def test_json_for_coco_has_videos_images_annotations_tracks_and_categories(tmp_p
     assert {each["iscrowd"] for each in content["annotations"]} == {0}
 
 
+def test_json_for_coco_names_the_files_of_the_frames_where_there_are_some(tmp_path: Path):
+    files = ["a/1.png", "b/1.png", "b/2.png"]
+    with open_table(tmp_path / "boxes.json", NAMES, video="", size=(9, 9), files=files) as table:
+        for number in range(2):
+            table.write(number, BOXES[0], SCORES[0])
+    content = json.loads((tmp_path / "boxes.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == files[:2]
+
+
 @pytest.mark.parametrize("name", ["boxes.csv", "boxes.mot.txt", "boxes.json"])
 def test_a_table_survives_an_exception_and_is_complete(tmp_path: Path, name: str):
     with pytest.raises(ZeroDivisionError), open_table(tmp_path / name, NAMES, video="", size=(9, 9)) as table:  # noqa: PT012

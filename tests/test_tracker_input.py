@@ -36,7 +36,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_state_serves_other_fusions(both: Params):
     frames, truth = video(19, frames=2)
-    state = mfst_jax.init(both, frames[0], truth[0])
+    state = mfst_jax.init(both, frames[0], truth[0], config=PAPER)
     alone = mfst_jax.init(both, frames[0], truth[0], config=replace(PAPER, models=("alexnet",)))
     _, expected = mfst_jax.step(both, alone, frames[1])
     _, output = mfst_jax.step(both, state, frames[1], config=replace(PAPER, models=("alexnet",)))

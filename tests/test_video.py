@@ -45,7 +45,16 @@ def test_images_come_in_natural_order(tmp_path, monkeypatch, kind):
     assert (source.size, source.count, source.fps, source.ground_truth) == ((48, 64), 4, 25.0, None)
     if "glob" not in kind:
         assert source.name == "clip"
+    assert source.files == ("img1.png", "img2.png", "img10.png", "img33.png")
     np.testing.assert_array_equal(next(source.frames()), frames[0])  # each call starts anew
+
+
+@pytest.mark.parametrize("start", ["", "{here}/"])
+def test_images_of_several_folders_are_named_from_the_one_that_they_share(tmp_path, monkeypatch, start):
+    for name in ("a/1.png", "b/c/1.png"):
+        save(tmp_path / name, noisy(1))
+    monkeypatch.chdir(tmp_path)
+    assert open_source(start.format(here=tmp_path) + "**/*.png").files == ("a/1.png", "b/c/1.png")
 
 
 def test_a_single_image_is_a_source(tmp_path):

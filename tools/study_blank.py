@@ -25,6 +25,7 @@ from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.compilation import jit
 from mfst_jax.crops import EXEMPLAR_SIZE, NEAR_SIZE, SEARCH_SIZE
 from mfst_jax.decoding import Frame
+from mfst_jax.fast import AnyParams
 from mfst_jax.network import bind
 from mfst_jax.padding import pad
 from mfst_jax.score import contrast, mean_similarity
@@ -38,7 +39,7 @@ AMPLITUDES = (0, 1, 4, 16)
 
 
 @jit
-def measure(weights: mfst_jax.Params | mfst_jax.PreparedParams, state: State, frame: Array) -> Float[Array, "2 2"]:
+def measure(weights: AnyParams, state: State, frame: Array) -> Float[Array, "2 2"]:
     """Contrast and range of colours, in the whole search region and in its middle."""
     found = []
     for samples in (SEARCH_SIZE, NEAR_SIZE):

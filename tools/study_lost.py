@@ -145,7 +145,7 @@ def main(
     """
     loaded = mfst_jax.load(weights)
     chosen = choose_config(loaded.contents, preset, in_turn(set))
-    tracker = mfst_jax.Tracker(mfst_jax.prepare(loaded, chosen), chosen)
+    tracker = mfst_jax.Tracker(loaded, chosen)
     print(f"{preset or 'implied preset'} with {loaded.contents.describe()} on {jax.devices()[0].platform}")
     for root in roots:
         dataset = load(root, "folder", images=True)

@@ -92,8 +92,8 @@ def train(
         recipe = dataclasses.replace(recipe, factors=calibration.factors)
 
         def keep(name: str, state: steps.TrainState, metrics: dict[str, Any]) -> None:
-            trained = finished(params, recipe, state.trainable, state.statistics)
-            biases = state.trainable.biases
+            trained = finished(params, recipe, state.result, state.statistics)
+            biases = state.result.biases
             write_weights(run.folder / name, trained, recipe, biases=biases, metrics=metrics, data=data, source=source)
 
         judge = Judge(recipe, params, held_out, data.sequences)

@@ -23,11 +23,12 @@ from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, Layer
 from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
+from mfst_jax.fast import AnyParams
 from mfst_jax.params import Params
 from train.folders import MARGIN, Video
 from train.pairs import Pairs
 from train.recipe import Recipe
-from train.responses import CELLS, Correlations, Crops, Features, Frozen, backbone_features, correlate, freeze
+from train.responses import CELLS, Correlations, Crops, Features, backbone_features, correlate, freeze
 from train.se import layer_channels
 
 FORMAT = 2
@@ -165,7 +166,7 @@ def see(params: Params, crops: Crops, *, recipe: Recipe) -> Correlations:
 
 
 @partial(jit, static_argnames=("recipe",))
-def _see(frozen: Frozen, crops: Any, *, recipe: Recipe) -> tuple[Features, Features]:
+def _see(frozen: AnyParams, crops: Any, *, recipe: Recipe) -> tuple[Features, Features]:
     """Features of the images in the middle of crops, as exemplars and as search regions."""
     images = _middle(crops)
     return backbone_features(frozen, recipe, central_exemplar(images)), backbone_features(frozen, recipe, images)

@@ -72,6 +72,13 @@ class Recipe:
     """Of kernels: for SGD this share of them is added to their gradients; for AdamW they shrink by it each step, times
     the learning rate."""
 
+    anchor: float = 0.0
+    """Decay of all that is trained towards where it began, as AdamW's weight decay is towards 0 (L2-SP of Li et al.
+    2018): each step takes back this share of the way, times the learning rate."""
+    average: float = 0.0
+    """Decay of the exponential moving average of the weights, step by step, that is judged and written instead of the
+    last weights; 0: the last ones. Over the first steps it is the mean of them all."""
+
     label_radius: float = 16.0
     label_distance: Distance = "manhattan"
     max_frame_gap: int = 100
@@ -113,6 +120,8 @@ class Recipe:
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
+        require(0 <= self.anchor < math.inf, "anchor", "0 or more", self.anchor)
+        require(0 <= self.average < 1, "average", "in [0, 1)", self.average)
         require(0 <= self.label_radius < 128, "label_radius", "in [0, 128)", self.label_radius)
         whole = self.batch_size % self.accumulation == 0
         require(whole, "accumulation", f"a divisor of the batch size, {self.batch_size}", self.accumulation)

@@ -31,8 +31,6 @@ TAPS: dict[Layer, int] = {"conv3": 10 * 10, "conv4": 8 * 8, "conv5": 6 * 6}
 
 CELLS = RESPONSE_SIZE**2
 
-Frozen = AnyParams
-"""A frozen backbone: as it is, or prepared, which is sooner."""
 Features = dict[Layer, Float[Array, "n _ _ _"]]
 Responses = dict[Layer, Float[Array, "n 17 17"]]
 
@@ -73,8 +71,8 @@ def freeze(params: Params, recipe: Recipe) -> PreparedParams:
     return prepare(params, Config(models=(recipe.model,), se=False))
 
 
-def backbone_features(frozen: Frozen, recipe: Recipe, images: Float[Array, "n side side 3"]) -> Features:
-    """What the backbone sees in RGB images of 0..255, BN in inference mode; no gradient goes back."""
+def backbone_features(frozen: AnyParams, recipe: Recipe, images: Float[Array, "n side side 3"]) -> Features:
+    """What the frozen backbone sees in RGB images of 0..255, BN in inference mode; no gradient goes back."""
     config = Config(models=(recipe.model,), se=False)
     if isinstance(frozen, PreparedParams):
         seen: Any = PreparedNetwork(frozen, config).features(images)
@@ -121,7 +119,7 @@ def responses_from_correlations(trainable: Trainable, kept: Correlations, recipe
 
 
 def responses_from_crops(
-    trainable: Trainable, frozen: Frozen, crops: Crops, key: Key[Array, ""], recipe: Recipe
+    trainable: Trainable, frozen: AnyParams, crops: Crops, key: Key[Array, ""], recipe: Recipe
 ) -> Responses:
     """The same from curated crops, augmented by `key`."""
     exemplar_images, search_images = augment(key, crops.exemplar, crops.search, recipe.augmentation)

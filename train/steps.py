@@ -41,8 +41,15 @@ class TrainState:
     statistics: Any
     """The running statistics of BN in a backbone that is trained; empty for SE-blocks."""
     optimiser: Any
+    averaged: Trainable | backbone.Backbone | None
+    """The moving average of `trainable`, where the recipe asks for it."""
     losses: ByLayer
     """Sums over the steps of this epoch. NaN stays, so that none goes by unseen."""
+
+    @property
+    def result(self) -> Trainable | backbone.Backbone:
+        """What the run has come to: the averaged weights where there are any, the last ones otherwise."""
+        return self.trainable if self.averaged is None else self.averaged
 
 
 def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = None) -> TrainState:
@@ -52,7 +59,8 @@ def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = 
     else:
         trainable, running = se.fresh(recipe, params, biases or {}), {}
     first = optimiser(recipe).init(trainable)
-    return TrainState(jnp.zeros((), jnp.int32), trainable, running, first, _zeros(trainable))
+    averaged = trainable if recipe.average else None
+    return TrainState(jnp.zeros((), jnp.int32), trainable, running, first, averaged, _zeros(trainable))
 
 
 def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""]:
@@ -72,13 +80,24 @@ def optimiser(recipe: Recipe) -> Any:
     """SGD or AdamW on that schedule, an `optax.GradientTransformation`; weight decay is of kernels alone."""
     rate = partial(learning_rate, recipe)
     parts = [optax.clip_by_global_norm(recipe.clip_norm)] if recipe.clip_norm else []
+    decays = [optax.add_decayed_weights(recipe.weight_decay, mask=_kernels)] if recipe.weight_decay else []
+    if recipe.anchor:
+        decays.append(decay_towards_start(recipe.anchor))
     if recipe.optimiser == "adamw":
-        adamw = optax.adamw(rate, recipe.momentum, weight_decay=recipe.weight_decay, mask=_kernels)
-        return optax.chain(*parts, adamw)
-    if recipe.weight_decay:
-        parts.append(optax.add_decayed_weights(recipe.weight_decay, mask=_kernels))
+        parts += [optax.scale_by_adam(recipe.momentum), *decays, optax.scale_by_learning_rate(rate)]
+        return optax.chain(*parts)
     sgd = optax.sgd(rate, momentum=recipe.momentum)
+    parts += decays
     return optax.chain(*parts, sgd) if parts else sgd
+
+
+def decay_towards_start(share: float) -> optax.GradientTransformation:
+    """Adds to each update `share` of how far the weight is from where it began, which the optimiser's state keeps."""
+
+    def update(updates: Any, start: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree.map(lambda each, now, then: each + share * (now - then), updates, params, start), start
+
+    return optax.GradientTransformation(lambda params: params, update)
 
 
 def train_step(
@@ -130,7 +149,9 @@ def train_step(
     with jax.numpy_dtype_promotion("standard"):  # AdamW raises a Python float to a step number
         updates, optimiser_state = optimiser(recipe).update(gradients, state.optimiser, state.trainable)
     trainable = jax.tree.map(jnp.add, state.trainable, updates)
-    return TrainState(state.step + 1, trainable, running, optimiser_state, jax.tree.map(jnp.add, state.losses, losses))
+    averaged = None if state.averaged is None else _average(state.averaged, trainable, state.step, recipe.average)
+    summed = jax.tree.map(jnp.add, state.losses, losses)
+    return TrainState(state.step + 1, trainable, running, optimiser_state, averaged, summed)
 
 
 @functools.cache
@@ -184,6 +205,13 @@ def _in_turn(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> An
             first = function(first, jax.tree.map(lambda each, number=number: each[number], inputs))
         return first
     return lax.scan(lambda carried, each: (function(carried, each), None), first, inputs)[0]
+
+
+def _average(before: Any, now: Any, steps: Int[Array, ""], decay: float) -> Any:
+    """The moving average after one step more; of the first steps it is the mean, so that the start does not linger."""
+    done = steps.astype(jnp.float32)
+    share = jnp.maximum(1 - decay, 1 / (done + 1))
+    return jax.tree.map(lambda old, new: old + share * (new - old), before, now)
 
 
 def _kernels(trainable: Any) -> Any:

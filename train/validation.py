@@ -46,7 +46,7 @@ class Judge:
             line["calibration"] = calibration._asdict()
             factors: Any = tuple(factor * FIRST_WEIGHT**2 for factor in plain.factors)
             plain = dataclasses.replace(plain, factors=factors)
-        without = dataclasses.replace(state, trainable=Trainable(None, state.trainable.biases))
+        without = dataclasses.replace(state, trainable=Trainable(None, state.result.biases), averaged=None)
         line["without_se"] = self._on_pairs(without, plain)
         if self.recipe.tracking_epochs:
             line["without_se"] |= self._on_sequences(None)
@@ -73,7 +73,7 @@ class Judge:
     def _on_pairs(self, state: TrainState, recipe: Recipe) -> dict[str, Any]:
         """Means over the held-out pairs."""
         totals: Any = None
-        trainable, running = jax.device_get((state.trainable, state.statistics))
+        trainable, running = jax.device_get((state.result, state.statistics))
         for first in range(0, len(self.held_out), MEASURED_AT_ONCE):
             rows = np.arange(first, min(first + MEASURED_AT_ONCE, len(self.held_out)))
             found = jax.device_get(_measure(self.params, trainable, running, self.held_out.batch(rows), recipe))
@@ -87,7 +87,7 @@ class Judge:
         if state is None:
             config = dataclasses.replace(config, se=False)
         else:
-            params = finished(params, self.recipe, state.trainable, state.statistics)
+            params = finished(params, self.recipe, state.result, state.statistics)
         aucs = success_aucs(params, self.sequences, config)
         return {"tracking": {"success_auc": float(np.mean(list(aucs.values()))), "sequences": aucs}}
 

@@ -41,6 +41,11 @@ register_for_export(
 )
 
 
+def as_prepared(params: AnyParams, config: Config | None = None) -> PreparedParams:
+    """Weights that are prepared already as they are, others prepared for `config`. Raises `InputError` as `prepare`."""
+    return prepare(params, config) if isinstance(params, Params) else params
+
+
 def prepare(params: Params, config: Config | None = None, *, platform: str | None = None) -> PreparedParams:
     """Folds and transforms weights for inference.
 

@@ -11,6 +11,7 @@ const last = track.frames - 1;
 const SVG = "http://www.w3.org/2000/svg";
 const REGION = 255; // pixels of the two square canvases
 const KEPT = 24; // decoded pictures
+const FEW = 8; // targets that are named one by one beside the list of all
 
 let place = -1; // of the frame on show, among the pictures
 let wanted = 0; // the place that was asked for last
@@ -243,7 +244,7 @@ function drawSearch(frame) {
   if (frame === 0) notes.push("In the first frame the box is given, not searched.");
   else {
     if (!region) notes.push("The search region is not known.");
-    if (!track.hasMaps) notes.push("Response maps were not kept; mfst track --page keeps them.");
+    if (!track.hasMaps) notes.push(`Response maps were not kept; mfst track --page keeps them, of up to ${track.mostMaps} targets.`);
   }
   $("search-note").textContent = notes.join(" ");
 }
@@ -316,10 +317,16 @@ function drawChart() {
   for (const target of track.targets) {
     if (target.overlaps) element("path", { class: "overlap", d: path(target.overlaps) }, curves);
   }
-  for (const target of track.targets) {
-    const line = element("path", { class: "score", d: path(target.scores) }, curves);
+  track.targets.forEach((target, number) => {
+    const line = element("path", { class: "score", d: path(target.scores), id: `curve-${number}` }, curves);
     line.style.stroke = `var(--line-${target.colour})`;
-  }
+  });
+}
+
+// The curve of the chosen target lies above the others, which are paler.
+function drawChosenCurve() {
+  for (const line of document.querySelectorAll("#curves .score")) line.classList.toggle("other", line.id !== `curve-${chosen}`);
+  $("curves").append($(`curve-${chosen}`));
 }
 
 // The lost stretches of the chosen target; the lanes below the chart have those of all.
@@ -336,7 +343,7 @@ function drawStretches() {
   const list = [];
   for (const target of track.targets) {
     const lane = html("div", { className: "lane" });
-    if (several) lane.append(swatch(target));
+    if (several) lane.append(Object.assign(swatch(target), { title: target.name }));
     for (const stretch of target.lost) {
       const [first, end] = stretch;
       const name = `${several ? `${target.name}: l` : "L"}ost in ${first === end ? "frame" : "frames"} ${range(stretch)}`;
@@ -365,9 +372,10 @@ function drawWords() {
   const lost = track.targets.map((target) => target.lost.reduce((sum, [first, end]) => sum + end - first + 1, 0));
   const words = [frames(track.frames), `${track.width} × ${track.height}`, `${Number(track.fps.toFixed(2))} frames/s`];
   const several = track.targets.length > 1;
-  const parts = track.targets.map((target, at) =>
-    lost[at] ? `${several ? target.name : ""} lost in ${frames(lost[at])}` : `${several ? target.name : ""} never lost`,
-  );
+  const many = track.targets.length > FEW;
+  const parts = many
+    ? [`${track.targets.length} targets, ${lost.filter(Boolean).length} of them lost for some time`]
+    : track.targets.map((target, at) => `${several ? target.name : ""} ${lost[at] ? `lost in ${frames(lost[at])}` : "never lost"}`);
   $("summary").textContent = [...words, ...parts].map((part) => part.trim()).join(" · ");
   const legend = [];
   const entry = (text, colour, className) => {
@@ -375,7 +383,8 @@ function drawWords() {
     if (colour) mark.style.borderColor = colour;
     legend.push(html("span", {}, mark, text));
   };
-  for (const target of track.targets) entry(several ? target.name : "score", `var(--line-${target.colour})`);
+  if (many) entry("score of the chosen target, and paler of the others", "var(--ink)");
+  else for (const target of track.targets) entry(several ? target.name : "score", `var(--line-${target.colour})`);
   if (track.targets.some((target) => target.overlaps)) entry("overlap (IoU) with the ground truth", "var(--true-line)");
   if (lost.some(Boolean)) entry("lost", null, "stretch");
   $("legend").append(...legend);
@@ -433,7 +442,11 @@ function choose(number) {
   chosen = number;
   $("search-name").textContent = track.targets.length > 1 ? track.targets[chosen].name : "";
   drawShades();
+  drawChosenCurve();
   if (place >= 0) draw();
+  const list = $("targets");
+  const row = list.children[chosen];
+  if (row) list.scrollTop = Math.max(Math.min(list.scrollTop, row.offsetTop), row.offsetTop + row.offsetHeight - list.clientHeight);
 }
 
 function toggle(id) {

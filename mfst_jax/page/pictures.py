@@ -30,6 +30,8 @@ QUALITIES = (82, 74, 64, 52, 42, 32, 24)
 SLACK = 0.7
 """A picture that takes less than this share of its room lets the next one try a better quality."""
 
+MOST_MAPS = 8
+"""Targets of which a page has response maps: those of more would take the room that the pictures need."""
 MAP_SIDE = 34
 """Cells of a response map in a page, along either axis: each is the mean of 8 x 8 samples."""
 

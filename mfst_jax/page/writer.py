@@ -23,7 +23,7 @@ from mfst_jax.decoding import Frame
 from mfst_jax.lost import LOST_BELOW, is_lost
 from mfst_jax.outputs import AtomicFile
 from mfst_jax.page.data import describe_target, map_share, plain, script_json
-from mfst_jax.page.pictures import BUDGET, MAP_SIDE, MOST_PICTURES, FrameEncoder, encode_bytes, encode_map
+from mfst_jax.page.pictures import BUDGET, MAP_SIDE, MOST_MAPS, MOST_PICTURES, FrameEncoder, encode_bytes, encode_map
 from mfst_jax.palette import BRIGHT_COLOURS, COLOURS
 
 HERE = Path(__file__).parent
@@ -176,6 +176,7 @@ class PageWriter:
             "pictures": [number for number, _, _ in self._blocks],
             "lostBelow": LOST_BELOW,
             "mapSide": MAP_SIDE,
+            "mostMaps": MOST_MAPS,
             "mapShare": map_share(self._config.get("upsampling", "half_pixel")),
             "targets": [
                 describe_target(

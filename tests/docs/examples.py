@@ -6,7 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROGRAMS = ("mfst", "python")
+OURS = re.compile("(mfst|python) ")
+"""How a command begins that runs one of our programs."""
 
 
 def python_blocks(page: Path) -> list[str]:
@@ -21,7 +22,7 @@ def commands(page: Path) -> Iterator[str]:
     """
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     fenced = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
-    indented = "\n".join(line[4:] for line in text.splitlines() if re.match(rf"    ({'|'.join(PROGRAMS)}) ", line))
+    indented = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    ") and OURS.match(line[4:]))
     for line in f"{fenced}\n{indented}".splitlines():
         for part in re.sub(r"\s+#.*", "", line).split(" && "):
             if part.strip():

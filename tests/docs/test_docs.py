@@ -24,8 +24,13 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(page: Path, names: dict) -> None:
+    """All blocks of a page, each going on with the names of those before it."""
     for block in python_blocks(page):
-        exec(compile(block, str(page), "exec"), names)
+        execute(block, names)
+
+
+def execute(block: str, names: dict) -> None:
+    exec(compile(block, "<example>", "exec"), names)
 
 
 def short(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -49,11 +54,11 @@ def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, capsys:
     padded = jnp.zeros((len(clip), 384, 640, 3), jnp.uint8)
     names = {"jax": jax, "videos": jnp.stack([clip, clip]), "boxes": jnp.stack([box, box]), "padded_frames": padded}
     first, second = python_blocks(ROOT / "README.md")
-    exec(compile(first, "README.md", "exec"), names)
+    execute(first, names)
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert demo_source().ground_truth is not None
     np.testing.assert_array_equal(demo_source().ground_truth[0].round(), (158, 208, 61, 44))
-    exec(compile(second, "README.md", "exec"), {**names, "frames": clip, "box": box})
+    execute(second, {**names, "frames": clip, "box": box})
 
 
 def test_the_examples_for_jax_run_and_agree(tmp_path: Path):
@@ -79,7 +84,7 @@ def test_the_example_for_pages_writes_one(tmp_path: Path, monkeypatch: pytest.Mo
     short(monkeypatch, 3)
     monkeypatch.chdir(tmp_path)
     run(ROOT / "docs" / "page.md", {})
-    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
 
 
 def test_the_example_for_several_targets_follows_both(monkeypatch: pytest.MonkeyPatch):

@@ -67,7 +67,7 @@ def test_responses(random_params, images, name: str, se_statistics, platform: st
         assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max(), path
 
 
-def test_only_what_is_used_is_compiled(random_params):
+def test_only_what_is_used_is_prepared(random_params):
     config = Config(models=("siamfc",), siamfc_layers=("conv4",))
     prepared = mfst_jax.prepare(random_params(FULL), config)
     assert set(prepared.convolutions) == {"siamfc"}

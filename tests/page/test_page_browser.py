@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from browser import Page, find_chromium, open_browser
 from PIL import Image
-from track_pages import COUNT, LOST, box_of, true_box_of, write_page
+from track_pages import COUNT, LOST, box_of, frame_of, true_box_of, write_page
+
+from mfst_jax.page import PageTarget, PageWriter
 
 SHOWN = "Number(document.documentElement.dataset.frame)"
 THEME = "document.documentElement.dataset.theme"
@@ -269,6 +271,44 @@ def test_several_targets_have_a_lane_each_and_one_is_chosen(chromium: Page, tmp_
     page.press("n")
     page.wait_for(SHOWN, 3)
     assert page.complaints() == []
+
+
+def test_the_curve_of_the_chosen_target_lies_above_the_paler_others(chromium: Page, tmp_path: Path):
+    page = load(chromium, write_page(tmp_path / "page.html", several=True))
+    curves = "[...document.querySelectorAll('#curves .score')].map(e => [e.id, getComputedStyle(e).strokeOpacity])"
+    assert page.evaluate(curves) == [["curve-1", "0.45"], ["curve-0", "1"]]  # what is drawn last lies above
+    page.press("2")
+    assert page.evaluate(curves) == [["curve-0", "0.45"], ["curve-1", "1"]]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_many_targets_are_counted_and_their_lists_scroll(chromium: Page, tmp_path: Path, width: int):
+    targets = [PageTarget(f"number {number}") for number in range(20)]
+    with PageWriter(tmp_path / "page.html", name="crowd", size=(120, 160), fps=25, targets=targets, count=3) as page:
+        for number in range(3):
+            boxes = np.array([[8.0 * place, 50, 6, 9 + number] for place in range(20)])
+            page.write(frame_of(number), boxes, np.where(np.arange(20) % 2, 0.9, 0.1))
+    shown = load(chromium, tmp_path / "page.html", width=width)
+    assert value_of(shown, "#summary").endswith(" · 20 targets, 10 of them lost for some time")
+    assert "number" not in value_of(shown, "#legend")
+    assert len(rectangles(shown, "box")) == 20
+    for place in ("targets", "lanes"):
+        height, content = shown.evaluate(f"(e => [e.clientHeight, e.scrollHeight])(document.getElementById('{place}'))")
+        assert height < 450
+        assert content > height
+    for _ in range(2):
+        shown.click("#targets button:last-child")  # within a list that has been scrolled
+        assert value_of(shown, "#search-name") == "number 19"
+        shown.press("ArrowRight")
+    visible = (
+        "(([list, row]) => list.top <= row.top + 1 && row.bottom <= list.bottom + 1)"
+        "(['#targets', '#targets [aria-pressed=true]'].map(s => document.querySelector(s).getBoundingClientRect()))"
+    )
+    assert shown.evaluate(visible)
+    shown.press("1")
+    assert shown.evaluate(visible)
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    assert shown.complaints() == []
 
 
 def test_a_page_of_some_pictures_shows_those_alone(chromium: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -218,3 +218,42 @@ def test_centre_errors_by_hand(params):
     assert set(errors) == {"conv3", "conv4", "conv5", "fused"}
     for error in errors.values():  # no sample lies on the middle: each is half a sample of 1/16 cell off
         assert float(error) == pytest.approx(16, abs=0.8)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_the_anchor_pulls_back_towards_the_start(params, optimiser):
+    """One step from (start + moved) with an anchor is one without, less the rate times its share of what was moved."""
+    recipe = Recipe(model="alexnet", pairs_per_epoch=80, optimiser=optimiser)
+    anchored = dataclasses.replace(recipe, anchor=4.0)
+    batch = jax.tree.map(lambda each: each[None], correlations(8, seed=0, signal=0.02))
+
+    def after_moving(recipe: Recipe) -> jax.Array:
+        start = init(recipe, params)
+        moved = jax.tree.map(lambda each: each + 0.5, start.trainable)
+        state = dataclasses.replace(start, trainable=moved)
+        return train_step(state, None, batch, jax.random.key(0), recipe=recipe).trainable.biases["conv4"]
+
+    pull = after_moving(anchored) - after_moving(recipe)
+    np.testing.assert_allclose(pull, -0.01 * 4.0 * 0.5, rtol=1e-4)
+
+
+def test_the_average_is_a_mean_at_first_and_then_moves_by_its_share(params):
+    recipe = Recipe(model="alexnet", pairs_per_epoch=80, average=0.6)
+    batch = correlations(8, seed=0, signal=0.02)
+    last = [steps(recipe, params, lambda step: batch, count) for count in (1, 2, 3, 4)]
+    weights = [float(state.trainable.biases["conv4"]) for state in last]
+    averages = [float(state.result.biases["conv4"]) for state in last]
+    mean = weights[0]
+    for share, weight, average in zip((1, 1 / 2, 0.4, 0.4), weights, averages, strict=True):
+        mean += share * (weight - mean)
+        assert average == pytest.approx(mean, rel=1e-5)
+    assert averages[-1] != weights[-1]
+    without = steps(dataclasses.replace(recipe, average=0.0), params, lambda step: batch, 4)
+    assert without.averaged is None and without.result is without.trainable
+    np.testing.assert_array_equal(without.trainable.biases["conv4"], weights[-1])
+
+
+def test_before_the_first_step_the_average_is_the_start(params):
+    state = init(Recipe(model="alexnet", average=0.9), params)
+    jax.tree.map(np.testing.assert_array_equal, state.result, state.trainable)
+    assert state.averaged is not None

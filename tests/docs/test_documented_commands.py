@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import tyro
-from examples import PAGES, ROOT, commands
+from examples import OURS, PAGES, ROOT, commands
 
 from mfst_jax import cli
 
@@ -81,7 +81,7 @@ def test_there_are_commands():
     assert any(command.startswith("mfst track ") for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if re.match("(mfst|python) ", each)])
+@pytest.mark.parametrize("command", [each for each in COMMANDS if OURS.match(each)])
 def test_a_command_is_one_that_the_program_takes(
     command: str, only_parsing: list[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -93,7 +93,7 @@ def test_a_command_is_one_that_the_program_takes(
     assert len(only_parsing) == 1
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if not re.match("(mfst|python) ", each)])
+@pytest.mark.parametrize("command", [each for each in COMMANDS if not OURS.match(each)])
 def test_a_command_that_sets_up_names_what_there_is(command: str):
     words = shlex.split(command)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -38,7 +38,7 @@ def test_one_target_without_a_name_is_unnamed():
         (["a"], "found 'a'"),
         (
             ["1,2,3,4"] * (MOST_TARGETS + 1),
-            f"expected 1 to {MOST_TARGETS} targets in one pass, found {MOST_TARGETS + 1}",
+            f"expected 1 to {MOST_TARGETS} targets in one pass, which share its memory, found {MOST_TARGETS + 1}",
         ),
         ([], "found 0"),
     ],
