@@ -113,7 +113,7 @@ def track(
         stop_when_lost=stop_when_lost,
         hear=partial(_print_rows, names, opened.first) if out is None and boxes is None and page is None else None,
     )
-    print(summary(followed, names, opened.ground_truth, stop_when_lost, opened.first), file=sys.stderr)
+    print(summary(followed, names, opened.ground_truth, stop_when_lost), file=sys.stderr)
     for path in (out, boxes, page):
         if path is not None:
             print(f"wrote {path}", file=sys.stderr)

@@ -22,6 +22,9 @@ Labelled = Generator[tuple[str, Frame], None, None]
 
 USUAL_FPS = 25.0
 """Frames per second where nothing says: of images, and of some videos."""
+Place = tuple[int, int, int]
+"""Where a frame is found in a video: the time to seek to, and the timestamps of the frame there, which needs no other,
+and of the frame itself; in ticks of the stream."""
 POSSIBLE_FPS = (0.001, 10_000)
 """The least and the most frames per second that are believed, and can be written."""
 HEIF_BRANDS = ("avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "mif2", "miaf", "msf1")
@@ -132,7 +135,7 @@ def declared(container: "InputContainer", stream: "VideoStream", rate: float) ->
 
 
 def decode(
-    what: str, address: str, rate: float, first: int = 0, place: tuple[int, int] | None = None, **options
+    what: str, address: str, rate: float, first: int = 0, place: Place | None = None, **options
 ) -> Labelled:
     """The frames of a video as they are shown, but in stored pixels (no aspect correction).
 
@@ -141,12 +144,11 @@ def decode(
       address: the file or device.
       rate: frames per second.
       first: number of the first frame that is wanted.
-      place: where that is (`seeking.Index.find`): a time to seek to, and its timestamp. Without it all frames before it
-        are decoded too.
+      place: where that is, by `seeking.Index.find`. Without it all frames before it are decoded too.
       **options: PyAV's, to open it.
 
     Raises:
-      InputError: where it breaks.
+      InputError: where it breaks, or where the place does not lead to the frame, which shows before any frame comes.
     """
     av = import_av()
     with open_container(what, address, **options) as container:
@@ -155,9 +157,11 @@ def decode(
         stream.thread_type = "SLICE"
         count, seconds = declared(container, stream, rate)
         read, end, incomplete, problem = 0, 0.0, False, None
-        asked, sought = (None, None) if place is None else place
+        missed = f"{what}: expected frame {first} where its index has it, found another"
+        awaited: list[int] = []  # timestamps on the way: of the frame that needs no other, then of the one wanted
         try:
-            if asked is not None:
+            if place is not None:
+                asked, *awaited = place
                 container.seek(asked, stream=stream)
                 read = first
             for packet in container.demux(stream):
@@ -165,12 +169,13 @@ def decode(
                 for frame in _frames_of(packet):
                     if frame.pts is not None and stream.time_base:
                         end = max(end, float((frame.pts + frame.duration) * stream.time_base))
-                    if sought is not None:
-                        if frame.pts is None or frame.pts > sought:
-                            raise InputError(f"{what}: expected a frame {first} to seek to, found none")
-                        if frame.pts < sought:
+                    if awaited:
+                        if frame.pts is None or frame.pts > awaited[0]:
+                            raise InputError(missed)
+                        while awaited and frame.pts == awaited[0]:
+                            del awaited[0]
+                        if awaited:
                             continue
-                        sought = None
                     if read >= first:
                         yield f"{what}, frame {read}", np.ascontiguousarray(_as_shown(frame))
                     read += 1
@@ -178,8 +183,8 @@ def decode(
             problem = reason(error)
         if problem is None and incomplete and not container.format.name.startswith("mpeg"):  # those have no fixed end
             problem = "the end of the file within a frame"
-        if problem is None and sought is not None:
-            problem = f"the end of the file before frame {first}"
+        if awaited:
+            raise InputError(missed)
         if problem is None and (not read or (seconds is not None and end < seconds - SLACK / rate)):
             problem = "the end of the file"
         if problem is not None:

@@ -50,6 +50,8 @@ class Followed:
     """Of everything but the first two frames, which wait for the compiler: reading, tracking, drawing, writing."""
     stopped: bool = False
     """Whether it ended because every target was lost for long enough."""
+    first: int = 0
+    """Number of the frame of row 0 in the source."""
 
 
 def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
@@ -156,7 +158,7 @@ def follow_all(
         stack.enter_context(recorder)
         weights = as_prepared(params, config)
         progress = stack.enter_context(progress_bar(quiet))
-        task = progress.add_task(source.name, total=None if source.count is None else source.count - source.first)
+        task = progress.add_task(source.name, total=source.remaining)
         first_frames = stack.enter_context(ExitStack())
         first_frames.enter_context(memory.compiling())
         behind = stack.enter_context(Behind(DEPTH))
@@ -185,7 +187,7 @@ def follow_all(
     seconds = time.perf_counter() - started
     rate = max(0, len(boxes) - 2) / seconds
     stopped = bool(lost_in_a_row.min() == stop_when_lost)
-    return Followed(np.stack(boxes), np.stack(scores), rate, stopped=stopped)
+    return Followed(np.stack(boxes), np.stack(scores), rate, stopped=stopped, first=source.first)
 
 
 def _the_target(box: np.ndarray) -> Target:

@@ -25,10 +25,14 @@ def stretches(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> list[tuple[i
     return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
 
 
-def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> str | None:
+def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool], start: int = 0) -> str | None:
     """The stretches in words, such as `lost in frames 96-104, 211-end`; None where the target is never lost.
 
     `end` is the last frame. Of more than `MOST_STRETCHES` the first ones are named, and the others are counted.
+
+    Args:
+      lost: of each frame.
+      start: number of the first of them.
     """
     found = stretches(lost)
     if not found:
@@ -36,16 +40,19 @@ def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> str | None:
     names = []
     for first, last in found[:MOST_STRETCHES]:
         if last == len(lost) - 1:
-            names.append(f"{first}-end")
+            names.append(f"{start + first}-end")
         else:
-            names.append(f"{first}" if first == last else f"{first}-{last}")
+            names.append(f"{start + first}" if first == last else f"{start + first}-{start + last}")
     words = f"lost in frame{'' if names[0].isdecimal() and len(found) == 1 else 's'} {', '.join(names)}"
     if more := len(found) - len(names):
         words += f" and {more} more stretch{'es' if more > 1 else ''}, {int(np.sum(lost))} frames in all"
     return words
 
 
-def describe_targets(names: Sequence[str], lost: Bool[np.ndarray, "frames targets"]) -> str | None:
-    """The stretches of each target that is ever lost, such as `car lost in frame 7; bike lost in frames 9-end`."""
-    said = [f"{name} {words}" for name, each in zip(names, lost.T, strict=True) if (words := describe(each))]
+def describe_targets(names: Sequence[str], lost: Bool[np.ndarray, "frames targets"], start: int = 0) -> str | None:
+    """The stretches of each target that is ever lost, such as `car lost in frame 7; bike lost in frames 9-end`.
+
+    `start` is the number of the first frame.
+    """
+    said = [f"{name} {words}" for name, each in zip(names, lost.T, strict=True) if (words := describe(each, start))]
     return "; ".join(said) or None

@@ -1,7 +1,8 @@
 """Frames of a video by their number, without decoding all before them.
 
 A number counts decoded frames, as they are shown, from 0. Containers know timestamps instead, so an index lists the
-timestamps of all frames in order. It is made from packets, and trusted only where frames turn out to have them.
+timestamps of all frames in order. It is made from packets, and trusted only where the first frames turn out to have
+them, and where the way to a frame leads over one that needs no other: not in streams that are refreshed bit by bit.
 """
 
 from bisect import bisect_right
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
-from mfst_jax.decoding import Labelled, decode, import_av, open_container, video_stream
+from mfst_jax.decoding import Labelled, Place, decode, import_av, open_container, video_stream
 from mfst_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 TRIED = 48
 """How many decoded frames must have the timestamps that the index gives them."""
+SMALLEST_PACKET = 16
+"""Bytes; a packet of MPEG-4 that is smaller holds no frame, but says that the one before stays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +39,13 @@ class Index:
     asked: Int64[np.ndarray, "keys"]
     """The time to ask the container for, to get each of those."""
 
-    def find(self, number: int) -> tuple[int, int] | None:
-        """The time to seek to for frame `number`, and its timestamp; None where it is not there."""
+    def find(self, number: int) -> Place | None:
+        """Where frame `number` is; None where it is not there, or nothing before it can be decoded alone."""
         if not 0 <= number < len(self.shown):
             return None
         shown = int(self.shown[number])
         key = bisect_right(self.keys, shown) - 1
-        return None if key < 0 else (int(self.asked[key]), shown)
+        return None if key < 0 else (int(self.asked[key]), int(self.keys[key]), shown)
 
 
 def index_video(what: str, address: str) -> Index | None:
@@ -65,12 +68,13 @@ def index_video(what: str, address: str) -> Index | None:
             return None
         # Times in Matroska are those at which frames are shown, and elsewhere those at which they are decoded.
         by_dts = "matroska" not in container.format.name
+        may_hold_none = stream.codec_context.name in ("mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "msmpeg4")
         shown, keys = [], []
         try:
             for packet in container.demux(stream):
                 if not packet.size:
                     continue
-                if packet.pts is None or packet.is_corrupt:
+                if packet.pts is None or packet.is_corrupt or (may_hold_none and packet.size < SMALLEST_PACKET):
                     return None
                 if packet.is_keyframe:
                     keys.append((packet.pts, packet.dts if by_dts and packet.dts is not None else packet.pts))

@@ -11,23 +11,18 @@ from mfst_jax.targets import THE_TARGET
 
 
 def summary(
-    followed: Followed,
-    names: Sequence[str],
-    truth: np.ndarray | None = None,
-    stop_when_lost: int | None = None,
-    first: int = 0,
+    followed: Followed, names: Sequence[str], truth: np.ndarray | None = None, stop_when_lost: int | None = None
 ) -> str:
     """How many frames, how fast, how well, which stretches are lost, and why it ended.
 
     Args:
       followed: from `following.follow_all`.
       names: of the targets.
-      truth: true boxes [rows, 4] from the first frame on, NaN where there is none. They are of one target, and say
-        nothing where there are several.
+      truth: true boxes [rows, 4] from the source's first frame on, NaN where there is none. They are of one target, and
+        say nothing where there are several.
       stop_when_lost: after how many lost frames in a row it was to end.
-      first: number of the frame in which it began.
     """
-    truth = None if truth is None else truth[first:]
+    truth = None if truth is None else truth[followed.first :]
     line = f"tracked {len(followed.boxes)} frames"
     if several := len(names) > 1:
         line += f" of {len(names)} targets"
@@ -36,10 +31,10 @@ def summary(
         mean = np.mean(overlaps(followed.boxes[:, 0], truth))
         line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes[:, 0], truth):.3f}"
     lost = is_lost(followed.scores)
-    lost = np.concatenate(
-        [np.zeros((first, *lost.shape[1:]), bool), lost]
-    )  # so that frames count from the source's first
-    said = describe(lost[:, 0]) if [*names] == [THE_TARGET] else describe_targets(names, lost)
+    if [*names] == [THE_TARGET]:
+        said = describe(lost[:, 0], followed.first)
+    else:
+        said = describe_targets(names, lost, followed.first)
     if said is not None:
         line += f"; {said}"
     if followed.stopped and several:

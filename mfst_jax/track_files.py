@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32
 
 from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError, reason
-from mfst_jax.foreign_tables import FARTHEST, Row, Rows, add, looks_like_mot, read_coco, read_mot
+from mfst_jax.foreign_tables import FARTHEST, MOST_FRAMES, Row, Rows, add, looks_like_mot, read_coco, read_mot
 from mfst_jax.lost import is_lost
 from mfst_jax.outputs import AtomicFile
 from mfst_jax.params import Contents
@@ -48,6 +48,8 @@ class Record:
     """Of mfst_jax."""
     targets: tuple[str, ...] = ()
     """Their names, in order; none for one that nobody named."""
+    first: int = 0
+    """Number of the first frame that was tracked."""
 
     @classmethod
     def of(
@@ -64,7 +66,10 @@ class Record:
           targets: what they are called.
         """
         names = () if [*targets] == [THE_TARGET] else tuple(targets)
-        return cls(_path_from(table, path), source.size, to_dict(config), contents.describe(), __version__, names)
+        return cls(
+            *(_path_from(table, path), source.size, to_dict(config), contents.describe(), __version__, names),
+            first=source.first,
+        )
 
     def write(self, table: Path) -> None:
         """Writes the record of a table. Raises `InputError` where it cannot be written."""
@@ -94,6 +99,8 @@ class Track:
     scores: Float32[np.ndarray, "frames"]
     """NaN where there is none."""
     lost: Bool[np.ndarray, "frames"]
+    first: int = 0
+    """Number of the frame of row 0."""
 
 
 def record_path(table: Path) -> Path:
@@ -121,14 +128,15 @@ def read_record(table: Path) -> Record | None:
         source, config = values["source"], values["config"]
         height, width = map(int, values["size"])
         weights, version = str(values["weights"]), str(values["version"])
-        targets = tuple(values.get("targets", ()))
+        targets, first = tuple(values.get("targets", ())), values.get("first", 0)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"record {path}: expected what mfst track writes, found {reason(error)}") from None
     sound = isinstance(config, dict) and isinstance(config.get("context", 0), float | int)
     sound = sound and all(isinstance(name, str) for name in targets)
+    sound = sound and type(first) is int and 0 <= first < MOST_FRAMES
     if not sound or not isinstance(source, str | None):
         raise InputError(f"record {path}: expected what mfst track writes, found {source!r:.40} and {config!r:.40}")
-    return Record(source, (height, width), config, weights, version, targets)
+    return Record(source, (height, width), config, weights, version, targets, first)
 
 
 def read_table(path: Path) -> list[Track]:
@@ -139,24 +147,31 @@ def read_table(path: Path) -> list[Track]:
         `.json` as COCO has it for videos; or text without a header as MOTChallenge has it, whose targets are called as
         the record beside it says, or by their numbers.
 
+    Frames count from 0, or from the first one that was tracked by the record beside the table.
+
     Raises:
       InputError: a file that cannot be read, has no such columns or no row; a row that is not of numbers; a frame that
-        is missing from a table in CSV, or that a target has twice.
+        is missing from a table in CSV, that a target has twice, or that comes before the first one.
     """
+    record = read_record(path)
+    first = 0 if record is None else record.first
     if path.suffix.lower() == COCO_SUFFIX:
         found, frames = read_coco(path)
     elif looks_like_mot(path):
-        record = read_record(path)
         found, frames = read_mot(path, () if record is None else record.targets)
     else:
-        found, frames = _read_csv(path)
+        found, frames = _read_csv(path, first)
     if not found:
         raise InputError(f"boxes {path}: expected a row for each frame, found none")
-    return [_track(name, rows, frames) for name, rows in found.items()]
+    if (earliest := min(number for rows in found.values() for number in rows)) < first:
+        raise InputError(
+            f"boxes {path}: expected frames from {first} on, the first one by the record beside it, found {earliest}"
+        )
+    return [_track(name, rows, first, frames) for name, rows in found.items()]
 
 
-def _read_csv(path: Path) -> tuple[Rows, int]:
-    """The rows of a table in CSV, and how many frames there are."""
+def _read_csv(path: Path, first: int) -> tuple[Rows, int]:
+    """The rows of a table in CSV, and the number after that of the last frame."""
     found: Rows = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -175,10 +190,13 @@ def _read_csv(path: Path) -> tuple[Rows, int]:
     except (OSError, UnicodeError, csv.Error) as error:
         raise InputError(f"boxes {path}: expected a table in CSV, found {reason(error)}") from None
     frames = {number for rows in found.values() for number in rows}
-    for number in range(len(frames)):
+    after = max(frames, default=first - 1) + 1
+    for number in range(first, after):
         if number not in frames:
-            raise InputError(f"boxes {path}: expected frames from 0 on without a gap, found none of number {number}")
-    return found, len(frames)
+            raise InputError(
+                f"boxes {path}: expected frames from {first} on without a gap, found none of number {number}"
+            )
+    return found, after
 
 
 def _read_row(where: str, row: dict[str, Any]) -> tuple[int, Row]:
@@ -198,10 +216,13 @@ def _read_row(where: str, row: dict[str, Any]) -> tuple[int, Row]:
     return number, (box if all(map(math.isfinite, box)) else [math.nan] * 4, score, lost)
 
 
-def _track(name: str, rows: dict[int, Row], frames: int) -> Track:
+def _track(name: str, rows: dict[int, Row], first: int, after: int) -> Track:
+    """A target's rows of the frames from number `first` to the one before `after`."""
+    frames = after - first
     boxes, scores = np.full((frames, 4), np.nan, np.float32), np.full(frames, np.nan, np.float32)
     lost = np.zeros(frames, bool)
     for number, (box, score, said) in rows.items():
-        boxes[number], scores[number] = box, score
-        lost[number] = (not math.isnan(score) and bool(is_lost([score])[0])) if said is None else said
-    return Track(name, boxes, scores, lost)
+        row = number - first
+        boxes[row], scores[row] = box, score
+        lost[row] = (not math.isnan(score) and bool(is_lost([score])[0])) if said is None else said
+    return Track(name, boxes, scores, lost, first)

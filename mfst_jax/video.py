@@ -66,20 +66,31 @@ class Source:
     """Of a folder or glob of images: the file of each frame, by its path from the folder that all of them share."""
     first: int = 0
     """Number of the first frame that `frames` yields (`starting_at`); `count` and `ground_truth` are of all frames."""
-    read_from: Callable[[int], Labelled] | None = field(default=None, repr=False, compare=False)
+    read_from: Callable[[int], Labelled] | None = field(default=None, repr=False)
     """As `read`, from the frame of that number on; None where all frames before it have to be read anyway."""
     live: bool = False
     """Whether it is a webcam, whose frames come as time passes and never again."""
 
+    @property
+    def remaining(self) -> int | None:
+        """How many frames there are from number `first` on, where it is known."""
+        return None if self.count is None or self.count <= self.first else self.count - self.first
+
     def starting_at(self, number: int) -> "Source":
         """The same source without the frames before `number`; all numbers stay as they are.
 
+        A number beyond the last frame shows when frames are read, since headers may count wrongly.
+
         Raises:
-          InputError: a number below 0, or beyond the frames that there are.
+          InputError: a number below 0, or any but 0 of a webcam.
         """
-        if number < 0 or (self.count is not None and number >= self.count):
-            expected = "from 0 on" if self.count is None else f"from 0 to {self.count - 1}"
-            raise InputError(f"source {self.name}: expected to start at a frame {expected}, found {number}")
+        if number < 0:
+            raise InputError(f"source {self.name}: expected to start at a frame from 0 on, found {number}")
+        if self.live and number:
+            raise InputError(
+                f"source {self.name}: expected to start at frame 0, as a webcam's frames have no other numbers, "
+                f"found {number}"
+            )
         return replace(self, first=number)
 
     def frames(self) -> Generator[Frame, None, None]:
@@ -89,11 +100,11 @@ class Source:
           InputError: from the iterator: an image or a video that cannot be read, or that is cut short, after all frames
             before that point; a frame of another size than the first; no frame with the number `first`.
         """
-        sought = self.read_from if self.first else None
-        with closing(self.read() if sought is None else sought(self.first)) as labelled:
-            empty = self.first > 0
-            for label, frame in labelled if sought is not None else islice(labelled, self.first, None):
-                empty = False
+        begin = self.read_from if self.first else None
+        with closing(self.read() if begin is None else begin(self.first)) as labelled:
+            found = self.first == 0
+            for label, frame in islice(labelled, self.first if begin is None else 0, None):
+                found = True
                 if frame.shape[:2] != self.size:
                     (height, width), (found_height, found_width) = self.size, frame.shape[:2]
                     raise InputError(
@@ -101,8 +112,8 @@ class Source:
                         f"found {found_width}x{found_height}"
                     )
                 yield frame
-            if empty:
-                raise InputError(f"source {self.name}: expected a frame {self.first} to start at, found fewer frames")
+            if not found:
+                raise InputError(f"source {self.name}: expected a frame {self.first}, found fewer frames")
 
 
 def open_source(source: str | Path) -> Source:

@@ -57,17 +57,18 @@ def write_page(out: Path, source: Source, targets: list[Track], record: Record |
       InputError: it cannot be written; frames that cannot be read, or fewer of them than boxes. The page has those
         before.
     """
-    truth = source.ground_truth if len(targets) == 1 else None
+    first, truth = targets[0].first, source.ground_truth if len(targets) == 1 else None
     facts = {} if record is None else {"mfst_jax": record.version, "weights": record.weights}
     count, shown = len(targets[0].boxes), 0
     with (
-        closing(source.frames()) as frames,
+        closing(source.starting_at(first).frames()) as frames,
         PageWriter(
             out,
             name=source.name,
             size=source.size,
             fps=source.fps,
-            targets=[PageTarget(target.name, truth) for target in targets],
+            targets=[PageTarget(target.name, None if truth is None else truth[first:]) for target in targets],
+            first=first,
             count=count,
             config=None if record is None else record.config,
             facts=facts,

@@ -1,6 +1,6 @@
 "use strict";
-// Shows one frame at a time, with boxes, curves and maps that all belong to it. "Frame" is a number from 0; only those in
-// `track.pictures` can be shown, and `shown` is one of them.
+// Shows one frame at a time, with boxes, curves and maps that all belong to it. Frames count from 0 here, and from
+// `track.first` wherever somebody reads or writes a number. Only those in `track.pictures` can be shown.
 
 const $ = (id) => document.getElementById(id);
 const root = document.documentElement;
@@ -92,7 +92,8 @@ const swatch = (target) => {
 const isLost = (target, frame) => target.lost.some(([first, end]) => first <= frame && frame <= end);
 const percent = (value) => `${(100 * value).toFixed(3)}%`;
 const two = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
-const range = ([first, end]) => (first === end ? `${first}` : end === last ? `${first}–end` : `${first}–${end}`);
+const named = (frame) => frame + track.first;
+const range = ([first, end]) => (first === end ? `${named(first)}` : `${named(first)}–${end === last ? "end" : named(end)}`);
 // Where a stretch lies in the chart, whose frames are one apart: half a frame more on either side.
 const extent = ([first, end]) => [Math.max(first - 0.5, 0), Math.min(end + 0.5, Math.max(last, 1))];
 const frames = (count) => `${count} frame${count === 1 ? "" : "s"}`;
@@ -111,16 +112,16 @@ function draw() {
   drawBoxes(frame);
   drawTargets(frame);
   drawSearch(frame);
-  const seconds = frame / track.fps;
-  $("position").replaceChildren(html("b", { textContent: frame }), ` / ${last} · ${seconds.toFixed(2)} s`);
+  const seconds = named(frame) / track.fps;
+  $("position").replaceChildren(html("b", { textContent: named(frame) }), ` / ${named(last)} · ${seconds.toFixed(2)} s`);
   $("playhead").style.left = percent(last ? frame / last : 0);
   const words = track.targets.map((target) => {
     const lost = isLost(target, frame) ? ", lost" : "";
     return `${target.name}: score ${two(target.scores[frame])}${lost}`;
   });
-  $("chart").setAttribute("aria-valuenow", frame);
-  $("chart").setAttribute("aria-valuetext", `Frame ${frame} of ${last}; ${words.join("; ")}`);
-  canvas.setAttribute("aria-label", `Frame ${frame}${image ? "" : ", which cannot be decoded"}; ${words.join("; ")}`);
+  $("chart").setAttribute("aria-valuenow", named(frame));
+  $("chart").setAttribute("aria-valuetext", `Frame ${named(frame)} of ${named(last)}; ${words.join("; ")}`);
+  canvas.setAttribute("aria-label", `Frame ${named(frame)}${image ? "" : ", which cannot be decoded"}; ${words.join("; ")}`);
   for (const button of document.querySelectorAll("[data-first]")) {
     const within = button.dataset.first <= frame && frame <= button.dataset.last;
     if (within) button.setAttribute("aria-current", "true");
@@ -130,7 +131,7 @@ function draw() {
   $("forward").disabled = place === pictures.length - 1;
   $("previous-lost").disabled = before(frame) === undefined;
   $("next-lost").disabled = after(frame) === undefined;
-  root.dataset.frame = frame;
+  root.dataset.frame = named(frame);
 }
 
 function rectangle([x, y, w, h], className, parent, colour) {
@@ -529,13 +530,14 @@ $("theme").addEventListener("click", () => KEYS.d());
 
 $("boxes").setAttribute("viewBox", `0 0 ${track.width} ${track.height}`);
 $("boxes").setAttribute("preserveAspectRatio", "none");
-chart.setAttribute("aria-valuemax", last);
+chart.setAttribute("aria-valuemin", named(0));
+chart.setAttribute("aria-valuemax", named(last));
 $("stage").style.setProperty("--ratio", track.width / track.height);
 drawChart();
 drawStretches();
 drawWords();
 choose(0);
 addEventListener("resize", () => place >= 0 && draw());
-const asked = () => (/^#[0-9]+$/.test(location.hash) ? Number(location.hash.slice(1)) : 0); // page.html#96
+const asked = () => (/^#[0-9]+$/.test(location.hash) ? Number(location.hash.slice(1)) - track.first : 0); // page.html#96
 addEventListener("hashchange", () => jump(asked()));
 seek(asked());

@@ -38,7 +38,7 @@ class PageTarget:
 
     name: str
     truth: Num[np.ndarray, "rows 4"] | None = None
-    """True boxes (x, y, w, h) from the first frame on, NaN where it is absent."""
+    """True boxes (x, y, w, h) from the page's first frame on, NaN where it is absent."""
 
 
 class PageWriter:
@@ -59,6 +59,7 @@ class PageWriter:
         size: tuple[int, int],
         fps: float | int,
         targets: Sequence[PageTarget],
+        first: int = 0,
         count: int | None = None,
         config: Mapping[str, Any] | None = None,
         facts: Mapping[str, Any] | None = None,
@@ -72,7 +73,8 @@ class PageWriter:
           size: height and width of every frame, in pixels.
           fps: frames per second.
           targets: what is tracked; each has a row in `boxes`.
-          count: how many frames there are, as far as is known.
+          first: number of the first frame that will come; the page counts from there.
+          count: how many frames will come, as far as is known.
           config: how they are tracked, as `config.to_dict` writes it; the search regions follow from it.
           facts: what else to say of how the page came about, each in words or as JSON.
           maps: whether response maps will come with the frames.
@@ -84,7 +86,7 @@ class PageWriter:
         self._encoder = FrameEncoder(size, count, maps=len(targets) if maps else 0)
         self._targets, self._config = tuple(targets), dict(config or {})
         self.facts = dict(facts or {})
-        self._known = {"name": name, "height": size[0], "width": size[1], "fps": fps, "hasMaps": maps}
+        self._known = {"name": name, "height": size[0], "width": size[1], "fps": fps, "first": first, "hasMaps": maps}
         self._boxes: list[np.ndarray] = []
         self._scores: list[np.ndarray] = []
         self._lost: list[np.ndarray] = []
