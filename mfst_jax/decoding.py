@@ -134,9 +134,7 @@ def declared(container: "InputContainer", stream: "VideoStream", rate: float) ->
     return round(max(end - start, 0) * rate) or None, end  # a live recording may start later than it says it ends
 
 
-def decode(
-    what: str, address: str, rate: float, first: int = 0, place: Place | None = None, **options
-) -> Labelled:
+def decode(what: str, address: str, rate: float, first: int = 0, place: Place | None = None, **options) -> Labelled:
     """The frames of a video as they are shown, but in stored pixels (no aspect correction).
 
     Args:

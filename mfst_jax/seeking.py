@@ -66,8 +66,8 @@ def index_video(what: str, address: str) -> Index | None:
         stream = video_stream(what, container)
         if container.format.flags & av.format.Flags.ts_discont.value:
             return None
-        # Times in Matroska are those at which frames are shown, and elsewhere those at which they are decoded.
-        by_dts = "matroska" not in container.format.name
+        # Matroska and MP4 are sought by the time at which a frame is shown, others by that at which it is decoded.
+        by_dts = not any(name in container.format.name for name in ("matroska", "mp4"))
         may_hold_none = stream.codec_context.name in ("mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "msmpeg4")
         shown, keys = [], []
         try:

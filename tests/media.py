@@ -47,6 +47,7 @@ def make_video(
     seconds_of_sound=0,
     rate=25,
     metadata=None,
+    picture=noisy,
 ):
     with av.open(str(path), "w", options=container_options or {}) as container:
         container.metadata.update(metadata or {})
@@ -54,7 +55,7 @@ def make_video(
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         sound = container.add_stream("aac", rate=44100) if seconds_of_sound else None
         for level in range(count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy(level, size), format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(level, size), format="rgb24")))
         container.mux(stream.encode(None))
         if sound is not None:
             for block in range(seconds_of_sound * 44100 // 1024):
