@@ -31,6 +31,7 @@ from mfst_jax.multi import config_for
 from mfst_jax.outputs import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
+from mfst_jax.recording import check_files
 from mfst_jax.select import select_targets
 from mfst_jax.summary import summary
 from mfst_jax.tables import csv_header, csv_rows
@@ -51,7 +52,7 @@ def track(
     box: Boxes = (),
     select: bool = False,
     browser: bool = True,
-    port: int = 0,
+    port: int | None = None,
     weights: Weights = None,
     preset: config.Preset | None = None,
     set: Settings = (),
@@ -85,13 +86,16 @@ def track(
         raise InputError(f"--stop-when-lost: expected a number of frames of at least 1, found {stop_when_lost}")
     if select and box:
         raise InputError("--select: expected no --box beside it, found both")
+    if not select and (port is not None or not browser):
+        raise InputError(f"{'--no-browser' if port is None else '--port'}: expected --select beside it, found none")
     with memory.compiling():
         params = checkpoints.load(weights)
         chosen = choose_config(params.contents, preset, in_turn(set))
         _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
         opened = video.open_source(source)
         if select:
-            selection = select_targets(opened, open_browser=browser, port=port)
+            check_files(opened, video=out, table=boxes, page=page)
+            selection = select_targets(opened, open_browser=browser, port=port or 0)
             opened, targets = selection.source, selection.targets
         else:
             targets = choose_targets(opened, box)

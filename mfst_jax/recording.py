@@ -16,10 +16,22 @@ from mfst_jax.outputs import VideoWriter
 from mfst_jax.page import MOST_MAPS, PageTarget, PageWriter
 from mfst_jax.params import Contents
 from mfst_jax.tables import CsvTable, open_table
-from mfst_jax.targets import Target, is_unnamed
+from mfst_jax.targets import THE_TARGET, Target, is_unnamed
 from mfst_jax.track_files import Record
 from mfst_jax.version import __version__
 from mfst_jax.video import Source
+
+
+def check_files(
+    source: Source, *, video: Path | None = None, table: Path | None = None, page: Path | None = None
+) -> None:
+    """Raises the `InputError` that a `Recorder` of these files would raise, before it is known what is followed."""
+    if video is not None:
+        VideoWriter(video, source.fps)
+    if table is not None:
+        open_table(table, [THE_TARGET], video=source.name, size=source.size)
+    if page is not None:
+        PageWriter(page, name=source.name, size=source.size, fps=source.fps, targets=[PageTarget(THE_TARGET)])
 
 
 class Recorder:

@@ -1,6 +1,8 @@
 "use strict";
 
-const GRIP = 12, TOUCH_GRIP = 22, SMALLEST = 1, DRAWN = 4, LARGEST_ZOOM = 16, LIVE_EVERY = 150, ALIVE_EVERY = 5000;
+const GRIP = 12, TOUCH_GRIP = 22, SMALLEST = 1, DRAWN = 4, LARGEST_ZOOM = 16, LIVE_EVERY = 150, OPEN_EVERY = 5000;
+const SOME = 1000;  // frames to choose from, where nobody knows how many there are
+const pageId = String(Math.random()).slice(2);  // tells this page from others of the same address
 const byId = id => document.getElementById(id);
 const view = byId("view"), stage = byId("stage"), svg = byId("boxes"), picture = byId("picture");
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -11,7 +13,7 @@ const boxes = [];  // {x, y, w, h, name, place} in pixels of the frame
 const pointers = new Map();
 
 async function post(path, value) {
-  const answer = await fetch(path, {method: "POST", body: value === undefined ? "" : JSON.stringify(value)});
+  const answer = await fetch(path, {method: "POST", body: typeof value === "string" ? value : JSON.stringify(value ?? null)});
   if (!answer.ok) throw new Error((await answer.json()).error);
 }
 
@@ -27,6 +29,7 @@ function end(text) {
 async function start() {
   if (over) return;
   if (!boxes.length) return say("Draw a box around an object first.");
+  if (wanted !== null) return say(`Frame ${wanted} is still being read. Press Enter when it is shown.`);
   try {
     if (source.live && !frozen) await freeze();
     await post("start", {frame, targets: boxes.map(({name, x, y, w, h}) => ({name, box: [x, y, w, h]}))});
@@ -52,11 +55,18 @@ function load(path) {
   });
 }
 
+function showNumber(number) {
+  const slider = byId("slider");
+  if (source.count === null && number > slider.max / 2) slider.max = 2 * number;
+  byId("number").value = slider.value = number;
+}
+
 async function show(number) {
-  byId("number").textContent = byId("slider").value = number;
+  showNumber(number);
   const busy = wanted !== null;
   wanted = number;
   if (busy) return;
+  document.documentElement.dataset.busy = "";
   while (true) {
     const asked = wanted;
     try {
@@ -66,11 +76,13 @@ async function show(number) {
       say("");
     } catch (error) {
       say(error.message);
-      if (wanted === asked) byId("number").textContent = byId("slider").value = wanted = frame;
+      if (wanted === asked) showNumber(wanted = frame);
     }
-    if (wanted === asked || wanted === frame) break;
+    if (wanted === frame) break;
   }
   wanted = null;
+  delete document.documentElement.dataset.busy;
+  render();
 }
 
 let ticks = 0;
@@ -172,6 +184,7 @@ function render(rebuild) {
   });
   byId("none").hidden = boxes.length > 0;
   byId("start").disabled = !boxes.length || over;
+  byId("start").textContent = frame ? `Start tracking in frame ${frame}` : "Start tracking";
 }
 
 function entry(box) {
@@ -301,8 +314,8 @@ addEventListener("keydown", event => {
   if (over || event.isComposing) return;
   const on = event.target, key = event.key, writing = on.matches?.("#targets input");
   if (key === "Escape") { if (!giveUp()) cancel(); return event.preventDefault(); }
-  if (key === "Enter" && !on.matches?.("button, summary")) { start(); return event.preventDefault(); }
-  if (writing || on.matches?.("#slider")) return;
+  if (key === "Enter" && !on.matches?.("button, summary, #number")) { start(); return event.preventDefault(); }
+  if (writing || on.matches?.("#slider, #number")) return;
   if (key in ARROWS && chosen && !event.metaKey) {
     const step = event.shiftKey ? 10 : 1, [dx, dy] = ARROWS[key].map(each => each * step);
     (event.altKey || event.ctrlKey ? resize : move)(chosen, dx, dy);
@@ -326,6 +339,10 @@ function addInMiddle() {
 }
 
 byId("slider").addEventListener("input", event => show(Number(event.target.value)));
+byId("number").addEventListener("change", event => {
+  const number = Math.round(event.target.valueAsNumber);
+  show(Number.isFinite(number) ? clamp(number, 0, (source.count ?? 1e9) - 1) : frame);
+});
 byId("freeze").addEventListener("click", () => freeze().catch(error => say(error.message)));
 byId("add").addEventListener("click", addInMiddle);
 byId("in").addEventListener("click", () => zoomBy(1.5));
@@ -341,8 +358,12 @@ addEventListener("resize", () => source && render());
   svg.setAttribute("viewBox", `0 0 ${source.width} ${source.height}`);
   byId("freeze").hidden = !source.live;
   byId("stored").hidden = source.live || source.count === 1;
-  byId("slider").max = (source.count ?? 1e5) - 1;
-  setInterval(() => over || post("alive").catch(() => end("mfst has ended. This page can be closed.")), ALIVE_EVERY);
+  byId("slider").max = (source.count ?? SOME) - 1;
+  const tell = () => over || post("open", pageId).catch(() => end("mfst has ended. This page can be closed."));
+  tell();
+  setInterval(tell, OPEN_EVERY);
+  addEventListener("pagehide", () => over || navigator.sendBeacon("closed", pageId));
+  addEventListener("pageshow", event => event.persisted && tell());
   if (source.live) live();
   else await show(0);
   document.documentElement.dataset.state = "ready";

@@ -22,7 +22,11 @@ from mfst_jax.targets import MOST_TARGETS, Target, check_boxes, check_names, def
 
 TIMEOUT = 600.0
 """Seconds without a sign of the page; it gives one every few seconds, or every minute from the background."""
+REOPENING = 10.0
+"""Seconds after the last page was closed in which it may be opened again, as reloading does it."""
 LARGEST_BODY = 64 * 1024
+LONGEST_PAGE = 64
+"""Characters by which one page is told from another."""
 FILES = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
 KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 HEADERS = {
@@ -40,8 +44,12 @@ class Server:
 
     def __init__(self, frames: Frames, port: int):
         self.frames, self.token = frames, secrets.token_urlsafe(24)
-        self.came, self.last_sign = False, time.monotonic()
-        self._done, self._choice = threading.Event(), None
+        self._came, self._last_sign = False, time.monotonic()
+        self._pages: set[str] = set()
+        self._closed: float | None = None
+        """When the last of the pages was closed."""
+        self._lock, self._settled, self._done = threading.Lock(), False, threading.Event()
+        self._choice: tuple[int, list[Target]] | None = None
         if not 0 <= port <= 65535:
             raise InputError(f"--port: expected 0 to 65535, found {port}")
         try:
@@ -60,28 +68,49 @@ class Server:
         return known | {"colours": colours}
 
     def sign(self) -> None:
-        """Notes that the page is there."""
-        self.came, self.last_sign = True, time.monotonic()
+        """Notes that a browser is there."""
+        with self._lock:
+            self._came, self._last_sign, self._closed = True, time.monotonic(), None
 
-    def choose(self, first_frame: int, targets: list[Target]) -> None:
-        """Ends the wait with a choice."""
-        self._choice = (first_frame, targets)
-        self._done.set()
+    def note_page(self, page: str, *, is_open: bool) -> None:
+        """Notes that a page, of which there may be several, is open or was closed."""
+        with self._lock:
+            if is_open:
+                self._pages.add(page)
+            elif page in self._pages:
+                self._pages.remove(page)
+                self._closed = None if self._pages else time.monotonic()
 
-    def cancel(self) -> None:
-        """Ends the wait without a choice."""
+    def settle(self) -> bool:
+        """Whether nobody has chosen or cancelled before. Who is the first has to `end` the wait."""
+        with self._lock:
+            first, self._settled = not self._settled, True
+            return first
+
+    def end(self, choice: tuple[int, list[Target]] | None) -> None:
+        """Ends the wait with the frame and its targets, or without a choice."""
+        self._choice = choice
         self._done.set()
 
     def wait(self, timeout: float | int) -> tuple[int, list[Target]]:
         """The frame and its targets, once they are chosen. Raises `InputError` without a choice."""
-        self.last_sign = time.monotonic()
+        self._last_sign = time.monotonic()
         while not self._done.wait(0.1):
-            if time.monotonic() - self.last_sign > timeout:
-                what = "the page went away" if self.came else "no browser came"
-                raise InputError(f"--select: expected targets from {self.address}, but {what} for {timeout:g} s")
+            if (why := self._given_up(timeout)) is not None and self.settle():
+                raise InputError(f"--select: expected targets from {self.address}, but {why}")
         if self._choice is None:
             raise InputError("--select: expected at least one target, found the choice cancelled")
         return self._choice
+
+    def _given_up(self, timeout: float | int) -> str | None:
+        """Why nothing more is to be waited for."""
+        with self._lock:
+            now = time.monotonic()
+            if self._closed is not None and now - self._closed > REOPENING:
+                return "the page was closed"
+            if now - self._last_sign > timeout:
+                return f"{'the page went away' if self._came else 'no browser came'} for {timeout:g} s"
+            return None
 
     def __enter__(self) -> "Server":
         self._thread.start()
@@ -137,19 +166,23 @@ class _Handler(BaseHTTPRequestHandler):
         if path in ("freeze", "thaw"):
             self.server_of.frames.freeze(path == "freeze")
             return self._say(200)
-        if path == "alive":
+        if path in ("open", "closed"):
+            self.server_of.note_page(body.decode("utf-8", "replace")[:LONGEST_PAGE], is_open=path == "open")
             return self._say(200)
-        if path == "cancel":
-            self._say(200)
-            return self.server_of.cancel()
-        if path != "start":
+        choice = None
+        if path == "start":
+            try:
+                choice = parse_choice(body, self.server_of.frames)
+            except InputError as error:
+                return self._say(400, error=str(error))
+        elif path != "cancel":
             return self._say(404, error="expected one of the page's own paths")
+        if not self.server_of.settle():
+            return self._say(409, error="targets were chosen or cancelled in another page")
         try:
-            choice = parse_choice(body, self.server_of.frames)
-        except InputError as error:
-            return self._say(400, error=str(error))
-        self._say(200)
-        return self.server_of.choose(*choice)
+            self._say(200)
+        finally:
+            self.server_of.end(choice)
 
     def _hosts(self) -> tuple[str, str]:
         return f"127.0.0.1:{self.server_of.port}", f"localhost:{self.server_of.port}"
