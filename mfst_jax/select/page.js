@@ -184,7 +184,7 @@ function render(rebuild) {
   });
   byId("none").hidden = boxes.length > 0;
   byId("start").disabled = !boxes.length || over;
-  byId("start").textContent = frame ? `Start tracking in frame ${frame}` : "Start tracking";
+  byId("start").textContent = source.live ? "Start tracking" : `Start in frame ${frame}`;
 }
 
 function entry(box) {

@@ -18,7 +18,7 @@ from typing import Any
 from mfst_jax.errors import InputError, reason
 from mfst_jax.palette import BRIGHT_COLOURS, colour
 from mfst_jax.select.frames import Frames
-from mfst_jax.targets import MOST_TARGETS, Target, check_boxes, check_names, default_names
+from mfst_jax.targets import MOST_TARGETS, Number, Target, check_boxes, check_names, default_names
 
 TIMEOUT = 600.0
 """Seconds without a sign of the page; it gives one every few seconds, or every minute from the background."""
@@ -240,9 +240,15 @@ def parse_choice(body: bytes, frames: Frames) -> tuple[int, list[Target]]:
     height, width = source.size
     targets = []
     for name, (_, (x, y, w, h)) in zip(names, drawn, strict=True):
-        left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
-        if right - left < 1 or bottom - top < 1:
+        (left, across), (top, down) = _within(x, w, width), _within(y, h, height)
+        if across < 1 or down < 1:
             raise InputError(f"box of {name}: expected at least 1 x 1 pixel within the frame, found {x, y, w, h}")
-        targets.append(Target(name, (left, top, right - left, bottom - top)))
+        targets.append(Target(name, (left, top, across, down)))
     check_boxes(targets, source.size)
     return first_frame, targets
+
+
+def _within(start: Number, length: Number, end: Number) -> tuple[Number, Number]:
+    """The part of a side that lies between 0 and `end`: where it starts, and its length, which may be less than 0."""
+    inside = max(start, 0)
+    return (start, length) if inside == start and start + length <= end else (inside, min(start + length, end) - inside)
