@@ -133,9 +133,10 @@ def read_record(table: Path) -> Record | None:
         raise InputError(f"record {path}: expected what mfst track writes, found {reason(error)}") from None
     sound = isinstance(config, dict) and isinstance(config.get("context", 0), float | int)
     sound = sound and all(isinstance(name, str) for name in targets)
-    sound = sound and type(first) is int and 0 <= first < MOST_FRAMES
     if not sound or not isinstance(source, str | None):
         raise InputError(f"record {path}: expected what mfst track writes, found {source!r:.40} and {config!r:.40}")
+    if type(first) is not int or not 0 <= first < MOST_FRAMES:
+        raise InputError(f"record {path}: expected what mfst track writes, found first frame {first!r:.40}")
     return Record(source, (height, width), config, weights, version, targets, first)
 
 

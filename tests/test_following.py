@@ -94,6 +94,53 @@ def test_the_boxes_are_those_of_plain_tracking(params: mfst_jax.Params, tmp_path
         np.testing.assert_array_equal(picture, expected)
 
 
+@pytest.mark.parametrize("name", ["boxes.csv", "boxes.mot.txt", "boxes.json"])
+def test_frames_are_numbered_as_in_the_video_wherever_tracking_begins(
+    params: mfst_jax.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    source, truth = scene()
+    first = 5
+    seen: list[tuple[int, np.ndarray]] = []
+    heard: list[int] = []
+    movie, table, page = tmp_path / "out.mp4", tmp_path / name, tmp_path / "page.html"
+    followed = follow(
+        source.starting_at(first),
+        truth[first],
+        params,
+        CONFIG,
+        video=movie,
+        table=table,
+        page=page,
+        source_path=str(tmp_path / "clip.mp4"),
+        see=lambda number, picture: seen.append((number, picture)),
+        hear=lambda number, box, score: heard.append(number),
+    )
+    frames = list(source.frames())
+    plain = mfst_jax.track(params, np.stack(frames[first:]), truth[first], config=CONFIG)
+    np.testing.assert_allclose(followed.boxes, plain.boxes, rtol=0, atol=0.02)
+    assert followed.first == first
+    assert heard == [number for number, _ in seen] == list(range(first, FRAMES))
+    for number, picture in seen:
+        row = number - first
+        expected = annotate.draw(
+            frames[number], followed.boxes[row], score=followed.scores[row], number=number, truth=truth[number]
+        )
+        np.testing.assert_array_equal(picture, expected)
+    assert sum(1 for _ in open_source(movie).frames()) == FRAMES - first
+    record = read_record(table)
+    assert record is not None
+    assert record.first == first
+    (track,) = read_table(table)
+    assert track.first == first
+    np.testing.assert_allclose(track.boxes, followed.boxes, rtol=0, atol=1e-4)
+    shown = data_of(page.read_text())
+    assert (shown["first"], shown["frames"]) == (first, FRAMES - first)
+    np.testing.assert_allclose(shown["targets"][0]["truth"], truth[first:])
+    np.testing.assert_allclose(shown["targets"][0]["boxes"], followed.boxes, atol=0.006)
+    if name == "boxes.csv":
+        assert numbers(table) == list(range(first, FRAMES))
+
+
 def test_the_page_has_the_same_boxes_and_each_frame_its_response(params: mfst_jax.Params, tmp_path: Path):
     source, truth = scene()
     page = tmp_path / "page.html"

@@ -69,3 +69,8 @@ def test_of_several_targets_those_that_are_lost_are_named():
     lost = np.array([frames(9, (2, 3)), frames(9), frames(9, (4, 8))]).T
     assert describe_targets(["car", "bike", "dog"], lost) == "car lost in frames 2-3; dog lost in frames 4-end"
     assert describe_targets(["bike"], lost[:, 1:2]) is None
+
+
+def test_frames_may_count_from_another_number_than_zero():
+    assert describe(frames(10, (2, 4), (7, 7), (9, 9)), 40) == "lost in frames 42-44, 47, 49-end"
+    assert describe_targets(["car"], np.array([[False], [True], [False]]), 40) == "car lost in frame 41"

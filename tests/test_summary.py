@@ -1,5 +1,7 @@
 """The line in which `mfst track` says what came of a track."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mfst_jax.following import Followed
@@ -20,6 +22,15 @@ def test_of_one_target_without_a_name():
         "stopped after 2 of them in a row"
     )
     assert summary(followed([[1], [0.9]]), ["target"]) == "tracked 2 frames, 12.3 frames/s after compiling"
+
+
+def test_frames_are_counted_as_the_source_does():
+    truth = np.tile(np.float32([10, 10, 20, 20]), (8, 1))
+    truth[:5] += 50  # of the frames before the first one that was tracked
+    found = replace(followed([[1], [0.4], [0.9]]), first=5)
+    assert summary(found, ["target"], truth).endswith("mean IoU 1.000, success AUC 0.952; lost in frame 6")
+    assert summary(found, ["car"]).endswith("after compiling; car lost in frame 6")
+    assert "IoU" not in summary(found, ["target"], truth[:4])
 
 
 def test_of_one_target_with_a_name():

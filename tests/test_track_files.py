@@ -108,6 +108,45 @@ def test_what_is_no_table_of_boxes_is_refused_in_one_line(tmp_path: Path, text: 
     assert "\n" not in str(caught.value)
 
 
+def test_frames_count_from_the_first_one_that_was_tracked_by_the_record(tmp_path: Path):
+    table = write(tmp_path / "boxes.csv", HEADER + "7,1,2,3,4,1,0\n8,2,2,3,4,0.3,1\n")
+    with pytest.raises(InputError, match="expected frames from 0 on without a gap, found none of number 0"):
+        read_table(table)
+    Record("clip.mp4", (48, 64), first=7).write(table)
+    record = read_record(table)
+    assert record is not None
+    assert record.first == 7
+    (target,) = read_table(table)
+    assert target.first == 7
+    np.testing.assert_array_equal(target.boxes, [[1, 2, 3, 4], [2, 2, 3, 4]])
+    assert target.lost.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (6, "expected frames from 6 on without a gap, found none of number 6"),
+        (8, "expected frames from 8 on, the first one by the record beside it, found 7"),
+        (9, "expected frames from 9 on, the first one by the record beside it, found 7"),
+    ],
+)
+def test_a_table_whose_record_names_another_first_frame_is_refused(tmp_path: Path, first: int, said: str):
+    table = write(tmp_path / "boxes.csv", HEADER + "7,1,2,3,4,1,0\n8,2,2,3,4,0.3,1\n")
+    Record("clip.mp4", (48, 64), first=first).write(table)
+    with pytest.raises(InputError, match=said):
+        read_table(table)
+
+
+@pytest.mark.parametrize("first", [-1, 1.5, "3", True, 10**9, None])
+def test_a_first_frame_that_is_no_number_of_one_is_refused(tmp_path: Path, first: object):
+    table = write(tmp_path / "boxes.csv", HEADER + "0,1,2,3,4,1,0\n")
+    Record("clip.mp4", (48, 64)).write(table)
+    values = json.loads(record_path(table).read_text())
+    record_path(table).write_text(json.dumps(values | {"first": first}))
+    with pytest.raises(InputError, match=r"record .*boxes\.csv\.json: expected what mfst track writes, found first"):
+        read_record(table)
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path):
     (tmp_path / "video.csv").write_bytes(b"\x00\xff\xfe\x00ftyp")
     for name in ("video.csv", "nowhere.csv", "."):

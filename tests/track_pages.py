@@ -36,7 +36,9 @@ def response_of(number: int) -> np.ndarray:
     return response
 
 
-def write_page(path: Path, *, count: int = COUNT, maps: bool = True, name: str = "clip", several: bool = False) -> Path:
+def write_page(
+    path: Path, *, count: int = COUNT, maps: bool = True, name: str = "clip", several: bool = False, first: int = 0
+) -> Path:
     """The page of the first `count` frames. The second of several targets is lost all the time, and has no truth."""
     truth = np.array([true_box_of(number) for number in range(COUNT)])
     truth[6] = np.nan
@@ -47,6 +49,7 @@ def write_page(path: Path, *, count: int = COUNT, maps: bool = True, name: str =
         size=SIZE,
         fps=25,
         targets=targets,
+        first=first,
         count=count,
         config=to_dict(ALEXNET),
         facts={"weights": "<b>bold</b>"},

@@ -342,3 +342,31 @@ def test_a_page_without_maps_says_how_to_get_them(chromium: Page, tmp_path: Path
     check_frame(page, LAST)
     assert "mfst track --page keeps them" in value_of(page, "#search-note")
     assert value_of(page, "#facts div:first-child") == "weights<b>bold</b>"
+
+
+def test_frames_are_named_as_in_the_video_where_tracking_began_later(chromium: Page, tmp_path: Path):
+    page = write_page(tmp_path / "later.html", first=40)
+    chromium.resize(1280, 900)
+    position = "document.getElementById('position').textContent"
+    chromium.open(page)
+    chromium.wait_for(SHOWN, 40)
+    assert chromium.evaluate(position) == "40 / 51 · 1.60 s"
+    chromium.press("n")
+    chromium.wait_for(SHOWN, 43)
+    assert rectangles(chromium, "box") == [box_of(3)]
+    assert chromium.evaluate("document.getElementById('stretches').textContent") == "43–444750–end"
+    assert chromium.evaluate("document.getElementById('chart').getAttribute('aria-valuetext')").startswith(
+        "Frame 43 of 51"
+    )
+    assert chromium.evaluate("['min', 'now', 'max'].map(e => chart.getAttribute(`aria-value${e}`))") == [
+        "40",
+        "43",
+        "51",
+    ]
+    chromium.evaluate("location.hash = '#47'")
+    chromium.wait_for(SHOWN, 47)
+    assert rectangles(chromium, "box") == [box_of(7)]
+    np.testing.assert_allclose(pixels(chromium, "picture", 5, 5)[0, 0], [140] * 3 + [255], atol=2)
+    chromium.press("End")
+    chromium.wait_for(SHOWN, 51)
+    assert chromium.complaints() == []

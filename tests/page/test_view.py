@@ -1,5 +1,7 @@
 """`mfst view`: the page of an earlier track, from its table of boxes and wherever its frames are now."""
 
+import base64
+import io
 import shutil
 import webbrowser
 from pathlib import Path
@@ -61,6 +63,27 @@ def test_the_page_lies_beside_the_table_and_shows_its_boxes_on_its_frames(
     assert track["facts"]["weights"] == "AlexNet (torchvision)"
     assert not track["hasMaps"]
     assert [picture["frame"] for picture in pictures_of(page.read_text())] == list(range(COUNT))
+
+
+@pytest.mark.parametrize("name", ["later.csv", "later.mot.txt", "later.json"])
+def test_a_track_that_began_in_a_later_frame_is_shown_on_its_frames(result: Path, tmp_path: Path, name: str):
+    table, first = result.with_name(name), 4
+    source = open_source(tmp_path / "sequence")
+    with open_table(table, ["target"], video="clip", size=SIZE) as boxes:
+        for number in range(first, COUNT):
+            boxes.write(number, np.array([box_of(number)]), SCORES[[number]])
+    contents = Contents(siamfc=False, alexnet="torchvision")
+    Record.of(table, str(tmp_path / "sequence"), source.starting_at(first), contents, ALEXNET).write(table)
+    assert cli.main(["view", str(table)]) == 0
+    page = table.with_suffix(".html").read_text()
+    track = data_of(page)
+    assert (track["first"], track["frames"]) == (first, COUNT - first)
+    assert track["targets"][0]["boxes"] == [box_of(number) for number in range(first, COUNT)]
+    assert track["targets"][0]["truth"] == [true_box_of(number) for number in range(first, COUNT)]
+    shown = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(each["picture"]))))[5, 5, 0] for each in pictures_of(page)
+    ]
+    np.testing.assert_allclose(np.array(shown, int), [20 * number for number in range(first, COUNT)], atol=2)
 
 
 def test_a_video_that_moved_is_named(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
