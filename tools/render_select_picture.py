@@ -1,4 +1,4 @@
-"""Renders docs/select.png, two pictures of the page in which targets are drawn: `python tools/render_select_picture.py`.
+"""Renders docs/select.webp, two pictures of the page to draw targets in: `python tools/render_select_picture.py`.
 
 Two boxes are drawn in a later frame of the built-in clip: on a desktop, light, and on a phone, dark. Needs Chromium.
 """
@@ -28,14 +28,13 @@ DESKTOP, PHONE = (1280, 720), (390, 844)
 GAP = 24
 GROUND = (110, 118, 129)
 """Colour around the pictures, which neither page has."""
-COLOURS = 255
 
 
-def main(picture: Path = Path(__file__).parents[1] / "docs/select.png") -> None:
+def main(picture: Path = Path(__file__).parents[1] / "docs/select.webp") -> None:
     """Renders the picture.
 
     Args:
-        picture: The PNG to write.
+        picture: The picture to write.
     """
     chromium = find_chromium()
     if chromium is None:
@@ -49,7 +48,7 @@ def main(picture: Path = Path(__file__).parents[1] / "docs/select.png") -> None:
     for each in shots:
         sheet.paste(each, (left, GAP))
         left += each.width + GAP
-    save_image(sheet.quantize(COLOURS, dither=Image.Dither.NONE), picture)
+    save_image(sheet, picture)
     print(f"wrote {picture}")
 
 
@@ -71,8 +70,7 @@ def _shoot(page: Page, shot: Path, size: tuple[int, int], scheme: str) -> Image.
         page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         page.screenshot(shot)
         page.press("Escape")
-        if not isinstance(outcome.exception(20), InputError):
-            raise RuntimeError("expected a choice that is cancelled")
+        assert isinstance(outcome.exception(20), InputError)
     with Image.open(shot) as image:
         return image.convert("RGB")
 

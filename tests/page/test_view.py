@@ -80,10 +80,9 @@ def test_a_track_that_began_in_a_later_frame_is_shown_on_its_frames(result: Path
     assert (track["first"], track["frames"]) == (first, COUNT - first)
     assert track["targets"][0]["boxes"] == [box_of(number) for number in range(first, COUNT)]
     assert track["targets"][0]["truth"] == [true_box_of(number) for number in range(first, COUNT)]
-    shown = [
-        np.asarray(Image.open(io.BytesIO(base64.b64decode(each["picture"]))))[5, 5, 0] for each in pictures_of(page)
-    ]
-    np.testing.assert_allclose(np.array(shown, int), [20 * number for number in range(first, COUNT)], atol=2)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(each["picture"]))) for each in pictures_of(page)]
+    means = [np.mean(np.asarray(picture)) for picture in pictures]
+    np.testing.assert_allclose(means, [20 * number for number in range(first, COUNT)], atol=2)
 
 
 def test_a_video_that_moved_is_named(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
