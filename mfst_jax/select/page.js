@@ -98,8 +98,9 @@ async function freeze() {
   await post(frozen ? "thaw" : "freeze");
   frozen = !frozen;
   byId("freeze").textContent = frozen ? "Back to live" : "Freeze";
-  if (!frozen) return void live();
-  await load(`frame/${ticks = (ticks + 1) % 1e9}.jpg`);
+  if (frozen) await load(`frame/${ticks = (ticks + 1) % 1e9}.jpg`);
+  else live();
+  document.documentElement.dataset.frozen = frozen;
 }
 
 // Boxes

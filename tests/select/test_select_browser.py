@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from browser import Page, find_chromium, open_browser
 
 from mfst_jax.errors import InputError
-from mfst_jax.select import Selection, select_targets
+from mfst_jax.select import Selection, select_targets, server
 from mfst_jax.video import Source, demo_source
 
 pytestmark = pytest.mark.timeout(120)
@@ -31,7 +32,7 @@ def made_up(count: int = 6, live: bool = False) -> Source:
     def read():
         number = 0
         while live or number < count:
-            yield f"frame {number}", np.full((120, 160, 3), min(20 * number, 255), np.uint8)
+            yield f"frame {number}", np.full((120, 160, 3), number % 250 if live else min(20 * number, 255), np.uint8)
             number += 1
             time.sleep(0.02 * live)
 
@@ -178,16 +179,154 @@ def test_without_a_box_and_with_an_unsound_name_the_page_says_so(chromium: Page)
         assert isinstance(outcome.exception(10), InputError)
 
 
+def brightness(page: Page) -> float:
+    """Of the picture on show, which is grey."""
+    return page.evaluate(
+        "(() => { const brush = document.createElement('canvas').getContext('2d');"
+        "brush.drawImage(picture, 0, 0); return brush.getImageData(20, 20, 1, 1).data[0]; })()"
+    )
+
+
 def test_a_webcam_is_frozen_and_tracking_goes_on_from_there(chromium: Page):
     with opened(chromium, made_up(live=True)) as outcome:
         chromium.wait_for("Number(document.documentElement.dataset.live) > 1")
+        early = brightness(chromium)
+        chromium.wait_for("Number(document.documentElement.dataset.live) > 3")
         chromium.press(" ")
-        chromium.wait_for("frozen")
+        chromium.wait_for("document.getElementById('freeze').textContent", "Back to live")
+        chromium.wait_for("document.documentElement.dataset.frozen", "true")
+        frozen = brightness(chromium)
+        assert frozen > early
+        draw(chromium, 20, 30, 60, 80)
+        time.sleep(0.3)
+        assert brightness(chromium) == frozen
+        chromium.press("Enter")
+        selection = outcome.result(10)
+        frames = selection.source.frames()
+        drawn_in, following, next_one = (int(next(frames)[0, 0, 0]) for _ in range(3))
+        frames.close()
+    assert abs(drawn_in - frozen) <= 1  # the page has a JPEG of it
+    assert following > drawn_in + 5  # time went on meanwhile
+    assert next_one == following + 1
+    assert selection.first_frame == selection.source.first == 0
+
+
+def test_a_webcam_that_is_thawed_is_live_again(chromium: Page):
+    with opened(chromium, made_up(live=True)) as outcome:
+        chromium.press(" ")
+        chromium.wait_for("document.documentElement.dataset.frozen", "true")
+        frozen = brightness(chromium)
+        chromium.click("#freeze")
+        chromium.wait_for("document.documentElement.dataset.frozen", "false")
+        seen = chromium.evaluate("Number(document.documentElement.dataset.live)")
+        chromium.wait_for(f"Number(document.documentElement.dataset.live) > {seen + 1}")
+        assert brightness(chromium) > frozen
+        draw(chromium, 20, 30, 60, 80)
+        chromium.click("#start")
+        assert len(outcome.result(10).targets) == 1
+
+
+ENTER = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+
+
+def enter_number(page: Page, number: int) -> None:
+    """Types a number into its field, and Enter there."""
+    page.click("#number")
+    page.evaluate("document.getElementById('number').select()")
+    page.send("Input.insertText", text=str(number))
+    page.send("Input.dispatchKeyEvent", type="keyDown", text="\r", **ENTER)
+    page.send("Input.dispatchKeyEvent", type="keyUp", **ENTER)
+
+
+def test_a_number_may_be_typed_and_enter_in_its_field_does_not_start(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        draw(chromium, 20, 30, 60, 80)
+        enter_number(chromium, 4)
+        chromium.wait_for("document.documentElement.dataset.frame", "4")
+        assert chromium.evaluate("document.getElementById('slider').value") == "4"
+        assert abs(brightness(chromium) - 80) <= 1
+        assert chromium.evaluate("document.getElementById('start').textContent") == "Start in frame 4"
+        assert not outcome.done()
+        enter_number(chromium, 99)
+        chromium.wait_for("document.documentElement.dataset.frame", "5")
+        chromium.evaluate("document.activeElement.blur()")
+        chromium.press("Enter")
+        assert outcome.result(10).first_frame == 5
+
+
+def test_where_nobody_knows_how_many_frames_there_are_one_that_is_not_there_is_said(chromium: Page):
+    source = replace(made_up(1200), count=None)
+    with opened(chromium, source) as outcome:
+        assert chromium.evaluate("document.getElementById('slider').max") == "999"
+        enter_number(chromium, 1100)
+        chromium.wait_for("document.documentElement.dataset.frame", "1100")
+        assert chromium.evaluate("document.getElementById('slider').max") == "2200"
+        enter_number(chromium, 1200)
+        message = "document.getElementById('message').textContent"
+        chromium.wait_for(message, "source made up: expected a frame 1200, found fewer frames")
+        assert chromium.evaluate("document.getElementById('number').value") == "1100"
         draw(chromium, 20, 30, 60, 80)
         chromium.press("Enter")
-        frames = outcome.result(10).source.frames()
-        assert next(frames).max() <= next(frames).max()
-        frames.close()
+        assert outcome.result(10).first_frame == 1100
+
+
+def test_with_shift_a_box_is_drawn_inside_another_and_a_button_removes_it(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        draw(chromium, 20, 20, 140, 100)
+        start, end = at(chromium, 40, 40), at(chromium, 70, 60)
+        for kind, (x, y), down in (("mousePressed", start, 1), ("mouseMoved", end, 1), ("mouseReleased", end, 0)):
+            chromium.send(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=down, clickCount=1, modifiers=8
+            )
+        assert chromium.evaluate("boxes.length") == 2
+        chromium.click("#targets li:nth-child(1) button")
+        chromium.evaluate("document.activeElement.blur()")
+        chromium.press("Enter")
+        (target,) = outcome.result(10).targets
+    np.testing.assert_allclose(target.box, (40, 40, 30, 20), atol=0.3)
+
+
+def test_escape_gives_up_what_is_being_drawn(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        for kind, place, down in (("mousePressed", (20, 20), 1), ("mouseMoved", (60, 60), 1)):
+            x, y = at(chromium, *place)
+            chromium.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=down, clickCount=1)
+        assert chromium.evaluate("boxes.length") == 1
+        chromium.press("Escape")
+        assert chromium.evaluate("boxes.length") == 0
+        assert not outcome.done()
+        x, y = at(chromium, 60, 60)
+        chromium.send("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1)
+        draw(chromium, 30, 30, 70, 70)
+        chromium.press("Enter")
+        np.testing.assert_allclose(outcome.result(10).targets[0].box, (30, 30, 40, 40), atol=0.3)
+
+
+def test_a_page_that_is_closed_ends_it_and_one_that_is_reloaded_does_not(
+    chromium: Page, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "REOPENING", 1.0)
+    with opened(chromium, made_up()) as outcome:
+        address = chromium.evaluate("location.href")
+        chromium.open(address)
+        chromium.wait_for("document.documentElement.dataset.state", "ready")
+        time.sleep(1.5)
+        assert not outcome.done()
+        chromium.open("about:blank")
+        with pytest.raises(InputError, match=f"--select: expected targets from {address}, but the page was closed"):
+            outcome.result(10)
+
+
+def test_a_page_says_when_mfst_has_ended(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        address = chromium.evaluate("location.href")
+        cancel = "fetch('cancel', {method: 'POST', body: ''})"  # as another page of the same address would
+        chromium.evaluate(cancel)
+        with pytest.raises(InputError, match="cancelled"):
+            outcome.result(10)
+        assert chromium.evaluate("location.href") == address
+        chromium.wait_for("document.getElementById('hint').textContent", "mfst has ended. This page can be closed.")
+        assert chromium.evaluate("document.getElementById('start').disabled")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
