@@ -78,7 +78,7 @@ def test_while_another_page_is_open_a_closed_one_ends_nothing(server: Server, mo
     root = f"/{server.token}/"
     for path, page in [("open", "a"), ("open", "b"), ("closed", "a"), ("closed", "never there")]:
         assert ask(server, root + path, page) == 200
-    with pytest.raises(InputError, match="but the page went away for 0.3 s"):
+    with pytest.raises(InputError, match=r"but the page went away for 0\.3 s"):
         server.wait(0.3)
 
 
