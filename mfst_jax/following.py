@@ -67,10 +67,11 @@ def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
         return targets
     if source.ground_truth is None:
         why = source.lacks or f"{source.name} has no ground truth to take it from"
-        raise InputError(f"--box: expected x,y,w,h, as {why}, found none")
+        raise InputError(f"--box: expected x,y,w,h, or --select to draw it, as {why}, found none")
     if not np.isfinite(source.ground_truth[0]).all():
         raise InputError(
-            f"--box: expected x,y,w,h, as the target is absent from {source.name}'s first frame, found none"
+            f"--box: expected x,y,w,h, or --select to draw it, as the target is absent from {source.name}'s first "
+            "frame, found none"
         )
     return [_the_target(source.ground_truth[0])]
 

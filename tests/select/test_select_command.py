@@ -131,15 +131,18 @@ def test_a_browser_that_never_comes_is_said(
     video: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     asked: list[str] = []
+
+    def ask(address: str) -> bool:
+        asked.append(address)
+        return False
+
     monkeypatch.setenv("DISPLAY", ":0")
-    with pytest.raises(InputError, match="but no browser came for 0.2 s") as caught:
-        select_targets(open_source(video), timeout=0.2, opener=lambda address: bool(asked.append(address)))
+    with pytest.raises(InputError, match=r"but no browser came for 0\.2 s") as caught:
+        select_targets(open_source(video), timeout=0.2, opener=ask)
     assert "\n" not in str(caught.value)
     first, second = capsys.readouterr().err.splitlines()
     assert first == f"draw the targets at {asked[0]}"
     assert second.startswith("elsewhere: ssh -L ")
     with pytest.raises(InputError, match="no browser came"):
-        select_targets(
-            open_source(video), timeout=0.2, open_browser=False, opener=lambda address: bool(asked.append(address))
-        )
+        select_targets(open_source(video), timeout=0.2, open_browser=False, opener=ask)
     assert len(asked) == 1
