@@ -3,7 +3,7 @@
 import re
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from fractions import Fraction
+from numbers import Rational
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -49,8 +49,10 @@ def import_av(purpose: str = "reading video files"):
 def open_container(what: str, address: str, **options) -> "InputContainer":
     """The file or device at `address`, opened with PyAV's options. `what` names it in errors. Raises `InputError`."""
     av = import_av()
+    if int(av.__version__.split(".")[0]) < 19:  # later ones read tags of any encoding, of which none matters
+        options["metadata_errors"] = "replace"
     try:
-        return av.open(address, metadata_errors="replace", **options)  # no tag matters, whatever its encoding
+        return av.open(address, **options)
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"{what}: expected a whole, readable video, found {reason(error)}") from None
 
@@ -105,7 +107,7 @@ def _timestamps(container: "InputContainer", stream: "VideoStream") -> Int64[np.
     return np.array(times, np.int64)
 
 
-def _usable(rate: Fraction | None) -> float:
+def _usable(rate: Rational | None) -> float:
     slowest, fastest = POSSIBLE_FPS
     return float(rate) if rate and slowest <= rate <= fastest else USUAL_FPS
 

@@ -1,12 +1,20 @@
-"""What all tests stand on: strict JAX, two fake devices, the evaluation material if there is some, random weights."""
+"""What all tests stand on: strict JAX, two devices, shared compilations, the evaluation material, random weights."""
 
+import atexit
 import builtins
 import os
+import shutil
+import tempfile
 
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # What one test compiles serves all others, of both workers: they find the folder in their environment.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mfst_jax-compilations-")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 from collections.abc import Callable
 from functools import cache

@@ -94,8 +94,8 @@ def optimiser(recipe: Recipe) -> Any:
 def decay_towards_start(share: float) -> optax.GradientTransformation:
     """Adds to each update `share` of how far the weight is from where it began, which the optimiser's state keeps."""
 
-    def update(updates: Any, start: Any, params: Any = None) -> tuple[Any, Any]:
-        return jax.tree.map(lambda each, now, then: each + share * (now - then), updates, params, start), start
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree.map(lambda each, now, start: each + share * (now - start), updates, params, state), state
 
     return optax.GradientTransformation(lambda params: params, update)
 

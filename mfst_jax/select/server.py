@@ -225,10 +225,10 @@ def parse_choice(body: bytes, frames: Frames) -> tuple[int, list[Target]]:
         first_frame, drawn = said["frame"], [(each["name"], each["box"]) for each in said["targets"]]
         sound = type(first_frame) is int and all(isinstance(name, str) and len(box) == 4 for name, box in drawn)
         sound = sound and all(type(side) in (int, float) and math.isfinite(side) for _, box in drawn for side in box)
+        if not sound:
+            raise ValueError("no frame, name or box")
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
-        sound = False
-    if not sound:
-        raise InputError("targets: expected a frame, names and boxes as JSON, found something else")
+        raise InputError("targets: expected a frame, names and boxes as JSON, found something else") from None
     if not drawn:
         raise InputError("targets: expected at least one box, found none")
     names = [name.strip() or default for (name, _), default in zip(drawn, default_names(len(drawn)), strict=True)]

@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,7 +40,9 @@ def made_up(count: int = 6, live: bool = False) -> Source:
 
 
 @contextmanager
-def opened(page: Page, source: Source, width: int = 1280, height: int = 900, scheme: str = "light") -> Iterator[Future]:
+def opened(
+    page: Page, source: Source, width: int = 1280, height: int = 900, scheme: str = "light"
+) -> Generator[Future]:
     """The page of a selection that goes on; what the selection comes to."""
     addresses: queue.Queue[str] = queue.Queue()
 

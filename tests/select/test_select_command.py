@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def started(video: Path, *arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(video: Path, *arguments: str | Path) -> Generator[tuple[subprocess.Popen[str], str]]:
     """`mfst track --select`, and the address that it prints."""
     code = "import sys; from mfst_jax.cli import main; sys.exit(main())"
     words = [sys.executable, "-c", code, "track", str(video), "--select", "--no-browser", *map(str, arguments)]

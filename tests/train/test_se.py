@@ -249,7 +249,8 @@ def test_the_average_is_a_mean_at_first_and_then_moves_by_its_share(params):
         assert average == pytest.approx(mean, rel=1e-5)
     assert averages[-1] != weights[-1]
     without = steps(dataclasses.replace(recipe, average=0.0), params, lambda step: batch, 4)
-    assert without.averaged is None and without.result is without.trainable
+    assert without.averaged is None
+    assert without.result is without.trainable
     np.testing.assert_array_equal(without.trainable.biases["conv4"], weights[-1])
 
 
