@@ -314,8 +314,16 @@ const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 addEventListener("keydown", event => {
   if (over || event.isComposing) return;
   const on = event.target, key = event.key, writing = on.matches?.("#targets input");
-  if (key === "Escape") { if (!giveUp()) cancel(); return event.preventDefault(); }
-  if (key === "Enter" && !on.matches?.("button, summary, #number")) { start(); return event.preventDefault(); }
+  if (key === "Escape") {
+    if (on.matches?.("input")) on.blur();
+    else if (!giveUp()) cancel();
+    return event.preventDefault();
+  }
+  if (key === "Enter" && !on.matches?.("button, summary")) {
+    if (on.matches?.("#number") && Number(on.value) !== frame) on.blur();  // which shows that frame
+    else start();
+    return event.preventDefault();
+  }
   if (writing || on.matches?.("#slider, #number")) return;
   if (key in ARROWS && chosen && !event.metaKey) {
     const step = event.shiftKey ? 10 : 1, [dx, dy] = ARROWS[key].map(each => each * step);

@@ -7,6 +7,7 @@ leads here would do), and by the Origin header of whatever changes something.
 import hmac
 import json
 import math
+import os
 import re
 import secrets
 import threading
@@ -123,7 +124,7 @@ class Server:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_address = False
+    allow_reuse_address = os.name != "nt"  # where it would mean to share a port that is in use
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing: a browser that breaks off is no news."""

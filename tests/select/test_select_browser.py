@@ -251,8 +251,7 @@ def test_a_number_may_be_typed_and_enter_in_its_field_does_not_start(chromium: P
         assert not outcome.done()
         enter_number(chromium, 99)
         chromium.wait_for("document.documentElement.dataset.frame", "5")
-        chromium.evaluate("document.activeElement.blur()")
-        chromium.press("Enter")
+        enter_number(chromium, 5)  # which is on show
         assert outcome.result(10).first_frame == 5
 
 
@@ -286,6 +285,18 @@ def test_with_shift_a_box_is_drawn_inside_another_and_a_button_removes_it(chromi
         chromium.press("Enter")
         (target,) = outcome.result(10).targets
     np.testing.assert_allclose(target.box, (40, 40, 30, 20), atol=0.3)
+
+
+def test_escape_in_a_field_leaves_the_field(chromium: Page):
+    with opened(chromium, made_up()) as outcome:
+        draw(chromium, 20, 20, 60, 60)
+        for field in ("#targets input", "#number", "#slider"):
+            chromium.evaluate(f"document.querySelector('{field}').focus()")
+            chromium.press("Escape")
+            assert chromium.evaluate("document.activeElement === document.body")
+        assert not outcome.done()
+        chromium.press("Enter")
+        assert len(outcome.result(10).targets) == 1
 
 
 def test_escape_gives_up_what_is_being_drawn(chromium: Page):

@@ -127,6 +127,16 @@ def test_what_does_not_go_together_or_cannot_be_written_is_said_before_anybody_d
         assert "expected" in refusal(capsys, video, "--select", option, tmp_path / name)
 
 
+def test_the_boxes_on_standard_output_have_the_numbers_of_the_video(capsys: pytest.CaptureFixture[str]):
+    for number in (9, 10):
+        cli._print_rows(["target"], 9, number, np.array([[1, 2, 3, 4]]), np.array([0.25 * (number - 6)]))
+    assert capsys.readouterr().out.splitlines() == [
+        "frame,x,y,w,h,score,lost",
+        "9,1.0000,2.0000,3.0000,4.0000,0.7500,0",
+        "10,1.0000,2.0000,3.0000,4.0000,1.0000,0",
+    ]
+
+
 def test_a_browser_that_never_comes_is_said(
     video: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

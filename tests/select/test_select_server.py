@@ -98,6 +98,13 @@ def test_tokens_are_new_each_time_and_nothing_listens_beyond_loopback(server: Se
     assert server._http.socket.getsockname()[0] == "127.0.0.1"
 
 
+def test_a_port_is_free_again_when_it_is_not_served_any_more(server: Server):
+    with Server(server.frames, 0) as other:
+        assert ask(other, f"/{other.token}/") == 200
+    with Server(server.frames, other.port) as again:
+        assert ask(again, f"/{again.token}/") == 200
+
+
 def test_the_page_may_load_nothing_from_elsewhere(server: Server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     connection.request("GET", f"/{server.token}/")
