@@ -18,8 +18,8 @@ KEPT = 24
 AHEAD = 16
 """How many frames are read on to reach a later one before it is sought instead."""
 QUALITY = 90
-FIRST_PICTURE = 20
-"""Seconds that a webcam may take for its first frame."""
+PATIENCE = 20
+"""Seconds that a webcam may take for a frame."""
 
 
 def encode(frame: Frame) -> bytes:
@@ -97,12 +97,12 @@ class LiveFrames:
     def jpeg(self, number: int) -> bytes:
         """The frozen frame, or else the latest one, whatever the number. Raises `InputError` where the stream ended."""
         with self._changed:
-            self._changed.wait_for(lambda: self._latest is not None or self._problem is not None, FIRST_PICTURE)
+            self._changed.wait_for(lambda: self._latest is not None or self._problem is not None, PATIENCE)
             frame = self._latest if self._frozen is None else self._frozen
             if self._frozen is None and self._problem is not None:
                 raise self._problem
         if frame is None:
-            raise InputError(f"{self.source.name}: expected a frame within {FIRST_PICTURE} s, found none")
+            raise InputError(f"{self.source.name}: expected a frame within {PATIENCE} s, found none")
         return encode(frame)
 
     def freeze(self, frozen: bool) -> None:
@@ -111,12 +111,17 @@ class LiveFrames:
             self._frozen = self._latest if frozen else None
 
     def source_from(self, number: int) -> Source:
-        """The frozen frame, and then those that come from now on. It can be read once."""
+        """The frozen frame, and then those that come from now on. It can be read once.
+
+        Raises `InputError` where the stream has ended, or gives no frame any more.
+        """
         self._stop()
         with self._changed:
             frozen = self._latest if self._frozen is None else self._frozen
-        if frozen is None:
-            raise InputError(f"{self.source.name}: expected a frame to start from, found none")
+        if self._problem is not None:
+            raise self._problem
+        if frozen is None or self._thread.is_alive():
+            raise InputError(f"{self.source.name}: expected a frame within {PATIENCE} s, found none")
         self._handed_over = True
 
         def read() -> Labelled:
@@ -143,7 +148,7 @@ class LiveFrames:
 
     def _stop(self) -> None:
         self._ending.set()
-        self._thread.join(FIRST_PICTURE)
+        self._thread.join(PATIENCE)
 
     def __enter__(self) -> "LiveFrames":
         self._thread.start()

@@ -46,10 +46,12 @@ async function cancel() {
 
 // Frames
 
+let loads = 0;
 function load(path) {
+  const mine = ++loads;
   return new Promise((good, bad) => {
     const image = new Image();
-    image.onload = () => { picture.src = image.src; good(); };
+    image.onload = () => { if (mine === loads) picture.src = image.src; good(); };  // or a newer one is asked for
     image.onerror = () => fetch(path).then(async answer => bad(new Error((await answer.json()).error))).catch(bad);
     image.src = path;
   });
