@@ -131,7 +131,7 @@ def test_a_webcam_shows_the_latest_frame_until_one_is_frozen(shown: LiveFrames, 
     shown.freeze(True)
     for number in (4, 5):
         camera.give(shown, number)
-    camera.let.release()  # the frame that the thread waits for when it is to end
+    threading.Timer(0.2, camera.let.release).start()  # the frame that the thread waits for when it is to end
     source = shown.source_from(0)
     frames = source.frames()
     camera.let.release()
