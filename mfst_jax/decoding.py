@@ -22,9 +22,9 @@ Labelled = Generator[tuple[str, Frame], None, None]
 
 USUAL_FPS = 25.0
 """Frames per second where nothing says: of images, and of some videos."""
-Place = tuple[int, int, int]
-"""Where a frame is found in a video: the time to seek to, and the timestamps of the frame there, which needs no other,
-and of the frame itself; in ticks of the stream."""
+SeekPoint = tuple[int, int, int]
+"""How a frame of a video is found: the time to seek to, and the timestamps of the frame there, which needs no other, and of
+the frame itself; in ticks of the stream."""
 POSSIBLE_FPS = (0.001, 10_000)
 """The least and the most frames per second that are believed, and can be written."""
 HEIF_BRANDS = ("avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "mif2", "miaf", "msf1")
@@ -136,7 +136,7 @@ def declared(container: "InputContainer", stream: "VideoStream", rate: float) ->
     return round(max(end - start, 0) * rate) or None, end  # a live recording may start later than it says it ends
 
 
-def decode(what: str, address: str, rate: float, first: int = 0, place: Place | None = None, **options) -> Labelled:
+def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoint | None = None, **options) -> Labelled:
     """The frames of a video as they are shown, but in stored pixels (no aspect correction).
 
     Args:

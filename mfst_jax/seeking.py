@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
-from mfst_jax.decoding import Labelled, Place, decode, import_av, open_container, video_stream
+from mfst_jax.decoding import Labelled, SeekPoint, decode, import_av, open_container, video_stream
 from mfst_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Index:
     asked: Int64[np.ndarray, "keys"]
     """The time to ask the container for, to get each of those."""
 
-    def find(self, number: int) -> Place | None:
+    def find(self, number: int) -> SeekPoint | None:
         """Where frame `number` is; None where it is not there, or nothing before it can be decoded alone."""
         if not 0 <= number < len(self.shown):
             return None

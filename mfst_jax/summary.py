@@ -24,6 +24,8 @@ def summary(
     """
     truth = None if truth is None else truth[followed.first :]
     line = f"tracked {len(followed.boxes)} frames"
+    if followed.first:
+        line += f" ({followed.first}-{followed.first + len(followed.boxes) - 1})"
     if several := len(names) > 1:
         line += f" of {len(names)} targets"
     line += f", {followed.frames_per_second:.1f} frames/s after compiling"

@@ -79,7 +79,7 @@ def test_tracking_starts_in_the_chosen_frame_with_the_boxes_that_were_drawn(vide
         browser.wait_for("document.documentElement.dataset.state", "over")
         said = process.communicate(timeout=200)[1]
         assert process.returncode == 0, said
-    assert said.startswith("tracked 3 frames of 2 targets, ")
+    assert said.startswith("tracked 3 frames (9-11) of 2 targets, ")
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["frame"], row["target"]) for row in rows] == [
