@@ -23,8 +23,8 @@ Labelled = Generator[tuple[str, Frame], None, None]
 USUAL_FPS = 25.0
 """Frames per second where nothing says: of images, and of some videos."""
 SeekPoint = tuple[int, int, int]
-"""How a frame of a video is found: the time to seek to, and the timestamps of the frame there, which needs no other, and of
-the frame itself; in ticks of the stream."""
+"""How a frame of a video is found: the time to seek to, and the timestamps of the frame there, which needs no other,
+and of the frame itself; in ticks of the stream."""
 POSSIBLE_FPS = (0.001, 10_000)
 """The least and the most frames per second that are believed, and can be written."""
 HEIF_BRANDS = ("avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "mif2", "miaf", "msf1")
