@@ -185,6 +185,8 @@ function render(rebuild) {
     item.querySelector("input").placeholder = title(box);
     item.querySelector("small").textContent = sides(box);
   });
+  const list = byId("targets"), item = list.children[boxes.indexOf(chosen)];
+  if (item) list.scrollTop = clamp(list.scrollTop, item.offsetTop + item.offsetHeight - list.clientHeight, item.offsetTop);
   byId("none").hidden = boxes.length > 0;
   byId("start").disabled = !boxes.length || over;
   byId("start").textContent = source.live ? "Start tracking" : `Start in frame ${frame}`;

@@ -161,6 +161,20 @@ def test_touch_draws_and_two_fingers_zoom(chromium: Page):
         np.testing.assert_allclose(outcome.result(10).targets[0].box, (70, 50, 25, 25), atol=0.7)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 700), (390, 700)])
+def test_with_many_boxes_start_and_what_is_wrong_stay_in_sight(chromium: Page, width: int, height: int):
+    with opened(chromium, made_up(), width=width, height=height) as outcome:
+        for _ in range(12):
+            chromium.press("n")
+        chromium.evaluate("boxes[11].name = 'a,b'; scrollTo(0, 0)")
+        chromium.press("Enter")
+        chromium.wait_for("document.getElementById('message').textContent.includes('without a comma')")
+        bottoms = "['#message', '#start'].map(each => document.querySelector(each).getBoundingClientRect().bottom)"
+        assert max(chromium.evaluate(bottoms)) <= height
+        chromium.press("Escape")
+        assert isinstance(outcome.exception(10), InputError)
+
+
 def test_escape_cancels(chromium: Page):
     with opened(chromium, made_up()) as outcome:
         chromium.press("Escape")
