@@ -109,7 +109,7 @@ def _timestamps(container: "InputContainer", stream: "VideoStream") -> Int64[np.
 
 def _usable(rate: Rational | None) -> float:
     slowest, fastest = POSSIBLE_FPS
-    return float(rate) if rate and slowest <= rate <= fastest else USUAL_FPS
+    return float(rate) if rate and slowest <= float(rate) <= fastest else USUAL_FPS
 
 
 def declared(container: "InputContainer", stream: "VideoStream", rate: float) -> tuple[int | None, float | None]:
