@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from mfst_jax import checkpoints
 from mfst_jax.arguments import Settings, Weights, in_turn
-from mfst_jax.config import Preset
+from mfst_jax.config import PRESETS, Preset, override
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import runner, scoring
 from mfst_jax.evaluation.ablation import Table, ablate
@@ -54,7 +54,7 @@ def evaluate(
         protocol: Which sequences should be there, and whose rules count; by default those that are in ROOT, and the
             rules of OTB or GOT-10k if most of their names are from there.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
-        preset: How to track; by default what the weights imply.
+        preset: How to track; by default what the weights imply, and the paper's words for its tables.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
         out: The folder for results/TRACKER/, summary.json, success.png, precision.png and report.html.
         compare: Raw results of other trackers, to stand beside ours: a folder for each.
@@ -65,7 +65,10 @@ def evaluate(
         batch: How many sequences to track at a time; by default 1 on a CPU, and elsewhere 16 a device.
     """
     params = checkpoints.load(weights)
-    chosen = choose_config(params.contents, preset, in_turn(set))
+    if ablation is None:
+        chosen = choose_config(params.contents, preset, in_turn(set))
+    else:  # the rows say which models are used
+        chosen = override(PRESETS[preset or "paper"], in_turn(set))
     dataset = load(root, protocol)
     run = runner.plan(weights, params, chosen, dataset.protocol, batch)
     if ablation is not None:
