@@ -15,7 +15,7 @@ from mfst_jax.localisation import CELL
 from mfst_jax.model import Exemplar
 
 SIZE, SIDE = 26, 10
-CONFIG = replace(ALEXNET, alexnet_layers=("conv3",), scale_search="features", scale_step=1.1, scale_penalty=0.999)
+CONFIG = replace(ALEXNET, alexnet_layers=("conv3",), scale_step=1.1, scale_penalty=0.999, scale_tilt=0.0)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
