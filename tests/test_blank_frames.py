@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scenes import texture, video
+from searches import SEVERAL
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, PRESETS, REALTIME, Config
+from mfst_jax.config import PRESETS, REALTIME, Config
 from mfst_jax.params import Contents, Params
 
 SIZE = 96, 128
@@ -94,7 +95,7 @@ def test_every_preset_stays_with_prepared_weights(both: Params, preset: Any):
 
 
 def test_without_jit(alexnet: Params):
-    config = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
+    config = replace(SEVERAL, alexnet_layers=("conv3",), scale_count=1)
     with jax.disable_jit():
         assert_stays(alexnet, [SCENE, BLANK["grey"], BLANK["black, with noise"]], BOXES["inside"], config)
 
@@ -119,7 +120,7 @@ def test_a_covered_camera_finds_its_target_again(alexnet: Params):
 
 
 def test_near_searches_end_in_a_blank_frame(alexnet: Params):
-    config = replace(ALEXNET, near_search=8.0)
+    config = replace(SEVERAL, near_search=8.0)
     state = mfst_jax.init(alexnet, SCENE, BOXES["inside"], config=config)
     state, _ = mfst_jax.step(alexnet, state, SCENE)
     assert state.near
@@ -132,7 +133,7 @@ def test_near_searches_end_in_a_blank_frame(alexnet: Params):
 
 def test_the_edge_of_a_black_frame_is_nothing_to_be_seen(alexnet: Params):
     """The first frame's colour stands outside, so that the frame's edge shows in the search region."""
-    config = replace(ALEXNET, fill="first")
+    config = replace(SEVERAL, fill="first")
     assert_stays(alexnet, [SCENE, BLANK["black"], BLANK["white, with noise"]], BOXES["over a corner"], config)
 
 
@@ -154,7 +155,7 @@ def test_responses_of_nothing_move_nothing(random_params: Callable[[Contents], P
     assert_stays(params, [SCENE, np.roll(SCENE, 5, axis=1)], BOXES["inside"])
 
 
-@pytest.mark.parametrize("config", [ALEXNET, replace(REALTIME, models=("alexnet",))])
+@pytest.mark.parametrize("config", [SEVERAL, replace(REALTIME, models=("alexnet",))])
 def test_a_frame_of_nans_counts_as_blank_where_nobody_can_see_it(alexnet: Params, config: Config):
     state = mfst_jax.init(alexnet, SCENE, BOXES["inside"], config=config)
     step = jax.jit(mfst_jax.step)

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 from scenes import video
+from searches import SEVERAL
 
 import mfst_jax
 from mfst_jax import localisation
-from mfst_jax.config import ALEXNET, AUTHORS, REALTIME, Config
+from mfst_jax.config import AUTHORS, REALTIME, Config
 from mfst_jax.crops import NEAR_SIZE
 from mfst_jax.errors import InputError
 from mfst_jax.network import bind
 from mfst_jax.params import Params
 from mfst_jax.search import search_regions
 
-NEAR = replace(ALEXNET, scale_search="exemplar", scale_step=1.0375, near_search=8.0)
+NEAR = replace(SEVERAL, scale_search="exemplar", scale_step=1.0375, near_search=8.0)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_scales_are_searched_in_every_third_frame(params: Params):
         (160, 120), Image.Transform.AFFINE, (by, 0, x - x * by, 0, by, y - y * by)
     )
     grown = np.asarray(grown)
-    config = replace(ALEXNET, scale_every=3, scale_step=1.0375)
+    config = replace(SEVERAL, scale_every=3, scale_step=1.0375)
     state = mfst_jax.init(params, frames[0], truth[0], config=config)
     scales, centres = [], []
     for _ in range(7):
@@ -119,7 +120,7 @@ def test_scales_are_searched_in_every_third_frame(params: Params):
 def test_both_at_once_are_a_scan_too(params: Params):
     frames, truth = video(2, frames=6, velocity=(2, 1))
     frames, box = jnp.asarray(frames), jnp.asarray(truth[0], jnp.float32)
-    config = replace(ALEXNET, scale_every=2, near_search=8.0)
+    config = replace(SEVERAL, scale_every=2, near_search=8.0)
     plain = mfst_jax.track(params, frames, box, config=config)
     scanned = jax.jit(lambda frames, box: mfst_jax.track(params, frames, box, config=config))(frames, box)
     np.testing.assert_allclose(scanned.boxes, plain.boxes, atol=1e-2)
@@ -127,7 +128,7 @@ def test_both_at_once_are_a_scan_too(params: Params):
 
 def test_a_state_that_was_near_serves_a_configuration_that_never_is(params: Params):
     frames, truth = video(0, frames=1)
-    far = replace(ALEXNET, scale_every=2)
+    far = replace(SEVERAL, scale_every=2)
     state = mfst_jax.init(params, frames[0], truth[0], config=replace(far, near_search=8.0))
     state, _ = mfst_jax.step(params, state, frames[0])
     state, _ = mfst_jax.step(params, state, frames[0])

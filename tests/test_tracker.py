@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from compilations import counted_compilations
 from scenes import texture, video, zoom
-from searches import BY_FEATURES, CLOSE, MIRRORED
+from searches import BY_FEATURES, CLOSE, MIRRORED, SEVERAL
 
 import mfst_jax
 from mfst_jax import InputError
-from mfst_jax.config import ALEXNET, Config
+from mfst_jax.config import Config
 from mfst_jax.padding import pad
 from mfst_jax.params import Contents, Params
 from mfst_jax.search import search_regions, search_sides
@@ -43,7 +43,7 @@ def test_follows_a_moving_target(params: Params):
 @pytest.mark.parametrize("scale_search", ["search", "exemplar", "features"])
 @pytest.mark.parametrize("growth", [1.03, 1 / 1.03])
 def test_the_box_grows_and_shrinks_with_the_target(params: Params, scale_search: Any, growth: float):
-    config = replace(ALEXNET, scale_search=scale_search, scale_step=1.05, scale_penalty=0.99, scale_tilt=0.0)
+    config = replace(SEVERAL, scale_search=scale_search, scale_step=1.05, scale_penalty=0.99)
     frames, truth = zoom(0, growth)
     found = np.asarray(mfst_jax.track(params, frames, truth[0], config=config).boxes)
     real, scaled = np.log(truth[-1, 2:] / truth[0, 2:]), np.log(found[-1, 2:] / truth[0, 2:])
@@ -64,7 +64,7 @@ def test_a_search_on_the_exemplar_looks_at_one_region(params: Params):
     np.testing.assert_array_equal(regions[0], several[1])
 
 
-@pytest.mark.parametrize("config", [ALEXNET, MIRRORED, BY_FEATURES])
+@pytest.mark.parametrize("config", [SEVERAL, MIRRORED, BY_FEATURES])
 def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: Config):
     params = random_params(Contents(siamfc=False, alexnet="torchvision", alexnet_se=True))
     frames, truth = video(1, frames=2)
@@ -80,7 +80,7 @@ def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: C
     assert_close_to_the_largest(output.response, eager.response)
 
 
-@pytest.mark.parametrize("config", [ALEXNET, MIRRORED, BY_FEATURES])
+@pytest.mark.parametrize("config", [SEVERAL, MIRRORED, BY_FEATURES])
 def test_track_equals_a_loop_of_steps_and_a_scan(params: Params, config: Config):
     frames, truth = video(2, frames=4)
     state, boxes, scores = mfst_jax.init(params, frames[0], truth[0], config=config), [truth[0]], [1.0]
@@ -97,7 +97,7 @@ def test_track_equals_a_loop_of_steps_and_a_scan(params: Params, config: Config)
     np.testing.assert_allclose(scanned.scores, result.scores, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [ALEXNET, MIRRORED, BY_FEATURES])
+@pytest.mark.parametrize("config", [SEVERAL, MIRRORED, BY_FEATURES])
 def test_videos_batch(params: Params, config: Config):
     track = partial(mfst_jax.track, config=config)
     clips = [video(seed, frames=3, velocity=(seed - 3, 2), start=(40 + 5 * seed, 30)) for seed in (3, 4, 5)]
@@ -157,7 +157,7 @@ def test_interleaved_tracks_do_not_touch(params: Params):
     np.testing.assert_array_equal(boxes[1], mfst_jax.track(params, two, two_truth[0]).boxes[1:])
 
 
-@pytest.mark.parametrize("config", [ALEXNET, BY_FEATURES])
+@pytest.mark.parametrize("config", [SEVERAL, BY_FEATURES])
 def test_a_video_in_chunks_is_the_same_track(params: Params, config: Config):
     frames, truth = video(13, frames=5)
     whole = mfst_jax.track(params, frames, truth[0], config=config)
@@ -202,7 +202,7 @@ def test_moving_the_scene_moves_the_boxes(params: Params, shift: tuple[int, int]
 
 
 def test_one_compilation_per_frame_shape(params: Params):
-    config = replace(ALEXNET, scale_step=1.0311)  # of this test alone, so that nothing is compiled yet
+    config = replace(SEVERAL, scale_step=1.0311)  # of this test alone, so that nothing is compiled yet
     frames, truth = video(14, frames=4, size=(90, 110), start=(30, 20))
     mfst_jax.track(params, frames[:2], truth[0], config=config)
     with counted_compilations() as compiled:
