@@ -271,9 +271,10 @@ def test_frames_stay_on_their_device(params: Params, clip: Any, expected: mfst_j
 
 def test_states_of_two_configurations_do_not_stack_and_the_error_is_short(params: Params, clip: Any):
     frames, box = clip
+    small = mfst_jax.Config(models=("alexnet",), alexnet_layers=("conv3",), scale_count=1)
     states = [
         mfst_jax.init(params, frames[0], box, config=config)
-        for config in (SMALL, dataclasses.replace(SMALL, scale_min=0.3))
+        for config in (small, dataclasses.replace(small, scale_min=0.3))
     ]
     with pytest.raises(ValueError, match=r"Config\(models=\('alexnet',\).* != .*scale_min=0\.3") as error:
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)

@@ -21,7 +21,7 @@ folder, size = Path(sys.argv[1]), (64, 80)
 frames, box = np.load(folder / "frames.npy"), np.load(folder / "box.npy")
 small = dataclasses.replace(mfst_jax.ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 near = dataclasses.replace(small, scale_count=3, scale_search="features", near_search=8.0, scale_step=1.05)
-every = dataclasses.replace(small, scale_count=3, scale_every=2)
+every = dataclasses.replace(small, scale_count=3, scale_search="search", scale_every=2)
 params = mfst_jax.load()
 boxes = {}
 for name, config in {"small": small, "near": near, "every": every}.items():
