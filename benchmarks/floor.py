@@ -19,12 +19,15 @@ MATMUL_FLOPS = 2 * SIDE**3
 
 @dataclass(frozen=True)
 class Work:
-    """What a program's convolutions and matrix products come to."""
+    """What a program's convolutions and matrix products come to.
+
+    Attributes:
+      flops: Multiplications and additions.
+      moved: Bytes of their operands and results, each read or written once.
+    """
 
     flops: int
-    """Multiplications and additions."""
     moved: int
-    """Bytes of their operands and results, each read or written once."""
 
     def __add__(self, other: "Work") -> "Work":
         return Work(self.flops + other.flops, self.moved + other.moved)

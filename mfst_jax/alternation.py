@@ -25,14 +25,17 @@ Make = Callable[..., Callable[[], Any]]
 
 @dataclass
 class Times:
-    """What one contestant's calls took, a value for each round."""
+    """What one contestant's calls took, a value for each round.
+
+    Attributes:
+      wall: Seconds a call.
+      cpu: Seconds a call, on all cores together.
+      peak: The most memory that its process has had resident, in MiB.
+    """
 
     wall: list[float] = field(default_factory=list)
-    """Seconds a call."""
     cpu: list[float] = field(default_factory=list)
-    """Seconds a call, on all cores together."""
     peak: float = 0.0
-    """The most memory that its process has had resident, in MiB."""
 
 
 class Contestant:

@@ -35,15 +35,18 @@ GAP = 6
 
 @dataclass(frozen=True)
 class Mark:
-    """A tracked box to draw."""
+    """A tracked box to draw.
+
+    Attributes:
+      box: (x, y, w, h) in 0-indexed pixels; not drawn where it is not finite.
+      label: What is written above it.
+      lost: Whether the target counts as lost, so that the box is dashed.
+    """
 
     box: Box
-    """(x, y, w, h) in 0-indexed pixels; not drawn where it is not finite."""
     label: str = ""
-    """What is written above it."""
     colour: tuple[int, int, int] = TRACKED
     lost: bool = False
-    """Whether the target counts as lost, so that the box is dashed."""
 
 
 def draw(

@@ -54,14 +54,16 @@ class SiamFC(nn.Module):
     """S: the backbone of SiamFC (Bertinetto et al. 2016, table 1), no mean subtracted.
 
     conv1-4 have BN and ReLU behind them; conv5 has a bias and neither. conv2, 4 and 5 have two groups.
+
+    Attributes:
+      bias: Whether conv1-4 have biases too: BN makes them redundant, but weights of other programs may have them.
+      grey: Whether conv1 sees the images in grey (SiamFC's second published network).
+      training: Whether BN goes by the batch's own statistics and moves the running ones, instead of going by those.
     """
 
     bias: bool = False
-    """Whether conv1-4 have biases too: BN makes them redundant, but weights of other programs may have them."""
     grey: bool = False
-    """Whether conv1 sees the images in grey (SiamFC's second published network)."""
     training: bool = False
-    """Whether BN goes by the batch's own statistics and moves the running ones, instead of going by those."""
     convolve: Operation = convolve_by_group
     pool: Operation = max_pool
 
@@ -97,11 +99,13 @@ class AlexNet(nn.Module):
 
     `torchvision` normalises the image as on ImageNet; `caffe` takes it raw, has two groups in conv2, 4 and 5 and local
     response normalisation before each pool (the authors' code). ReLU follows every convolution, conv5 too.
+
+    Attributes:
+      last_relu: Whether ReLU follows conv5 too; not where this is the network of S, whose conv5 is as SiamFC's.
     """
 
     variant: AlexNetVariant
     last_relu: bool = True
-    """Whether ReLU follows conv5 too; not where this is the network of S, whose conv5 is as SiamFC's."""
     convolve: Operation = convolve_by_group
     pool: Operation = max_pool
 

@@ -45,14 +45,17 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Stored:
-    """What a checkpoint holds, as it lies on disk: the tensors need not be those of MFST."""
+    """What a checkpoint holds, as it lies on disk: the tensors need not be those of MFST.
+
+    Attributes:
+      arrays: By flat name, in the stored dtype.
+      unread: The tensors of types that NumPy has not, and their types.
+    """
 
     arrays: dict[str, np.ndarray]
-    """By flat name, in the stored dtype."""
     config: Config | None
     provenance: dict[str, Any]
     unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The tensors of types that NumPy has not, and their types."""
 
 
 def load(path: str | Path | None = None, *, own_se: bool = True) -> Params:

@@ -37,70 +37,83 @@ class Config:
 
     Weights and factors always stand for (conv3, conv4, conv5), and model weights for (siamfc, alexnet), whichever of
     them are in use: dropping a layer or a model needs no other change. Raises `InputError` on a value out of range.
+
+    Attributes:
+      models: Which backbones are used: S is `siamfc`, A is `alexnet` [paper III-A].
+      siamfc_fusion: How the layers of S become one map [paper table II: the best for S].
+      siamfc_weights: [paper IV-A e]
+      siamfc_factors: What each raw cross-correlation is multiplied by. [code]
+      alexnet_fusion: How the layers of A become one map [paper table II: the best for A].
+      alexnet_weights: [paper IV-A e]
+      alexnet_factors: [code]
+      model_fusion: How the maps of S and A become the final one [paper table II].
+      model_weights: [paper IV-A e]
+      se: Whether SE-blocks reweigh the channels. None: wherever the weights hold them; True insists that they do.
+      se_statistics: Whose channel means set the SE weight: the exemplar's for both inputs [paper III-B b], or each its
+        own [code].
+      scale_search: What comes at several scales: each frame's search region [paper IV-A d]; the exemplar, once and for
+        all; or the search region's features around the peak (`growth.py`). With the latter two one region a frame will
+        do.
+      scale_step: [paper IV-A e]
+      scale_count: [paper IV-A e]
+      scale_every: Search regions at several scales in one frame of so many, and at the middle one in the others.
+      scale_penalty: Factor on the peak of every scale but the middle one. [code]
+      scale_tilt: The peak of a scale counts `factor ** scale_tilt` times: in wider surroundings more of the background
+        has changed, so that they look less alike than they should.
+      scale_damping: Share of the new scale in the running one: s *= (1 - damping) + damping * factor. [code]
+      scale_min: [code]
+      scale_max: [code]
+      near_search: A target that moved by no more than this in the last frame, in samples of the search region, is
+        looked for in the middle of it, where it may move by 32 samples instead of 64. 0: never.
+      window_influence: Share of the Hann window in the final map. [code]
+      peak_temperature: The target's new place is the highest sample of the final map, which has no gradient; above 0,
+        the soft-argmax at this temperature, relative to the map's maximum: at 0.01 it is within a few pixels of the
+        highest sample.
+      upsampling: Geometry of 17x17 -> 272x272 (`localisation.upsample`); `tf1` is [code], `half_pixel` is [SiamFC].
+      context: Share of (w + h) / 2 added around the box on each side. [SiamFC]
+      fill: Whose mean colour stands outside the frame: this frame's own [code], or the first frame's [SiamFC].
+      score_slope: The contrast at which the score is 1/2, and how steeply it rises there (`score.py`) [training split].
+      precision: Of matrix products and convolutions on accelerators; CPUs always compute in float32.
     """
 
     models: tuple[Model, ...] = MODELS
-    """Which backbones are used: S is `siamfc`, A is `alexnet` [paper III-A]."""
 
     siamfc_layers: tuple[Layer, ...] = LAYERS
     siamfc_fusion: Strategy = "hard"
-    """How the layers of S become one map [paper table II: the best for S]."""
-    siamfc_weights: tuple[float, float, float] = (0.1, 0.3, 0.7)  # [paper IV-A e]
-    siamfc_factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)  # [code]
-    """What each raw cross-correlation is multiplied by."""
+    siamfc_weights: tuple[float, float, float] = (0.1, 0.3, 0.7)
+    siamfc_factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
 
     alexnet_layers: tuple[Layer, ...] = LAYERS
     alexnet_fusion: Strategy = "soft"
-    """How the layers of A become one map [paper table II: the best for A]."""
-    alexnet_weights: tuple[float, float, float] = (0.1, 0.6, 0.3)  # [paper IV-A e]
-    alexnet_factors: tuple[float, float, float] = (1e-5, 1e-4, 1e-3)  # [code]
+    alexnet_weights: tuple[float, float, float] = (0.1, 0.6, 0.3)
+    alexnet_factors: tuple[float, float, float] = (1e-5, 1e-4, 1e-3)
 
     model_fusion: Strategy = "soft"
-    """How the maps of S and A become the final one [paper table II]."""
-    model_weights: tuple[float, float] = (0.3, 0.7)  # [paper IV-A e]
+    model_weights: tuple[float, float] = (0.3, 0.7)
 
     se: bool | None = None
-    """Whether SE-blocks reweigh the channels. None: wherever the weights hold them; True insists that they do."""
     se_statistics: Literal["exemplar", "each"] = "exemplar"
-    """Whose channel means set the SE weight: the exemplar's for both inputs [paper III-B b], or each its own [code]."""
 
     scale_search: ScaleSearch = "search"
-    """What comes at several scales: each frame's search region [paper IV-A d]; the exemplar, once and for all; or the
-    search region's features around the peak (`growth.py`). With the latter two one region a frame will do."""
-    scale_step: float = 1.025  # [paper IV-A e]
-    scale_count: int = 3  # [paper IV-A e]
+    scale_step: float = 1.025
+    scale_count: int = 3
     scale_every: int = 1
-    """Search regions at several scales in one frame of so many, and at the middle one in the others."""
-    scale_penalty: float = 0.9745  # [code]
-    """Factor on the peak of every scale but the middle one."""
+    scale_penalty: float = 0.9745
     scale_tilt: float = 0.0
-    """The peak of a scale counts `factor ** scale_tilt` times: in wider surroundings more of the background has
-    changed, so that they look less alike than they should."""
-    scale_damping: float = 0.59  # [code]
-    """Share of the new scale in the running one: s *= (1 - damping) + damping * factor."""
-    scale_min: float = 0.2  # [code]
-    scale_max: float = 5.0  # [code]
+    scale_damping: float = 0.59
+    scale_min: float = 0.2
+    scale_max: float = 5.0
 
     near_search: float = 0.0
-    """A target that moved by no more than this in the last frame, in samples of the search region, is looked for in the
-    middle of it, where it may move by 32 samples instead of 64. 0: never."""
 
-    window_influence: float = 0.176  # [code]
-    """Share of the Hann window in the final map."""
+    window_influence: float = 0.176
     peak_temperature: float = 0.0
-    """The target's new place is the highest sample of the final map, which has no gradient; above 0, the soft-argmax
-    at this temperature, relative to the map's maximum: at 0.01 it is within a few pixels of the highest sample."""
     upsampling: Upsampling = "half_pixel"
-    """Geometry of 17x17 -> 272x272 (`localisation.upsample`); `tf1` is [code], `half_pixel` is [SiamFC]."""
-    context: float = 0.5  # [SiamFC]
-    """Share of (w + h) / 2 added around the box on each side."""
+    context: float = 0.5
     fill: Literal["frame", "first"] = "frame"
-    """Whose mean colour stands outside the frame: this frame's own [code], or the first frame's [SiamFC]."""
     score_midpoint: float = 0.188
     score_slope: float = 22.5
-    """The contrast at which the score is 1/2, and how steeply it rises there (`score.py`) [training split]."""
     precision: Literal["default", "high", "highest"] = "highest"
-    """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
 
     __repr__ = repr_changes
 

@@ -27,14 +27,17 @@ _DEVELOPERS = ("dev", "test")
 
 @dataclass
 class Finding:
-    """What one check found."""
+    """What one check found.
+
+    Attributes:
+      lines: For people to read.
+      data: The same for programs, as JSON values.
+      problems: What keeps the tracker from working, a line each.
+    """
 
     lines: list[str] = field(default_factory=list)
-    """For people to read."""
     data: dict[str, Any] = field(default_factory=dict)
-    """The same for programs, as JSON values."""
     problems: list[str] = field(default_factory=list)
-    """What keeps the tracker from working, a line each."""
 
 
 def doctor(*, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:

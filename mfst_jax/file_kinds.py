@@ -21,12 +21,15 @@ _WEIGHTS = (".pth", ".pt", ".tar", ".pkl", ".ckpt", ".bin", ".npz", ".npy", ".ma
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file or folder."""
+    """A kind of file or folder.
+
+    Attributes:
+      what: It in words, with an article.
+      remedy: What to do with it; None where `weight_port` reads it.
+    """
 
     what: str
-    """It in words, with an article."""
     remedy: str | None = None
-    """What to do with it; None where `weight_port` reads it."""
 
 
 _UNPACK = "unpack it, and give the file of weights that is in it"

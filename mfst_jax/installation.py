@@ -13,15 +13,18 @@ _EXTRA = re.compile(r"""\s*extra\s*==\s*["']([\w.-]+)["']\s*""")
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that another one asks for."""
+    """A package that another one asks for.
+
+    Attributes:
+      extras: Which extras of that package are asked for too.
+      versions: Such as `>=0.10,!=0.10.2`; empty for any.
+      extra: The extra that asks for it; None where it is always asked for.
+    """
 
     name: str
     extras: tuple[str, ...]
-    """Which extras of that package are asked for too."""
     versions: str
-    """Such as `>=0.10,!=0.10.2`; empty for any."""
     extra: str | None
-    """The extra that asks for it; None where it is always asked for."""
 
     @property
     def found(self) -> str | None:

@@ -17,16 +17,19 @@ from mfst_jax.params import Contents
 
 @dataclass(frozen=True)
 class Published:
-    """A file of weights that others have published."""
+    """A file of weights that others have published.
+
+    Attributes:
+      terms: What its authors let others do with it, as far as they say.
+      sha256: None where nobody has published one.
+      size: In bytes, where it is known.
+    """
 
     url: str
     about: str
     terms: str
-    """What its authors let others do with it, as far as they say."""
     sha256: str | None
-    """None where nobody has published one."""
     size: int | None = None
-    """In bytes, where it is known."""
 
     @property
     def name(self) -> str:
@@ -65,15 +68,19 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class WeightSet:
-    """A set of weights with a name."""
+    """A set of weights with a name.
+
+    Attributes:
+      contents: What `load` makes of it, the SE-blocks that come with this package included.
+      sources: The files that it is put together from, as keys of `PUBLISHED`; none for a set that comes with the
+        package.
+      packaged: Its file, where it comes with the package.
+    """
 
     about: str
     contents: Contents
-    """What `load` makes of it, the SE-blocks that come with this package included."""
     sources: tuple[str, ...] = ()
-    """The files that it is put together from, as keys of `PUBLISHED`; none for a set that comes with the package."""
     packaged: Path | None = None
-    """Its file, where it comes with the package."""
 
 
 KNOWN = {

@@ -24,12 +24,16 @@ Responses = dict[Model, dict[Layer, Float[Array, "scales cells cells"]]]
 
 @struct.dataclass
 class Exemplar:
-    """The target as the network knows it, once for each of `Config.exemplar_factors`."""
+    """The target as the network knows it, once for each of `Config.exemplar_factors`.
+
+    Attributes:
+      features: Recalibrated, and of equal energy at all factors; sides of 10, 8, 6 cells for conv3, conv4, conv5.
+      channel_weights: The SE weights that search features share; of no model where each input has its own, or where SE
+        is off.
+    """
 
     features: dict[Model, dict[Layer, Float[Array, "*batch factors _ _ _"]]]
-    """Recalibrated, and of equal energy at all factors; sides of 10, 8, 6 cells for conv3, conv4, conv5."""
     channel_weights: dict[Model, dict[Layer, Float[Array, "*batch _"]]]
-    """The SE weights that search features share; of no model where each input has its own, or where SE is off."""
 
     __repr__ = repr_shapes
 

@@ -30,20 +30,23 @@ SiamFCVariant = Literal["siamfc", "alexnet"]
 
 @dataclass(frozen=True)
 class Contents:
-    """What a set of weights holds. Static under `jit`: two sets with equal contents share a compilation."""
+    """What a set of weights holds. Static under `jit`: two sets with equal contents share a compilation.
+
+    Attributes:
+      siamfc_bias: Whether SiamFC's conv1-4 have biases before BN, as those of some other programs do.
+      siamfc_grey: Whether SiamFC sees grey images: conv1 has one input channel.
+      siamfc_variant: Which network S is.
+      config: The configuration that the weights recommend, where they do.
+    """
 
     siamfc: bool
     alexnet: AlexNetVariant | None
     siamfc_se: bool = False
     alexnet_se: bool = False
     siamfc_bias: bool = False
-    """Whether SiamFC's conv1-4 have biases before BN, as those of some other programs do."""
     siamfc_grey: bool = False
-    """Whether SiamFC sees grey images: conv1 has one input channel."""
     siamfc_variant: SiamFCVariant = "siamfc"
-    """Which network S is."""
     config: Config | None = None
-    """The configuration that the weights recommend, where they do."""
 
     __repr__ = repr_changes
 
@@ -83,10 +86,12 @@ class Params:
     """The weights: Flax variables of `model.MFST`, float32, and what they hold as static metadata.
 
     A pytree: `jax.tree.map`, `jax.grad`, `jax.device_put` and optimisers see the arrays alone.
+
+    Attributes:
+      variables: `{"params": ..., "batch_stats": ...}`, as `MFST.init` shapes them.
     """
 
     variables: dict[str, Any]
-    """`{"params": ..., "batch_stats": ...}`, as `MFST.init` shapes them."""
     contents: Contents = dataclasses.field(metadata={"static": True})
 
     def __repr__(self) -> str:

@@ -22,14 +22,21 @@ from mfst_jax.state import State
 
 
 class Sight(NamedTuple):
-    """What a look at a frame comes to."""
+    """What a look at a frame comes to.
 
-    best: Int[Array, ""]  # which of the scales
-    offset: Float[Array, "2"]  # from the last position, in samples of the search region
+    Attributes:
+      best: which of the scales
+      offset: from the last position, in samples of the search region
+      background: mean similarity over the whole search region, as `State.background`
+      blank: whether nothing there tells one place from another: the target then stays as it was
+    """
+
+    best: Int[Array, ""]
+    offset: Float[Array, "2"]
     response: Float[Array, "272 272"]
     score: Float[Array, ""]
-    background: Float[Array, ""]  # mean similarity over the whole search region, as `State.background`
-    blank: Bool[Array, ""]  # whether nothing there tells one place from another: the target then stays as it was
+    background: Float[Array, ""]
+    blank: Bool[Array, ""]
 
 
 def look(params: AnyParams, state: State, frame: Array, *, config: Config, samples: int, scales: bool) -> Sight:

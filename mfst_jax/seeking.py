@@ -30,14 +30,17 @@ SMALLEST_PACKET = 16
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """When the frames of a video are shown, and where decoding can begin; in ticks of its stream."""
+    """When the frames of a video are shown, and where decoding can begin; in ticks of its stream.
+
+    Attributes:
+      shown: Timestamp of each frame, increasing.
+      keys: Timestamps of the frames that need no other, increasing.
+      asked: The time to ask the container for, to get each of those.
+    """
 
     shown: Int64[np.ndarray, "frames"]
-    """Timestamp of each frame, increasing."""
     keys: Int64[np.ndarray, "keys"]
-    """Timestamps of the frames that need no other, increasing."""
     asked: Int64[np.ndarray, "keys"]
-    """The time to ask the container for, to get each of those."""
 
     def find(self, number: int) -> SeekPoint | None:
         """Where frame `number` is; None where it is not there, or nothing before it can be decoded alone."""

@@ -11,31 +11,51 @@ from mfst_jax.pytrees import register_for_export, repr_shapes
 
 @struct.dataclass
 class State:
-    """All that one track remembers from frame to frame. A pytree: states batch, and tracks interleave freely."""
+    """All that one track remembers from frame to frame. A pytree: states batch, and tracks interleave freely.
 
-    exemplar: Exemplar  # the target's features in the first frame
-    centre: Float[Array, "*batch 2"]  # of the target, (x, y) in pixels
-    size: Float[Array, "*batch 2"]  # of the target in the first frame, (w, h) in pixels
-    scale: Float[Array, "*batch"]  # of the target, relative to the first frame
-    fill: Float[Array, "*batch 3"]  # the first frame's mean colour
-    steps: Int[Array, "*batch"]  # since the first frame
-    near: Bool[Array, "*batch"]  # whether the target was slow, so that the middle of the search region is enough
-    background: Float[Array, "*batch"]  # mean similarity when last the whole search region was searched
-    frame_size: Int[Array, "*batch 2"]  # the real part of every frame, (height, width)
+    Attributes:
+      exemplar: the target's features in the first frame
+      centre: of the target, (x, y) in pixels
+      size: of the target in the first frame, (w, h) in pixels
+      scale: of the target, relative to the first frame
+      fill: the first frame's mean colour
+      steps: since the first frame
+      near: whether the target was slow, so that the middle of the search region is enough
+      background: mean similarity when last the whole search region was searched
+      frame_size: the real part of every frame, (height, width)
+      contents: of the weights that made it
+      frame_shape: of every frame, padding included
+    """
+
+    exemplar: Exemplar
+    centre: Float[Array, "*batch 2"]
+    size: Float[Array, "*batch 2"]
+    scale: Float[Array, "*batch"]
+    fill: Float[Array, "*batch 3"]
+    steps: Int[Array, "*batch"]
+    near: Bool[Array, "*batch"]
+    background: Float[Array, "*batch"]
+    frame_size: Int[Array, "*batch 2"]
     config: Config = struct.field(pytree_node=False)
-    contents: Contents = struct.field(pytree_node=False)  # of the weights that made it
-    frame_shape: tuple[int, ...] = struct.field(pytree_node=False)  # of every frame, padding included
+    contents: Contents = struct.field(pytree_node=False)
+    frame_shape: tuple[int, ...] = struct.field(pytree_node=False)
 
     __repr__ = repr_shapes
 
 
 @struct.dataclass
 class Output:
-    """What one step says about its frame."""
+    """What one step says about its frame.
 
-    box: Float[Array, "*batch 4"]  # (x, y, w, h)
-    score: Float[Array, "*batch"]  # in [0, 1]; falls when the target is lost
-    response: Float[Array, "*batch 272 272"]  # the fused map of the chosen scale, before the window
+    Attributes:
+      box: (x, y, w, h)
+      score: in [0, 1]; falls when the target is lost
+      response: the fused map of the chosen scale, before the window
+    """
+
+    box: Float[Array, "*batch 4"]
+    score: Float[Array, "*batch"]
+    response: Float[Array, "*batch 272 272"]
 
     __repr__ = repr_shapes
 
@@ -46,11 +66,16 @@ class Result:
 
     Where the track began with a box, row 0 is that box, with a score of 1. Where it went on from a state, every row is
     a step's.
+
+    Attributes:
+      box: (x, y, w, h)
+      score: in [0, 1]
+      state: after the last frame: `track(params, frames, state=state)` goes on from it
     """
 
-    box: Float[Array, "*batch frames 4"]  # (x, y, w, h)
-    score: Float[Array, "*batch frames"]  # in [0, 1]
-    state: State  # after the last frame: `track(params, frames, state=state)` goes on from it
+    box: Float[Array, "*batch frames 4"]
+    score: Float[Array, "*batch frames"]
+    state: State
 
     __repr__ = repr_shapes
 

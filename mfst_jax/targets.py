@@ -22,11 +22,14 @@ _NOT_IN_NAMES = {"Cc": "a control character", "Cs": "half a character", "Zl": "a
 
 @dataclass(frozen=True)
 class Target:
-    """An object to follow."""
+    """An object to follow.
+
+    Attributes:
+      box: (x, y, w, h) in the first frame, 0-indexed pixels.
+    """
 
     name: str
     box: tuple[Number, Number, Number, Number]
-    """(x, y, w, h) in the first frame, 0-indexed pixels."""
 
 
 def default_names(count: int) -> tuple[str, ...]:

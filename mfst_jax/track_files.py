@@ -34,22 +34,25 @@ NUMBERS = ("x", "y", "w", "h")
 
 @dataclass(frozen=True)
 class Record:
-    """Where the boxes of a table come from."""
+    """Where the boxes of a table come from.
+
+    Attributes:
+      source: The video, folder or glob of images, by its path from the table's folder; None for a webcam.
+      size: Height and width of its frames, in pixels.
+      config: How they were tracked, as `config.to_dict` writes it.
+      weights: What the weights hold, in words.
+      version: Of mfst_jax.
+      targets: Their names, in order; none for one that nobody named.
+      first: Number of the first frame that was tracked.
+    """
 
     source: str | None
-    """The video, folder or glob of images, by its path from the table's folder; None for a webcam."""
     size: tuple[int, int]
-    """Height and width of its frames, in pixels."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """How they were tracked, as `config.to_dict` writes it."""
     weights: str = ""
-    """What the weights hold, in words."""
     version: str = ""
-    """Of mfst_jax."""
     targets: tuple[str, ...] = ()
-    """Their names, in order; none for one that nobody named."""
     first: int = 0
-    """Number of the first frame that was tracked."""
 
     @classmethod
     def of(
@@ -91,16 +94,19 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One target's rows of a table, one a frame."""
+    """One target's rows of a table, one a frame.
+
+    Attributes:
+      boxes: (x, y, w, h) in 0-indexed pixels, NaN where there is none.
+      scores: NaN where there is none.
+      first: Number of the frame of row 0.
+    """
 
     name: str
     boxes: Float32[np.ndarray, "frames 4"]
-    """(x, y, w, h) in 0-indexed pixels, NaN where there is none."""
     scores: Float32[np.ndarray, "frames"]
-    """NaN where there is none."""
     lost: Bool[np.ndarray, "frames"]
     first: int = 0
-    """Number of the frame of row 0."""
 
 
 def record_path(table: Path) -> Path:

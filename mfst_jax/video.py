@@ -45,31 +45,36 @@ GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class Source:
-    """Where frames come from. `open_source` makes one."""
+    """Where frames come from. `open_source` makes one.
+
+    Attributes:
+      size: Height and width of every frame, in pixels.
+      count: How many frames there are: exact for images, what the header says for a video, None where it is not known.
+      fps: Frames per second, in the mean over the first ones; 25 for images that say nothing of time.
+      ground_truth: True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where it is absent or not
+        annotated.
+      read: Opens the source and yields its frames unchecked, each with its name; `frames` is the one to use.
+      notes: What is odd about its true boxes or the choice of its frames, a line each.
+      lacks: Why it has no true boxes, where it might have had some.
+      files: Of a folder or glob of images: the file of each frame, by its path from the folder that all of them share.
+      first: Number of the first frame that `frames` yields (`starting_at`); `count` and `ground_truth` are of all
+        frames.
+      read_from: As `read`, from the frame of that number on; None where all frames before it have to be read anyway.
+      live: Whether it is a webcam, whose frames come as time passes and never again.
+    """
 
     name: str
     size: tuple[int, int]
-    """Height and width of every frame, in pixels."""
     count: int | None
-    """How many frames there are: exact for images, what the header says for a video, None where it is not known."""
     fps: float
-    """Frames per second, in the mean over the first ones; 25 for images that say nothing of time."""
     ground_truth: Float32[np.ndarray, "rows 4"] | None = field(repr=False)
-    """True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where it is absent or not annotated."""
     read: Callable[[], Labelled] = field(repr=False, compare=False)
-    """Opens the source and yields its frames unchecked, each with its name; `frames` is the one to use."""
     notes: tuple[str, ...] = ()
-    """What is odd about its true boxes or the choice of its frames, a line each."""
     lacks: str = ""
-    """Why it has no true boxes, where it might have had some."""
     files: tuple[str, ...] = field(default=(), repr=False)
-    """Of a folder or glob of images: the file of each frame, by its path from the folder that all of them share."""
     first: int = 0
-    """Number of the first frame that `frames` yields (`starting_at`); `count` and `ground_truth` are of all frames."""
     read_from: Callable[[int], Labelled] | None = field(default=None, repr=False)
-    """As `read`, from the frame of that number on; None where all frames before it have to be read anyway."""
     live: bool = False
-    """Whether it is a webcam, whose frames come as time passes and never again."""
 
     @property
     def remaining(self) -> int | None:

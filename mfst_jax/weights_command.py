@@ -20,10 +20,13 @@ from mfst_jax.params import Contents, implied_config
 
 @dataclass(frozen=True)
 class ListWeights:
-    """Say which weights have a name, what they hold, where they are, and how to get those that are not here."""
+    """Say which weights have a name, what they hold, where they are, and how to get those that are not here.
+
+    Attributes:
+      json: Print JSON, for programs.
+    """
 
     json: bool = False
-    """Print JSON, for programs."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,15 @@ class GetWeights:
     """Download what others have published, check it, put it together and keep it in the cache.
 
     A download that breaks off goes on with the next try. Where the weights are there already, nothing is downloaded.
+
+    Attributes:
+      name: Which weights: `mfst weights` lists the names.
+      source: Where the published files are, instead of at their authors': the address of a folder on the web, or a
+        folder.
     """
 
     name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
-    """Which weights: `mfst weights` lists the names."""
     source: Annotated[str | None, tyro.conf.arg(name="from", metavar="ADDRESS|FOLDER")] = None
-    """Where the published files are, instead of at their authors': the address of a folder on the web, or a folder."""
 
 
 Action = Annotated[GetWeights, tyro.conf.subcommand("get")] | Annotated[ListWeights, tyro.conf.subcommand("list")]

@@ -47,25 +47,31 @@ METADATA = {"version": 1, "config": None, "provenance": {}}
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader and what it is fed with."""
+    """A reader and what it is fed with.
+
+    Attributes:
+      name: Of the file that it is given.
+      seeds: Each writes that file, and any beside it, given its path.
+    """
 
     read: Callable[[Path], object]
     name: str
-    """Of the file that it is given."""
     seeds: tuple[Callable[[Path], object], ...]
-    """Each writes that file, and any beside it, given its path."""
 
 
 @dataclass
 class Outcome:
-    """What became of a reader's inputs."""
+    """What became of a reader's inputs.
+
+    Attributes:
+      slowest: Seconds.
+      peak: Bytes of memory, the libraries' included.
+    """
 
     accepted: int = 0
     refused: int = 0
     slowest: float = 0
-    """Seconds."""
     peak: int = 0
-    """Bytes of memory, the libraries' included."""
 
 
 def tiny(shape: tuple[int, ...]) -> np.ndarray:

@@ -37,11 +37,14 @@ PARTED = 0.5
 
 @dataclass(frozen=True)
 class Parting:
-    """How far the two tracks of a sequence are from each other."""
+    """How far the two tracks of a sequence are from each other.
+
+    Attributes:
+      pixels: Of each frame after the first, the largest difference of a box.
+    """
 
     response_error: float
     pixels: np.ndarray
-    """Of each frame after the first, the largest difference of a box."""
 
     def first(self) -> str:
         """The number, from 0, of the first frame in which boxes have parted."""

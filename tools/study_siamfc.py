@@ -39,15 +39,18 @@ MISS = 0.1
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to track: what it changes in `SIAMFC`, in its input or its weights."""
+    """One way to track: what it changes in `SIAMFC`, in its input or its weights.
+
+    Attributes:
+      seed: Of the noise in the weights; None for none.
+      rounded: Whether crops begin and end at whole pixels.
+    """
 
     name: str
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
     shift: tuple[float, float] = (0.0, 0.0)
     seed: int | None = None
-    """Of the noise in the weights; None for none."""
     rounded: bool = False
-    """Whether crops begin and end at whole pixels."""
 
     @property
     def is_noise(self) -> bool:

@@ -23,20 +23,23 @@ Images = Float[Array, "n side side 3"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each may go. Raises `InputError` where a crop has no room for it."""
+    """How far each may go. Raises `InputError` where a crop has no room for it.
+
+    Attributes:
+      flip: Left to right, for half of the pairs; both images of a pair.
+      stretch: Each side of each image is scaled by 1 +- this at most (SiamFC: 0.05).
+      shift: Samples by which each image moves at most, on each axis (SiamFC: 4). Labels stay.
+      grey: Share of pairs seen in grey (SiamFC: 0.25).
+      colour: Each image's channels are scaled by 1 +- this at most.
+      blur: Standard deviation of a Gaussian blur in samples, at most; each image has its own.
+    """
 
     flip: bool = False
-    """Left to right, for half of the pairs; both images of a pair."""
     stretch: float = 0.0
-    """Each side of each image is scaled by 1 +- this at most (SiamFC: 0.05)."""
     shift: float = 0.0
-    """Samples by which each image moves at most, on each axis (SiamFC: 4). Labels stay."""
     grey: float = 0.0
-    """Share of pairs seen in grey (SiamFC: 0.25)."""
     colour: float = 0.0
-    """Each image's channels are scaled by 1 +- this at most."""
     blur: float = 0.0
-    """Standard deviation of a Gaussian blur in samples, at most; each image has its own."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -31,12 +31,15 @@ CONVOLUTIONS = tuple(f"conv{number}" for number in range(1, 6))
 
 @struct.dataclass
 class Backbone:
-    """What is trained."""
+    """What is trained.
+
+    Attributes:
+      weights: Parameters of S by layer, but for those that are frozen.
+      biases: b of each trained response, a scalar. Tracking does without.
+    """
 
     weights: dict[str, Any]
-    """Parameters of S by layer, but for those that are frozen."""
     biases: dict[Layer, Any]
-    """b of each trained response, a scalar. Tracking does without."""
 
 
 def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tuple[Backbone, dict[str, Any]]:

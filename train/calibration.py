@@ -24,10 +24,13 @@ NEWTON_STEPS = 30
 
 
 class Calibration(NamedTuple):
-    """A factor and a bias for each layer."""
+    """A factor and a bias for each layer.
+
+    Attributes:
+      factors: For responses under SE weights of 1/2 on both inputs, where SE-blocks are trained.
+    """
 
     factors: tuple[float, float, float]
-    """For responses under SE weights of 1/2 on both inputs, where SE-blocks are trained."""
     biases: dict[Layer, float]
 
 

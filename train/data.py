@@ -15,12 +15,15 @@ HELD_OUT = 5
 
 @dataclass(frozen=True)
 class Data:
-    """The videos to train on and those held out."""
+    """The videos to train on and those held out.
+
+    Attributes:
+      sequences: The held-out videos again, to track.
+    """
 
     training: Sequence[Video]
     held_out: Sequence[Video]
     sequences: Sequence[evaluation.Sequence] = ()
-    """The held-out videos again, to track."""
 
     def key(self) -> str:
         """Stands for all of their crops and for which are held out."""

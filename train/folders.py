@@ -40,35 +40,41 @@ Crop = UInt8[np.ndarray, "side side 3"]
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """The curated crops of one target in one video: all that training asks of a data set."""
+    """The curated crops of one target in one video: all that training asks of a data set.
+
+    Attributes:
+      frames: Of each crop, the number of its frame in the video; ascending.
+      sizes: Of each crop, the target's (w, h) in samples; its centre is the crop's.
+      key: Stands for all that the crops follow from.
+      read: Crop number i, 287 x 287 RGB.
+    """
 
     name: str
     frames: Int[np.ndarray, "crops"]
-    """Of each crop, the number of its frame in the video; ascending."""
     sizes: Float32[np.ndarray, "crops 2"]
-    """Of each crop, the target's (w, h) in samples; its centre is the crop's."""
     key: str
-    """Stands for all that the crops follow from."""
     read: Callable[[int], Crop]
-    """Crop number i, 287 x 287 RGB."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the frames."""
+    """What became of the frames.
+
+    Attributes:
+      absent: No target, by the annotation.
+      unlabelled: Frames behind the annotation's end.
+      tiny: A target with a side below 2 pixels.
+      outside: A target that does not overlap its frame.
+      corrupt: An image that cannot be read.
+    """
 
     frames: int = 0
     crops: int = 0
     absent: int = 0
-    """No target, by the annotation."""
     unlabelled: int = 0
-    """Frames behind the annotation's end."""
     tiny: int = 0
-    """A target with a side below 2 pixels."""
     outside: int = 0
-    """A target that does not overlap its frame."""
     corrupt: int = 0
-    """An image that cannot be read."""
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))

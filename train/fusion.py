@@ -34,11 +34,14 @@ Scores = Float[np.ndarray, "candidates sequences 2"]
 
 @dataclass(frozen=True)
 class Choice:
-    """What a search came to."""
+    """What a search came to.
+
+    Attributes:
+      scores: Its replayed success AUCs on all sequences, seen by the search or not: of tracks and of single steps.
+    """
 
     candidate: Candidate
     scores: Float[np.ndarray, "sequences 2"]
-    """Its replayed success AUCs on all sequences, seen by the search or not: of tracks and of single steps."""
 
 
 class Search:

@@ -16,12 +16,16 @@ from train.responses import Correlations, Trainable, responses_from_correlations
 
 
 class Measures(NamedTuple):
-    """Sums over pairs."""
+    """Sums over pairs.
+
+    Attributes:
+      losses: Of the layers that have a bias.
+      centre_errors: Distance of the peak from the target in samples of the search region, by layer, and of the layers
+        `fused`.
+    """
 
     losses: dict[Layer, Float[Array, ""]]
-    """Of the layers that have a bias."""
     centre_errors: dict[str, Float[Array, ""]]
-    """Distance of the peak from the target in samples of the search region, by layer, and of the layers `fused`."""
 
 
 @partial(jit, static_argnames=("recipe",))

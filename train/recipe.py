@@ -26,76 +26,83 @@ class Recipe:
     The defaults are those of the authors for SE-blocks (paper section IV-A c, and their code).
 
     Raises `InputError` on a value out of range.
+
+    Attributes:
+      model: The backbone: S is `siamfc`, A is `alexnet`.
+      trains: What is trained: SE-blocks on the frozen backbone, or S itself.
+      network: Which network is trained as S: SiamFC's own, from random weights, or AlexNet, from ImageNet's weights.
+      frozen_convolutions: How many of S's convolutions stay as they are, from conv1 on, where it is AlexNet.
+      loss_weights: Of the losses of conv3, 4, 5 in their sum; a layer of weight 0 has none.
+      other_videos: Weight of a loss on each exemplar's responses to the search images of the batch's other videos,
+        where nothing is the target.
+      se_statistics: Whose channel means set the SE weight, as `Config.se_statistics`.
+      factors: What the raw cross-correlations of conv3, 4, 5 are multiplied by.
+      calibration_pairs: Training pairs that factors and first biases are fitted to (`calibration.py`); 0: `factors` as
+        given.
+      accumulation: Parts that a batch is computed in, one after the other.
+      final_learning_rate: In the last epoch.
+      decay_speed: How many times as fast it falls: 3 in the authors' released runs, whose step counter advanced once a
+        layer.
+      schedule: How it falls: by the same factor after each epoch, or along half a cosine, step by step.
+      warmup_steps: Over which the learning rate rises from 0.
+      momentum: Of SGD, and of AdamW's first moment.
+      clip_norm: The largest norm of all gradients together; 0: any.
+      weight_decay: Of kernels: for SGD this share of them is added to their gradients; for AdamW they shrink by it each
+        step, times the learning rate.
+      anchor: Decay of all that is trained towards where it began, as AdamW's weight decay is towards 0 (L2-SP of Li et
+        al. 2018): each step takes back this share of the way, times the learning rate.
+      average: Decay of the exponential moving average of the weights, step by step, that is judged and written instead
+        of the last weights; 0: the last ones. Over the first steps it is the mean of them all.
+      cached_pairs: Size of a fixed pool of pairs whose correlations are computed once (`pools.py`); 0: features in each
+        step.
+      validation_pairs: Held-out pairs, the same ones after each epoch and in each run.
+      tracking_epochs: Epochs from one tracking of the held-out sequences to the next; 0: they are not tracked.
+      best: Which epoch `best.safetensors` is of: least held-out loss or centre error, or highest success AUC in
+        tracking.
+      precision: Of matrix products and convolutions on accelerators; CPUs always compute in float32.
+      clip: Whether the built-in clip will do where no data are given.
+      blur: How far to augment, as `Augmentation`.
     """
 
     model: Model
-    """The backbone: S is `siamfc`, A is `alexnet`."""
     trains: Literal["se_blocks", "backbone"] = "se_blocks"
-    """What is trained: SE-blocks on the frozen backbone, or S itself."""
     network: SiamFCVariant = "siamfc"
-    """Which network is trained as S: SiamFC's own, from random weights, or AlexNet, from ImageNet's weights."""
     frozen_convolutions: int = 0
-    """How many of S's convolutions stay as they are, from conv1 on, where it is AlexNet."""
     loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Of the losses of conv3, 4, 5 in their sum; a layer of weight 0 has none."""
     other_videos: float = 0.0
-    """Weight of a loss on each exemplar's responses to the search images of the batch's other videos, where nothing is
-    the target."""
     se_statistics: Literal["exemplar", "each"] = "exemplar"
-    """Whose channel means set the SE weight, as `Config.se_statistics`."""
     factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
-    """What the raw cross-correlations of conv3, 4, 5 are multiplied by."""
     calibration_pairs: int = 0
-    """Training pairs that factors and first biases are fitted to (`calibration.py`); 0: `factors` as given."""
 
     seed: int = 0
     epochs: int = 50
     pairs_per_epoch: int = 53_200
     batch_size: int = 8
     accumulation: int = 1
-    """Parts that a batch is computed in, one after the other."""
     learning_rate: float = 0.01
     final_learning_rate: float = 1e-5
-    """In the last epoch."""
     decay_speed: int = 1
-    """How many times as fast it falls: 3 in the authors' released runs, whose step counter advanced once a layer."""
     schedule: Literal["exponential", "cosine"] = "exponential"
-    """How it falls: by the same factor after each epoch, or along half a cosine, step by step."""
     warmup_steps: int = 0
-    """Over which the learning rate rises from 0."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
-    """Of SGD, and of AdamW's first moment."""
     clip_norm: float = 0.0
-    """The largest norm of all gradients together; 0: any."""
     weight_decay: float = 0.0
-    """Of kernels: for SGD this share of them is added to their gradients; for AdamW they shrink by it each step, times
-    the learning rate."""
 
     anchor: float = 0.0
-    """Decay of all that is trained towards where it began, as AdamW's weight decay is towards 0 (L2-SP of Li et al.
-    2018): each step takes back this share of the way, times the learning rate."""
     average: float = 0.0
-    """Decay of the exponential moving average of the weights, step by step, that is judged and written instead of the
-    last weights; 0: the last ones. Over the first steps it is the mean of them all."""
 
     label_radius: float = 16.0
     label_distance: Distance = "manhattan"
     max_frame_gap: int = 100
 
     cached_pairs: int = 0
-    """Size of a fixed pool of pairs whose correlations are computed once (`pools.py`); 0: features in each step."""
     cache_type: Literal["float32", "float16"] = "float32"
     validation_pairs: int = 512
-    """Held-out pairs, the same ones after each epoch and in each run."""
     tracking_epochs: int = 0
-    """Epochs from one tracking of the held-out sequences to the next; 0: they are not tracked."""
     best: Best = "loss"
-    """Which epoch `best.safetensors` is of: least held-out loss or centre error, or highest success AUC in tracking."""
     precision: Precision = "float32"
-    """Of matrix products and convolutions on accelerators; CPUs always compute in float32."""
     clip: bool = False
-    """Whether the built-in clip will do where no data are given."""
 
     flip: bool = False
     stretch: float = 0.0
@@ -103,7 +110,6 @@ class Recipe:
     grey: float = 0.0
     colour: float = 0.0
     blur: float = 0.0
-    """How far to augment, as `Augmentation`."""
 
     def __post_init__(self):
         for name, kind in FIELD_TYPES.items():

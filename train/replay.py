@@ -35,14 +35,17 @@ Volume = Float[Array, "layers grid wide wide"]
 
 @struct.dataclass
 class Candidate:
-    """One way to fuse and to move, or a batch of them. `fusion.to_config` says it as a `Config`."""
+    """One way to fuse and to move, or a batch of them. `fusion.to_config` says it as a `Config`.
+
+    Attributes:
+      layers: Weights of conv3, 4, 5 of S, then of A.
+      models: Weights of S and A.
+      soft: Whether soft weight (or hard weight) fuses the layers of S, those of A, the models.
+    """
 
     layers: Float[Any, "*batch 6"]
-    """Weights of conv3, 4, 5 of S, then of A."""
     models: Float[Any, "*batch 2"]
-    """Weights of S and A."""
     soft: Bool[Any, "*batch 3"]
-    """Whether soft weight (or hard weight) fuses the layers of S, those of A, the models."""
     window_influence: Float[Any, "*batch"]
     scale_step: Float[Any, "*batch"]
     scale_penalty: Float[Any, "*batch"]

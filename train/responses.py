@@ -36,34 +36,43 @@ Responses = dict[Layer, Float[Array, "n 17 17"]]
 
 
 class Crops(NamedTuple):
-    """Curated crops of pairs."""
+    """Curated crops of pairs.
+
+    Attributes:
+      video: A number for each video; targets in one video have the same.
+    """
 
     exemplar: UInt8[Array | np.ndarray, "*batch 287 287 3"]
     search: UInt8[Array | np.ndarray, "*batch 287 287 3"]
     video: Int[Array | np.ndarray, "*batch"]
-    """A number for each video; targets in one video have the same."""
 
 
 @struct.dataclass
 class Correlations:
-    """What a frozen backbone sees in pairs of images, as far as SE-blocks can tell."""
+    """What a frozen backbone sees in pairs of images, as far as SE-blocks can tell.
+
+    Attributes:
+      maps: Each channel's cross-correlation, as a mean over the exemplar's cells: the sum may be too large for float16.
+      exemplar: Channel means of the exemplar's features.
+      search: Channel means of the search features.
+    """
 
     maps: Mapping[Layer, Float[Array | np.ndarray, "*batch 289 _"]]
-    """Each channel's cross-correlation, as a mean over the exemplar's cells: the sum may be too large for float16."""
     exemplar: Mapping[Layer, Float[Array | np.ndarray, "*batch _"]]
-    """Channel means of the exemplar's features."""
     search: Mapping[Layer, Float[Array | np.ndarray, "*batch _"]]
-    """Channel means of the search features."""
 
 
 @struct.dataclass
 class Trainable:
-    """What is trained."""
+    """What is trained.
+
+    Attributes:
+      blocks: Parameters of `SEBlocks`; None: without SE-blocks, every weight is 1.
+      biases: b of each layer's response, a scalar. Tracking does without.
+    """
 
     blocks: dict[str, Any] | None
-    """Parameters of `SEBlocks`; None: without SE-blocks, every weight is 1."""
     biases: dict[Layer, Any]
-    """b of each layer's response, a scalar. Tracking does without."""
 
 
 def freeze(params: Params, recipe: Recipe) -> PreparedParams:

@@ -34,17 +34,20 @@ ByLayer = dict[Layer, Float[Array, ""]]
 
 @struct.dataclass
 class TrainState:
-    """All that one step hands to the next."""
+    """All that one step hands to the next.
+
+    Attributes:
+      statistics: The running statistics of BN in a backbone that is trained; empty for SE-blocks.
+      averaged: The moving average of `trainable`, where the recipe asks for it.
+      losses: Sums over the steps of this epoch. NaN stays, so that none goes by unseen.
+    """
 
     step: Int[Array, ""]
     trainable: Trainable | backbone.Backbone
     statistics: Any
-    """The running statistics of BN in a backbone that is trained; empty for SE-blocks."""
     optimiser: Any
     averaged: Trainable | backbone.Backbone | None
-    """The moving average of `trainable`, where the recipe asks for it."""
     losses: ByLayer
-    """Sums over the steps of this epoch. NaN stays, so that none goes by unseen."""
 
     @property
     def result(self) -> Trainable | backbone.Backbone:

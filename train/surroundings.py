@@ -40,14 +40,17 @@ RESPONSE_UNIT = 1e-3
 
 
 class Surroundings(NamedTuple):
-    """One sequence, or several that are padded to one length."""
+    """One sequence, or several that are padded to one length.
+
+    Attributes:
+      responses: Of conv3, 4, 5 of S and then of A, as rows and columns of cells around the true centre.
+      truth: True boxes (x, y, w, h) in pixels.
+      counted: Frames that have a true box. The others were not looked at.
+    """
 
     responses: Float32[np.ndarray, "*sequences frames layers scales wide wide"]
-    """Of conv3, 4, 5 of S and then of A, as rows and columns of cells around the true centre."""
     truth: Float32[np.ndarray, "*sequences frames 4"]
-    """True boxes (x, y, w, h) in pixels."""
     counted: Bool[np.ndarray, "*sequences frames"]
-    """Frames that have a true box. The others were not looked at."""
 
 
 def gather(

@@ -33,14 +33,17 @@ Job = Place | VidVideo
 
 
 class Target(NamedTuple):
-    """One target in one video."""
+    """One target in one video.
+
+    Attributes:
+      truth: (x, y, w, h) in 0-indexed pixels, NaN where it is absent. Images behind its end are not annotated.
+      problems: What is odd about its annotation, a line each.
+    """
 
     name: str
     images: list[Path]
     truth: Float[np.ndarray, "boxes 4"]
-    """(x, y, w, h) in 0-indexed pixels, NaN where it is absent. Images behind its end are not annotated."""
     problems: tuple[str, ...] = ()
-    """What is odd about its annotation, a line each."""
 
 
 def find(root: Path) -> list[Job]:

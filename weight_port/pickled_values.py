@@ -30,21 +30,27 @@ _LONGEST_PATH = 1000
 
 @dataclass(eq=False)
 class Unread:
-    """Stands in for an object that no array needs. Its state is let go at once, and so is what it is called with."""
+    """Stands in for an object that no array needs. Its state is let go at once, and so is what it is called with.
+
+    Attributes:
+      what: What it is: the name of its class, or what else its file says of it.
+      items: What is put into it as into a dictionary, which many classes are underneath.
+    """
 
     what: str
-    """What it is: the name of its class, or what else its file says of it."""
     items: dict[str, Any] = field(default_factory=dict)
-    """What is put into it as into a dictionary, which many classes are underneath."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What nested dictionaries, lists and tuples hold, by the keys and indices that lead to it, joined by slashes."""
+    """What nested dictionaries, lists and tuples hold, by the keys and indices that lead to it, joined by slashes.
+
+    Attributes:
+      unread: What each object is that was passed over unread, for the first of them. Python's own types are left out.
+    """
 
     arrays: dict[str, np.ndarray]
     unread: dict[str, str]
-    """What each object is that was passed over unread, for the first of them. Python's own types are left out."""
 
 
 @dataclass(frozen=True)

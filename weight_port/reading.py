@@ -26,18 +26,21 @@ _BIASES = tuple(f"params/siamfc/conv{number}/bias" for number in tables.NORMALIS
 
 @dataclass(frozen=True)
 class Source:
-    """Weights from one source under our names: all of MFST's, or a part."""
+    """Weights from one source under our names: all of MFST's, or a part.
+
+    Attributes:
+      arrays: float32, by the flat names of `mfst_jax.layout`.
+      origins: What the source calls each of them.
+      provenance: `name`, `format`, `sha256` and `notes`; `kept`, the small tensors that MFST has no place for; for a
+        checkpoint of ours also `sources`, where that comes from.
+      config: The configuration that the source recommends.
+    """
 
     name: str
     arrays: dict[str, np.ndarray]
-    """float32, by the flat names of `mfst_jax.layout`."""
     origins: dict[str, str]
-    """What the source calls each of them."""
     provenance: dict[str, Any]
-    """`name`, `format`, `sha256` and `notes`; `kept`, the small tensors that MFST has no place for; for a checkpoint of
-    ours also `sources`, where that comes from."""
     config: Config | None = None
-    """The configuration that the source recommends."""
 
 
 def read(path: str | Path, *, prefix: str | None = None) -> Source:
@@ -86,13 +89,16 @@ def read_each(sources: Sequence[str | Path | Source], *, prefix: str | None = No
 
 @dataclass(frozen=True)
 class _Part:
-    """One network of a file."""
+    """One network of a file.
+
+    Attributes:
+      others: Its copies that are set aside.
+      chosen: Whether it has the prefix that was asked for, or there need not be any.
+    """
 
     copy: Copy
     others: Sequence[Copy]
-    """Its copies that are set aside."""
     chosen: bool
-    """Whether it has the prefix that was asked for, or there need not be any."""
     notes: list[str]
 
 

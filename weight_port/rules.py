@@ -20,12 +20,15 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to a rule's arrays, float32, on the way to us and on the way back."""
+    """What happens to a rule's arrays, float32, on the way to us and on the way back.
+
+    Attributes:
+      to_ours: Takes one array for each of their names, None for an optional one that is missing.
+      to_theirs: Takes one array for each of our names; None where there is no way back.
+    """
 
     to_ours: Callable[..., tuple[np.ndarray, ...]]
-    """Takes one array for each of their names, None for an optional one that is missing."""
     to_theirs: Callable[..., tuple[np.ndarray, ...]] | None
-    """Takes one array for each of our names; None where there is no way back."""
 
 
 SAME = Change(lambda array: (array,), lambda array: (array,))
@@ -33,15 +36,18 @@ SAME = Change(lambda array: (array,), lambda array: (array,))
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a table."""
+    """One line of a table.
+
+    Attributes:
+      theirs: Templates of the names on their side, apart by spaces; one with `?` behind it may be missing.
+      ours: Templates of our names, apart by spaces.
+      note: For the provenance, where what was done wants a word.
+    """
 
     theirs: str
-    """Templates of the names on their side, apart by spaces; one with `?` behind it may be missing."""
     ours: str
-    """Templates of our names, apart by spaces."""
     change: Change = SAME
     note: str | None = None
-    """For the provenance, where what was done wants a word."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +63,23 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """One layout of weights."""
+    """One layout of weights.
+
+    Attributes:
+      fields: The words that may stand for a field, on both sides; where they differ, theirs -> ours.
+      prefix: Stands before all their names when they are written. When they are read, any common prefix will do, none
+        too, as long as it ends in a dot or slash: people save networks inside of networks.
+      dropped: Patterns of whole names that have no place with us, each with the reason, for the provenance.
+      kept: A pattern of small tensors that have no place with us: their values go into the provenance, for the way
+        back.
+    """
 
     name: str
     rules: tuple[Rule, ...]
     fields: Mapping[str, Sequence[str] | Mapping[str, str]] = field(default_factory=dict)
-    """The words that may stand for a field, on both sides; where they differ, theirs -> ours."""
     prefix: str = ""
-    """Stands before all their names when they are written. When they are read, any common prefix will do, none too,
-    as long as it ends in a dot or slash: people save networks inside of networks."""
     dropped: Mapping[str, str] = field(default_factory=dict)
-    """Patterns of whole names that have no place with us, each with the reason, for the provenance."""
     kept: str | None = None
-    """A pattern of small tensors that have no place with us: their values go into the provenance, for the way back."""
 
     @functools.cached_property
     def lines(self) -> tuple[Line, ...]:

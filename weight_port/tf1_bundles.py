@@ -52,7 +52,11 @@ class _Header:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tensor, and where it lies."""
+    """A tensor, and where it lies.
+
+    Attributes:
+      crc: Masked.
+    """
 
     name: str
     dtype: np.dtype
@@ -61,7 +65,6 @@ class _Entry:
     offset: int
     size: int
     crc: int
-    """Masked."""
 
 
 def is_index(path: Path) -> bool:

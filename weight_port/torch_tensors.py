@@ -40,20 +40,23 @@ DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
 
 @dataclass(frozen=True)
 class Storage:
-    """Stands in for a storage, or for the part of one that old files call a view."""
+    """Stands in for a storage, or for the part of one that old files call a view.
+
+    Attributes:
+      numel: How many elements all of it has.
+      first: The first element of the part.
+      end: The first one behind it.
+      fetch: Gets the bytes of all of it, `nbytes`.
+      swapped: Whether the bytes are in the other order than this machine's.
+    """
 
     key: str
     dtype: np.dtype
     numel: int
-    """How many elements all of it has."""
     first: int
-    """The first element of the part."""
     end: int
-    """The first one behind it."""
     fetch: Callable[["Storage"], memoryview]
-    """Gets the bytes of all of it, `nbytes`."""
     swapped: bool
-    """Whether the bytes are in the other order than this machine's."""
 
     @property
     def nbytes(self) -> int:

@@ -23,12 +23,15 @@ _IMAGES = (2, 127, 127, 3)
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of it."""
+    """What came of it.
+
+    Attributes:
+      differences: The largest difference of each layer's output, by `backbone/layer`, in parts of the first's largest.
+      unmatched: What one of the two has and the other has not, in a line each.
+    """
 
     differences: dict[str, float]
-    """The largest difference of each layer's output, by `backbone/layer`, in parts of the first's largest."""
     unmatched: tuple[str, ...]
-    """What one of the two has and the other has not, in a line each."""
 
     def same(self, tolerance: float = TOLERANCE) -> bool:
         """Whether everything is in both, and no difference is above `tolerance`."""

@@ -34,14 +34,17 @@ BENCHMARKS: tuple[Protocol, ...] = ("otb2013", "otb50", "otb100")
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration of the paper's tables. A cell is a layer by itself, a strategy for all three, or `-`."""
+    """One configuration of the paper's tables. A cell is a layer by itself, a strategy for all three, or `-`.
+
+    Attributes:
+      paper: Success AUC and precision at 20 px.
+    """
 
     siamfc: str
     alexnet: str
     model_fusion: str
     se: bool
     paper: Mapping[Protocol, tuple[float, float]]
-    """Success AUC and precision at 20 px."""
 
     @property
     def cells(self) -> dict[str, str]:
@@ -77,14 +80,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Ordering:
-    """Two rows that differ in one thing: the first is better in the paper."""
+    """Two rows that differ in one thing: the first is better in the paper.
+
+    Attributes:
+      paper: By how much, in success AUC.
+      here: The same on the sequences at hand.
+    """
 
     better: Row
     worse: Row
     paper: float
-    """By how much, in success AUC."""
     here: Comparison
-    """The same on the sequences at hand."""
 
     @property
     def holds(self) -> bool:

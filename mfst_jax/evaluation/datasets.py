@@ -28,16 +28,19 @@ TITLES: dict[Protocol, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What there is of a benchmark."""
+    """What there is of a benchmark.
+
+    Attributes:
+      missing: The names of sequences that should be there and are not, or are unusable.
+      problems: What is wrong with the sequences that are unusable, and odd about the others: a line each.
+      total: How many sequences the whole benchmark has.
+    """
 
     protocol: Protocol
     sequences: tuple[Sequence, ...]
     missing: tuple[str, ...]
-    """The names of sequences that should be there and are not, or are unusable."""
     problems: tuple[str, ...]
-    """What is wrong with the sequences that are unusable, and odd about the others: a line each."""
     total: int
-    """How many sequences the whole benchmark has."""
 
     @property
     def title(self) -> str:

@@ -58,16 +58,19 @@ def precision_20px(boxes: Boxes, truth: Boxes) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What a track scores, or what several do on average."""
+    """What a track scores, or what several do on average.
+
+    Attributes:
+      success_curve: Share of rows that overlap by more than each of `SUCCESS_THRESHOLDS`.
+      precision_curve: Share of rows whose centre is off by at most each of `PRECISION_THRESHOLDS`.
+      normalised_curve: Share of rows whose normalised error is at most each of `NORMALISED_THRESHOLDS`.
+      average_overlap: Mean intersection over union: GOT-10k's AO.
+    """
 
     success_curve: Float64[np.ndarray, "21"]
-    """Share of rows that overlap by more than each of `SUCCESS_THRESHOLDS`."""
     precision_curve: Float64[np.ndarray, "51"]
-    """Share of rows whose centre is off by at most each of `PRECISION_THRESHOLDS`."""
     normalised_curve: Float64[np.ndarray, "51"]
-    """Share of rows whose normalised error is at most each of `NORMALISED_THRESHOLDS`."""
     average_overlap: float
-    """Mean intersection over union: GOT-10k's AO."""
 
     @property
     def success_auc(self) -> float:

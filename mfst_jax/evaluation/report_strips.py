@@ -41,13 +41,16 @@ NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """A tracker on one sequence."""
+    """A tracker on one sequence.
+
+    Attributes:
+      boxes: Boxes (x, y, w, h) in 0-indexed pixels, NaN where there is none.
+      overlaps: With the true box, NaN where there is none.
+    """
 
     tracker: Tracker
     boxes: Float64[np.ndarray, "frames 4"]
-    """Boxes (x, y, w, h) in 0-indexed pixels, NaN where there is none."""
     overlaps: Float64[np.ndarray, "frames"]
-    """With the true box, NaN where there is none."""
 
     @property
     def style(self) -> str:

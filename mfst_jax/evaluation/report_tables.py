@@ -27,11 +27,14 @@ NONE = "\N{EN DASH}"
 
 @dataclass(frozen=True, eq=False)
 class Tracker:
-    """One of those that a report is about."""
+    """One of those that a report is about.
+
+    Attributes:
+      place: Among all, which gives the colour; ours has 0.
+    """
 
     name: str
     place: int
-    """Among all, which gives the colour; ours has 0."""
     results: Results
     summary: Summary
 

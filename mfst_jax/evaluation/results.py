@@ -28,18 +28,22 @@ ORIGINS: dict[Layout, int] = {"otb": 1, "got10k": 0}
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a tracker made of one sequence."""
+    """What a tracker made of one sequence.
+
+    Attributes:
+      path: The file of its first run.
+      runs: The boxes (x, y, w, h) of each run as they are written: shifting them by a pixel would round some.
+      origin: What the file calls the first pixel.
+      frames_per_second: Mean of 1 / seconds over the frames that took some, as the got10k toolkit has it; None where
+        nobody measured.
+      problems: What is wrong with the times, a line.
+    """
 
     path: Path
-    """The file of its first run."""
     runs: tuple[Float64[np.ndarray, "_ 4"], ...]
-    """The boxes (x, y, w, h) of each run as they are written: shifting them by a pixel would round some."""
     origin: int
-    """What the file calls the first pixel."""
     frames_per_second: float | None
-    """Mean of 1 / seconds over the frames that took some, as the got10k toolkit has it; None where nobody measured."""
     problems: tuple[str, ...] = ()
-    """What is wrong with the times, a line."""
 
 
 @dataclass(frozen=True)

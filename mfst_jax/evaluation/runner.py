@@ -37,15 +37,18 @@ RECORD = "run.json"
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """All that results depend on, beside the sequence: runs with equal ones may share a folder."""
+    """All that results depend on, beside the sequence: runs with equal ones may share a folder.
+
+    Attributes:
+      provenance: Of the weights.
+      batch: How many sequences at a time.
+    """
 
     params: Params
     config: Config
     protocol: Protocol
     provenance: Mapping[str, Any]
-    """Of the weights."""
     batch: int
-    """How many sequences at a time."""
 
     def record(self) -> dict[str, Any]:
         """As plain JSON values."""

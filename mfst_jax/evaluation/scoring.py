@@ -34,30 +34,36 @@ Align = Literal["first", "last"]
 
 @dataclass(frozen=True, eq=False)
 class SequenceScore:
-    """What a tracker scores on one sequence."""
+    """What a tracker scores on one sequence.
+
+    Attributes:
+      frames: How many count, of all runs.
+    """
 
     measures: Measures
     frames: int
-    """How many count, of all runs."""
     frames_per_second: float | None
     attributes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What a tracker scores on a benchmark. `to_json` gives it as plain values."""
+    """What a tracker scores on a benchmark. `to_json` gives it as plain values.
+
+    Attributes:
+      title: The benchmark, and how much of it was scored.
+      missing: The names of sequences that should count and do not.
+      problems: What is wrong with those, and odd about the others: a line each.
+      unscored: The names of those that have a result, but of which nothing beside the first box is annotated.
+    """
 
     tracker: str
     protocol: Protocol
     title: str
-    """The benchmark, and how much of it was scored."""
     sequences: Mapping[str, SequenceScore]
     missing: tuple[str, ...]
-    """The names of sequences that should count and do not."""
     problems: tuple[str, ...]
-    """What is wrong with those, and odd about the others: a line each."""
     unscored: tuple[str, ...] = ()
-    """The names of those that have a result, but of which nothing beside the first box is annotated."""
     config: Mapping[str, Any] | None = None
     weights: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None

@@ -40,14 +40,18 @@ def bootstrap_interval(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two trackers on the same sequences."""
+    """Two trackers on the same sequences.
+
+    Attributes:
+      difference: Mean of the first one's scores less mean of the second one's.
+      interval: Where the difference lies, at `LEVEL`: bootstrap over the sequences.
+      p_value: How likely a difference as large as this, either way, would be if it were chance who is who on each
+        sequence.
+    """
 
     difference: float
-    """Mean of the first one's scores less mean of the second one's."""
     interval: tuple[float, float]
-    """Where the difference lies, at `LEVEL`: bootstrap over the sequences."""
     p_value: float
-    """How likely a difference as large as this, either way, would be if it were chance who is who on each sequence."""
 
 
 def compare(first: Scores, second: Scores, *, level: float = LEVEL, seed: int = 0) -> Comparison:

@@ -36,15 +36,18 @@ _IDLE_BOX = (0.0, 0.0, 32.0, 32.0)
 
 @dataclass(eq=False)
 class Track:
-    """What became of one sequence."""
+    """What became of one sequence.
+
+    Attributes:
+      boxes: (x, y, w, h) of each frame in 0-indexed pixels, the first being the given one.
+      seconds: What each frame took from pixels to box, without the compiler: of a batch, its share.
+      problem: What ended it early, if anything did.
+    """
 
     sequence: Sequence
     boxes: list[np.ndarray] = field(default_factory=list)
-    """(x, y, w, h) of each frame in 0-indexed pixels, the first being the given one."""
     seconds: list[float] = field(default_factory=list)
-    """What each frame took from pixels to box, without the compiler: of a batch, its share."""
     problem: str | None = None
-    """What ended it early, if anything did."""
 
 
 def track_sequences(

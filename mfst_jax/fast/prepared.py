@@ -17,14 +17,17 @@ from mfst_jax.pytrees import register_for_export
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PreparedParams:
-    """Weights for inference, to be used in the place of `Params`: the same results, sooner. A pytree likewise."""
+    """Weights for inference, to be used in the place of `Params`: the same results, sooner. A pytree likewise.
+
+    Attributes:
+      convolutions: `{model: {"conv1": (filters, bias), ...}}`, laid out for `method`.
+      se: `{model: {layer: the SE-block's parameters}}`, of the models whose features are recalibrated.
+      contents: Of the weights; the configuration that they recommend is the one that they were prepared for.
+    """
 
     convolutions: dict[str, Any]
-    """`{model: {"conv1": (filters, bias), ...}}`, laid out for `method`."""
     se: dict[str, Any]
-    """`{model: {layer: the SE-block's parameters}}`, of the models whose features are recalibrated."""
     contents: Contents = dataclasses.field(metadata={"static": True})
-    """Of the weights; the configuration that they recommend is the one that they were prepared for."""
     method: Method = dataclasses.field(metadata={"static": True})
 
     def __repr__(self) -> str:

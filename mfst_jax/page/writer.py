@@ -34,11 +34,14 @@ _BODY, _SCRIPT = "<!--frames and data-->", "<!--program-->"
 
 @dataclass(frozen=True, eq=False)
 class PageTarget:
-    """A target that a page is about."""
+    """A target that a page is about.
+
+    Attributes:
+      truth: True boxes (x, y, w, h) from the page's first frame on, NaN where it is absent.
+    """
 
     name: str
     truth: Num[np.ndarray, "rows 4"] | None = None
-    """True boxes (x, y, w, h) from the page's first frame on, NaN where it is absent."""
 
 
 class PageWriter:

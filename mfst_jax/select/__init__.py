@@ -14,12 +14,15 @@ from mfst_jax.video import Source
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen: targets with boxes in frame `first_frame`, and the source from that frame on."""
+    """What was chosen: targets with boxes in frame `first_frame`, and the source from that frame on.
+
+    Attributes:
+      source: Of a webcam, the stream that goes on from the frozen frame, which can be read once.
+    """
 
     first_frame: int
     targets: list[Target]
     source: Source
-    """Of a webcam, the stream that goes on from the frozen frame, which can be read once."""
 
 
 def select_targets(

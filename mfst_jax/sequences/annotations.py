@@ -17,14 +17,17 @@ REGIONS = "4 numbers (x, y, w, h), 8 (four corners) or a mask of VOT (m...)"
 
 
 class TrueBoxes(NamedTuple):
-    """What a file says about the target."""
+    """What a file says about the target.
+
+    Attributes:
+      boxes: (x, y, w, h) in 0-indexed pixels, NaN where the target is absent.
+      absent: Where there is no target: a NaN, or no width or height above 0.
+      negative: Where that is so because a width or a height is negative.
+    """
 
     boxes: Float64[np.ndarray, "rows 4"]
-    """(x, y, w, h) in 0-indexed pixels, NaN where the target is absent."""
     absent: Bool[np.ndarray, "rows"]
-    """Where there is no target: a NaN, or no width or height above 0."""
     negative: Bool[np.ndarray, "rows"]
-    """Where that is so because a width or a height is negative."""
 
 
 def read_boxes(path: Path, *, origin: int, polygons: Polygons = "bounds") -> TrueBoxes:

@@ -26,13 +26,16 @@ TRIED = 2000
 
 @dataclass(frozen=True)
 class Place:
-    """Where the sequence of one target is."""
+    """Where the sequence of one target is.
+
+    Attributes:
+      folder: With its images and labels; None for true boxes by themselves.
+      truth: The file of its true boxes, if there is one.
+    """
 
     name: str
     folder: Path | None
-    """With its images and labels; None for true boxes by themselves."""
     truth: Path | None
-    """The file of its true boxes, if there is one."""
 
     @property
     def origin(self) -> int:

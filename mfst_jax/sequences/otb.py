@@ -29,16 +29,19 @@ ATTRIBUTES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One target of the benchmark."""
+    """One target of the benchmark.
+
+    Attributes:
+      annotation: Its ground truth, counted from the benchmark's folder.
+      last: The numbers of its first and its last frame.
+      lists: The protocols that have it, among `otb100`, `otb50` and `otb2013`.
+    """
 
     name: str
     annotation: str
-    """Its ground truth, counted from the benchmark's folder."""
     first: int
     last: int
-    """The numbers of its first and its last frame."""
     lists: tuple[str, ...]
-    """The protocols that have it, among `otb100`, `otb50` and `otb2013`."""
     attributes: tuple[str, ...]
 
     @property

@@ -21,20 +21,23 @@ from mfst_jax.sequences.text import line_numbers, read_text
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """One target in one video, with a box for each frame."""
+    """One target in one video, with a box for each frame.
+
+    Attributes:
+      frames: The images, in order; none where they were not asked for.
+      ground_truth: True boxes (x, y, w, h) in 0-indexed pixels, NaN where the target is absent or nobody annotated it.
+      absent: Where the annotation says that there is no target.
+      size: Height and width of the frames in GOT-10k, which scores boxes cut to them.
+      problems: What is odd about it, a line each.
+    """
 
     name: str
     frames: tuple[Path, ...]
-    """The images, in order; none where they were not asked for."""
     ground_truth: Float64[np.ndarray, "frames 4"]
-    """True boxes (x, y, w, h) in 0-indexed pixels, NaN where the target is absent or nobody annotated it."""
     absent: Bool[np.ndarray, "frames"]
-    """Where the annotation says that there is no target."""
     attributes: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
-    """Height and width of the frames in GOT-10k, which scores boxes cut to them."""
     problems: tuple[str, ...] = ()
-    """What is odd about it, a line each."""
 
     @property
     def annotated(self) -> int:
