@@ -1,4 +1,4 @@
-"""Arrays of any library as those of NumPy or JAX, their values where they can be seen, and their way to a device."""
+"""Arrays of any library: as arrays of NumPy or JAX, their values where they can be seen, and their way to a device."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -13,19 +13,19 @@ from mfst_jax.compilation import is_traced
 from mfst_jax.errors import InputError, reason
 
 _DLPACK_CPU = 1, 3
-"""DLPack's numbers for memory that the host can read: its own, and what it pinned for a CUDA device."""
+"""Device numbers of DLPack for memory that the host can read: its own, and what it pinned for a CUDA device."""
 
 
 @runtime_checkable
 class SupportsArray(Protocol):
-    """An object that NumPy can read, such as a PyTorch tensor on the CPU, a TensorFlow tensor, an HDF5 data set."""
+    """Object that NumPy can read by `__array__`: a PyTorch tensor on the CPU, a TensorFlow tensor, an HDF5 data set."""
 
     def __array__(self, *arguments: Any, **options: Any) -> Any: ...
 
 
 @runtime_checkable
 class SupportsArrayInterface(Protocol):
-    """An object that NumPy can read by the older protocol, such as a Pillow image."""
+    """Object that NumPy can read by the older `__array_interface__`, such as a Pillow image."""
 
     @property
     def __array_interface__(self) -> Any: ...
@@ -33,19 +33,19 @@ class SupportsArrayInterface(Protocol):
 
 @runtime_checkable
 class SupportsDLPack(Protocol):
-    """An array of another library that knows DLPack, such as a PyTorch or CuPy array on an accelerator."""
+    """Array of another library that knows DLPack, such as a PyTorch or CuPy array on an accelerator."""
 
     def __dlpack__(self, *arguments: Any, **options: Any) -> Any: ...
 
 
 AnyArray: TypeAlias = ArrayLike | SupportsArray | SupportsArrayInterface | SupportsDLPack
-"""What `init`, `step` and `track` take frames as."""
+"""Types that `init`, `step` and `track` take frames as."""
 AnyNumbers: TypeAlias = AnyArray | Sequence[AnyArray]
-"""What `init` and `track` take a box or a frame's size as."""
+"""Types that `init` and `track` take a box or a frame's size as."""
 
 
 def as_array(name: str, value: Any) -> np.ndarray | jax.Array | None:
-    """`value` as an array of NumPy, or of JAX where it is one or lies on an accelerator; None if it is no array.
+    """Array of NumPy, or of JAX where `value` is one or lies on an accelerator; None where it is no array.
 
     Nothing is copied that need not be. A Pillow image becomes RGB.
 
@@ -58,7 +58,7 @@ def as_array(name: str, value: Any) -> np.ndarray | jax.Array | None:
         return np.asarray(value.convert("RGB"))
     try:
         if hasattr(value, "__dlpack_device__") and value.__dlpack_device__()[0] not in _DLPACK_CPU:
-            # A copy that is there already when this returns: the other library may use its memory again.
+            # The copy is complete when this returns, since the other library may use its memory again.
             return jax.block_until_ready(jnp.array(jnp.from_dlpack(value), copy=True))
         if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
             return np.asarray(value)
@@ -69,18 +69,18 @@ def as_array(name: str, value: Any) -> np.ndarray | jax.Array | None:
 
 
 def concrete(value: Any) -> np.ndarray | None:
-    """The numbers of an array or sequence; None where a JAX transformation hides them."""
+    """Numbers of an array or sequence in NumPy; None where a JAX transformation hides them."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
         return None
     return np.asarray(jax.device_get(value))
 
 
 def extremes(array: Any, *, wait: bool) -> tuple[float, float] | None:
-    """The least and the greatest number of an array, NaN where one is; None where they cannot be seen.
+    """Least and greatest number of an array, NaN where it holds a NaN; None where they cannot be seen.
 
     Args:
       array: of NumPy or JAX.
-      wait: whether to see what lies on an accelerator too, which takes until all is done that it was asked before.
+      wait: whether to look at what lies on an accelerator too, which waits until all its work so far is done.
     """
     if isinstance(array, jax.core.Tracer):
         return None
@@ -94,7 +94,7 @@ def extremes(array: Any, *, wait: bool) -> tuple[float, float] | None:
 
 
 def is_whole(array: Any) -> bool:
-    """Whether all numbers of an array whose values can be seen are whole."""
+    """Whether all numbers of an array are whole. Its values must be visible."""
     if isinstance(array, jax.Array) and not lies_on_host(array):
         return bool(jax.device_get(_is_whole(array)))
     return bool(np.all(np.asarray(array) % 1 == 0))
@@ -111,16 +111,17 @@ def _is_whole(array: jax.Array) -> jax.Array:
 
 
 def lies_on_host(array: jax.Array) -> bool:
-    """Whether NumPy can read the array where it is: all of it on one device that is a CPU."""
+    """Whether NumPy can read an array where it is: all of it lies on one device that is a CPU."""
     devices = array.devices()
     return len(devices) == 1 and next(iter(devices)).platform == "cpu"
 
 
 def each_frame(frames: np.ndarray | jax.Array) -> Iterator[jax.Array]:
-    """Every frame of a clip as an array of JAX, on the clip's device if it has one.
+    """Frames of a clip one by one as arrays of JAX, on the clip's device if it has one.
 
-    Frames of a CPU's memory are taken from where they are, so that nothing compiles for the clip's length. On an
-    accelerator they are cut out of the clip there. A clip that is spread over several devices goes by the host.
+    Frames in a CPU's memory are taken from where they are, so that nothing compiles for the clip's length. On an
+    accelerator they are sliced from the clip there. The frames of a clip that is spread over several devices pass
+    through the host.
     """
     device = None
     if isinstance(frames, jax.Array) and len(frames.devices()) == 1:
@@ -140,7 +141,7 @@ def _take(frames: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def to_device(array: np.ndarray | jax.Array, device: jax.Device | None = None) -> jax.Array:
-    """An array of JAX that nobody else can change: `array` itself, or a copy of one of NumPy.
+    """Array of JAX that nobody else can change: `array` itself, or a copy of an array of NumPy.
 
     The transfer is an explicit one, which `jax.transfer_guard("disallow")` allows.
 

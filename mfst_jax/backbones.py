@@ -18,27 +18,30 @@ from mfst_jax.params import AlexNetVariant, Contents
 
 LayerFeatures = dict[str, Float[Array, "n _ _ _"]]
 Operation = Callable[..., Array]
-"""A convolution, called as Flax calls `lax.conv_general_dilated`, or a max pool. Training has others of its own."""
+"""A convolution, called as Flax calls `lax.conv_general_dilated`, or a max pool. Training brings its own."""
 
 BATCH_NORM_EPSILON = 1e-6
 BATCH_NORM_MOMENTUM = 0.95
-"""Of the running statistics, in training."""
+"""Decay of BN's running statistics, in training."""
 CHANNELS = {
     "siamfc": (96, 256, 384, 384, 256),
     "torchvision": (64, 192, 384, 256, 256),
     "caffe": (96, 256, 384, 384, 256),
 }
-"""Filters of conv1 to conv5."""
+"""Numbers of filters of conv1 to conv5."""
 
 IMAGENET_MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)
 IMAGENET_STD = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
-"""What torchvision's AlexNet was trained behind, for RGB in 0..1."""
+"""Mean and deviation by which torchvision's AlexNet was trained to have its images normalised, for RGB in 0..1."""
 LUMINANCE = np.array([[[[0.2989, 0.587, 0.114]]]], np.float32)
-"""Grey from RGB (ITU-R BT.601, as MATLAB's rgb2gray has it)."""
+"""Weights of R, G and B in grey (ITU-R BT.601, as in MATLAB's rgb2gray)."""
 
 
 def convolve_by_group(lhs: Array, rhs: Array, *args: Any, feature_group_count: int, **kwargs: Any) -> Array:
-    """`lax.conv_general_dilated` with the groups one after the other: XLA's grouped convolution is slow on CPUs."""
+    """Convolution with its groups one after the other: XLA's grouped convolution is slow on CPUs.
+
+    The signature is that of `lax.conv_general_dilated`.
+    """
     convolve = partial(lax.conv_general_dilated, **kwargs)
     inputs = jnp.split(lhs, feature_group_count, axis=-1)
     kernels = jnp.split(rhs, feature_group_count, axis=-1)
@@ -46,19 +49,23 @@ def convolve_by_group(lhs: Array, rhs: Array, *args: Any, feature_group_count: i
 
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """The largest of each 3 x 3 cells at a stride of 2."""
+    """Max pooling over 3 x 3 cells at a stride of 2."""
     return nn.max_pool(x, (3, 3), strides=(2, 2))
 
 
 class SiamFC(nn.Module):
-    """S: the backbone of SiamFC (Bertinetto et al. 2016, table 1), no mean subtracted.
+    """Backbone S: SiamFC's AlexNet (Bertinetto et al. 2016, table 1), without subtraction of a mean.
 
-    conv1-4 have BN and ReLU behind them; conv5 has a bias and neither. conv2, 4 and 5 have two groups.
+    BN and ReLU follow conv1 to conv4; conv5 has a bias and neither. conv2, conv4 and conv5 have two groups.
 
     Attributes:
-      bias: Whether conv1-4 have biases too: BN makes them redundant, but weights of other programs may have them.
+      bias: Whether conv1 to conv4 have biases too: BN makes them redundant, but weights of other programs may have
+        them.
       grey: Whether conv1 sees the images in grey (SiamFC's second published network).
-      training: Whether BN goes by the batch's own statistics and moves the running ones, instead of going by those.
+      training: Whether BN uses the statistics of the batch and updates the running ones, instead of using the running
+        ones.
+      convolve: The convolution to compute with.
+      pool: The max pool to compute with.
     """
 
     bias: bool = False
@@ -69,6 +76,7 @@ class SiamFC(nn.Module):
 
     @nn.compact
     def __call__(self, images: Float[Array, "n side side 3"]) -> LayerFeatures:
+        """Features of conv3, conv4 and conv5 by name, from RGB images in 0..255."""
         conv1, conv2, conv3, conv4, conv5 = CHANNELS["siamfc"]
         conv = partial(_conv, use_bias=self.bias, convolve=self.convolve)
 
@@ -88,20 +96,28 @@ class SiamFC(nn.Module):
 
 
 def siamfc(contents: Contents, *, training: bool = False, **operations: Any) -> nn.Module:
-    """The backbone S of these contents, for inference or `training`, with other `operations` where some are given."""
+    """Module of the backbone S for weights of these contents.
+
+    Args:
+      contents: which network S is, and whether it has biases and sees grey.
+      training: as `SiamFC.training`.
+      **operations: `convolve` and `pool`, where others are wanted.
+    """
     if contents.siamfc_variant == "alexnet":
         return AlexNet("torchvision", last_relu=False, **operations)
     return SiamFC(contents.siamfc_bias, contents.siamfc_grey, training, **operations)
 
 
 class AlexNet(nn.Module):
-    """A: AlexNet's five convolutions with conv1 at stride 2 and all padding dropped (paper section IV-A a).
-
-    `torchvision` normalises the image as on ImageNet; `caffe` takes it raw, has two groups in conv2, 4 and 5 and local
-    response normalisation before each pool (the authors' code). ReLU follows every convolution, conv5 too.
+    """Backbone A: AlexNet's five convolutions with conv1 at stride 2 and all padding dropped (paper section IV-A a).
 
     Attributes:
-      last_relu: Whether ReLU follows conv5 too; not where this is the network of S, whose conv5 is as SiamFC's.
+      variant: `torchvision` normalises the image as on ImageNet. `caffe` takes it raw, has two groups in conv2, conv4
+        and conv5, and local response normalisation before each pool (the authors' code).
+      last_relu: Whether ReLU follows conv5, as it follows every other convolution. Not where this is the network of S,
+        whose conv5 is then used as SiamFC's.
+      convolve: The convolution to compute with.
+      pool: The max pool to compute with.
     """
 
     variant: AlexNetVariant
@@ -111,6 +127,7 @@ class AlexNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Float[Array, "n side side 3"]) -> LayerFeatures:
+        """Features of conv3, conv4 and conv5 by name, from RGB images in 0..255."""
         conv1, conv2, conv3, conv4, conv5 = CHANNELS[self.variant]
         caffe = self.variant == "caffe"
         groups = 2 if caffe else 1
@@ -129,7 +146,10 @@ class AlexNet(nn.Module):
 
 
 def local_response_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """`x / (1 + 2e-5 s)**0.75`, `s` the sum of squares over the five channels around each (Krizhevsky et al. 2012)."""
+    """Local response normalisation, `x / (1 + 2e-5 s)**0.75`, s the sum of squares over the five nearest channels.
+
+    Source: Krizhevsky et al. 2012, section 3.3, with the constants of Caffe's AlexNet.
+    """
     channels = x.shape[-1]
     squares = jnp.pad(jnp.square(x), ((0, 0), (0, 0), (0, 0), (2, 2)))
     total = sum(squares[..., shift : shift + channels] for shift in range(5))

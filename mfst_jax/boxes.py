@@ -9,13 +9,13 @@ from jaxtyping import Array, Float
 
 
 def to_centre(box: Float[Array, "*batch 4"]) -> tuple[Float[Array, "*batch 2"], Float[Array, "*batch 2"]]:
-    """The box's centre `(x, y)` and size `(w, h)`, in pixels."""
+    """Centre `(x, y)` and size `(w, h)` of a box, in pixels."""
     corner, size = box[..., :2], box[..., 2:]
     return corner + (size - 1) / 2, size
 
 
 def from_centre(centre: Float[Array, "*batch 2"], size: Float[Array, "*batch 2"]) -> Float[Array, "*batch 4"]:
-    """The inverse of `to_centre`."""
+    """Box `(x, y, w, h)` from its centre `(x, y)` and size `(w, h)`, in pixels: the inverse of `to_centre`."""
     return jnp.concatenate([centre - (size - 1) / 2, size], axis=-1)
 
 
@@ -29,7 +29,7 @@ def context_side(size: Float[Array, "*batch 2"], context: float) -> Float[Array,
 
 
 def iou(a: Float[Array, "*batch 4"], b: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:
-    """Intersection over union, in [0, 1]; 0 where either box has no area."""
+    """Intersection over union of two boxes, in [0, 1]; 0 where either has no area."""
     corner = jnp.maximum(a[..., :2], b[..., :2])
     opposite = jnp.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     intersection = jnp.prod(jnp.maximum(opposite - corner, 0), axis=-1)

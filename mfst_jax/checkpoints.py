@@ -1,10 +1,11 @@
-"""Weights on disk: an Orbax directory or one `.safetensors` file, with a recommended configuration and a provenance.
+"""Checkpoints: weights in an Orbax directory or one `.safetensors` file, with a recommended configuration and
+provenance.
 
 Both hold the arrays under the names of `layout` and one JSON object: in the file's metadata under `mfst_jax`, in the
 directory as `mfst_jax.json`. It has the `version` of this scheme, `config` (null or what `config.to_dict` gives),
 `provenance` (where the numbers come from), and what the arrays are verified by: `sha256` of all arrays in a file, and
-`files`, the SHA-256 of each file of a directory. Checkpoints without that object load too, so that those of other
-programs do, as long as the tensors are right.
+`files`, the SHA-256 of each file of a directory. Checkpoints without that object, such as those of other programs, load
+too if their tensors fit.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from mfst_jax.params import Params
 from mfst_jax.version import __version__
 
 BUILT_IN = known_weights.place("builtin")
-"""The weights that come with the package: torchvision's AlexNet, in float16."""
+"""File of the weights that come with the package: torchvision's AlexNet, in float16."""
 
 SUFFIX = ".safetensors"
 _log = logging.getLogger(__name__)
@@ -40,16 +41,18 @@ _KEY = "mfst_jax"
 _METADATA_FILE = "mfst_jax.json"
 _VERSION = 1
 _SHOWN = 4
-"""How many problems an error message spells out."""
+"""Number of problems that an error message spells out."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a checkpoint holds, as it lies on disk: the tensors need not be those of MFST.
+    """Content of a checkpoint as it lies on disk: its tensors need not be those of MFST.
 
     Attributes:
-      arrays: By flat name, in the stored dtype.
-      unread: The tensors of types that NumPy has not, and their types.
+      arrays: Arrays by flat name, in the stored dtype.
+      config: Configuration that the checkpoint recommends; None where it recommends none.
+      provenance: Where the weights come from, as JSON values.
+      unread: Tensors of types that NumPy lacks, and their types.
     """
 
     arrays: dict[str, np.ndarray]
@@ -59,16 +62,16 @@ class Stored:
 
 
 def load(path: str | Path | None = None, *, own_se: bool = True) -> Params:
-    """The weights in an Orbax directory or a safetensors file, as float32 on JAX's default device.
+    """Weights from an Orbax directory or a safetensors file, as float32 on JAX's default device.
 
-    Nothing is downloaded. Where something exists that is called like known weights, it is taken, and a log message says
-    so; `./paper` cannot be a name.
+    Nothing is downloaded. A file or directory goes before known weights of the same name, and a log message says so;
+    `./paper` cannot be a name.
 
     Args:
       path: the directory or file, or the name of known weights (`mfst weights` lists them); None for the built-in
         weights, an AlexNet.
-      own_se: whether a SiamFC that SE-blocks of ours were trained on, and the AlexNet beside it, get them where they
-        have none (`own_se.attach`).
+      own_se: whether backbones without SE-blocks get those of this package, if these were trained on them
+        (`own_se.attach`).
 
     Raises:
       InputError: nothing there, a name that is not known or whose weights are not in the cache yet, not a checkpoint, a
@@ -87,7 +90,7 @@ def load(path: str | Path | None = None, *, own_se: bool = True) -> Params:
 
 
 def _load(path: Path) -> Params:
-    """The weights at a path, with no SE-blocks but their own."""
+    """Weights at a path, with no SE-blocks but their own."""
     stored = read(path)
     contents, problems = layout.check(stored.arrays)
     problems += [f"{name}: expected floating point, found {dtype}" for name, dtype in stored.unread.items()]
@@ -101,7 +104,7 @@ def _load(path: Path) -> Params:
 
 
 def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:
-    """Writes `params` to `path`: one file where it ends in `.safetensors`, else an Orbax directory.
+    """Writes weights to `path`: one file where it ends in `.safetensors`, else an Orbax directory.
 
     The arrays keep their dtype. Missing parent folders are made. The path holds either what it held before or the
     complete new checkpoint, also where writing fails half-way.
@@ -135,9 +138,12 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
 
 
 def provenance(path: str | Path | None = None) -> dict[str, Any]:
-    """Where weights come from, as `save` was told; {} where they say nothing. `path` is as for `load`.
+    """Provenance of weights, as `save` was given it; {} where they have none.
 
     What `weight_port` writes: `tool`, and `sources`, each with `name`, `format`, `sha256` and `notes`.
+
+    Args:
+      path: as for `load`.
 
     Raises:
       InputError: nothing there, not a checkpoint, or a damaged one.
@@ -146,7 +152,7 @@ def provenance(path: str | Path | None = None) -> dict[str, Any]:
 
 
 def read(path: Path) -> Stored:
-    """Whatever tensors a safetensors file or an Orbax directory holds, with our metadata where they carry it.
+    """Content of a safetensors file or an Orbax directory: whatever tensors it holds, and our metadata if it has them.
 
     Raises:
       InputError: nothing there, not a checkpoint, or a damaged one.
@@ -170,7 +176,7 @@ def read(path: Path) -> Stored:
 
 
 def make_metadata(config: Config | None, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object that goes with arrays, as it is in every kind of file."""
+    """JSON object that goes with arrays, as it is in every kind of file."""
     return {
         "version": _VERSION,
         "config": None if config is None else to_dict(config),
@@ -179,7 +185,7 @@ def make_metadata(config: Config | None, provenance: Mapping[str, Any]) -> dict[
 
 
 def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Stored:
-    """Arrays and the JSON object that goes with them, None where there is none.
+    """Content of a checkpoint, from its arrays and the JSON object that goes with them; None where there is none.
 
     Raises:
       InputError: it is not such an object.
@@ -197,19 +203,22 @@ def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Store
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Writes named arrays with `metadata` and their digest, by which `read` verifies them; not atomic by itself."""
+    """Writes named arrays to a safetensors file, with `metadata` and the digest by which `read` verifies them.
+
+    It is not atomic by itself.
+    """
     text = json.dumps({**metadata, "sha256": digest(arrays)})
     path.touch()
     mode = path.stat().st_mode
     try:
         safetensors.numpy.save_file(dict(arrays), path, metadata={_KEY: text})
-    except safetensors.SafetensorError as error:  # which is what it makes of a full disk
+    except safetensors.SafetensorError as error:  # raised where the disk is full
         raise OSError(str(error)) from error
-    path.chmod(mode)  # of a file that this user makes; save_file's own is for nobody else to read
+    path.chmod(mode)  # as for any new file of this user; save_file lets nobody else read its file
 
 
 def _read_safetensors(path: Path, unread: dict[str, str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Arrays and metadata; what NumPy has no type for goes into `unread`."""
+    """Arrays and metadata of a safetensors file; tensors that NumPy has no type for go into `unread`."""
     arrays: dict[str, np.ndarray] = {}
     with safetensors.safe_open(path, framework="numpy") as file:
         for name in file.keys():  # noqa: SIM118 (it is no mapping)
@@ -228,7 +237,11 @@ def _read_safetensors(path: Path, unread: dict[str, str]) -> tuple[dict[str, np.
 
 
 def _read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Our files are verified before Orbax sees them: it reports damage by log messages and stray asyncio tasks too."""
+    """Arrays and metadata of an Orbax directory.
+
+    Our own directories are verified before Orbax sees them, since it also reports damage by log messages and stray
+    asyncio tasks.
+    """
     metadata = None
     if (path / _METADATA_FILE).exists():
         metadata = _parse(path, (path / _METADATA_FILE).read_text())
@@ -254,7 +267,7 @@ def _check_version(path: Path, metadata: Any) -> None:
 
 
 def _orbax() -> Any:
-    """Orbax, imported at first use: it takes seconds, and safetensors files do without."""
+    """Orbax, imported at first use: importing it takes seconds, and safetensors files do not need it."""
     from orbax.checkpoint import v1
 
     return v1
@@ -262,7 +275,7 @@ def _orbax() -> Any:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, beside `path` and taking its place at the end; what stood there stays if anything fails.
+    """Path to write to, beside `path`, whose place it takes at the end; what `path` held stays if anything fails.
 
     Raises:
       InputError: it cannot be written there.
@@ -288,7 +301,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuses, with an InputError, to put a checkpoint in the place of something that is none."""
+    """Raises `InputError` where a checkpoint would take the place of something that is none."""
     if not path.exists():
         return
     if path.suffix == SUFFIX:
@@ -301,7 +314,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of the names."""
     sha256 = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         sha256.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
@@ -310,7 +323,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _file_digests(path: Path) -> dict[str, str]:
-    """The SHA-256 of every file below `path` but the one that records them."""
+    """SHA-256 of every file below `path` but the one that records them."""
     digests = {}
     for file in sorted(path.rglob("*")):
         if file.is_file() and file.name != _METADATA_FILE:
@@ -320,7 +333,7 @@ def _file_digests(path: Path) -> dict[str, str]:
 
 
 def _summary(problems: list[str]) -> str:
-    """In one line, whatever the tensors are called."""
+    """Problems in one line, whatever characters the tensors' names have."""
     more = len(problems) - _SHOWN
     text = "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return " ".join(text.splitlines())

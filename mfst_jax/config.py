@@ -1,8 +1,8 @@
-"""What the tracker does with its features: one frozen, hashable `Config`, its presets, and how text reaches each field.
+"""`Config`, all settings of the tracker but its weights; its presets; and how text and JSON reach its fields.
 
-Sources: [paper] section IV-A of the MFST paper; [code] the authors' released TensorFlow 1 code; [SiamFC] Bertinetto et
-al. 2016, whose tracking loop both build on. Where the paper is silent, PAPER follows the code, or what was measured on
-training sequences (docs/choices.md).
+Each default cites its source: [paper] a section of the MFST paper; [code] the authors' released TensorFlow 1 code;
+[SiamFC] Bertinetto et al. 2016, whose tracking loop both build on; [training split] measured on training sequences.
+Where the paper is silent, PAPER follows the code, or what was measured on training sequences (docs/choices.md).
 """
 
 import dataclasses
@@ -30,50 +30,64 @@ LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Config:
-    """One way to track. `dataclasses.replace(PAPER, ...)` reaches every row of the paper's tables I and II.
+    """Configuration of the tracker: which features it uses, how it fuses them, and how it searches.
 
-    A pytree without leaves: `jit`, `vmap`, `grad` and the rest take a Config like any other argument, and compile anew
-    for each that is different. It prints as what it changes of PAPER.
+    `dataclasses.replace(PAPER, ...)` reaches every row of the paper's tables I and II. A Config is frozen and hashable,
+    and a pytree without leaves: `jit`, `vmap`, `grad` and the rest take it like any other argument, and compile anew
+    for each that is different. Its `repr` shows the fields that differ from PAPER.
 
-    Weights and factors always stand for (conv3, conv4, conv5), and model weights for (siamfc, alexnet), whichever of
-    them are in use: dropping a layer or a model needs no other change. Raises `InputError` on a value out of range.
+    Triples of weights and factors always stand for (conv3, conv4, conv5), and model weights for (siamfc, alexnet),
+    whichever of them are in use: dropping a layer or a model needs no other change.
+
+    Raises:
+      InputError: a value of the wrong type or out of range, or two that do not go together.
 
     Attributes:
-      models: Which backbones are used: S is `siamfc`, A is `alexnet` [paper III-A].
-      siamfc_fusion: How the layers of S become one map [paper table II: the best for S].
-      siamfc_weights: [paper IV-A e]
-      siamfc_factors: What each raw cross-correlation is multiplied by. [code]
-      alexnet_fusion: How the layers of A become one map [paper table II: the best for A].
-      alexnet_weights: [paper IV-A e]
-      alexnet_factors: [code]
-      model_fusion: How the maps of S and A become the final one [paper table II].
-      model_weights: [paper IV-A e]
-      se: Whether SE-blocks reweigh the channels. None: wherever the weights hold them; True insists that they do.
-      se_statistics: Whose channel means set the SE weight: the exemplar's for both inputs [paper III-B b], or each its
-        own [code].
-      scale_search: What comes at several scales: each frame's search region [paper IV-A d]; the exemplar, once and for
-        all; or the search region's features around the peak (`growth.py`). With the latter two one region a frame will
-        do.
-      scale_step: [paper IV-A e]
-      scale_count: [paper IV-A e]
-      scale_every: Search regions at several scales in one frame of so many, and at the middle one in the others.
-      scale_penalty: Factor on the peak of every scale but the middle one. [code]
-      scale_tilt: The peak of a scale counts `factor ** scale_tilt` times: in wider surroundings more of the background
-        has changed, so that they look less alike than they should.
-      scale_damping: Share of the new scale in the running one: s *= (1 - damping) + damping * factor. [code]
-      scale_min: [code]
-      scale_max: [code]
-      near_search: A target that moved by no more than this in the last frame, in samples of the search region, is
-        looked for in the middle of it, where it may move by 32 samples instead of 64. 0: never.
-      window_influence: Share of the Hann window in the final map. [code]
-      peak_temperature: The target's new place is the highest sample of the final map, which has no gradient; above 0,
-        the soft-argmax at this temperature, relative to the map's maximum: at 0.01 it is within a few pixels of the
-        highest sample.
-      upsampling: Geometry of 17x17 -> 272x272 (`localisation.upsample`); `tf1` is [code], `half_pixel` is [SiamFC].
-      context: Share of (w + h) / 2 added around the box on each side. [SiamFC]
-      fill: Whose mean colour stands outside the frame: this frame's own [code], or the first frame's [SiamFC].
-      score_slope: The contrast at which the score is 1/2, and how steeply it rises there (`score.py`) [training split].
-      precision: Of matrix products and convolutions on accelerators; CPUs always compute in float32.
+      models: The backbones in use: `siamfc` is S, `alexnet` is A [paper III-A].
+      siamfc_layers: The layers of S in use [paper III-A].
+      siamfc_fusion: How the response maps of the layers of S become one map [paper table II: the best for S].
+      siamfc_weights: Fusion weights of conv3, conv4, conv5 of S, at least 0 [paper IV-A e].
+      siamfc_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of S, above 0 [code].
+      alexnet_layers: The layers of A in use [paper III-A].
+      alexnet_fusion: How the response maps of the layers of A become one map [paper table II: the best for A].
+      alexnet_weights: Fusion weights of conv3, conv4, conv5 of A, at least 0 [paper IV-A e].
+      alexnet_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of A, above 0 [code].
+      model_fusion: How the maps of S and A become the final map [paper table II].
+      model_weights: Fusion weights of S and A, at least 0 [paper IV-A e].
+      se: Whether SE-blocks reweigh the channels of the features. None: wherever the weights hold them; True: they must
+        hold them.
+      se_statistics: The features whose channel means set the SE weights: those of the exemplar, for both inputs [paper
+        III-B b], or those of each input, for itself [code].
+      scale_search: What is compared at several scales: the search region of each frame (`search`) [paper IV-A d]; the
+        exemplar, in the first frame alone (`exemplar`); or the features of one search region around the peak
+        (`features`, see `growth.py`). The latter two need one search region a frame.
+      scale_step: Ratio of one scale to the next, at least 1 [paper IV-A e].
+      scale_count: Number of scales, odd [paper IV-A e].
+      scale_every: Frames from one search at all scales to the next; the frames between are searched at the middle scale
+        alone.
+      scale_penalty: Factor in (0, 1] on the peak of every scale but the middle one [code].
+      scale_tilt: Exponent, in [-10, 10], of a factor `scale ** scale_tilt` on the peak of each scale. Above 0 it
+        favours growth: a wider region shows more background that has changed, and so looks less like the exemplar than
+        it should.
+      scale_damping: Share of the new scale in the running one, in [0, 1]: `s *= (1 - damping) + damping * factor`
+        [code].
+      scale_min: Least scale of the target relative to the first frame, in (0, 1] [code].
+      scale_max: Greatest scale of the target relative to the first frame, at least 1 [code].
+      near_search: Largest displacement in the last frame, in samples of the search region, for which the next frame is
+        searched in the middle of the region alone, where the target may move by 32 samples instead of 64. In [0, 32]; 0
+        turns it off.
+      window_influence: Share of the Hann window in the final map, in [0, 1] [code].
+      peak_temperature: Temperature of the soft-argmax that finds the target's place, relative to the map's maximum. At
+        0 the place is the highest sample, which has no gradient; at 0.01 it is within a few pixels of the highest
+        sample.
+      upsampling: Geometry of the upsampling from 17 x 17 to 272 x 272 (`localisation.upsample`): `tf1` is [code],
+        `half_pixel` is [SiamFC].
+      context: Share of (w + h) / 2 that is added around the box on each side, at least 0 [SiamFC].
+      fill: Colour outside the frame: the mean of the current frame (`frame`) [code], or of the first one (`first`)
+        [SiamFC].
+      score_midpoint: Contrast at which the score is 1/2 (`score.py`) [training split].
+      score_slope: Slope of the logistic function from contrast to score, above 0 [training split].
+      precision: Precision of matrix products and convolutions on accelerators. CPUs always compute in float32.
     """
 
     models: tuple[Model, ...] = MODELS
@@ -163,59 +177,66 @@ class Config:
         require(0 <= self.context < math.inf, "config.context", "0 or more", self.context)
 
     def layers(self, model: Model) -> tuple[Layer, ...]:
-        """The layers of `model` in use, in network order; none where the model is not."""
+        """Layers of `model` in use, in network order; none where the model is not in use."""
         chosen = self.siamfc_layers if model == "siamfc" else self.alexnet_layers
         return tuple(layer for layer in LAYERS if layer in chosen and model in self.models)
 
     def weights(self, model: Model) -> tuple[float, ...]:
-        """The fusion weight of each layer in use."""
+        """Fusion weights of the layers of `model` in use, in network order."""
         return self._of_layers(model, self.siamfc_weights if model == "siamfc" else self.alexnet_weights)
 
     def factors(self, model: Model) -> tuple[float, ...]:
-        """The response factor of each layer in use."""
+        """Response factors of the layers of `model` in use, in network order."""
         return self._of_layers(model, self.siamfc_factors if model == "siamfc" else self.alexnet_factors)
 
     def fusion(self, model: Model) -> Strategy:
-        """How the layers of `model` become one map."""
+        """Fusion strategy for the layers of `model`."""
         return self.siamfc_fusion if model == "siamfc" else self.alexnet_fusion
 
     def _of_layers(self, model: Model, values: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(values[LAYERS.index(layer)] for layer in self.layers(model))
 
     def scale_factors(self) -> tuple[float, ...]:
-        """By how much the target may have grown, ascending, 1 in the middle: `scale_step ** (-1, 0, 1)`."""
+        """Factors by which the target may have grown since the last frame, ascending: `scale_step ** (-1, 0, 1)`."""
         reach = self.scale_count // 2
         return tuple(self.scale_step**exponent for exponent in range(-reach, reach + 1))
 
     def search_factors(self) -> tuple[float, ...]:
-        """Factors on the search region's side: a larger region shows a grown target as large as the exemplar has it."""
+        """Factors on the side of the search region, ascending.
+
+        A larger region shows a grown target as large as the exemplar has it.
+        """
         return self.scale_factors() if self.scale_search == "search" else (1.0,)
 
     def exemplar_factors(self) -> tuple[float, ...]:
-        """Factors on the exemplar's side: a smaller region shows the target as large as if it had grown."""
+        """Factors on the side of the exemplar, descending.
+
+        A smaller region shows the target as large as if it had grown.
+        """
         return tuple(1 / factor for factor in self.scale_factors()) if self.scale_search == "exemplar" else (1.0,)
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Config)
 
 PAPER = Config()
-"""The paper's words: both backbones, scale step 1.025, one SE weight a layer from the exemplar for both inputs."""
+"""The tracker as the paper words it: both backbones, scale step 1.025, one SE weight a layer, set by the exemplar."""
 
 AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill="frame")
-"""The authors' released code: scale step 1.0375, SE on each input by itself, corners-aligned upsampling."""
+"""The authors' released code: scale step 1.0375, SE weights from each input by itself, upsampling of `tf1`."""
 
 SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_midpoint=0.355, score_slope=16.4)
-"""conv5 of S alone: SiamFC itself."""
+"""SiamFC itself: conv5 of S alone."""
 
 BEST = Config(model_weights=(0.7, 0.3), scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1)
-"""PAPER with the weights of S and A exchanged, which suits torchvision's AlexNet (docs/training.md), and its scales
+"""PAPER with the weights of S and A exchanged, which suits torchvision's AlexNet (docs/training.md), and with the scale
 told from features (docs/choices.md): one search region a frame [training split]."""
 
 REALTIME = dataclasses.replace(BEST, model_weights=PAPER.model_weights, fill="first", near_search=8.0)
-"""PAPER with its scales told from features: one search region a frame, or its middle [training split]."""
+"""PAPER with the scale told from features: one search region a frame, or its middle [training split]."""
 
 ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), near_search=0.0, score_midpoint=0.173, score_slope=23.8)
-"""A alone: conv3-5 by soft weight, its scales told from features. It runs on the built-in weights [training split]."""
+"""A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
+split]."""
 
 Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "best"]
 PRESETS: dict[Preset, Config] = {
@@ -229,9 +250,13 @@ PRESETS: dict[Preset, Config] = {
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:
-    """`config` with each `key=value` of `settings` applied, values read by the field's type; lists by commas.
+    """Configuration with `key=value` settings applied to it: each value is read by its field's type, lists by commas.
 
     Examples: `scale_step=1.03`, `models=siamfc`, `alexnet_weights=.1,.6,.3`, `se=none`.
+
+    Args:
+      config: what to start from.
+      settings: the settings, in order; the last one of a key counts.
 
     Raises:
       InputError: an unknown key, a value that does not fit the field, or a combination that `Config` refuses.
@@ -240,12 +265,16 @@ def override(config: Config, settings: Iterable[str]) -> Config:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """`config` as plain JSON values; `from_dict` is its inverse."""
+    """Configuration as plain JSON values; `from_dict` is the inverse."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(config).items()}
 
 
 def from_dict(values: dict[str, Any]) -> Config:
-    """The `Config` that `to_dict` wrote. Raises `InputError` on an unknown field or a value that does not fit."""
+    """Configuration from the JSON values that `to_dict` wrote.
+
+    Raises:
+      InputError: an unknown field, or a value that `Config` refuses.
+    """
     unknown = sorted(set(values) - set(FIELD_TYPES))
     if unknown:
         raise InputError(f"configuration: expected fields of Config, found {', '.join(unknown)}")

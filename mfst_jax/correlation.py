@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 def cross_correlate(
     exemplar: Float[Array, "h w c"], search: Float[Array, "n height width c"]
 ) -> Float[Array, "n rows columns"]:
-    """The exemplar slid over each search map: `r[n, i, j] = sum_{u, v, c} z[u, v, c] x[n, i + u, j + v, c]`.
+    """Cross-correlation of the exemplar with each search map (equation 4 of the paper).
 
-    The reference: one `lax` convolution with the exemplar as its only filter. Rows are `height - h + 1`, columns alike.
+    `r[n, i, j] = sum_{u, v, c} z[u, v, c] x[n, i + u, j + v, c]`, with `height - h + 1` rows and `width - w + 1`
+    columns. This is the reference: one `lax` convolution with the exemplar as its only filter.
     """
     dimensions = ("NHWC", "HWIO", "NHWC")
     response = lax.conv_general_dilated(search, exemplar[..., None], (1, 1), "VALID", dimension_numbers=dimensions)
@@ -20,9 +21,11 @@ def cross_correlate(
 def cross_correlate_by_taps(
     exemplar: Float[Array, "h w c"], search: Float[Array, "n height width c"]
 ) -> Float[Array, "n rows columns"]:
-    """The same numbers, faster on CPUs and under `vmap`: all taps at every cell by one matrix product, then shifted.
+    """Cross-correlation as by `cross_correlate`, faster on CPUs and under `vmap`.
 
-    `p[n, i, j, u, v] = sum_c x[n, i, j, c] z[u, v, c]`, and `r[n, i, j] = sum_{u, v} p[n, i + u, j + v, u, v]`.
+    One matrix product has each cell of the exemplar with each search cell,
+    `p[n, i, j, u, v] = sum_c x[n, i, j, c] z[u, v, c]`; its shifts are summed,
+    `r[n, i, j] = sum_{u, v} p[n, i + u, j + v, u, v]`.
     """
     taps_high, taps_wide, _ = exemplar.shape
     rows, columns = search.shape[1] - taps_high + 1, search.shape[2] - taps_wide + 1

@@ -17,24 +17,24 @@ EXEMPLAR_SIZE = 127
 SEARCH_SIZE = 255
 """Side of the search region, in samples (paper section IV-A b)."""
 NEAR_SIZE = 191
-"""Side of the middle of it that is enough for a slow target: 9 cells to a response map."""
+"""Side in samples of the middle part of the search region that a near search sees: 9 cells of a response map."""
 VISIBLE_RANGE = 4.0
-"""Grey levels by which points of a crop must differ at least for anything to be visible in it (docs/choices.md)."""
+"""Grey levels by which the points of a crop must differ for anything to be visible in it (docs/choices.md)."""
 BLOCK = 64
-"""Rows of a frame that are summed at a time; up to 257 of them fit into 16 bits."""
+"""Rows of a frame that are summed at a time; sums of up to 257 rows fit into 16 bits."""
 
 Bytes = UInt8[Array, "height width 3"]
 Frame = Bytes | Float32[Array, "height width 3"]
 
 
 def mean_colour(frame: Frame, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
-    """Mean RGB over the real part of the frame, in 0..255. Padding changes no bit of it."""
+    """Mean RGB over the real part of a frame, in 0..255. Padding changes no bit of it."""
     return _mean_of_bytes(frame, frame_size) if frame.dtype == jnp.uint8 else _mean_of_floats(frame, frame_size)
 
 
 @jax.custom_jvp
 def _mean_of_floats(frame: Float32[Array, "height width 3"], frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
-    """As of bytes, of values that are rounded to 1/256: as whole numbers, and as 256ths of one."""
+    """Mean of a float32 frame, whose values are rounded to 1/256 and summed in integers: wholes and 256ths apart."""
     parts = jnp.round(256 * jnp.clip(frame, 0, 255)).astype(jnp.uint16)
     whole, rest = ((parts >> shift & np.uint16(255)).astype(jnp.uint8) for shift in (np.uint16(8), np.uint16(0)))
     return _mean_of_bytes(whole, frame_size) + _mean_of_bytes(rest, frame_size) / 256
@@ -42,7 +42,7 @@ def _mean_of_floats(frame: Float32[Array, "height width 3"], frame_size: Int[Arr
 
 @_mean_of_floats.defjvp
 def _mean_of_floats_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    """The derivative of the mean itself, not of its rounding."""
+    """Derivative of the mean, as if its values were not rounded."""
     frame, frame_size = primals
     rows, columns = (
         jnp.arange(side, dtype=jnp.int32) < size for side, size in zip(frame.shape, frame_size, strict=False)
@@ -55,9 +55,9 @@ def _mean_of_floats_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 
 
 def _mean_of_bytes(frame: Bytes, frame_size: Int[Array, "2"]) -> Float[Array, "3"]:
-    """The mean in 0..255, summed in integers.
+    """Mean of a uint8 frame, in 0..255, summed in integers.
 
-    Each column's sum is split into a whole mean and a rest, and so are the sums of those, which keeps every number
+    Each column's sum is split into a whole mean and a remainder, and so are the sums of those, which keeps every number
     below 2**32 up to 65,536 x 65,536 pixels.
     """
     column_sums = _column_sums(frame, frame_size[0])
@@ -72,7 +72,7 @@ def _mean_of_bytes(frame: Bytes, frame_size: Int[Array, "2"]) -> Float[Array, "3
 
 
 def _column_sums(frame: Bytes, tall: Int[Array, ""]) -> UInt32[Array, "width 3"]:
-    """Over the first `tall` rows. A block of rows at a time, so that what is wider than a byte stays in cache."""
+    """Sums over the first `tall` rows, for each column: block by block, so that 16-bit numbers stay in cache."""
     height, width, _ = frame.shape
     by_row = frame.reshape(height, -1)
     count = min(BLOCK, height)
@@ -97,11 +97,19 @@ def crop(
     frame_size: Int[Array, "2"],
     samples: int = SEARCH_SIZE,
 ) -> Float[Array, "samples samples 3"]:
-    """The square of `side` pixels around `centre` (x, y), sampled bilinearly on 255 x 255 points.
+    """Square of `side` pixels around `centre` (x, y), sampled bilinearly on 255 x 255 points.
 
-    The points include both ends of the side: `centre - (side - 1) / 2 + i (side - 1) / 254`. One that lies outside
+    The points include both ends of the side: `centre - (side - 1) / 2 + i (side - 1) / 254`. A point outside
     `[0, height - 1] x [0, width - 1]` takes the colour `fill`. Only the four neighbours of each point are read, so the
-    cost does not grow with the frame. Fewer `samples`, an odd number, are those in the middle.
+    cost does not grow with the frame.
+
+    Args:
+      frame: RGB in 0..255, uint8 or float32.
+      centre: (x, y) in pixels.
+      side: in pixels.
+      fill: colour of points outside the frame, RGB in 0..255.
+      frame_size: (height, width) of the real part of the frame, in pixels.
+      samples: points on a side, an odd number: fewer than 255 are those in the middle.
     """
     return crop_with_range(frame, centre, side, fill=fill, frame_size=frame_size, samples=samples)[0]
 
@@ -115,9 +123,9 @@ def crop_with_range(
     frame_size: Int[Array, "2"],
     samples: int = SEARCH_SIZE,
 ) -> tuple[Float[Array, "samples samples 3"], Float[Array, ""]]:
-    """A `crop`, and the largest difference that any colour channel has between two of its points inside the frame.
+    """Crop as by `crop`, and the largest difference that any colour channel has between two of its points in the frame.
 
-    Where no point is inside, the difference is below zero.
+    Where no point is in the frame, the difference is below zero.
     """
     margin = (SEARCH_SIZE - samples) // 2
     steps = jnp.arange(SEARCH_SIZE, dtype=jnp.float32) / (SEARCH_SIZE - 1) - 0.5
@@ -139,13 +147,13 @@ def crop_with_range(
 
 
 def central_exemplar(search: Float[Array, "*batch 255 255 3"]) -> Float[Array, "*batch 127 127 3"]:
-    """The central 127 x 127 of a crop: rows and columns 64..190."""
+    """Exemplar image from a crop of the search region: its central 127 x 127, rows and columns 64 to 190."""
     start = (SEARCH_SIZE - EXEMPLAR_SIZE) // 2
     return search[..., start : start + EXEMPLAR_SIZE, start : start + EXEMPLAR_SIZE, :]
 
 
 def _neighbours(position: Float[Array, "n"], length: Int[Array, ""]):
-    """The two pixels around each position on one axis, the share of the second, and whether the position is inside."""
+    """For each position on one axis its two pixels, the weight of the second one, and whether it is in the frame."""
     last = length - 1
     low = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, last)
     inside = (position >= 0) & (position <= last.astype(jnp.float32))

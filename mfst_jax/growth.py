@@ -1,8 +1,8 @@
-"""Growth: by how much the target grew, told from one search region's features around the peak.
+"""Growth: the factor by which the target grew, told from the features of one search region around the peak.
 
-The paper crops each frame at several scales. Features need no second crop for that: a target that grew by a factor
-covers as many times more cells, so the cells around its new place are resampled, as if the region had been cropped
-wider, and compared with the one exemplar. `docs/choices.md` has what that is worth beside the other ways.
+The paper crops each frame at several scales. With features there is no need for a second crop: a target that grew by a
+factor covers as many times more cells, so the cells around its new place are resampled, as if the region had been
+cropped wider, and compared with the exemplar. docs/choices.md compares this with other ways.
 """
 
 import math
@@ -20,13 +20,13 @@ from mfst_jax.score import cosine
 
 
 def choose_growth(exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config) -> Int[Array, ""]:
-    """Index of the scale factor under which the target looks most like its exemplar; the middle one wins a tie.
+    """Index of the scale factor at which the target looks most like its exemplar; the middle one of equal ones.
 
     Args:
-      exemplar: of one factor.
+      exemplar: the target's features, at one factor.
       search: recalibrated features of one search region, or of its middle.
       offset: from the region's centre to the target's new place, (x, y) in samples of the search crop.
-      config: with the scale factors, the penalty on all but the middle one, and the tilt.
+      config: the scale factors, the penalty on all but the middle one, and the tilt.
     """
     similarities = jnp.maximum(similarity_by_factor(exemplar, search, offset, config), 0) * scale_counts(config)
     best, middle = jnp.argmax(similarities).astype(jnp.int32), config.scale_count // 2
@@ -36,7 +36,10 @@ def choose_growth(exemplar: Exemplar, search: Features, offset: Float[Array, "2"
 def similarity_by_factor(
     exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config
 ) -> Float[Array, "scales"]:
-    """Cosine of the exemplar and the features around the new place, for each scale factor; the mean over all layers."""
+    """Cosine similarity of the exemplar and the features at the target's new place, for each scale factor.
+
+    It is averaged over all layers of all models. The arguments are those of `choose_growth`.
+    """
     found = []
     for model, by_layer in exemplar.features.items():
         for layer in config.layers(model):
@@ -51,18 +54,19 @@ def similarity_by_factor(
 def resample(
     maps: Float[Array, "n n c"], offset: Float[Array, "2"], side: int, factors: tuple[float, ...]
 ) -> Float[Array, "factors side side c"]:
-    """For each factor, `side` x `side` points that are so many cells apart, interpolated bilinearly.
+    """Grids of `side` x `side` points from a feature map, one for each factor, interpolated bilinearly.
 
     Args:
-      maps: a layer's features.
-      offset: (rows, columns) in cells from the maps' centre to the points'. What lies beyond the maps is their edge.
-      side: points in a row.
-      factors: cells from one point to the next.
+      maps: features of one layer.
+      offset: (rows, columns) in cells from the centre of the map to the centre of the grids. Beyond the map its edge is
+        repeated.
+      side: points in a row of a grid.
+      factors: cells from one point of a grid to the next.
     """
     size = len(maps)
     middle = offset + (size - 1) / 2
     reach = (side - 1) / 2 * max(factors)
-    within = min(math.ceil(2 * reach) + 2, size)  # cells in a row that the points lie between
+    within = min(math.ceil(2 * reach) + 2, size)  # cells in a row that the interpolation reads
     first = jnp.clip(jnp.floor(middle - reach).astype(jnp.int32), 0, size - within)
     patch = lax.dynamic_slice(maps, (*first, np.int32(0)), (within, within, maps.shape[-1]))
     steps = np.multiply.outer(np.array(factors), np.arange(side) - (side - 1) / 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What this installation has of the packages that mfst_jax asks for: its own, and those of its extras."""
+"""Packages that mfst_jax and its extras ask for, and which of them this installation has."""
 
 import re
 from collections.abc import Iterator
@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from importlib import metadata
 
 PACKAGE = "mfst-jax"
-"""What this project is called where packages are installed from."""
+"""Name of this project's package."""
 _REQUIREMENT = re.compile(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?\s*\(?([^;()]*)\)?\s*(?:;(.*))?")
 _EXTRA = re.compile(r"""\s*extra\s*==\s*["']([\w.-]+)["']\s*""")
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that another one asks for.
+    """Requirement of a package: another package, in some versions.
 
     Attributes:
-      extras: Which extras of that package are asked for too.
-      versions: Such as `>=0.10,!=0.10.2`; empty for any.
-      extra: The extra that asks for it; None where it is always asked for.
+      name: Name of the package that is asked for.
+      extras: Extras of that package that are asked for too.
+      versions: Version specifier, such as `>=0.10,!=0.10.2`; empty for any version.
+      extra: Extra that asks for it; None where it is always asked for.
     """
 
     name: str
@@ -28,17 +29,17 @@ class Requirement:
 
     @property
     def found(self) -> str | None:
-        """Which version is installed; None where none is."""
+        """Installed version; None where it is not installed."""
         return version(self.name)
 
     @property
     def is_met(self) -> bool:
-        """Whether a version is installed that will do."""
+        """Whether a suitable version is installed."""
         return self.found is not None and satisfies(self.found, self.versions)
 
 
 def requirements(package: str = PACKAGE) -> list[Requirement]:
-    """All that an installed package asks for; what it asks for on some platforms alone is left out.
+    """Requirements of an installed package, without those for some platforms alone.
 
     Raises:
       metadata.PackageNotFoundError: it is not installed.
@@ -54,12 +55,17 @@ def requirements(package: str = PACKAGE) -> list[Requirement]:
 
 
 def extras() -> list[str]:
-    """The names of this package's extras."""
+    """Names of this package's extras."""
     return list(dict.fromkeys(each.extra for each in requirements() if each.extra))
 
 
 def unmet(extra: str | None, package: str = PACKAGE) -> Iterator[Requirement]:
-    """What is missing, or of an unsuitable version, of what a package asks for: always (None), or for an extra."""
+    """Requirements of a package that are missing or of an unsuitable version.
+
+    Args:
+      extra: the extra that asks for them; None for those that are always asked for.
+      package: the package.
+    """
     for requirement in requirements(package):
         if requirement.extra != extra:
             continue
@@ -71,7 +77,7 @@ def unmet(extra: str | None, package: str = PACKAGE) -> Iterator[Requirement]:
 
 
 def version(package: str) -> str | None:
-    """Which version of a package is installed; None where none is."""
+    """Installed version of a package; None where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -79,7 +85,7 @@ def version(package: str) -> str | None:
 
 
 def satisfies(version: str, versions: str) -> bool:
-    """Whether `versions`, clauses apart by commas, allows a version. Clauses but `>=`, `==` and `!=` allow all."""
+    """Whether a version satisfies a specifier of clauses separated by commas. Only `>=`, `==` and `!=` restrict it."""
     numbers = _release(version)
     for clause in filter(None, (part.strip() for part in versions.split(","))):
         match = re.fullmatch(r"(>=|==|!=)\s*([\w.]+?)(\.\*)?", clause)
@@ -93,7 +99,7 @@ def satisfies(version: str, versions: str) -> bool:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """`0.12.0rc1` -> (0, 12): the leading numbers, without zeros at the end."""
+    """Leading numbers of a version, without zeros at the end: `0.12.0rc1` -> (0, 12)."""
     match = re.match(r"\d+(\.\d+)*", version)
     numbers = [int(number) for number in match[0].split(".")] if match else []
     while numbers and numbers[-1] == 0:

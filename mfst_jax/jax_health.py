@@ -1,6 +1,6 @@
-"""Whether JAX works here: it finds its devices, and it is no release that computes wrongly.
+"""Health of JAX: whether it finds its devices, and whether this release computes rightly.
 
-`pyproject.toml` keeps pip away from such releases. Other ways of installing may still bring one.
+`pyproject.toml` keeps pip away from releases that do not. Other ways of installing may still bring one.
 """
 
 import os
@@ -14,12 +14,12 @@ BAD_RELEASES = {
     "0.11.0": "wrong results on GPUs (jax issue 40633)",
     "0.11.1": "wrong results on GPUs (jax issue 40633)",
 }
-"""What is wrong with each."""
+"""Releases of JAX that compute wrongly, and what is wrong with each."""
 _ROWS = 32_800
 
 
 def backend_problem() -> str | None:
-    """Why JAX has no device to compute on, in one line; None where it has one."""
+    """Reason in one line why JAX has no device to compute on; None where it has one."""
     try:
         jax.devices()
     except Exception as error:  # JAX raises RuntimeError, and without a plugin AssertionError
@@ -32,12 +32,12 @@ def backend_problem() -> str | None:
 
 
 def computes_rightly() -> bool:
-    """Whether the computation on which JAX 0.10.2 fails comes out right on JAX's default device."""
+    """Whether JAX's default device gives the right result of a computation that JAX 0.10.2 gets wrong."""
     return bool(np.allclose(mapped_norms(), np.arange(_ROWS, dtype=np.float64) ** 2, rtol=1e-6, atol=0))
 
 
 def mapped_norms() -> Float32[np.ndarray, "rows"]:
-    """Squared norms of the vectors (n, 0, 0), n = 0, 1, 2 ..., each multiplied by the identity first: n^2.
+    """Squared norms n^2 of the vectors (n, 0, 0), n = 0, 1, 2 ..., each multiplied by the identity first.
 
     JAX 0.10.2 on CPUs compiles such a product, mapped and summed up, to something that is wrong from row 32,768 on.
     """

@@ -1,4 +1,4 @@
-"""Weights that have a name: what each set holds, where it comes from, and where it lies on this machine.
+"""Known weights: sets that have a name, what each holds, where it comes from, and where it lies on this machine.
 
 A set comes with the package, or `mfst weights get NAME` puts it together from files that others have published and
 keeps it in the user's cache. Nothing here downloads anything. A new set is one more entry of `KNOWN`, and one of
@@ -17,12 +17,14 @@ from mfst_jax.params import Contents
 
 @dataclass(frozen=True)
 class Published:
-    """A file of weights that others have published.
+    """File of weights that others have published.
 
     Attributes:
+      url: Address that it is published at.
+      about: What it is, in words.
       terms: What its authors let others do with it, as far as they say.
-      sha256: None where nobody has published one.
-      size: In bytes, where it is known.
+      sha256: SHA-256 of the file; None where nobody has published one.
+      size: Size in bytes; None where it is not known.
     """
 
     url: str
@@ -33,7 +35,7 @@ class Published:
 
     @property
     def name(self) -> str:
-        """The last part of the address, which is what the file is called on disk."""
+        """Name of the file on disk: the last part of the address."""
         return self.url.rsplit("/", 1)[1]
 
 
@@ -68,13 +70,13 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class WeightSet:
-    """A set of weights with a name.
+    """Set of weights with a name.
 
     Attributes:
-      contents: What `load` makes of it, the SE-blocks that come with this package included.
-      sources: The files that it is put together from, as keys of `PUBLISHED`; none for a set that comes with the
-        package.
-      packaged: Its file, where it comes with the package.
+      about: What it is, in words.
+      contents: Contents of the weights once loaded, with the SE-blocks that come with this package.
+      sources: Files that it is put together from, as keys of `PUBLISHED`; none for a set that comes with the package.
+      packaged: File of a set that comes with the package; None for any other.
     """
 
     about: str
@@ -95,18 +97,18 @@ KNOWN = {
         sources=("siamfc", "alexnet"),
     ),
 }
-"""All sets by name; `builtin` is what is taken where none is named."""
+"""All sets by name; `builtin` is the default."""
 
 
 def find(name: str) -> WeightSet:
-    """The set of this name. Raises `InputError`, with the name that may be meant, where there is none."""
+    """Set of weights of this name. Raises `InputError`, which suggests a similar name, where there is none."""
     if name not in KNOWN:
         raise InputError(f"weights {name!r}: expected one of {', '.join(KNOWN)}, found no such name{_meant(name)}")
     return KNOWN[name]
 
 
 def place(name: str) -> Path:
-    """Where the set of a known name lies, or would lie: in the package, or in the cache as a safetensors file.
+    """Path of a known set of weights, whether it is there or not: in the package, or a safetensors file in the cache.
 
     Raises:
       InputError: there is no such name, or no cache folder.
@@ -115,7 +117,11 @@ def place(name: str) -> Path:
 
 
 def weights_folder() -> Path:
-    """The folder of the cache that sets are kept in, whether it is there or not. Raises `InputError` for no cache."""
+    """Folder of the cache for sets of weights, whether it is there or not.
+
+    Raises:
+      InputError: there is no cache folder.
+    """
     try:
         return cache_folder() / "weights"
     except RuntimeError:
@@ -123,17 +129,22 @@ def weights_folder() -> Path:
 
 
 def downloads_folder() -> Path:
-    """The folder of the cache for published files until their set is put together. Raises as `weights_folder` does."""
+    """Folder of the cache for published files until their set is put together.
+
+    Raises:
+      InputError: there is no cache folder.
+    """
     return weights_folder() / "downloads"
 
 
 def locate(weights: str | Path | None) -> Path:
-    """The file or directory of weights that are given by path or by name.
+    """Path of weights that are given by path or by name.
 
-    What has a slash in it is a path. The rest is a path where something is there, else a name. None is `builtin`.
+    Text with a slash is a path. Any other is a path where something is there, else a name. None is `builtin`.
 
     Raises:
-      InputError: a name that is not known, or whose set is not in the cache yet: the message has the command for it.
+      InputError: a name that is not known, or whose set is not in the cache yet: the message has the command that gets
+        it.
     """
     if weights is None:
         return place("builtin")
@@ -151,13 +162,13 @@ def locate(weights: str | Path | None) -> Path:
 
 
 def is_shadowed(weights: str | Path | None) -> bool:
-    """Whether a known name is taken for a path, because something of that name is in the current folder."""
+    """Whether weights given by a known name are a path, since the current folder has something of that name."""
     name = _as_name(weights)
     return name in KNOWN and _exists(name)
 
 
 def remedy(weights: str | Path | None) -> str:
-    """What to add to the reason why weights that were given like this do not load: what to do, or nothing."""
+    """Advice to add to the reason why these weights do not load; empty where there is none."""
     name = _as_name(weights)
     if name not in KNOWN:
         return ""
@@ -167,7 +178,7 @@ def remedy(weights: str | Path | None) -> str:
 
 
 def _as_name(weights: str | Path | None) -> str | None:
-    """What may be a name; None for what cannot be one."""
+    """Text that may be a name; None for what cannot be one."""
     text = "" if weights is None else str(weights)
     return None if not text or any(mark and mark in text for mark in (os.sep, os.altsep)) else text
 
@@ -175,7 +186,7 @@ def _as_name(weights: str | Path | None) -> str | None:
 def _exists(name: str) -> bool:
     try:
         return Path(name).exists()
-    except OSError:  # too long for a name of a file
+    except OSError:  # too long for a file name
         return False
 
 

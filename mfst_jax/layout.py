@@ -1,7 +1,7 @@
-"""Where every weight of MFST lives: the names and shapes of the variable tree, and what a set of tensors amounts to.
+"""Names and shapes of all weights of MFST, and the contents that a set of tensors amounts to.
 
-A flat name is the path through `Params.variables`, joined by slashes: `params/siamfc/conv1/kernel`. Kernels are HWIO
-(I is the input channels of one group), dense kernels [in, out]; everything is float32 once loaded.
+A flat name is the path through `Params.variables`, joined by slashes: `params/siamfc/conv1/kernel`. Kernels are HWIO (I
+is the input channels of one group), dense kernels [in, out]; everything is float32 once loaded.
 """
 
 import typing
@@ -22,12 +22,12 @@ _PLAIN: tuple[Shape, ...] = ((11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384),
 _ALEXNET_KERNELS: dict[AlexNetVariant, tuple[Shape, ...]] = {"torchvision": _PLAIN, "caffe": _GROUPED}
 
 SE_REDUCTION = 4
-"""The channel reduction factor r of the SE-blocks (paper section IV-A e)."""
+"""Channel reduction factor r of the SE-blocks (paper section IV-A e)."""
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def expected(contents: Contents) -> dict[str, Shape]:
-    """Every tensor that weights of these `contents` consist of, by flat name."""
+    """Shapes by flat name of every tensor that weights of these `contents` consist of."""
     shapes: dict[str, Shape] = {}
     if contents.siamfc_variant == "alexnet":
         shapes |= _alexnet("siamfc", _PLAIN)
@@ -43,7 +43,7 @@ def expected(contents: Contents) -> dict[str, Shape]:
 
 
 def _siamfc(*, bias: bool, grey: bool) -> dict[str, Shape]:
-    """BN after conv1-4, which makes a bias there redundant; a bias and no BN in conv5."""
+    """Shapes of SiamFC: BN after conv1 to conv4, which makes a bias there redundant; a bias and no BN in conv5."""
     shapes: dict[str, Shape] = {}
     for number, kernel in enumerate(_GROUPED, start=1):
         if number == 1 and grey:
@@ -69,7 +69,7 @@ def _alexnet(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
 
 
 def _se(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
-    """Two dense layers for each of conv3-5: C -> C/4 -> C."""
+    """Shapes of SE-blocks: two dense layers for each of conv3 to conv5, C -> C/4 -> C."""
     shapes: dict[str, Shape] = {}
     for layer, kernel in zip(LAYERS, kernels[2:], strict=True):
         wide, narrow = kernel[-1], kernel[-1] // SE_REDUCTION
@@ -81,9 +81,11 @@ def _se(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
 
 
 def identify(shapes: Mapping[str, Shape]) -> Contents | None:
-    """What tensors of these names and shapes want to be, complete or not; None where no name is one of ours.
+    """Contents that tensors of these names and shapes are meant to be, complete or not; None where no name is one of
+    ours.
 
-    SE-blocks call for their backbone. Of the networks that it may be, it is the one that more shapes agree with.
+    SE-blocks call for their backbone. Of several possible networks, the one whose expected shapes agree with most
+    tensors is taken.
     """
     branches = {name.split("/")[1] for name in shapes if name.startswith(("params/", "batch_stats/"))}
     siamfc = not branches.isdisjoint(("siamfc", "siamfc_se"))
@@ -109,7 +111,7 @@ def identify(shapes: Mapping[str, Shape]) -> Contents | None:
 
 
 def check(arrays: Mapping[str, np.ndarray]) -> tuple[Contents | None, list[str]]:
-    """What the tensors amount to, and all that is wrong with them: one line a problem, none where they are fit for use.
+    """Contents that tensors amount to, and all that is wrong with them, one line a problem.
 
     A tensor may be missing, unknown, of the wrong shape, not floating point, or hold NaN or infinities (also those that
     a float64 out of float32's range becomes).
@@ -134,19 +136,19 @@ def check(arrays: Mapping[str, np.ndarray]) -> tuple[Contents | None, list[str]]
 
 
 def to_float32(array: np.ndarray) -> np.ndarray:
-    """`array` in native, contiguous float32; what lies out of range becomes infinite, without a warning."""
+    """Array in native, contiguous float32; values out of its range become infinite, without a warning."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def flatten(variables: Any) -> dict[str, np.ndarray]:
-    """A tree of arrays as `{flat name: array}`, on the host."""
+    """Arrays of a tree as `{flat name: array}`, on the host."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
 
 
 def nest(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of plain dictionaries that `flatten` took apart."""
+    """Tree of plain dictionaries from `{flat name: array}`: the inverse of `flatten`."""
     tree: dict[str, Any] = {}
     for name, array in arrays.items():
         *folders, leaf = name.split("/")

@@ -1,6 +1,7 @@
-"""Response maps -> displacement: bicubic upsampling 17 -> 272, choice of the scale, Hann window, peak.
+"""Localisation: from response maps to a displacement, by upsampling, choice of the scale, Hann window and peak.
 
-A near search has the middle of all these maps alone: 9 cells, 144 samples.
+Maps are upsampled bicubically from 17 x 17 cells to 272 x 272 samples. A near search has the middle of these maps
+alone: 9 cells, 144 samples on a side.
 """
 
 from functools import cache
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from mfst_jax.config import Config, Upsampling
 
 RESPONSE_SIZE = 17
-"""Cells of a response map on a side (paper section IV-A b)."""
+"""Cells on a side of a response map (paper section IV-A b)."""
 UPSAMPLING_FACTOR = 16
 UPSAMPLED_SIZE = RESPONSE_SIZE * UPSAMPLING_FACTOR
 CELL = 8
@@ -21,11 +22,12 @@ CELL = 8
 
 
 def upsample(responses: Float[Array, "*batch n n"], geometry: Upsampling) -> Float[Array, "*batch _ _"]:
-    """Bicubic interpolation (Keys' kernel with a = -3/4) to 16 samples a cell, as one constant matrix on either side.
+    """Upsampled response maps: bicubic interpolation (Keys' kernel with a = -3/4) to 16 samples a cell.
 
-    `half_pixel` keeps the area: sample i lies at cell `(i + 1/2) / 16 - 1/2`. `corners` and `tf1` put the first and the
-    last sample on the first and the last cell: sample i lies at cell `16 i / 271`. `tf1` also rounds the distance
-    between cells to 1/1024, as TensorFlow's table of weights does. Beyond the map its edge is repeated.
+    It is one constant matrix on either side. `half_pixel` keeps the area: sample i lies at cell `(i + 1/2) / 16 - 1/2`.
+    `corners` and `tf1` put the first and the last sample on the first and the last cell: sample i lies at cell
+    `16 i / 271`. `tf1` also rounds the distance between cells to 1/1024, as TensorFlow's table of weights does. Beyond
+    the map its edge is repeated.
     """
     matrix = jnp.asarray(upsampling_matrix(geometry, responses.shape[-1]), responses.dtype)
     return matrix @ responses @ matrix.T
@@ -33,7 +35,7 @@ def upsample(responses: Float[Array, "*batch n n"], geometry: Upsampling) -> Flo
 
 @cache
 def upsampling_matrix(geometry: Upsampling, cells: int = RESPONSE_SIZE) -> np.ndarray:
-    """The [16 cells, cells] float64 matrix whose row i holds the weights of the cells around sample i."""
+    """Matrix [16 cells, cells], float64, whose row i holds the weights of the cells around sample i."""
     count = UPSAMPLING_FACTOR * cells
     sample = np.arange(count)
     if geometry == "half_pixel":
@@ -62,7 +64,7 @@ def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
 
 @cache
 def hann_window(size: int = UPSAMPLED_SIZE) -> np.ndarray:
-    """The [272, 272] outer product of two Hann windows, or the middle of it, normalised to a sum of 1."""
+    """Hann window [size, size]: the outer product of two of 272 samples, or the middle of it, with a sum of 1."""
     margin = (UPSAMPLED_SIZE - size) // 2
     row = np.hanning(UPSAMPLED_SIZE)[margin : UPSAMPLED_SIZE - margin]
     window = np.outer(row, row)
@@ -70,19 +72,22 @@ def hann_window(size: int = UPSAMPLED_SIZE) -> np.ndarray:
 
 
 def choose_scale(fused: Float[Array, "scales n n"], config: Config) -> Int[Array, ""]:
-    """Index of the scale with the highest peak, as the scales count; the first wins a tie."""
+    """Index of the scale whose peak is the highest once `scale_counts` are applied; the first of equal ones."""
     return jnp.argmax(jnp.max(fused, axis=(1, 2)) * scale_counts(config)).astype(jnp.int32)
 
 
 def scale_counts(config: Config) -> np.ndarray:
-    """What each scale's peak is multiplied by: the penalty on all but the middle one, and the tilt. float32."""
+    """Factors on the peaks of the scales, float32: the penalty on all but the middle one, and the tilt."""
     penalties = np.full(config.scale_count, config.scale_penalty)
     penalties[config.scale_count // 2] = 1
     return (penalties * np.array(config.scale_factors()) ** config.scale_tilt).astype(np.float32)
 
 
 def add_window(response: Float[Array, "n n"], influence: float) -> Float[Array, "n n"]:
-    """`(1 - influence) r + influence h`: the map r, from 0 and with a sum of 1, and the Hann window h, likewise."""
+    """Response map with the Hann window mixed in: `(1 - influence) r + influence h`.
+
+    The map r is shifted to a minimum of 0 and divided by its sum, as the window h has a sum of 1.
+    """
     response = response - jnp.min(response)
     total = jnp.sum(response)
     response = response / jnp.where(total > 0, total, 1)
@@ -90,10 +95,11 @@ def add_window(response: Float[Array, "n n"], influence: float) -> Float[Array, 
 
 
 def displacement(response: Float[Array, "n n"], geometry: Upsampling, temperature: float = 0.0) -> Float[Array, "2"]:
-    """From the search region's centre to the map's peak, `(x, y)` in samples of the search crop, 64 (near: 32) at most.
+    """Displacement from the search region's centre to the map's peak, (x, y) in samples of the search crop.
 
-    The peak is the first in row-major order, or with a temperature the soft-argmax. `tf1` takes a cell to be 16 samples
-    wide where it is 271 / 16, as the authors do, and so overshoots by 6 %.
+    Each component is at most 64, in a near search at most 32. The peak is the first highest sample in row-major order,
+    or with a temperature above 0 the soft-argmax. `tf1` takes a cell to be 16 samples wide where it is 271 / 16, as the
+    authors do, and so overshoots by 6 %.
     """
     size = len(response)
     cells = size // UPSAMPLING_FACTOR
@@ -105,13 +111,16 @@ def displacement(response: Float[Array, "n n"], geometry: Upsampling, temperatur
 
 
 def _argmax(response: Float[Array, "n n"]) -> Float[Array, "2"]:
-    """The first of the highest samples (x, y)."""
+    """Place (x, y) of the highest sample, the first of equal ones."""
     row, column = jnp.divmod(jnp.argmax(response), len(response))
     return jnp.stack([column, row]).astype(jnp.float32)
 
 
 def soft_argmax(response: Float[Array, "n n"], temperature: float) -> Float[Array, "2"]:
-    """`sum_i p_i i` over all samples i = (x, y), with `p = softmax(r / (temperature max(r)))`: smooth in r."""
+    """Soft-argmax of a map, a smooth function of it: `sum_i p_i i` over all samples i = (x, y).
+
+    The shares are `p = softmax(r / (temperature max(r)))`.
+    """
     highest = jnp.max(response)
     share = jax.nn.softmax(response / (temperature * jnp.where(highest > 0, highest, 1)), axis=(0, 1))
     sample = jnp.arange(len(response), dtype=jnp.float32)

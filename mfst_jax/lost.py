@@ -1,6 +1,6 @@
-"""Frames in which the target counts as lost: those whose score is below 1/2, alone and in stretches.
+"""Lost frames: those whose score is below 1/2, one by one and in stretches.
 
-How many lost frames that catches, and how often it is a false alarm, is measured in docs/choices.md ("Lost").
+docs/choices.md ("Lost") has measurements: how many lost frames that catches, and how often it is a false alarm.
 """
 
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ from jaxtyping import Bool, Num
 LOST_BELOW = 0.5
 """Score below which the target counts as lost."""
 MOST_STRETCHES = 8
-"""How many stretches `describe` names one by one."""
+"""Number of stretches that `describe` names one by one."""
 
 
 def is_lost(scores: Num[np.ndarray, "*axes"] | Sequence[float]) -> Bool[np.ndarray, "*axes"]:
-    """Whether each score says that the target is lost. A score that is not a number says so too."""
+    """Whether the target counts as lost, for each score. A NaN counts as lost."""
     return ~(np.asarray(scores, np.float64) >= LOST_BELOW)
 
 
 def stretches(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> list[tuple[int, int]]:
-    """The runs of lost frames as (first, last), in order, frames counted from 0."""
+    """Runs of lost frames as (first, last), in order, frames counted from 0."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(lost, bool), [False]])))
     return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
 
 
 def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool], start: int = 0) -> str | None:
-    """The stretches in words, such as `lost in frames 96-104, 211-end`; None where the target is never lost.
+    """Lost stretches in words, such as `lost in frames 96-104, 211-end`; None where the target is never lost.
 
     `end` is the last frame. Of more than `MOST_STRETCHES` the first ones are named, and the others are counted.
 
     Args:
-      lost: of each frame.
-      start: number of the first of them.
+      lost: whether each frame is lost.
+      start: number of the first of these frames.
     """
     found = stretches(lost)
     if not found:
@@ -50,9 +50,15 @@ def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool], start: int = 0) 
 
 
 def describe_targets(names: Sequence[str], lost: Bool[np.ndarray, "frames targets"], start: int = 0) -> str | None:
-    """The stretches of each target that is ever lost, such as `car lost in frame 7; bike lost in frames 9-end`.
+    """Lost stretches of several targets in words: `car lost in frame 7; bike lost in frames 9-end`.
 
-    `start` is the number of the first frame.
+    Args:
+      names: of the targets.
+      lost: whether each target is lost in each frame.
+      start: number of the first of these frames.
+
+    Returns:
+      The words; None where no target is ever lost.
     """
     said = [f"{name} {words}" for name, each in zip(names, lost.T, strict=True) if (words := describe(each, start))]
     return "; ".join(said) or None

@@ -1,7 +1,7 @@
-"""What the C library keeps of the memory that it is given back: for programs, less. Without glibc nothing happens.
+"""Settings of the C library's allocator, so that programs hold on to less freed memory. Without glibc nothing happens.
 
-Compiling a step takes some hundred megabytes for a moment. The library keeps them for a next use that does not come,
-and keeps them several times, since each thread that compiles has an arena of its own.
+Compiling a step takes some hundred megabytes for a moment. The library keeps them for later use, and does so several
+times over, since each thread that compiles has an arena of its own.
 """
 
 import ctypes
@@ -11,15 +11,18 @@ from contextlib import contextmanager
 from typing import Any
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-"""What `mallopt` knows by these numbers (malloc.h): from which size a block lies by itself, and how many arenas."""
+"""Numbers of two parameters of `mallopt` (malloc.h): the size from which a block is mapped by itself, and how many
+arenas there are."""
 ARENAS = 1
+"""Number of arenas that all threads share."""
 COMPILING, USUAL = 2**16, 2**25
-"""Bytes from which a block lies by itself, so that it goes back when it is freed whatever lies around it. What a step
-needs must not, or it would be mapped anew in each; 32 MiB is what the library itself comes to."""
+"""Bytes from which a block is mapped by itself, so that it goes back to the system when it is freed. While compiling
+the threshold is low; otherwise it is 32 MiB, the most that the library itself chooses, so that the memory of a step is
+not mapped anew in each step."""
 
 
 def keep_little() -> None:
-    """Has threads share arenas. To be called before there are threads."""
+    """Makes all threads share one arena. To be called before there are threads."""
     mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(M_ARENA_MAX, ARENAS)
@@ -27,8 +30,10 @@ def keep_little() -> None:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """While weights are read and steps are compiled, large blocks lie by themselves: fewer small ones that stay lie
-    between those that go. The threshold is of the whole process.
+    """Maps large blocks by themselves within the block, while weights are read and steps are compiled.
+
+    They then go back to the system when they are freed, instead of leaving gaps between small blocks that stay. The
+    threshold holds for the whole process.
     """
     mallopt = _of_glibc("mallopt")
     if mallopt is None:
@@ -42,12 +47,12 @@ def compiling() -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Hands what is free back to the system: once all is compiled, and now and then."""
+    """Hands freed memory back to the system: once all is compiled, and now and then."""
     trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
 def _of_glibc(name: str) -> Any:
-    """A function of the C library; None where it has none of that name."""
+    """Function of the C library by its name; None where there is none."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -1,7 +1,7 @@
 """The MFST network: two backbones, their SE-blocks, and six response maps (paper section III, figure 1).
 
-Every stage returns its arrays by name, `{model: {layer: array}}`. Where "intermediates" is mutable, `MFST` also leaves
-them there under `<model>_<layer>_<stage>`, the stage being exemplar, search or response.
+Every stage returns its arrays by name, `{model: {layer: array}}`. Where the collection "intermediates" is mutable,
+`MFST` also leaves them there under `<model>_<layer>_<stage>`; the stages are exemplar, search and response.
 """
 
 import flax.linen as nn
@@ -24,12 +24,12 @@ Responses = dict[Model, dict[Layer, Float[Array, "scales cells cells"]]]
 
 @struct.dataclass
 class Exemplar:
-    """The target as the network knows it, once for each of `Config.exemplar_factors`.
+    """Features of the target, once for each of `Config.exemplar_factors`, and the SE weights that search regions share.
 
     Attributes:
-      features: Recalibrated, and of equal energy at all factors; sides of 10, 8, 6 cells for conv3, conv4, conv5.
-      channel_weights: The SE weights that search features share; of no model where each input has its own, or where SE
-        is off.
+      features: Recalibrated features, of equal energy at all factors. conv3, conv4, conv5 have sides of 10, 8, 6 cells.
+      channel_weights: SE weights that the search features share. It has no models where each input has its own weights,
+        or where SE is off.
     """
 
     features: dict[Model, dict[Layer, Float[Array, "*batch factors _ _ _"]]]
@@ -42,12 +42,18 @@ register_for_export(Exemplar)
 
 
 class MFST(nn.Module):
-    """Exemplar and search images -> response maps, for the backbones and layers that a resolved `config` uses."""
+    """The network: response maps from exemplar and search images, for the backbones and layers that a `config` uses.
+
+    Attributes:
+      contents: What the weights hold.
+      config: A resolved configuration (`params.resolve_config`).
+    """
 
     contents: Contents
     config: Config
 
     def setup(self):
+        """Makes the backbones and SE-blocks that the configuration uses."""
         for model in self.config.models:
             if model == "siamfc":
                 self.siamfc = siamfc(self.contents)
@@ -58,12 +64,12 @@ class MFST(nn.Module):
                 setattr(self, f"{model}_se", SEBlocks())
 
     def __call__(self, exemplar: Float[Array, "127 127 3"], search: Float[Array, "n side side 3"]) -> Responses:
-        """The response maps of one exemplar image over n search images, RGB in 0..255."""
+        """Response maps of one exemplar image over n search images, RGB in 0..255."""
         target = self.exemplar(exemplar[None])
         return self.responses(target, self.search(target, search))
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
-        """What the backbones see in RGB images of 0..255, before any SE-block."""
+        """Features of the backbones before any SE-block, from RGB images in 0..255."""
         features: Features = {}
         for model in self.config.models:
             by_layer = getattr(self, model)(images)
@@ -71,7 +77,7 @@ class MFST(nn.Module):
         return features
 
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        """The target by its images at `Config.exemplar_factors`, to be correlated with every later search region."""
+        """Exemplar from the target's images at `Config.exemplar_factors`."""
         features = self.features(images)
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         exemplar = as_exemplar(features, weights, self.config)
@@ -80,7 +86,7 @@ class MFST(nn.Module):
         return exemplar
 
     def search(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> Features:
-        """The recalibrated features of the search images, by the exemplar's channel weights or by their own."""
+        """Recalibrated features of the search images, by the exemplar's channel weights or by their own."""
         recalibrated: Features = {}
         for model, features in self.features(images).items():
             shared = jax.tree.map(lambda w: w[None], exemplar.channel_weights.get(model))
@@ -90,7 +96,7 @@ class MFST(nn.Module):
         return recalibrated
 
     def responses(self, exemplar: Exemplar, search: Features) -> Responses:
-        """Each layer's cross-correlations of exemplar and search features, times the configured factor, by scale."""
+        """Response maps of all layers: cross-correlations of exemplar and search features, times their factors."""
         responses: Responses = {}
         for model, features in search.items():
             responses[model] = {
@@ -101,7 +107,7 @@ class MFST(nn.Module):
         return responses
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
-        """One weight a channel from the features' own statistics; none where `model` has no SE-blocks in use."""
+        """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""
         return getattr(self, f"{model}_se")(features) if uses_se(self.contents, self.config, model) else {}
 
     def _sow(self, model: Model, by_layer: dict[Layer, Array], stage: str) -> None:
@@ -110,9 +116,10 @@ class MFST(nn.Module):
 
 
 def as_exemplar(features: Features, weights: ChannelWeights, config: Config) -> Exemplar:
-    """The exemplar of features before any SE-block and the channel weights that they set, at `exemplar_factors` each.
+    """Exemplar from features before any SE-block and from the channel weights that these features set.
 
-    Where the exemplar sets the weights of the search region, it is at factor 1 that it does.
+    Both are at `Config.exemplar_factors`. Where search features share the exemplar's weights, they share those at
+    factor 1.
     """
     shared: ChannelWeights = {}
     if config.se_statistics == "exemplar":
@@ -125,14 +132,14 @@ def as_exemplar(features: Features, weights: ChannelWeights, config: Config) -> 
 
 
 def recalibrate_layers(features: dict[Layer, Array], weights: dict[Layer, Array]) -> dict[Layer, Array]:
-    """Each layer's features by its channel weights; as they are where there are none."""
+    """Features of each layer times their channel weights; unchanged where there are no weights."""
     return {layer: recalibrate(maps, weights[layer]) if weights else maps for layer, maps in features.items()}
 
 
 def equalise_energy(exemplars: Float[Array, "factors h w c"]) -> Float[Array, "factors h w c"]:
-    """`z_f |z_1| / |z_f|`: as much energy as at factor 1, so that the best response tells the best fit.
+    """Exemplars `z_f |z_1| / |z_f|`, all of the energy that factor 1 has, so that the best response means the best fit.
 
-    Features of a larger crop differ in energy alone by more than those of a scale step differ in fit.
+    Without that, features of a larger crop would differ in energy by more than those of one scale step differ in fit.
     """
     middle = len(exemplars) // 2
     if middle == 0:
@@ -144,6 +151,6 @@ def equalise_energy(exemplars: Float[Array, "factors h w c"]) -> Float[Array, "f
 def correlate(
     exemplars: Float[Array, "factors h w c"], search: Float[Array, "n height width c"]
 ) -> Float[Array, "scales rows columns"]:
-    """The response map of each scale: of one exemplar over several search regions, or of several over one."""
+    """Response map of each scale: one exemplar over several search regions, or several exemplars over one region."""
     maps = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(exemplars, search)
     return maps.reshape(-1, *maps.shape[2:])

@@ -1,4 +1,4 @@
-"""What the tracker asks of a network, and which of the two answers: the Flax modules or the prepared path."""
+"""The network as the tracker sees it, and the one place that chooses between the Flax modules and the prepared path."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -14,25 +14,25 @@ from mfst_jax.params import Params
 
 @runtime_checkable
 class Network(Protocol):
-    """The backbones, SE-blocks and correlations that a resolved configuration uses."""
+    """Interface of a network: the backbones, SE-blocks and correlations that a resolved configuration uses."""
 
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        """The target by its images at `Config.exemplar_factors`, to be matched with every later search region."""
+        """Exemplar from the target's images at `Config.exemplar_factors`."""
         ...
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
-        """Each layer's response map of each scale, and the recalibrated search features behind them."""
+        """Response maps of each layer at each scale, and the recalibrated search features that they come from."""
         ...
 
 
 def bind(weights: AnyParams, config: Config) -> Network:
-    """The network of these weights. The one place where plain and prepared weights part."""
+    """Network of these weights: the prepared path for `PreparedParams`, the Flax modules for plain `Params`."""
     return PreparedNetwork(weights, config) if isinstance(weights, PreparedParams) else _FlaxNetwork(weights, config)
 
 
 @dataclass(frozen=True)
 class _FlaxNetwork:
-    """`MFST` itself: the reference."""
+    """The network by `MFST` itself: the reference."""
 
     params: Params
     config: Config

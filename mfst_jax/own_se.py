@@ -1,7 +1,7 @@
-"""The SE-blocks that come with the package, and the published backbones that they were trained on.
+"""SE-blocks that come with the package, and the published backbones that they were trained on.
 
-Backbones that others published are not ours to ship, the SE-blocks that we trained for them are. A file of them also
-holds the backbone's fingerprint, by which `checkpoints.load` knows it in whatever a user brings.
+Backbones that others published are not ours to ship; the SE-blocks that we trained for them are. Each of their files
+also holds a fingerprint of the backbone, by which `checkpoints.load` recognises it in a user's weights.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ from mfst_jax.params import Params
 FOLDER = Path(__file__).with_name("weights")
 FINGERPRINT = "fingerprint"
 TOLERANCE = 0.01
-"""By how much a norm may differ, as a share of it. Rounding to float16 makes 2e-4, another training several tenths."""
+"""Relative difference allowed between two norms. Rounding to float16 makes 2e-4, another training several tenths."""
 
 
 def attach(params: Params) -> Params:
-    """`params` with our SE-blocks for each backbone that they were trained on, where it has none of its own.
+    """Weights with our SE-blocks for each backbone that these were trained on, where it has none of its own.
 
-    AlexNet gets them beside a SiamFC alone, for by itself it tracks better without (docs/training.md). Weights that
+    AlexNet gets them only beside a SiamFC, for by itself it tracks better without (docs/training.md). Weights that
     recommend a configuration stay as they are.
     """
     contents = params.contents
@@ -49,18 +49,18 @@ def attach(params: Params) -> Params:
 
 
 def fingerprint(backbone: Mapping[str, Any]) -> Float[np.ndarray, "filters"]:
-    """The norms of the filters of conv3, conv4 and conv5: ports and roundings keep them, no other training has them."""
+    """Norms of the filters of conv3, conv4 and conv5: conversion and rounding keep them, another training does not."""
     kernels = [np.asarray(backbone[layer]["kernel"], np.float32) for layer in LAYERS]
     return np.concatenate([np.sqrt(np.sum(np.square(kernel), axis=(0, 1, 2))) for kernel in kernels])
 
 
 def is_same(one: Float[np.ndarray, "filters"], other: Float[np.ndarray, "filters_2"]) -> bool:
-    """Whether two fingerprints are of one training."""
+    """Whether two fingerprints are of the same training."""
     return one.shape == other.shape and bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(other)))
 
 
 @functools.cache
 def read(model: Model) -> dict[str, np.ndarray]:
-    """The SE-blocks of `model` by their names within the branch, and the fingerprint."""
+    """SE-blocks of `model` by their names within the branch, and the backbone's fingerprint."""
     arrays, branch = safetensors.numpy.load_file(FOLDER / f"{model}_se.safetensors"), f"params/{model}_se/"
     return {name.removeprefix(branch): array for name, array in arrays.items()}

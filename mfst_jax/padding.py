@@ -1,4 +1,7 @@
-"""Frames padded to few shapes, so that videos of different sizes share a compilation. No result changes by a bit."""
+"""Padding of frames to a few shapes, so that videos of different sizes share a compilation.
+
+Padding changes no bit of a result.
+"""
 
 import math
 
@@ -7,9 +10,9 @@ from jaxtyping import Shaped
 from numpy.typing import DTypeLike
 
 BUCKET = 256
-"""Both sides of a padded frame are multiples of this."""
+"""Number of pixels of which both sides of a padded frame are multiples."""
 ALIGNMENT = 64
-"""Bytes; XLA copies arrays on the host that lie otherwise."""
+"""Alignment in bytes of the buffers that a CPU device takes as they are; XLA copies any other."""
 
 
 def padded_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -19,9 +22,9 @@ def padded_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def pad(frame: Shaped[np.ndarray, "height width 3"]) -> Shaped[np.ndarray, "_ _ 3"]:
-    """A copy of `frame` with black below and on the right; `frame_size` tells the tracker what is real.
+    """Padded copy of a frame, black below and on the right; `frame_size` tells the tracker which part is real.
 
-    Nothing else refers to it, and `jax.device_put` hands it to a CPU device as it lies.
+    Nothing else refers to the copy, and `jax.device_put` hands it to a CPU device without copying it again.
     """
     height, width, _ = frame.shape
     padded = empty((*padded_size((height, width)), 3), frame.dtype)
@@ -32,7 +35,7 @@ def pad(frame: Shaped[np.ndarray, "height width 3"]) -> Shaped[np.ndarray, "_ _ 
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """An array without values, at an address from which a CPU device takes it without copying it again."""
+    """Uninitialised array at an address from which a CPU device takes it without copying it again."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.empty(size + ALIGNMENT, np.uint8)
     first = -buffer.ctypes.data % ALIGNMENT

@@ -1,4 +1,4 @@
-"""`Params`: the weights as a pytree that knows what it holds, and the configuration that follows from it."""
+"""`Params`, the weights as a pytree that knows what it holds, and the configuration that follows from them."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -25,18 +25,22 @@ from mfst_jax.pytrees import register_for_export, repr_changes
 
 AlexNetVariant = Literal["torchvision", "caffe"]
 SiamFCVariant = Literal["siamfc", "alexnet"]
-"""Networks that S may be: SiamFC's own, with BN and groups, or torchvision's AlexNet, conv5 without its ReLU."""
+"""Networks that S may be: SiamFC's own, with BN and groups, or torchvision's AlexNet, whose conv5 then has no ReLU."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a set of weights holds. Static under `jit`: two sets with equal contents share a compilation.
+    """Description of a set of weights. It is static under `jit`: two sets with equal contents share a compilation.
 
     Attributes:
-      siamfc_bias: Whether SiamFC's conv1-4 have biases before BN, as those of some other programs do.
-      siamfc_grey: Whether SiamFC sees grey images: conv1 has one input channel.
-      siamfc_variant: Which network S is.
-      config: The configuration that the weights recommend, where they do.
+      siamfc: Whether the backbone S is there.
+      alexnet: Variant of the backbone A; None where it is not there.
+      siamfc_se: Whether the SE-blocks of S are there.
+      alexnet_se: Whether the SE-blocks of A are there.
+      siamfc_bias: Whether conv1 to conv4 of S have biases before BN, as in the files of some other programs.
+      siamfc_grey: Whether S sees grey images: its conv1 has one input channel.
+      siamfc_variant: Network that S is.
+      config: Configuration that the weights recommend; None where they recommend none.
     """
 
     siamfc: bool
@@ -63,17 +67,17 @@ class Contents:
         return self.siamfc_se if model == "siamfc" else self.alexnet_se
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` is the inverse."""
+        """Contents as plain JSON values; `from_json` is the inverse."""
         return vars(self) | {"config": None if self.config is None else to_dict(self.config)}
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Contents":
-        """The `Contents` that `to_json` wrote."""
+        """Contents from the JSON values that `to_json` wrote."""
         config = values["config"]
         return Contents(**values | {"config": None if config is None else from_dict(config)})
 
     def describe(self) -> str:
-        """In words, for messages: `SiamFC + SE, AlexNet (torchvision)`."""
+        """Contents in words, for messages: `SiamFC + SE, AlexNet (torchvision)`."""
         kind = {"siamfc": "SiamFC (grey)" if self.siamfc_grey else "SiamFC", "alexnet": "SiamFC (AlexNet's layers)"}
         parts = [(kind[self.siamfc_variant], self.siamfc_se)] * self.siamfc
         parts += [(f"AlexNet ({self.alexnet})", self.alexnet_se)] * (self.alexnet is not None)
@@ -83,12 +87,13 @@ class Contents:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Params:
-    """The weights: Flax variables of `model.MFST`, float32, and what they hold as static metadata.
+    """Weights of the network: the Flax variables of `model.MFST`, float32, and their description as static metadata.
 
     A pytree: `jax.tree.map`, `jax.grad`, `jax.device_put` and optimisers see the arrays alone.
 
     Attributes:
-      variables: `{"params": ..., "batch_stats": ...}`, as `MFST.init` shapes them.
+      variables: The arrays, `{"params": ..., "batch_stats": ...}`, in the tree that `MFST.init` makes.
+      contents: What the weights hold.
     """
 
     variables: dict[str, Any]
@@ -106,10 +111,10 @@ register_for_export(
 
 
 def implied_config(contents: Contents) -> Config:
-    """The configuration that the weights imply: their own recommendation, or the preset of what they hold.
+    """Configuration that weights imply: the one that they recommend, or else the preset for what they hold.
 
     Both backbones imply REALTIME, which tracks like PAPER (docs/evaluation.md) in less than half of its time
-    (docs/performance.md); with Caffe's AlexNet, which only the authors' checkpoints hold, their AUTHORS.
+    (docs/performance.md). With Caffe's AlexNet, which only the authors' checkpoints hold, they imply AUTHORS.
     """
     if contents.config is not None:
         return contents.config
@@ -121,11 +126,7 @@ def implied_config(contents: Contents) -> Config:
 
 
 def resolve_config(contents: Contents, config: Config | None) -> Config:
-    """`config`, or what the weights imply, once it is sure that the weights hold all that it asks for.
-
-    Raises:
-      InputError: it is no Config, or asks for a backbone or for SE-blocks that the weights lack.
-    """
+    """Configuration to track with, checked against the weights: `config`, or what they imply where it is None."""
     config = implied_config(contents) if config is None else config
     if not isinstance(config, Config):
         raise InputError(f"config: expected a Config such as mfst_jax.config.PAPER, found {config!r:.80}")
@@ -143,7 +144,7 @@ def resolve_config(contents: Contents, config: Config | None) -> Config:
 
 
 def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[str]) -> Config:
-    """The configuration of a command line: a preset, or what the weights imply, with `key=value` settings on top.
+    """Configuration of a command line: a preset, or what the weights imply, with `key=value` settings on top.
 
     Raises:
       InputError: as `config.override` and `resolve_config` do.
@@ -153,5 +154,5 @@ def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[
 
 
 def uses_se(contents: Contents, config: Config, model: Model) -> bool:
-    """Whether `model`'s features are recalibrated under a resolved `config`."""
+    """Whether the features of `model` are recalibrated under a resolved `config`."""
     return contents.holds_se(model) if config.se is None else config.se

@@ -1,4 +1,4 @@
-"""How the library's pytrees print, in one line without their numbers, and how `jax.export` writes their statics."""
+"""Pytrees of the library: a `repr` in one line without their numbers, and their serialisation for `jax.export`."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def repr_changes(value: Any) -> str:
-    """The `repr` of a dataclass by the fields that differ from their defaults: `Config(scale_step=1.03)`."""
+    """`repr` of a dataclass by the fields that differ from their defaults: `Config(scale_step=1.03)`."""
     changed = [
         f"{field.name}={getattr(value, field.name)!r}"
         for field in dataclasses.fields(value)
@@ -20,7 +20,7 @@ def repr_changes(value: Any) -> str:
 
 
 def repr_shapes(value: Any) -> str:
-    """The `repr` of a dataclass, with dtype and shape in the place of arrays: `Result(box=float32[8,4], ...)`."""
+    """`repr` of a dataclass with dtype and shape in the place of arrays: `Result(box=float32[8,4], ...)`."""
     return f"{type(value).__name__}({', '.join(f'{f.name}={_brief(getattr(value, f.name))}' for f in _fields(value))})"
 
 
@@ -39,7 +39,7 @@ def _brief(value: Any) -> str:
 def register_for_export(
     kind: type, to_json: Callable[[Any], Any] = list, from_json: Callable[[Any], Any] = tuple
 ) -> None:
-    """Lets `jax.export` serialise functions that take or return `kind`, a class that is registered as a pytree.
+    """Registers a pytree class, so that `jax.export` can serialise functions that take or return it.
 
     Args:
       kind: a public class of this package. It is written under the name that users import it by.

@@ -1,8 +1,9 @@
-"""How sure the tracker is: the contrast of the target's similarity at its new place against the rest of the region.
+"""The score: how far the target's similarity at its new place stands out from the rest of the search region.
 
-A fused map is divided by its own maximum, so its peak says little. Normalised cross-correlation says more: each layer's
-is a cosine in [-1, 1] between the exemplar and the window under it. Features after a ReLU resemble each other
-everywhere, so what tells is how far the target's place stands out from the rest: docs/choices.md has the figures.
+A fused map is divided by its own maximum, so its peak says little. Normalised cross-correlation says more: for each
+layer it is the cosine, in [-1, 1], between the exemplar and the window under it. Features after a ReLU resemble each
+other everywhere, so what counts is how much more the target's place resembles it than the rest does. docs/choices.md
+has the measurements.
 """
 
 from collections.abc import Mapping
@@ -15,17 +16,17 @@ from mfst_jax.config import Config, Layer, Model
 from mfst_jax.localisation import CELL
 
 LEAST_CONTRAST = 1e-3
-"""By how much similarities must differ within a search region for any place to be told from another. In real frames
-they differ by ten times as much at least, in blank ones by rounding, a thousandth of it (docs/choices.md)."""
+"""Least range of the similarities in a search region at which one place can be told from another. In real frames the
+range is at least ten times as large; in blank ones it is due to rounding, and a thousandth of it (docs/choices.md)."""
 
 
 def has_contrast(similarity: Float[Array, "n n"]) -> Bool[Array, ""]:
-    """Whether a map of mean similarities tells places apart. Not where it holds a NaN."""
+    """Whether a map of mean similarities tells one place from another. False where it holds a NaN."""
     return contrast(similarity) > LEAST_CONTRAST
 
 
 def contrast(similarity: Float[Array, "n n"]) -> Float[Array, ""]:
-    """The highest of a map of mean similarities less the lowest."""
+    """Range of a map of mean similarities: the highest less the lowest."""
     return jnp.max(similarity) - jnp.min(similarity)
 
 
@@ -38,10 +39,10 @@ def mean_similarity(
     """Normalised cross-correlation `<z, x> / (|z| |x|)` at every cell, averaged over all layers of all models.
 
     Args:
-      exemplar: z at each of the exemplar's factors, of equal energy at all.
-      responses: `factor <z, x>` for each window x, with z at one of them, and the response factors of `config`.
-      search: the features that the windows are of.
-      config: which layers are in use, and their factors.
+      exemplar: features z of the target at each of the exemplar's factors, all of the same energy.
+      responses: `factor <z, x>` for each window x, with z at one of the factors.
+      search: the features that the windows x are cut from.
+      config: the layers in use, and their response factors.
     """
     maps = [
         cosine(z, responses[model][layer] / factor, window_energy(search[model][layer][None], z.shape[0])[0])
@@ -55,13 +56,19 @@ def mean_similarity(
 def cosine(
     exemplar: Float[Array, "h w c"], product: Float[Array, "*windows"], energy: Float[Array, "*windows"]
 ) -> Float[Array, "*windows"]:
-    """`<z, x> / (|z| |x|)` for each window x, from the products and |x|**2; 0 where either is all zero."""
+    """Cosine `<z, x> / (|z| |x|)` of the exemplar z and each window x; 0 where either is all zero.
+
+    Args:
+      exemplar: z.
+      product: `<z, x>` for each window.
+      energy: `|x|**2` for each window.
+    """
     squared_norms = energy * jnp.sum(jnp.square(exemplar))
     return product * jax.lax.rsqrt(jnp.where(squared_norms > 0, squared_norms, 1))  # all zero: 0 / 1
 
 
 def window_energy(search: Float[Array, "n height width c"], side: int) -> Float[Array, "n rows columns"]:
-    """`|x|**2` for each window x of `side` x `side` cells."""
+    """Energy `|x|**2` of each window x of `side` x `side` cells."""
     squares = jnp.sum(jnp.square(search), axis=-1)
     rows, columns = squares.shape[1] - side + 1, squares.shape[2] - side + 1
     by_row = jnp.asarray(sum(squares[:, :, v : v + columns] for v in range(side)))
@@ -71,13 +78,17 @@ def window_energy(search: Float[Array, "n height width c"], side: int) -> Float[
 def peak_contrast_score(
     similarity: Float[Array, "n n"], offset: Float[Array, "2"], background: Float[Array, ""], config: Config
 ) -> Float[Array, ""]:
-    """`sigmoid(slope (s[peak] - background - midpoint))`: about the chance that the box overlaps the target by half.
+    """Score in (0, 1), `sigmoid(slope (s[peak] - background - midpoint))`.
+
+    It is about the chance that the box overlaps the target with an IoU of over 1/2.
 
     Args:
-      similarity: s, of the chosen scale.
-      background: the mean of s over the whole search region, now or when last it was searched as a whole.
-      offset: from the centre to the new place, (x, y) in samples of the search crop; the nearest cell counts.
-      config: with the midpoint and the slope, as fitted on training sequences.
+      similarity: the map s of mean similarities at the chosen scale.
+      offset: from the map's centre to the target's new place, (x, y) in samples of the search crop; the nearest cell is
+        taken.
+      background: the mean of s over the whole search region, from this frame or from the last one that was searched as
+        a whole.
+      config: the midpoint and the slope, as fitted on training sequences.
     """
     column, row = jnp.round(offset / CELL).astype(jnp.int32) + len(similarity) // 2
     contrast = similarity[row, column] - background

@@ -1,4 +1,4 @@
-"""One look at a frame: search regions -> responses -> fused map -> the target's place, scale and score."""
+"""The search of one frame: search regions, responses, fused map, and from them the target's place, scale and score."""
 
 import dataclasses
 from functools import partial
@@ -22,13 +22,15 @@ from mfst_jax.state import State
 
 
 class Sight(NamedTuple):
-    """What a look at a frame comes to.
+    """Outcome of searching one frame.
 
     Attributes:
-      best: which of the scales
-      offset: from the last position, in samples of the search region
-      background: mean similarity over the whole search region, as `State.background`
-      blank: whether nothing there tells one place from another: the target then stays as it was
+      best: Index of the scale.
+      offset: Displacement from the last position, (x, y) in samples of the search region.
+      response: Fused response map of that scale, before the window.
+      score: Score in [0, 1].
+      background: Mean similarity over the whole search region, as `State.background`.
+      blank: Whether nothing in the region tells one place from another: the target then stays where and as it was.
     """
 
     best: Int[Array, ""]
@@ -40,9 +42,15 @@ class Sight(NamedTuple):
 
 
 def look(params: AnyParams, state: State, frame: Array, *, config: Config, samples: int, scales: bool) -> Sight:
-    """The best of the scales or the last one, and how far and how surely the target moved.
+    """Outcome of searching a frame around the target's last position.
 
-    `samples` says how much of the search region is looked at.
+    Args:
+      params: the weights.
+      state: the track so far.
+      frame: [H, W, 3].
+      config: the configuration of this step.
+      samples: how much of the search region is seen, in samples on a side.
+      scales: whether all scales are compared, or the scale is kept.
     """
     middle = 0
     if not scales:
@@ -58,8 +66,8 @@ def look(params: AnyParams, state: State, frame: Array, *, config: Config, sampl
     upsampled = {model: localisation.upsample(maps, config.upsampling) for model, maps in stacked.items()}
     fused = fuse_hierarchy(upsampled, config)
 
-    # The best scale, and the peak of its map once large displacements are penalised; or, where there is one map for all
-    # scales, its peak, and the scale by the features there.
+    # The best scale, and the peak of its map with the Hann window; where there is one map for all scales, its peak, and
+    # the scale by the features there.
     of_map = localisation.choose_scale(fused, config) if len(fused) > 1 else jnp.int32(0)
     response = fused[of_map]
     windowed = localisation.add_window(response, config.window_influence)
@@ -67,7 +75,7 @@ def look(params: AnyParams, state: State, frame: Array, *, config: Config, sampl
     by_features = config.scale_search == "features"
     best = choose_growth(state.exemplar, search, offset, config) if by_features else of_map
 
-    # What the target looks like there, against how it looks around.
+    # The score: the similarity there against the similarity everywhere else.
     responses, seen = at_scale(of_map, responses, search)
     similarity = mean_similarity(state.exemplar.features, responses, seen, config)
     whole = samples == SEARCH_SIZE
@@ -87,14 +95,14 @@ def look(params: AnyParams, state: State, frame: Array, *, config: Config, sampl
 def search_regions(
     state: State, frame: Array, config: Config, samples: int = SEARCH_SIZE
 ) -> Float[Array, "regions samples samples 3"]:
-    """The crops that a step looks at, or their middle."""
+    """Crops that a step searches, or their middle parts of `samples` x `samples` points."""
     return search_crops(state, frame, config, samples)[0]
 
 
 def search_crops(
     state: State, frame: Array, config: Config, samples: int = SEARCH_SIZE
 ) -> tuple[Float[Array, "regions samples samples 3"], Float[Array, "regions"]]:
-    """The crops that a step looks at, or their middle, and the range of colours in each (`crops.crop_with_range`)."""
+    """Crops that a step searches, or their middle parts, and the range of colours in each (`crops.crop_with_range`)."""
     fill = mean_colour(frame, state.frame_size) if config.fill == "frame" else state.fill
     sides = search_sides(state, config)[: len(config.search_factors())]
     return crops_around(frame, state.centre, sides, fill, state.frame_size, samples)
@@ -103,19 +111,22 @@ def search_crops(
 def crops_around(
     frame: Array, centre: Array, sides: Float[Array, "sides"], fill: Array, frame_size: Array, samples: int
 ) -> tuple[Float[Array, "sides samples samples 3"], Float[Array, "sides"]]:
-    """A crop of each side around the same centre, and the range of colours in each."""
+    """Crops around one centre, one for each side, and the range of colours in each (`crops.crop_with_range`)."""
     take = partial(crop_with_range, frame, centre, fill=fill, frame_size=frame_size, samples=samples)
     return jax.vmap(take)(sides)
 
 
 def search_sides(state: State, config: Config) -> Float[Array, "scales"]:
-    """The side in pixels of the search region of each scale factor, ascending; all the same where one is for all."""
+    """Sides in pixels of the search regions, one for each scale factor, ascending.
+
+    All are equal where one region serves all scales.
+    """
     sides = search_side(state.size, config) * state.scale * jnp.asarray(config.search_factors(), jnp.float32)
     return jnp.broadcast_to(sides, (config.scale_count,))
 
 
 def at_scale(best: Int[Array, ""], responses: Responses, search: Features) -> tuple[Any, Any]:
-    """The response maps [17, 17] of one scale, and the search features [height, width, c] that they come from."""
+    """Response maps [17, 17] of one scale, and the search features [height, width, c] that they come from."""
 
     def chosen(maps: Array) -> Array:
         return maps[best if len(maps) > 1 else 0]  # one may be for all
@@ -124,5 +135,8 @@ def at_scale(best: Int[Array, ""], responses: Responses, search: Features) -> tu
 
 
 def search_side(size: Float[Array, "2"], config: Config) -> Float[Array, ""]:
-    """Side in pixels of the search region at scale 1: `s_x = s_z 255 / 127`."""
+    """Side in pixels of the search region at scale 1, for a target of `size` (w, h): `s_x = s_z 255 / 127`.
+
+    The equation is SiamFC's (Bertinetto et al. 2016), with s_z of `boxes.context_side`.
+    """
     return boxes.context_side(size, config.context) * (SEARCH_SIZE / EXEMPLAR_SIZE)

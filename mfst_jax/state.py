@@ -1,4 +1,4 @@
-"""What the tracker keeps and gives: `State`, `Output` and `Result`, all of them pytrees."""
+"""The tracker's pytrees: `State`, which it keeps from frame to frame, and `Output` and `Result`, which it returns."""
 
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
@@ -11,20 +11,22 @@ from mfst_jax.pytrees import register_for_export, repr_shapes
 
 @struct.dataclass
 class State:
-    """All that one track remembers from frame to frame. A pytree: states batch, and tracks interleave freely.
+    """State of one track from frame to frame. A pytree: states batch, and tracks may be interleaved.
 
     Attributes:
-      exemplar: the target's features in the first frame
-      centre: of the target, (x, y) in pixels
-      size: of the target in the first frame, (w, h) in pixels
-      scale: of the target, relative to the first frame
-      fill: the first frame's mean colour
-      steps: since the first frame
-      near: whether the target was slow, so that the middle of the search region is enough
-      background: mean similarity when last the whole search region was searched
-      frame_size: the real part of every frame, (height, width)
-      contents: of the weights that made it
-      frame_shape: of every frame, padding included
+      exemplar: Features of the target in the first frame.
+      centre: Centre of the target, (x, y) in pixels.
+      size: Size of the target in the first frame, (w, h) in pixels.
+      scale: Scale of the target relative to the first frame.
+      fill: Mean colour of the first frame, RGB in 0..255.
+      steps: Number of steps since the first frame.
+      near: Whether the target was slow and its score high in the last frame, so that the middle of the search region is
+        enough.
+      background: Mean similarity over the search region when it was last searched as a whole.
+      frame_size: Real part of every frame, (height, width) in pixels.
+      config: Configuration that the state was made with.
+      contents: Contents of the weights that the state was made with.
+      frame_shape: Shape of every frame, padding included.
     """
 
     exemplar: Exemplar
@@ -45,12 +47,12 @@ class State:
 
 @struct.dataclass
 class Output:
-    """What one step says about its frame.
+    """Result of one step: the target in one frame.
 
     Attributes:
-      box: (x, y, w, h)
-      score: in [0, 1]; falls when the target is lost
-      response: the fused map of the chosen scale, before the window
+      box: Box (x, y, w, h), float32, 0-indexed pixels.
+      score: Score in [0, 1]; it falls when the target is lost.
+      response: Fused response map of the chosen scale, before the window.
     """
 
     box: Float[Array, "*batch 4"]
@@ -62,15 +64,15 @@ class Output:
 
 @struct.dataclass
 class Result:
-    """What `track` says about its frames, row by row, in the words of `Output`.
+    """Result of `track`: the target in every frame.
 
     Where the track began with a box, row 0 is that box, with a score of 1. Where it went on from a state, every row is
     a step's.
 
     Attributes:
-      box: (x, y, w, h)
-      score: in [0, 1]
-      state: after the last frame: `track(params, frames, state=state)` goes on from it
+      box: Boxes (x, y, w, h), float32, 0-indexed pixels.
+      score: Scores in [0, 1]; they fall when the target is lost.
+      state: State after the last frame: `track(params, frames, state=state)` goes on from it.
     """
 
     box: Float[Array, "*batch frames 4"]
@@ -81,12 +83,12 @@ class Result:
 
     @property
     def boxes(self) -> Float[Array, "*batch frames 4"]:
-        """All rows of `box`."""
+        """Boxes of all frames: another name of `box`."""
         return self.box
 
     @property
     def scores(self) -> Float[Array, "*batch frames"]:
-        """All rows of `score`."""
+        """Scores of all frames: another name of `score`."""
         return self.score
 
 

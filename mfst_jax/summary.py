@@ -1,4 +1,4 @@
-"""The line in which `mfst track` says what came of a track."""
+"""The summary line that `mfst track` ends with."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from mfst_jax.targets import THE_TARGET
 def summary(
     followed: Followed, names: Sequence[str], truth: np.ndarray | None = None, stop_when_lost: int | None = None
 ) -> str:
-    """How many frames, how fast, how well, which stretches are lost, and why it ended.
+    """Summary of a track: how many frames, how fast, how well, which stretches are lost, and why it ended.
 
     Args:
       followed: from `following.follow_all`.
       names: of the targets.
       truth: true boxes [rows, 4] from the source's first frame on, NaN where there is none. They are of one target, and
-        say nothing where there are several.
-      stop_when_lost: after how many lost frames in a row it was to end.
+        are ignored where there are several.
+      stop_when_lost: the number of lost frames in a row that ends the track.
     """
     truth = None if truth is None else truth[followed.first :]
     line = f"tracked {len(followed.boxes)} frames"

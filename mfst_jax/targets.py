@@ -1,7 +1,7 @@
-"""What to follow: `Target`, a name and a box in the first frame, and how a command line says them.
+"""Targets to follow: `Target`, a name and a box in the first frame, and how a command line gives them.
 
-Several targets of one video have names that differ. Where one target alone has no name of its own it is called
-`THE_TARGET`, and what is written about it names no target.
+Several targets of one video have different names. A single target without a name is called `THE_TARGET`, and what is
+written about it names no target.
 """
 
 import unicodedata
@@ -12,12 +12,12 @@ from mfst_jax import validation
 from mfst_jax.errors import InputError
 
 THE_TARGET = "target"
-"""Name of the one target that nobody named."""
+"""Name of a single target that nobody named."""
 MOST_TARGETS = 64
-"""How many targets one pass may follow: in a batch, their search regions are in memory together."""
+"""Number of targets that one pass may follow: in a batch, their search regions are in memory together."""
 Number = float | int
 _NOT_IN_NAMES = {"Cc": "a control character", "Cs": "half a character", "Zl": "a line break", "Zp": "a line break"}
-"""Categories of characters that would break a line or an encoding."""
+"""Categories of characters that would break a line or an encoding, and their descriptions."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Target:
     """An object to follow.
 
     Attributes:
-      box: (x, y, w, h) in the first frame, 0-indexed pixels.
+      name: Name of the target.
+      box: Box (x, y, w, h) in the first frame, 0-indexed pixels.
     """
 
     name: str
@@ -33,15 +34,16 @@ class Target:
 
 
 def default_names(count: int) -> tuple[str, ...]:
-    """The names of targets that nobody named: their numbers, from 1; a single one is `THE_TARGET`."""
+    """Names of targets that nobody named: their numbers, from 1; a single one is `THE_TARGET`."""
     return (THE_TARGET,) if count == 1 else tuple(map(str, range(1, count + 1)))
 
 
 def parse_targets(texts: Sequence[str]) -> list[Target]:
-    """The targets of a command line, in order.
+    """Targets of a command line, in order.
 
     Args:
-      texts: each `x,y,w,h`, or `name=x,y,w,h`. Who has no name gets his number, from 1; a single one is `THE_TARGET`.
+      texts: each `x,y,w,h`, or `name=x,y,w,h`. A target without a name gets its number, from 1; a single one is
+        `THE_TARGET`.
 
     Raises:
       InputError: a text that is neither, or a name that `check_names` refuses.
@@ -60,7 +62,7 @@ def check_names(names: Sequence[str], *, what: str = "names") -> None:
 
     Args:
       names: of the targets: not empty, without a comma, a control character or a line break, and without space around.
-      what: what the message begins with.
+      what: the beginning of the error message.
     """
     if not 1 <= len(names) <= MOST_TARGETS:
         raise InputError(
@@ -82,7 +84,7 @@ def check_names(names: Sequence[str], *, what: str = "names") -> None:
 
 
 def check_boxes(targets: Sequence[Target], size: tuple[int, int]) -> None:
-    """Raises `InputError` for a box that is not finite, has no area, or lies outside the frame; it says whose.
+    """Raises `InputError` for a box that is not finite, has no area, or lies outside the frame; it says which target's.
 
     Args:
       targets: each with its box.
@@ -93,7 +95,7 @@ def check_boxes(targets: Sequence[Target], size: tuple[int, int]) -> None:
 
 
 def is_unnamed(targets: Sequence[Target]) -> bool:
-    """Whether there is one target, which nobody named."""
+    """Whether there is a single target that nobody named."""
     return [target.name for target in targets] == [THE_TARGET]
 
 

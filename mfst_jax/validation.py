@@ -1,4 +1,4 @@
-"""What the tracker's callers may hand in: shapes and types always, values where no transformation hides them."""
+"""Checks of callers' input: shapes and types always, values wherever no JAX transformation hides them."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,18 +15,22 @@ from mfst_jax.params import Contents, resolve_config, uses_se
 from mfst_jax.state import State
 
 SMALLEST_SIDE, LARGEST_SIDE = 1e-3, 1_000_000
-"""Of a box, in pixels: between them, float32 has no trouble with any area."""
+"""Least and greatest side of a box, in pixels: between them, float32 has no trouble with any area."""
 
 Numbers = np.ndarray | jax.Array
-"""Of NumPy as long as nothing asks for JAX, so that checking moves nothing to a device."""
+"""Arrays that a check returns: of NumPy as long as nothing asks for JAX, so that checking moves nothing to a device."""
 
 
 def check_frames(frames: Any, expected: tuple[int, ...] | None = None) -> Numbers:
-    """A clip as an array [T, H, W, 3] of uint8, or of float32 in 0..255, with at least one frame.
+    """Clip as an array [T, H, W, 3] of uint8, or of float32 in 0..255, with at least one frame.
 
     Args:
       frames: an array of any library.
       expected: the shape of the track's first frame, where this is not the first clip.
+
+    Raises:
+      InputError: no array, one of another shape or dtype, or values outside 0..255. Those on an accelerator are looked
+        at in the first clip alone, since the host would wait for them.
     """
     frames = _image("frames", frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
@@ -38,15 +42,15 @@ def check_frames(frames: Any, expected: tuple[int, ...] | None = None) -> Number
 
 
 def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> Numbers:
-    """A frame as an array [H, W, 3] of uint8, or of float32 in 0..255.
+    """Frame as an array [H, W, 3] of uint8, or of float32 in 0..255.
 
     Args:
       frame: an array of any library, or a Pillow image.
       expected: the shape of the first frame; None where this is the first.
 
     Raises:
-      InputError: no array, one of another shape or dtype, or values outside. Those on an accelerator are looked at in
-        the first frame alone, since the host would wait for them.
+      InputError: no array, one of another shape or dtype, or values outside 0..255. Those on an accelerator are looked
+        at in the first frame alone, since the host would wait for them.
     """
     frame = _image("frame", frame)
     if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
@@ -58,7 +62,11 @@ def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> Numbers:
 
 
 def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> Numbers:
-    """[2] int32 (height, width), within the frame; the whole frame where it is None."""
+    """Size of the real part of a frame, [2] int32 (height, width); the whole frame where it is None.
+
+    Raises:
+      InputError: no two whole numbers, or a size beyond the frame's.
+    """
     if frame_size is None:
         return np.array(frame_shape[:2], np.int32)
     frame_size = _vector("frame_size", frame_size, "two whole numbers (height, width)", 2, jnp.integer)
@@ -71,9 +79,15 @@ def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> Numbers:
 
 
 def check_box(box: Any, frame_size: Any, *, name: str = "box") -> Numbers:
-    """[4] float32 (x, y, w, h): finite, of positive size, and with some of it in the frame.
+    """Box as [4] float32 (x, y, w, h): finite, of positive size, and with some of it in the frame.
 
-    `name` is what the messages call it.
+    Args:
+      box: four numbers.
+      frame_size: (height, width) of the frame, in pixels.
+      name: what error messages call the box.
+
+    Raises:
+      InputError: the box is anything else.
     """
     box = _vector(name, box, "four numbers (x, y, w, h)", 4, jnp.number)
     values, size = concrete(box), concrete(frame_size)
@@ -92,7 +106,11 @@ def check_box(box: Any, frame_size: Any, *, name: str = "box") -> Numbers:
 
 
 def check_boxes_shape(boxes: Any) -> np.ndarray:
-    """[n, 4] float32 of one box or more; their values are not looked at."""
+    """Boxes as [n, 4] float32, at least one; their values are not checked.
+
+    Raises:
+      InputError: they are no such array.
+    """
     try:
         rows = np.asarray(jax.device_get(boxes if (array := as_array("boxes", boxes)) is None else array))
         sound = np.issubdtype(rows.dtype, np.integer) or np.issubdtype(rows.dtype, np.floating)
@@ -108,7 +126,7 @@ def _no_boxes(found: Any) -> InputError:
 
 
 def check_state(state: Any) -> State:
-    """A `State`, and none of the things that it is easily mistaken for."""
+    """State that a caller hands in, checked to be a `State`; raises `InputError` where it is anything else."""
     if isinstance(state, State):
         return state
     if isinstance(state, tuple) and state and isinstance(state[0], State):
@@ -121,7 +139,11 @@ def check_state(state: Any) -> State:
 
 
 def check_params(params: Any, expected: Contents | None = None) -> AnyParams:
-    """Weights that know what they hold, and that hold what is `expected`."""
+    """Weights that a caller hands in, checked to be plain or prepared weights, and to hold what is `expected`.
+
+    Raises:
+      InputError: something else, or other contents than those expected.
+    """
     if not isinstance(params, AnyParams):
         raise InputError(f"params: expected what mfst_jax.load returns, found {type(params).__name__}")
     if expected is not None and replace(params.contents, config=None) != replace(expected, config=None):
@@ -133,7 +155,18 @@ def check_params(params: Any, expected: Contents | None = None) -> AnyParams:
 
 
 def check_step_config(made_with: Config, config: Config | None, contents: Contents) -> Config:
-    """The configuration of a step: the one that the state was made with, or another that its exemplar can serve."""
+    """Configuration of a step: the one that the state was made with, or another one that the state's exemplar can
+    serve.
+
+    Args:
+      made_with: the configuration that the state was made with.
+      config: the one that is asked for; None for `made_with`.
+      contents: of the weights.
+
+    Raises:
+      InputError: the weights or the exemplar lack what `config` needs, or it changes a field that the exemplar depends
+        on.
+    """
     if config is None or config == made_with:
         return made_with
     config = resolve_config(contents, config)
@@ -155,7 +188,7 @@ def check_step_config(made_with: Config, config: Config | None, contents: Conten
 
 
 def _vector(name: str, value: Any, words: str, length: int, kind: Any) -> Numbers:
-    """`value` as one array of `length` numbers of a `kind`; it may be a sequence, and may be traced or hold what is."""
+    """`value` as one array of `length` numbers of a `kind`. It may be a sequence, and may be traced or hold tracers."""
     array = as_array(name, value)
     try:
         if array is None:
@@ -179,9 +212,10 @@ def _image(name: str, image: Any) -> Numbers:
 
 
 def _check_values(name: str, image: Numbers, *, first: bool) -> None:
-    """Float32 images hold 0..255, as far as can be seen, and where a track begins not just 0..1.
+    """Raises `InputError` for a float32 image with values outside 0..255, or in a track's first frame with 0..1 alone.
 
-    Only there is it worth waiting for what lies on an accelerator (`arrays.extremes`).
+    Values are checked as far as they can be seen. Only in a first frame is it worth waiting for those on an accelerator
+    (`arrays.extremes`).
     """
     if image.dtype != np.float32 or (found := extremes(image, wait=first)) is None:
         return

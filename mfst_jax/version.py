@@ -1,3 +1,3 @@
-"""The package's version, in one place: the build reads it from here."""
+"""Version of the package, in one place: the build reads it from here."""
 
 __version__ = "0.1.0"

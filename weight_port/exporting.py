@@ -38,10 +38,7 @@ _RESPONSE_FACTOR = 1e-3
 
 @dataclass(frozen=True)
 class _Format:
-    """Attributes:
-    needs: The branch without which there is nothing to write; "" where any will do.
-    complete: Adds the tensors that the layout has and MFST has not.
-    """
+    """How to write one layout."""
 
     table: Table
     needs: str
