@@ -21,12 +21,12 @@ Box = Sequence[float | int] | Num[np.ndarray, "4"] | Num[Array, "4"]
 TRACKED = (255, 176, 0)
 """Colour of the tracked box."""
 TRUE = (64, 196, 255)
-"""Colour of the ground-truth box; as far from `TRACKED` for every kind of colour vision."""
+"""Colour of the ground-truth box, which differs from `TRACKED` for every kind of colour vision."""
 DARK, WHITE = (16, 16, 16), (255, 255, 255)
 DARK_INK_FROM = 0.2
-"""Luminance of a plate from which on dark ink reads better than white."""
+"""Luminance of a label's background from which on dark ink reads better than white."""
 LONGEST_NAME = 24
-"""Characters of a target's name that are drawn."""
+"""Number of characters of a target's name that are drawn."""
 DASH = 4
 """Length of the dashes of a lost target's box, in widths of its line; the gaps are about as long."""
 GAP = 6
@@ -39,7 +39,8 @@ class Mark:
 
     Attributes:
       box: (x, y, w, h) in 0-indexed pixels; not drawn where it is not finite.
-      label: What is written above it.
+      label: Text above the box.
+      colour: Colour of the box, RGB in 0..255.
       lost: Whether the target counts as lost, so that the box is dashed.
     """
 
@@ -58,7 +59,7 @@ def draw(
     truth: Box | None = None,
     lost: bool = False,
 ) -> Frame:
-    """A copy of `frame` with the boxes of one target on it, drawn as `draw_marks` does.
+    """Copy of a frame with the boxes of one target on it, drawn as `draw_marks` does.
 
     Args:
       frame: the picture.
@@ -82,13 +83,13 @@ def draw_targets(
     number: int | None = None,
     truth: Box | None = None,
 ) -> Frame:
-    """A copy of `frame` with the boxes of several targets on it, each in its colour, with its name and score.
+    """Copy of a frame with the boxes of several targets on it, each in its colour, with its name and score.
 
     Args:
       frame: the picture.
       boxes: (x, y, w, h) each, in the colours that `palette.on_pictures` has for their places.
       names: of the targets.
-      scores: written behind the names, with two decimals.
+      scores: written after the names, with two decimals.
       lost: whether each target counts as lost, so that its box is dashed.
       number: the frame's number, written into the top-left corner of the frame.
       truth: the true box, in `TRUE`, below the tracked ones.
@@ -101,7 +102,7 @@ def draw_targets(
 
 
 def draw_marks(frame: Frame, marks: Sequence[Mark], *, number: int | None = None, truth: Box | None = None) -> Frame:
-    """A copy of `frame` with boxes on it, later ones over earlier ones, and all labels over all boxes.
+    """Copy of a frame with boxes on it, later ones over earlier ones, and all labels over all boxes.
 
     A box's line covers its outermost pixels and has a dark rim outside, so it shows on any background; it is about
     1/180 of the frame's shorter side wide. A box may lie partly or wholly outside the frame, and one with a NaN or an
@@ -132,7 +133,7 @@ def draw_marks(frame: Frame, marks: Sequence[Mark], *, number: int | None = None
 
 
 def contact_sheet(frames: Sequence[tuple[int, Frame]], *, columns: int = 4, width: int = 1280) -> Image.Image:
-    """The pictures row by row, each with its number in its corner, as one RGB image `width` pixels wide.
+    """Contact sheet: pictures row by row, each with its number in its corner, as one RGB image `width` pixels wide.
 
     Raises:
       InputError: no frames, fewer than one column, or a width that leaves no room for the pictures.
@@ -158,12 +159,12 @@ def contact_sheet(frames: Sequence[tuple[int, Frame]], *, columns: int = 4, widt
 def _draw_box(
     picture: Frame, box: Box, colour: tuple[int, int, int], line: int, dash: int | None = None
 ) -> tuple[int, int] | None:
-    """Draws the outline; returns its top-left pixel, or None where the box has no numbers to draw."""
+    """Draws the outline of a box; returns its top-left pixel, or None where the box has no numbers to draw."""
     x, y, w, h = np.asarray(box, np.float64).tolist()
     if not all(map(math.isfinite, (x, y, w, h))):
         return None
     height, width, _ = picture.shape
-    beyond = 4 * line  # sides further out are as invisible
+    beyond = 4 * line  # sides further out than this are invisible too
 
     def pixel(value: float, limit: int) -> int:
         return round(min(max(value, -beyond), limit + beyond))
@@ -185,7 +186,7 @@ def _draw_outline(
 ) -> None:
     """Colours the outermost `line` pixels within the corners (left, top, right, bottom), all of them included.
 
-    With `dash`, in pieces of about so many pixels, the corners among them.
+    With `dash`, the outline is drawn in pieces of about so many pixels; the corners are always drawn.
     """
     left, top, right, bottom = corners
 
@@ -201,7 +202,7 @@ def _draw_outline(
 
 
 def _pieces(first: int, last: int, dash: int | None) -> list[tuple[int, int]]:
-    """The dashes of a side from pixel `first` to `last`, of one length, one at either end; or all of it as one."""
+    """Dashes of a side from pixel `first` to `last`, of one length, one at either end; or all of it as one piece."""
     length = last - first + 1
     count = 1 if dash is None else 2 * max(1, round((length / dash - 1) / 2)) + 1
     if count > length:
@@ -219,7 +220,7 @@ def _draw_label(
     ink: tuple[int, int, int],
     plate: tuple[int, int, int],
 ) -> None:
-    """Writes `text` on a plate that stands on `corner`, moved as far as it takes to lie within the picture."""
+    """Writes `text` on a plate that stands on `corner`, moved as far as needed to lie within the picture."""
     left, top, right, bottom = font.getbbox(text)
     margin = max(2, round(bottom - top) // 4)
     plate_width, plate_height = round(right - left) + 2 * margin, round(bottom - top) + 2 * margin

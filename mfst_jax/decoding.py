@@ -1,4 +1,4 @@
-"""Frames of video files and webcams, decoded by PyAV, and what tells that a video is cut short or damaged."""
+"""Decoding of video files and webcams by PyAV, and how a video shows that it is cut short or damaged."""
 
 import re
 from collections.abc import Generator, Iterator
@@ -23,18 +23,19 @@ Labelled = Generator[tuple[str, Frame], None, None]
 USUAL_FPS = 25.0
 """Frames per second where nothing says: of images, and of some videos."""
 SeekPoint = tuple[int, int, int]
-"""How a frame of a video is found: the time to seek to, and the timestamps of the frame there, which needs no other,
-and of the frame itself; in ticks of the stream."""
+"""Seek point of a frame: the time to seek to, the timestamp of the keyframe there, and that of the frame itself, in
+ticks of the stream."""
 POSSIBLE_FPS = (0.001, 10_000)
-"""The least and the most frames per second that are believed, and can be written."""
+"""Least and greatest number of frames per second that is believed, and can be written."""
 HEIF_BRANDS = ("avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "mif2", "miaf", "msf1")
-"""What files of images call themselves that are built as MP4 is. FFmpeg gives one of their tiles or images."""
+"""Brands of image files in MP4's container. Of these FFmpeg would give one of their tiles or images."""
 PROBED_FRAMES, PROBED_BYTES = 1000, 1 << 26
-"""How much of a file is read for the timestamps that say its frame rate."""
+"""Frames and bytes of a file that are read at most for the timestamps that give its frame rate."""
 JUMP_SECONDS = 10
-"""Longer waits than this are jumps of the clock in formats whose clock may jump, such as recordings of broadcasts."""
+"""Seconds between frames beyond which the clock has jumped, in formats where it may, such as recordings of
+broadcasts."""
 SLACK = 2.5
-"""By how many frames a sound video may end before the time that its header gives."""
+"""Number of frames by which a sound video may end before the time that its header gives."""
 
 
 def import_av(purpose: str = "reading video files"):
@@ -47,7 +48,16 @@ def import_av(purpose: str = "reading video files"):
 
 
 def open_container(what: str, address: str, **options) -> "InputContainer":
-    """The file or device at `address`, opened with PyAV's options. `what` names it in errors. Raises `InputError`."""
+    """Container of the file or device at `address`, opened with PyAV's options.
+
+    Args:
+      what: its name in errors.
+      address: the file or device.
+      **options: PyAV's.
+
+    Raises:
+      InputError: it cannot be opened.
+    """
     av = import_av()
     if int(av.__version__.split(".")[0]) < 19:  # later ones read tags of any encoding, of which none matters
         options["metadata_errors"] = "replace"
@@ -58,7 +68,11 @@ def open_container(what: str, address: str, **options) -> "InputContainer":
 
 
 def video_stream(what: str, container: "InputContainer") -> "VideoStream":
-    """The container's first video that is not a cover picture. Raises `InputError` where it has none, or stills."""
+    """First video stream of a container that is not a cover picture.
+
+    Raises:
+      InputError: there is none, or it consists of stills.
+    """
     if container.metadata.get("major_brand", "").strip() in HEIF_BRANDS:
         raise InputError(f"{what}: expected a video, found a HEIC or AVIF image: save it as a PNG or JPEG")
     for stream in container.streams.video:
@@ -69,15 +83,15 @@ def video_stream(what: str, container: "InputContainer") -> "VideoStream":
 
 
 def header_rate(stream: "VideoStream") -> float:
-    """Frames per second by the header of a file, or by a device."""
+    """Frame rate of a stream by the header of its file, or by its device."""
     return _usable(stream.average_rate or stream.guessed_rate)
 
 
 def frame_rate(container: "InputContainer", stream: "VideoStream") -> float:
-    """Frames per second of a file, in the mean over its first frames, by their timestamps.
+    """Frame rate of a file, averaged over its first frames by their timestamps.
 
-    Headers hold a rate that was meant to be, or none. Where the timestamps agree with it, it is taken, since they are
-    rounded; and where there are many frames, which MP4 has counted. What is read here is not decoded.
+    Headers hold a nominal rate, or none. It is taken where the timestamps agree with it, since these are rounded; and
+    where MP4 has counted many frames. What is read here is not decoded.
     """
     header = header_rate(stream)
     if "mp4" in container.format.name and stream.frames > PROBED_FRAMES:
@@ -95,7 +109,7 @@ def frame_rate(container: "InputContainer", stream: "VideoStream") -> float:
 
 
 def _timestamps(container: "InputContainer", stream: "VideoStream") -> Int64[np.ndarray, "frames"]:
-    """When the first frames of a file are shown, in ticks of the stream, in the order of decoding."""
+    """Timestamps of the first frames of a file, in ticks of the stream, in the order of decoding."""
     times, size = [], 0
     with suppress(import_av().FFmpegError):  # damage shows when the frames are read
         for packet in container.demux(stream):
@@ -113,12 +127,12 @@ def _usable(rate: Rational | None) -> float:
 
 
 def declared(container: "InputContainer", stream: "VideoStream", rate: float) -> tuple[int | None, float | None]:
-    """Frames of video, and the time when the last one ends in seconds, by the container's header.
+    """Number of frames, and the time in seconds at which the last one ends, by the container's header.
 
-    None where it does not say, or FFmpeg only estimates. Frame counts are off in sound files too (an edit list hides
-    frames, fields or dropped frames count as frames), so the time is what tells a video that is cut short. AVI is the
-    exception: FFmpeg derives its duration from the bytes that are there, but its timestamps are frame numbers, some of
-    which may have no frame.
+    Either is None where the header does not say, or FFmpeg only estimates. Frame counts are off in sound files too (an
+    edit list hides frames, fields or dropped frames count as frames), so the time is what tells a video that is cut
+    short. AVI is the exception: FFmpeg derives its duration from the bytes that are there, but its timestamps are frame
+    numbers, some of which may have no frame.
     """
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     clock = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
@@ -127,7 +141,7 @@ def declared(container: "InputContainer", stream: "VideoStream", rate: float) ->
         return round(seconds * rate), seconds + start
     if stream.frames and stream.duration and stream.time_base:
         return stream.frames, float(stream.duration * stream.time_base) + start
-    if clock:  # Matroska, by most writers
+    if clock:  # most writers of Matroska leave it
         end = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
     elif "matroska" in container.format.name and len(container.streams) == 1 and container.duration:
         end = container.duration / 1e6
@@ -137,10 +151,10 @@ def declared(container: "InputContainer", stream: "VideoStream", rate: float) ->
 
 
 def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoint | None = None, **options) -> Labelled:
-    """The frames of a video as they are shown, but in stored pixels (no aspect correction).
+    """Frames of a video as they are shown, but in stored pixels (no aspect correction).
 
     Args:
-      what: names the video in errors.
+      what: the name of the video in errors.
       address: the file or device.
       rate: frames per second.
       first: number of the first frame that is wanted.
@@ -158,7 +172,7 @@ def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoin
         count, seconds = declared(container, stream, rate)
         read, end, incomplete, problem = 0, 0.0, False, None
         missed = f"{what}: expected frame {first} where its index has it, found another"
-        awaited: list[int] = []  # timestamps on the way: of the frame that needs no other, then of the one wanted
+        awaited: list[int] = []  # timestamps still to come: of the keyframe, then of the frame that is wanted
         try:
             if place is not None:
                 asked, *awaited = place
@@ -192,7 +206,7 @@ def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoin
 
 
 def _frames_of(packet: "Packet") -> "Iterator[VideoFrame]":
-    """What a packet decodes to. If it does not decode, the good frames that the decoder still held come first."""
+    """Frames of a packet. If it does not decode, the good frames that the decoder still held come first."""
     try:
         frames = packet.decode()
     except import_av().FFmpegError:
@@ -203,7 +217,7 @@ def _frames_of(packet: "Packet") -> "Iterator[VideoFrame]":
 
 
 def _as_shown(frame: "VideoFrame") -> Frame:
-    """The frame's pixels, turned and mirrored by its display matrix, to the nearest of the eight orientations."""
+    """Pixels of a frame, turned and mirrored by its display matrix, to the nearest of the eight orientations."""
     pixels = frame.to_ndarray(format="rgb24")
     try:
         matrix = cast("bytes | None", frame.side_data.get("DISPLAYMATRIX"))

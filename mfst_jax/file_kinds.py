@@ -1,7 +1,6 @@
-"""Kinds of files and folders that users give in the place of weights, told by their first bytes, and what to do with
-them.
+"""Kinds of files and folders that users give in the place of weights, by their first bytes, and what to do with them.
 
-It serves the error messages of those who read weights, and reads none itself.
+This serves the error messages of those who read weights, and reads none itself.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Boxes of several targets in other people's formats, read: MOTChallenge's text and COCO's JSON for videos."""
+"""Tables of boxes in the formats of others: MOTChallenge's text and COCO's JSON for videos."""
 
 import csv
 import json
@@ -10,14 +10,14 @@ from typing import Any
 from mfst_jax.errors import InputError, reason
 
 FARTHEST = 1e9
-"""Pixels; no box lies further out, or is larger."""
+"""Pixels beyond which no box may lie or reach."""
 MOST_FRAMES = 1_000_000
-"""Of a table that need not have a row for each frame: more of them are a mistake in a number."""
+"""Number of frames of a table that need not have a row for each; more of them mean a mistake in a number."""
 
 Row = tuple[list[float], float, bool | None]
-"""A box, NaN where it has no numbers; its score, NaN where there is none; whether it is lost, None if nobody says."""
+"""A box, NaN where it has no numbers; its score, NaN where there is none; and whether it is lost, None if unknown."""
 Rows = dict[str, dict[int, Row]]
-"""Of each target, in the order in which they appear: its rows, by the frame's number from 0."""
+"""Rows of each target by the frame's number from 0; targets are in the order in which they appear."""
 
 
 def looks_like_mot(path: Path) -> bool:
@@ -31,10 +31,10 @@ def looks_like_mot(path: Path) -> bool:
 
 
 def read_mot(path: Path, names: Sequence[str] = ()) -> tuple[Rows, int]:
-    """The rows of MOTChallenge's text, and the number of frames: up to the last one that has a row.
+    """Rows of MOTChallenge's text, and the number of frames: up to the last one that has a row.
 
     Args:
-      path: lines of `frame,id,left,top,width,height`, maybe a score, and what else there may be; all counted from 1.
+      path: lines of `frame,id,left,top,width,height`, maybe a score, and further columns; all counted from 1.
       names: of the targets with the ids 1, 2 and so on; any other is called by its id.
 
     Raises:
@@ -55,7 +55,7 @@ def read_mot(path: Path, names: Sequence[str] = ()) -> tuple[Rows, int]:
 
 
 def read_coco(path: Path) -> tuple[Rows, int]:
-    """The rows of COCO's JSON for one video, and the number of its frames: that of its images.
+    """Rows of COCO's JSON for one video, and the number of its frames: that of its images.
 
     Args:
       path: `images` with `id` and `frame_id` (or `frame_index`), from 0 or 1, or else in order; `annotations` with
@@ -98,7 +98,7 @@ def read_coco(path: Path) -> tuple[Rows, int]:
 
 
 def add(found: Rows, where: str, name: str, number: int, row: Row) -> None:
-    """Takes a row in. Raises `InputError` where the target has one of that frame already."""
+    """Adds a row to those of its target. Raises `InputError` where the target has one of that frame already."""
     if number in found.setdefault(name, {}):
         raise InputError(f"{where}: expected a frame that {name} has no box of yet, found {number} again")
     found[name][number] = row
@@ -120,7 +120,11 @@ def _read_mot_row(where: str, cells: list[str]) -> tuple[int, int, Row]:
 
 
 def _row(box: Sequence[Any], score: Any, lost: Any) -> Row:
-    """A score below 0 is none, as MOTChallenge has it. Raises `TypeError` or `ValueError` for what is no row."""
+    """Row from a file's values. A score below 0 is none, as in MOTChallenge.
+
+    Raises:
+      TypeError, ValueError: it is no row.
+    """
     x, y, w, h = map(float, box)
     values = [x, y, w, h]
     if lost not in (None, True, False) or any(abs(value) > FARTHEST for value in values if math.isfinite(value)):

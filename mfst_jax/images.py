@@ -17,9 +17,9 @@ IMAGE_SUFFIXES = (".bmp", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm
 SEVERAL = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 """Pillow's names of the formats whose further pictures are further frames. In a JPEG they are views of the first."""
 SHORTEST_MS, USUAL_MS = 10, 100
-"""A frame that asks for no more time than the first of these is shown for the second, as browsers do."""
+"""Milliseconds: a frame that asks for no more than the first is shown for the second, as browsers do."""
 SUBFILE_TYPE, REDUCED_OR_MASK = 254, 0b101
-"""TIFF's tag of what a page is, and the bits in it that say that it is no picture of its own."""
+"""TIFF's tag for the kind of a page, and the bits in it that say that it is no picture of its own."""
 
 Result = TypeVar("Result")
 
@@ -32,12 +32,12 @@ def is_image(path: Path) -> bool:
     except UnidentifiedImageError:
         damaged = False
     except Exception as error:
-        damaged = getattr(error, "errno", None) is None  # or it cannot be opened at all
+        damaged = getattr(error, "errno", None) is None  # with an errno it cannot be opened at all
     return damaged or path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def read_image(path: str | Path) -> Frame:
-    """The one picture in the file `path`, upright by its EXIF orientation.
+    """Picture in the file `path`, uint8 RGB, upright by its EXIF orientation.
 
     Grey becomes RGB, 16-bit grey is scaled to 8 bits (not clipped), CMYK and palettes are converted, alpha is dropped.
 
@@ -54,7 +54,7 @@ def read_image(path: str | Path) -> Frame:
 
 
 def read_frames(path: Path) -> Labelled:
-    """Every frame of an image file, as `read_image` gives them, with the words that name it in an error.
+    """Frames of an image file, as `read_image` gives them, each with the words that name it in an error.
 
     Raises:
       InputError: from the iterator: a frame that cannot be read, or a file that is cut short, after the frames before.
@@ -73,7 +73,7 @@ def read_frames(path: Path) -> Labelled:
 
 
 def count_and_rate(path: Path) -> tuple[int | None, float]:
-    """Frames in an image file, None where it is damaged, and how many are shown in a second, in the mean."""
+    """Number of frames in an image file, None where it is damaged, and their mean number per second."""
     milliseconds, damaged = [], False
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
@@ -90,7 +90,7 @@ def count_and_rate(path: Path) -> tuple[int | None, float]:
 
 
 def _tried(what: str, call: Callable[[], Result]) -> Result:
-    """What `call` gives, without Pillow's warnings of large images and odd data. Raises `InputError` where it fails."""
+    """Result of `call`, without Pillow's warnings of large images and odd data. Raises `InputError` where it fails."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return call()
@@ -109,7 +109,7 @@ def _count(file: ImageFile) -> int:
 
 
 def _pages(file: ImageFile) -> Iterator[int]:
-    """The numbers by which the file has its frames, which it is set to one after the other."""
+    """Numbers of the frames in a file, which is set to each of them in turn."""
     if not _holds_several(file):
         yield 0
         return
@@ -129,7 +129,7 @@ def _pages(file: ImageFile) -> Iterator[int]:
 
 
 def _pixels(file: ImageFile) -> Frame:
-    """The picture that the file is set to."""
+    """Picture that the file is set to."""
     image = ImageOps.exif_transpose(file)
     # A PGM of more than 8 bits comes as mode I, scaled to 16 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PPM"):
@@ -137,7 +137,7 @@ def _pixels(file: ImageFile) -> Frame:
         return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError("32 bits per pixel")
-    # By way of RGBA, or a palette with several transparent colours would not convert.
+    # By way of RGBA, since a palette with several transparent colours does not convert to RGB.
     return np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
 
 

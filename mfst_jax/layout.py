@@ -81,8 +81,7 @@ def _se(branch: str, kernels: tuple[Shape, ...]) -> dict[str, Shape]:
 
 
 def identify(shapes: Mapping[str, Shape]) -> Contents | None:
-    """Contents that tensors of these names and shapes are meant to be, complete or not; None where no name is one of
-    ours.
+    """Contents that tensors of these names and shapes are meant to be, complete or not; None for unknown names.
 
     SE-blocks call for their backbone. Of several possible networks, the one whose expected shapes agree with most
     tensors is taken.

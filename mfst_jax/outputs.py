@@ -1,4 +1,4 @@
-"""Files out: an annotated video, a picture, and `AtomicFile` behind all that is written.
+"""Output files: an annotated video, a picture, and `AtomicFile`, which all writers use.
 
 A frame is uint8 RGB `[height, width, 3]`. Every file is written under a temporary name beside its own and renamed when
 it is complete, so nobody ever finds half of one. `VideoWriter` keeps what it was given: leaving its `with` block
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 H264 = {"crf": "20", "preset": "superfast", "tune": "zerolatency"}
-"""Without looking ahead: a fifth less to compute, for files that are a sixth larger at the same quality."""
+"""Options of the H.264 encoder. Without lookahead it takes a fifth less to compute, for files that are a sixth larger
+at the same quality."""
 CODECS = {
     ".avi": ("libx264", H264 | {"bf": "0"}),  # AVI stores no presentation times, so frames must come in order
     ".mkv": ("libx264", H264),
@@ -50,7 +51,7 @@ def save_image(image: Image.Image, path: str | Path) -> None:
 
 
 class VideoWriter:
-    """Writes annotated frames as a video: H.264, or VP9 for `.webm`, in 8-bit 4:2:0.
+    """Writer of annotated frames as a video: H.264, or VP9 for `.webm`, in 8-bit 4:2:0.
 
     An odd height or width is padded by one row or column, a copy of the last; boxes stay where they are. Without any
     frame no file is made.
@@ -61,6 +62,10 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, fps: float | int):
         """Checks all that can be wrong before there is any work to lose.
+
+        Args:
+          path: the file.
+          fps: frames per second.
 
         Raises:
           InputError: a suffix not in `CODECS`, no such folder, one that cannot be written to, or an unusable `fps`.
@@ -79,7 +84,11 @@ class VideoWriter:
         return self
 
     def write(self, frame: Frame) -> None:
-        """Appends `frame`. Raises `InputError` if its size is not the first one's, or if it cannot be written."""
+        """Appends a frame.
+
+        Raises:
+          InputError: its size is not the first one's, or it cannot be written.
+        """
         height, width, _ = frame.shape
         if self._shape is None:
             self._open(height + height % 2, width + width % 2)
@@ -91,7 +100,7 @@ class VideoWriter:
         even = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge") if any(odd) else frame
         with self._target.reported(self._av.FFmpegError):
             picture = self._av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(even), format="rgb24")
-            # One thread: with more of them swscale takes half as long again, of cores that the tracker needs.
+            # One thread: with more, swscale takes half as much time again on the cores that the tracker needs.
             self._container.mux(self._stream.encode(picture.reformat(format="yuv420p", threads=1)))
 
     def __exit__(self, *_: object) -> None:
@@ -121,7 +130,16 @@ class VideoWriter:
 
 
 class AtomicFile:
-    """A file that is written under a temporary name in its folder and appears under its own when complete."""
+    """File that is written under a temporary name in its folder and gets its own name when it is complete.
+
+    Args:
+      kind: what it is called in messages.
+      path: where it will be.
+      suffixes: those that its name may have; any where there are none.
+
+    Raises:
+      InputError: another suffix, no such folder, or a folder that cannot be written to.
+    """
 
     def __init__(self, kind: str, path: str | Path, suffixes: Sequence[str] = ()):
         path = Path(path)
@@ -139,7 +157,7 @@ class AtomicFile:
         self._path = path
 
     def publish(self) -> None:
-        """Gives the temporary file its own name, in the place of a file that has it."""
+        """Renames the temporary file to its own name, replacing a file that has it."""
         self.temporary.replace(self._path)
 
     def discard(self) -> None:
@@ -148,7 +166,7 @@ class AtomicFile:
 
     @contextmanager
     def reported(self, kind: type[Exception]) -> Iterator[None]:
-        """Turns a failure to write, such as a full disk, into an `InputError`."""
+        """Turns a failure to write within the block, such as a full disk, into an `InputError`."""
         try:
             yield
         except kind as error:

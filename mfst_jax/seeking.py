@@ -1,8 +1,8 @@
-"""Frames of a video by their number, without decoding all before them.
+"""Seeking: frames of a video by their number, without decoding all before them.
 
 A number counts decoded frames, as they are shown, from 0. Containers know timestamps instead, so an index lists the
-timestamps of all frames in order. It is made from packets, and trusted only where the first frames turn out to have
-them, and where the way to a frame leads over one that needs no other: not in streams that are refreshed bit by bit.
+timestamps of all frames in order. It is made from packets, and trusted only where the first decoded frames have these
+timestamps, and where decoding can begin at a keyframe: not in streams that are refreshed bit by bit.
 """
 
 from bisect import bisect_right
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 TRIED = 48
-"""How many decoded frames must have the timestamps that the index gives them."""
+"""Number of decoded frames that must have the timestamps that the index gives them."""
 SMALLEST_PACKET = 16
-"""Bytes; a packet of MPEG-4 that is smaller holds no frame, but says that the one before stays."""
+"""Bytes of the smallest packet of MPEG-4 that holds a frame; a smaller one says that the frame before stays."""
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """When the frames of a video are shown, and where decoding can begin; in ticks of its stream.
+    """Index of a video: when its frames are shown, and where decoding can begin, in ticks of its stream.
 
     Attributes:
       shown: Timestamp of each frame, increasing.
-      keys: Timestamps of the frames that need no other, increasing.
-      asked: The time to ask the container for, to get each of those.
+      keys: Timestamps of the keyframes, increasing.
+      asked: Time to seek to for each keyframe.
     """
 
     shown: Int64[np.ndarray, "frames"]
@@ -43,7 +43,7 @@ class Index:
     asked: Int64[np.ndarray, "keys"]
 
     def find(self, number: int) -> SeekPoint | None:
-        """Where frame `number` is; None where it is not there, or nothing before it can be decoded alone."""
+        """Seek point of frame `number`; None where it is not there, or no keyframe comes before it."""
         if not 0 <= number < len(self.shown):
             return None
         shown = int(self.shown[number])
@@ -52,13 +52,13 @@ class Index:
 
 
 def index_video(what: str, address: str) -> Index | None:
-    """The index of a video file, read without decoding more than its first frames.
+    """Index of a video file, read without decoding more than its first frames.
 
-    None where frames cannot be told by timestamps: where these are missing, repeat or may jump, where the file is
+    It is None where frames cannot be told by timestamps: where these are missing, repeat or may jump, where the file is
     damaged, or where packets and frames do not match.
 
     Args:
-      what: names the video in errors.
+      what: the name of the video in errors.
       address: the file.
 
     Raises:
@@ -94,9 +94,9 @@ def index_video(what: str, address: str) -> Index | None:
 
 
 def decode_from(what: str, address: str, rate: float, first: int, index: Index | None) -> Labelled:
-    """As `decoding.decode` gives them, the frames from number `first` on, sought where the index knows the way.
+    """Frames from number `first` on, as `decoding.decode` gives them, sought where the index allows it.
 
-    Where that leads nowhere, all frames before it are decoded.
+    Where seeking does not lead to the frame, all frames before it are decoded.
     """
     place = None if index is None else index.find(first)
     if place is not None:

@@ -22,14 +22,14 @@ BOX_HEADER = "frame,x,y,w,h,score,lost"
 TARGET_HEADER = f"{BOX_HEADER},target"
 MOT_SUFFIX, COCO_SUFFIX = ".mot.txt", ".json"
 CATEGORY = {"id": 1, "name": "object"}
-"""The only one of a COCO file: the tracker does not know what it follows."""
+"""The one category of a COCO file: the tracker does not know what it follows."""
 
 Boxes = Num[np.ndarray, "targets 4"]
 Scores = Num[np.ndarray, "targets"]
 
 
 def box_row(number: int, box: Box, score: SupportsFloat, name: str | None = None) -> str:
-    """The line of a table under `BOX_HEADER`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`.
+    """Line of a table under `BOX_HEADER`: a box (x, y, w, h) and its score, four decimals each; a NaN is `nan`.
 
     `lost` is 1 where the score says that the target is lost, and else 0. With a target's `name`, the line is one under
     `TARGET_HEADER`.
@@ -42,25 +42,33 @@ def box_row(number: int, box: Box, score: SupportsFloat, name: str | None = None
 
 
 def csv_header(names: Sequence[str]) -> str:
-    """The first line of a table in CSV: with a column of targets, but for one alone that nobody named."""
+    """Header of a table in CSV, with a column of targets unless a single target has no name."""
     return BOX_HEADER if [*names] == [THE_TARGET] else TARGET_HEADER
 
 
 def csv_rows(number: int, names: Sequence[str], boxes: Boxes, scores: Scores) -> list[str]:
-    """The lines of frame `number` under `csv_header`, one a target."""
+    """Lines of frame `number` under `csv_header`, one for each target."""
     if [*names] == [THE_TARGET]:
         return [box_row(number, boxes[0], scores[0])]
     return [box_row(number, *row) for row in zip(boxes, scores, names, strict=True)]
 
 
 class CsvTable:
-    """Writes CSV with the header `frame,x,y,w,h,score,lost`, and `target` where targets have names.
+    """Writer of CSV with the header `frame,x,y,w,h,score,lost`, and `target` where targets have names.
 
-    A line a target and frame; frames count from 0.
+    Each target and frame has a line; frames count from 0.
     """
 
     def __init__(self, path: str | Path, names: Sequence[str] = (THE_TARGET,)):
-        """Raises `InputError` for no such folder, or one that cannot be written to."""
+        """Opens the temporary file.
+
+        Args:
+          path: the file.
+          names: of the targets.
+
+        Raises:
+          InputError: no such folder, or one that cannot be written to.
+        """
         self._target = AtomicFile("boxes", path)
         self._names = tuple(names)
 
@@ -96,12 +104,12 @@ class CsvTable:
         yield from (row + "\n" for row in csv_rows(number, self._names, boxes, scores))
 
     def _last(self) -> Iterator[str]:
-        """What completes the file."""
+        """Text that completes the file."""
         return iter(())
 
 
 class MotTable(CsvTable):
-    """Writes MOTChallenge's text: `frame,id,left,top,width,height,score,-1,-1,-1`, frames, ids and pixels from 1.
+    """Writer of MOTChallenge's text: `frame,id,left,top,width,height,score,-1,-1,-1`, frames, ids and pixels from 1.
 
     The targets' names are not in it: their ids are their places. A box that is not finite is left out.
     """
@@ -118,10 +126,10 @@ class MotTable(CsvTable):
 
 
 class CocoTable(CsvTable):
-    """Writes COCO's JSON for videos: `videos`, `categories`, `tracks`, `annotations` and `images`, a line an item.
+    """Writer of COCO's JSON for videos: `videos`, `categories`, `tracks`, `annotations` and `images`, an item a line.
 
-    An annotation has its `track_id` and beside COCO's fields `score` and `lost`; a box that is not finite has none. The
-    frame of an image is its `frame_id`, from 0; its `file_name` that of the frame's file, or for a video what
+    An annotation has its `track_id` and, beside COCO's fields, `score` and `lost`; a box that is not finite has none.
+    An image has its frame as `frame_id`, from 0, and as `file_name` the frame's file, or for a video what
     `ffmpeg -i VIDEO -start_number 0 %06d.jpg` calls it. Ids count from 1.
     """
 
@@ -134,14 +142,17 @@ class CocoTable(CsvTable):
         size: tuple[int, int],
         files: Sequence[str] = (),
     ):
-        """Raises `InputError` for no such folder, or one that cannot be written to.
+        """Opens the temporary file.
 
         Args:
           path: the file.
           names: of the targets.
-          video: what the video is called.
+          video: the name of the video.
           size: height and width of its frames, in pixels.
           files: those of its frames, where they have some.
+
+        Raises:
+          InputError: no such folder, or one that cannot be written to.
         """
         super().__init__(path, names)
         self._files = tuple(files)
@@ -183,12 +194,12 @@ class CocoTable(CsvTable):
 def open_table(
     path: Path, names: Sequence[str], *, video: str, size: tuple[int, int], files: Sequence[str] = ()
 ) -> CsvTable:
-    """The writer of the boxes of one video, by the file's name: `.mot.txt`, `.json`, and for any other name CSV.
+    """Writer of the boxes of one video, by the file's name: `.mot.txt`, `.json`, and for any other name CSV.
 
     Args:
       path: the file to write.
       names: of the targets.
-      video: what the video is called.
+      video: the name of the video.
       size: height and width of its frames, in pixels.
       files: those of its frames, where they have some.
 

@@ -1,4 +1,4 @@
-"""What `mfst track` leaves on disk, read back: the table of boxes, and beside it the record of where they come from.
+"""Files that `mfst track` wrote, read back: the table of boxes, and beside it the record of where its frames are.
 
 The record of `boxes.csv` is `boxes.csv.json`. It names the source by its path from the table's folder, so that the two
 can be moved together.
@@ -34,15 +34,15 @@ NUMBERS = ("x", "y", "w", "h")
 
 @dataclass(frozen=True)
 class Record:
-    """Where the boxes of a table come from.
+    """Record of a table of boxes: where its frames are, and how they were tracked.
 
     Attributes:
       source: The video, folder or glob of images, by its path from the table's folder; None for a webcam.
       size: Height and width of its frames, in pixels.
       config: How they were tracked, as `config.to_dict` writes it.
-      weights: What the weights hold, in words.
-      version: Of mfst_jax.
-      targets: Their names, in order; none for one that nobody named.
+      weights: Contents of the weights, in words.
+      version: Version of mfst_jax.
+      targets: Names of the targets, in order; none for a single one that nobody named.
       first: Number of the first frame that was tracked.
     """
 
@@ -58,7 +58,7 @@ class Record:
     def of(
         cls, table: Path, path: str, source: Source, contents: Contents, config: Config, targets: Sequence[str] = ()
     ) -> "Record":
-        """The record of a table to come.
+        """Record of a table that is about to be written.
 
         Args:
           table: where the boxes will be.
@@ -66,7 +66,7 @@ class Record:
           source: the frames.
           contents: of the weights.
           config: how they are tracked.
-          targets: what they are called.
+          targets: the names of the targets.
         """
         names = () if [*targets] == [THE_TARGET] else tuple(targets)
         return cls(
@@ -75,7 +75,7 @@ class Record:
         )
 
     def write(self, table: Path) -> None:
-        """Writes the record of a table. Raises `InputError` where it cannot be written."""
+        """Writes the record beside its table. Raises `InputError` where it cannot be written."""
         values = dataclasses.asdict(self)
         if not self.targets:
             del values["targets"]
@@ -88,17 +88,19 @@ class Record:
             file.discard()
 
     def locate(self, table: Path) -> str | None:
-        """The source, by its path from where we are."""
+        """Path of the source from the current folder; None for a webcam."""
         return None if self.source is None else os.path.normpath(table.parent / self.source)
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One target's rows of a table, one a frame.
+    """One target's rows of a table, one for each frame.
 
     Attributes:
+      name: Name of the target.
       boxes: (x, y, w, h) in 0-indexed pixels, NaN where there is none.
-      scores: NaN where there is none.
+      scores: Scores, NaN where there is none.
+      lost: Whether the target is lost.
       first: Number of the frame of row 0.
     """
 
@@ -110,12 +112,12 @@ class Track:
 
 
 def record_path(table: Path) -> Path:
-    """The file that holds the record of a table."""
+    """Path of the record of a table."""
     return table.with_name(f"{table.name}.json")
 
 
 def _path_from(table: Path, source: str) -> str | None:
-    """How the record of a table names a source: by its path from the table's folder; None for a webcam's number."""
+    """Path of a source as the record of a table names it: from the table's folder; None for a webcam's number."""
     if re.fullmatch("[0-9]+", source) and not Path(source).exists():
         return None
     try:
@@ -125,7 +127,7 @@ def _path_from(table: Path, source: str) -> str | None:
 
 
 def read_record(table: Path) -> Record | None:
-    """The record of a table; None where it has none. Raises `InputError` where it cannot be read."""
+    """Record of a table; None where it has none. Raises `InputError` where it cannot be read."""
     path = record_path(table)
     if not path.exists():
         return None
@@ -147,14 +149,14 @@ def read_record(table: Path) -> Record | None:
 
 
 def read_table(path: Path) -> list[Track]:
-    """The targets in a table of boxes, in the order in which they appear.
+    """Targets in a table of boxes, in the order in which they appear.
+
+    Frames count from 0, or from the first one that was tracked by the record beside the table.
 
     Args:
       path: CSV with the columns `frame,x,y,w,h` and maybe `score`, `lost` and `target`, in any order, among others;
-        `.json` as COCO has it for videos; or text without a header as MOTChallenge has it, whose targets are called as
-        the record beside it says, or by their numbers.
-
-    Frames count from 0, or from the first one that was tracked by the record beside the table.
+        `.json` as COCO has it for videos; or text without a header as MOTChallenge has it, whose targets have the names
+        in the record beside it, or their numbers.
 
     Raises:
       InputError: a file that cannot be read, has no such columns or no row; a row that is not of numbers; a frame that
@@ -178,7 +180,7 @@ def read_table(path: Path) -> list[Track]:
 
 
 def _read_csv(path: Path, first: int) -> tuple[Rows, int]:
-    """The rows of a table in CSV, and the number after that of the last frame."""
+    """Rows of a table in CSV, and the number after that of the last frame."""
     found: Rows = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -207,7 +209,7 @@ def _read_csv(path: Path, first: int) -> tuple[Rows, int]:
 
 
 def _read_row(where: str, row: dict[str, Any]) -> tuple[int, Row]:
-    """The frame's number; and box, score (NaN where there is none) and whether it is lost (None where nobody says)."""
+    """Frame number of a row, with its box, score (NaN for none) and whether it is lost (None if unknown)."""
     try:
         number = int(row["frame"])
         box = [float(row[name]) for name in NUMBERS]
@@ -224,7 +226,7 @@ def _read_row(where: str, row: dict[str, Any]) -> tuple[int, Row]:
 
 
 def _track(name: str, rows: dict[int, Row], first: int, after: int) -> Track:
-    """A target's rows of the frames from number `first` to the one before `after`."""
+    """Rows of one target, from frame number `first` to the one before `after`."""
     frames = after - first
     boxes, scores = np.full((frames, 4), np.nan, np.float32), np.full(frames, np.nan, np.float32)
     lost = np.zeros(frames, bool)

@@ -155,8 +155,7 @@ def check_params(params: Any, expected: Contents | None = None) -> AnyParams:
 
 
 def check_step_config(made_with: Config, config: Config | None, contents: Contents) -> Config:
-    """Configuration of a step: the one that the state was made with, or another one that the state's exemplar can
-    serve.
+    """Configuration of a step: the one that the state was made with, or another one that its exemplar can serve.
 
     Args:
       made_with: the configuration that the state was made with.

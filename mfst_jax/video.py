@@ -1,7 +1,7 @@
-"""Frames in: a video, a folder or glob of images, an OTB-like folder or a webcam, as one streamed `Source`.
+"""Frames from a video, a folder or glob of images, an annotated sequence or a webcam, as one streamed `Source`.
 
-A frame is uint8 RGB `[height, width, 3]`, and every source hands out frames of one size, one at a time: nothing but
-the frame in hand is in memory. All bad input raises `InputError`.
+A frame is uint8 RGB `[height, width, 3]`, and every source yields frames of one size, one at a time: only the current
+frame is in memory. All bad input raises `InputError`.
 """
 
 import os
@@ -39,27 +39,29 @@ from mfst_jax.sequences.images import natural_key
 from mfst_jax.sequences.layouts import TRUTH_FILES, list_images, name_of
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""How an address such as http://... begins, and no path: drives have one letter."""
+"""Beginning of an address such as http://..., as opposed to a path: drives have one letter."""
 GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where frames come from. `open_source` makes one.
+    """Source of frames. `open_source` makes one.
 
     Attributes:
+      name: What the source is called in messages and on pages.
       size: Height and width of every frame, in pixels.
-      count: How many frames there are: exact for images, what the header says for a video, None where it is not known.
-      fps: Frames per second, in the mean over the first ones; 25 for images that say nothing of time.
-      ground_truth: True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where it is absent or not
-        annotated.
-      read: Opens the source and yields its frames unchecked, each with its name; `frames` is the one to use.
+      count: Number of frames: exact for images, what the header says for a video, None where it is not known.
+      fps: Frames per second, averaged over the first ones; 25 for images that say nothing of time.
+      ground_truth: True boxes (x, y, w, h) in 0-indexed pixels, row t for frame t, NaN where the target is absent or
+        not annotated.
+      read: Opens the source and yields its frames unchecked, each with its name. Callers use `frames` instead.
       notes: What is odd about its true boxes or the choice of its frames, a line each.
       lacks: Why it has no true boxes, where it might have had some.
-      files: Of a folder or glob of images: the file of each frame, by its path from the folder that all of them share.
+      files: File of each frame of a folder or glob of images, by its path from the folder that all of them share.
       first: Number of the first frame that `frames` yields (`starting_at`); `count` and `ground_truth` are of all
         frames.
-      read_from: As `read`, from the frame of that number on; None where all frames before it have to be read anyway.
+      read_from: Reads from the frame of a given number on, as `read` does; None where all frames before it have to be
+        read anyway.
       live: Whether it is a webcam, whose frames come as time passes and never again.
     """
 
@@ -78,13 +80,13 @@ class Source:
 
     @property
     def remaining(self) -> int | None:
-        """How many frames there are from number `first` on, where it is known."""
+        """Number of frames from number `first` on; None where it is not known."""
         return None if self.count is None or self.count <= self.first else self.count - self.first
 
     def starting_at(self, number: int) -> "Source":
         """The same source without the frames before `number`; all numbers stay as they are.
 
-        A number beyond the last frame shows when frames are read, since headers may count wrongly.
+        A number beyond the last frame shows only when frames are read, since headers may count wrongly.
 
         Raises:
           InputError: a number below 0, or any but 0 of a webcam.
@@ -99,7 +101,7 @@ class Source:
         return replace(self, first=number)
 
     def frames(self) -> Generator[Frame, None, None]:
-        """Every frame from number `first` on, read as it is asked for. Each call starts anew; `close()` ends one early.
+        """Frames from number `first` on, each read as it is asked for. Each call starts anew; `close()` ends one early.
 
         Raises:
           InputError: from the iterator: an image or a video that cannot be read, or that is cut short, after all frames
@@ -122,7 +124,9 @@ class Source:
 
 
 def open_source(source: str | Path) -> Source:
-    """The frames behind `source`, of which the first is read here, so that an unreadable source fails early.
+    """Source of the frames that a path, a glob or a webcam's number stands for.
+
+    The first frame is read here, so that an unreadable source fails early.
 
     Args:
       source: a video file; an image, of which all frames are read if it is an animated GIF, WebP, PNG or AVIF or a TIFF
@@ -131,8 +135,8 @@ def open_source(source: str | Path) -> Source:
         webcam. A path that exists goes before the last two; within a glob too, what exists as it is written is a name.
 
     Raises:
-      InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read; an
-        address or a pipe, since a source is read more than once.
+      InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read; an address
+        or a pipe, since a source is read more than once.
       MissingExtraError: a video or a webcam without PyAV installed.
     """
     text, path = str(source), Path(source)
@@ -161,14 +165,14 @@ def open_source(source: str | Path) -> Source:
 
 
 def demo_source() -> Source:
-    """The clip that comes with the package, 150 frames of 640x360, with its ground truth (`assets/README.md`)."""
+    """Built-in clip, 150 frames of 640 x 360, with its ground truth (`assets/README.md`)."""
     folder = Path(str(resources.files("mfst_jax") / "assets"))
     table = np.loadtxt(folder / "demo.csv", np.float32, delimiter=",", skiprows=1, ndmin=2)
     return _open_video(folder / "demo.mp4", table[:, 1:])
 
 
 def _unusable(text: str, path: Path) -> str:
-    """What `text` names, which is neither a file, a folder, a webcam nor a pattern of names that exist."""
+    """Description of what `text` names: neither a file, a folder, a webcam nor a pattern of names that exist."""
     if ADDRESS.match(text):
         return "an address: " + (
             "give the path alone" if text.startswith("file:") else "save what it leads to as a file first"
@@ -185,7 +189,7 @@ def _unusable(text: str, path: Path) -> str:
 
 
 def _matching(pattern: Path) -> list[Path]:
-    """The paths that match a glob. A part of it that exists as it is written is a name, whatever its brackets say."""
+    """Paths that match a glob. A part of it that exists as it is written is a name, whatever its brackets say."""
     found = [Path(pattern.anchor)]
     for part in pattern.relative_to(pattern.anchor).parts:
         steps = ([path / part] if (path / part).exists() else path.glob(part) for path in found)
@@ -194,7 +198,7 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _open_folder(folder: Path) -> Source:
-    """A folder of images, with the true boxes of its target if it has those of one."""
+    """Source of a folder of images, with the true boxes of its target if it has those of one."""
     name, places = name_of(folder), places_in(folder)
     if len(places) == 1:
         return _open_sequence(places[0])
@@ -221,7 +225,7 @@ def _describe_target(place: Place) -> str:
 
 
 def _images_of(what: str, entries: Iterable[Path]) -> list[Path]:
-    """The images among the paths, in natural order. Raises `InputError` if there is none."""
+    """Images among the paths, in natural order. Raises `InputError` if there is none."""
     paths = [path for path in entries if not path.name.startswith(".")]
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if not images:
@@ -258,7 +262,7 @@ def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
     what = f"video {path}"
     if _is_archive(path):
         raise InputError(f"{what}: expected a video, found an archive: unpack it first")
-    address = str(path.absolute())  # or a colon in the name is taken for an address's
+    address = str(path.absolute())  # a colon in a relative name would make it an address
     with open_container(what, address) as container:
         stream = video_stream(what, container)
         fps = frame_rate(container, stream)
@@ -271,7 +275,7 @@ def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
 
 
 def _is_archive(path: Path) -> bool:
-    """Whether the file is one in which FFmpeg would find pictures, in the order of the archive."""
+    """Whether a file is one in which FFmpeg would find pictures, in the order of the archive."""
     with path.open("rb") as file:
         return file.read(4) == b"PK\3\4" or tarfile.is_tarfile(path)
 
@@ -291,7 +295,7 @@ def _open_webcam(index: int) -> Source:
 
 
 def _windows_webcam(index: int) -> str:
-    """DirectShow's name of a webcam: it knows no numbers."""
+    """DirectShow's name of a webcam, since DirectShow has no numbers."""
     devices = [device for device in import_av().enumerate_input_devices("dshow") if "video" in device.media_types]
     if index >= len(devices):
         raise InputError(f"webcam {index}: expected a number below the {len(devices)} webcams, found {index}")

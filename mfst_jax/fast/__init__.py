@@ -1,4 +1,4 @@
-"""The prepared inference path: weights folded and transformed once, the same results as the Flax modules, sooner."""
+"""Prepared inference: weights folded and transformed once, for the same results as the Flax modules in less time."""
 
 from mfst_jax.fast.prepared import AnyParams, PreparedParams, as_prepared, prepare
 

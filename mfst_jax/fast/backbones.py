@@ -1,7 +1,7 @@
-"""Both backbones on folded weights: by Toom-Cook for CPUs, by the library's own convolutions for anything else.
+"""Both backbones on folded weights: by Toom-Cook convolutions on CPUs, by XLA's own convolutions elsewhere.
 
 `mfst_jax.backbones` is the reference. On CPUs bias and ReLU come after a max pool, with which they commute; Caffe's
-local response normalisation does not, and has them before it.
+local response normalisation does not commute, and has them before it.
 """
 
 import dataclasses
@@ -23,17 +23,25 @@ from mfst_jax.params import AlexNetVariant
 
 Method = Literal["toom_cook", "direct"]
 Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
-"""Filters and bias of each convolution, as `transform` makes them; of conv3 to conv5 as many as are needed."""
+"""Filters and bias of each convolution, as `transform` makes them: conv1, conv2, and conv3 to conv5 as far as they are
+needed."""
 Maps = Float[Array, "n _ _ _"]
-Row = Float[Array, "n down across tile groups o"]  # of every tile, as stem and toom_cook give it
+Row = Float[Array, "n down across tile groups o"]  # one row of every tile, as stem and toom_cook give it
 
 STRIP = 65
-"""Rows of conv1 to compute at a time, so that what lies between stays in cache: 6 k - 1 wastes least."""
+"""Rows of conv1 that are computed at a time, so that intermediate results stay in cache: 6 k - 1 wastes least."""
 SCHEMES = {"conv2": toom_cook.F_6_5, "conv3": toom_cook.F_4_3, "conv4": toom_cook.F_4_3, "conv5": toom_cook.F_4_3}
 
 
 def transform(name: str, folded: Folded, inputs: int, method: Method) -> tuple[Any, np.ndarray]:
-    """Filters and bias of one convolution, from its kernel and bias and its number of input channels."""
+    """Filters and bias of one convolution, transformed for `method`.
+
+    Args:
+      name: of the convolution, `conv1` to `conv5`.
+      folded: its kernel and bias.
+      inputs: its number of input channels.
+      method: how it will be computed.
+    """
     kernel, bias = folded
     if method == "direct":
         return kernel.astype(np.float32), bias.astype(np.float32)
@@ -52,14 +60,20 @@ def restore(name: str, transformed: tuple[Any, Float[Array, "o"]]) -> tuple[Any,
 
 @dataclass(frozen=True)
 class Backbones:
-    """The backbones that there are weights for, on the same images."""
+    """Backbones with folded weights, run on the same images.
+
+    Attributes:
+      weights: Filters and biases by model and convolution.
+      alexnet: Variant of the backbone A; None where it is not there.
+      method: How convolutions are computed.
+    """
 
     weights: Weights
     alexnet: AlexNetVariant | None
     method: Method
 
     def features(self, images: Float[Array, "n side side 3"]) -> dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]:
-        """conv3 to conv5 of RGB images in 0..255, as far down as there are weights."""
+        """Features of conv3 to conv5, from RGB images in 0..255, as far down as there are weights."""
         if self.method == "direct":
             pooled = self._pooled_directly(images)
         else:  # one image at a time stays in cache
@@ -74,7 +88,7 @@ class Backbones:
         return features
 
     def directly(self) -> "Backbones":
-        """The same by the library's convolutions: slower, but compiled in a fraction of the time."""
+        """The same backbones by XLA's convolutions: slower, but compiled in a fraction of the time."""
         if self.method == "direct":
             return self
         by_model = self.weights.items()
@@ -82,14 +96,14 @@ class Backbones:
         return dataclasses.replace(self, weights=weights, method="direct")
 
     def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> dict[Model, Maps]:
-        """conv1 and conv2, each with its pool."""
+        """Feature maps after conv1, conv2 and their pools."""
         maps = self._split(_convolve_directly(images, self._conv1(), stride=stem.STRIDE))
         maps = {model: max_pool(self._activate(x, model, "conv1")) for model, x in maps.items()}
         maps = {model: _convolve_directly(x, self.weights[model]["conv2"][0]) for model, x in maps.items()}
         return {model: max_pool(self._activate(x, model, "conv2")) for model, x in maps.items()}
 
     def _pooled_by_tiles(self, image: Float[Array, "side side 3"]) -> dict[Model, Maps]:
-        """The same of one image."""
+        """Feature maps after conv1, conv2 and their pools, for one image, by Toom-Cook."""
         size = stem.size(len(image))
         pairs, filters = stem.pair_rows(image), self._conv1()
         strips: list[dict[Model, Maps]] = []
@@ -107,22 +121,25 @@ class Backbones:
         return found
 
     def _conv1(self) -> Any:
-        """The filters of all backbones, as if they were one."""
+        """Filters of conv1 of all backbones side by side, as if they were one."""
         filters = [layers["conv1"][0] for layers in self.weights.values()]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *filters)
 
     def _split(self, maps: Float[Array, "*shape _"]) -> dict[Model, Float[Array, "*shape _"]]:
-        """What of conv1 belongs to each backbone."""
+        """Channels of conv1 by backbone."""
         ends = np.cumsum([layers["conv1"][1].size for layers in self.weights.values()])
         return dict(zip(self.weights, jnp.split(maps, ends[:-1], axis=-1), strict=True))
 
     def _activate(self, x: Maps, model: Model, name: str) -> Maps:
-        """Bias and ReLU, with what normalisation there is."""
+        """Feature maps after bias, ReLU and, where the backbone has it, normalisation."""
         x = jax.nn.relu(x + self.weights[model][name][1].reshape(1, 1, 1, -1))
         return local_response_norm(x) if self._is_normalised(model) else x
 
     def _pool_rows(self, rows: list[Row], size: tuple[int, int], model: Model, name: str) -> Maps:
-        """The same and the max pool, from the rows of tiles, of which the fewest possible are put together."""
+        """Feature maps after bias, ReLU, normalisation and max pool, from the rows of tiles.
+
+        As few rows as possible are put together.
+        """
         bias = self.weights[model][name][1]
         if self._is_normalised(model):
             maps = _as_maps([jax.nn.relu(row + _by_group(bias, row)) for row in rows], size)
@@ -133,7 +150,7 @@ class Backbones:
         return model == "alexnet" and self.alexnet == "caffe"
 
     def _convolve(self, x: Maps, model: Model, layer: Layer, done: Any) -> Maps:
-        """A layer with its bias and, but for conv5 of S, its ReLU."""
+        """Feature maps of a layer, with its bias and, but for conv5 of S, its ReLU."""
         filters, bias = self.weights[model][layer]
         activate = (lambda x: x) if (model, layer) == ("siamfc", "conv5") else jax.nn.relu
         if self.method == "direct":
@@ -148,27 +165,30 @@ def _by_group(bias: Float[Array, "_"], row: Row) -> Float[Array, "1 1 1 1 groups
 
 
 def _as_maps(rows: list[Row], size: tuple[int, int], *, pool: bool = False) -> Maps:
-    """Maps from the rows of their tiles, cropped to `size` (height, width); if so asked, with their rows pooled."""
+    """Feature maps from the rows of their tiles, cropped to `size` (height, width).
+
+    With `pool`, the rows are pooled too.
+    """
     joined = toom_cook.join_pooled(rows) if pool else toom_cook.join(rows)
     n, down, across, tile, groups, outputs = joined.shape
-    # Flattened before they were joined, every index of the join would take XLA a division.
+    # Joined first and flattened then: in the other order each index would take XLA a division.
     maps = joined.reshape(n, down, across * tile, groups * outputs)
     height, width = size
     return maps[:, : (height - 1) // 2 if pool else height, :width]
 
 
 def _materialise(function: Callable[[Maps], Maps], maps: Maps) -> Maps:
-    """`function(maps)`, of a function of each cell by itself, written down once before anything reads it.
+    """Result of an elementwise `function`, written to memory once before anything reads it.
 
-    Behind a barrier alone, XLA for CPUs was seen to compute it again for each window of a pool. What is put together
-    from parts it leaves alone, and shares out between cores.
+    Behind a barrier alone, XLA for CPUs was seen to compute it again for each window of a pool. It does not do that to
+    what is concatenated from parts, and shares the parts out between cores.
     """
     middle = maps.shape[1] // 2
     return jnp.concatenate([function(maps[:, :middle]), function(maps[:, middle:])], axis=1)
 
 
 def max_pool(x: Float[Array, "n h w c"], axes: tuple[int, ...] = (1, 2)) -> Float[Array, "n _ _ c"]:
-    """The largest of each three at stride 2 along `axes`, by slices: on CPUs faster than a window reduction."""
+    """Maxima of each three at stride 2 along `axes`, by slices: on CPUs faster than a window reduction."""
     for axis in axes:
         last = 2 * ((x.shape[axis] - 1) // 2)
         first, second, third = (lax.slice_in_dim(x, i, last - 1 + i, 2, axis) for i in range(3))

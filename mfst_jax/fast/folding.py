@@ -1,4 +1,4 @@
-"""Weights as inference wants them: a kernel and a bias for each convolution, with all that is linear folded in."""
+"""Folding of weights for inference: BN, normalisation and all else that is linear goes into kernels and biases."""
 
 from typing import Any
 
@@ -10,11 +10,14 @@ from mfst_jax.config import Model
 from mfst_jax.params import Contents, Params
 
 Folded = tuple[Float[np.ndarray, "h w i o"], Float[np.ndarray, "o"]]
-"""A kernel and a bias, in float64."""
+"""Kernel and bias of a convolution, in float64."""
 
 
 def fold(params: Params, model: Model) -> dict[str, Folded]:
-    """The convolutions of one backbone by name. conv1 sees RGB in 0..255, and ReLU alone is left to do after them."""
+    """Folded convolutions of one backbone by name.
+
+    conv1 takes RGB in 0..255, and nothing but ReLU is left to do after each convolution.
+    """
     layers: dict[str, Any] = params.variables["params"][model]
     folded: dict[str, Folded] = {}
     for number in range(1, 6):
@@ -32,8 +35,8 @@ def fold(params: Params, model: Model) -> dict[str, Folded]:
 
 
 def _from_rgb(kernel: np.ndarray, bias: np.ndarray, contents: Contents, model: Model) -> Folded:
-    """conv1 behind the backbone's own preparation of the image."""
-    if model == "siamfc" and contents.siamfc_grey:  # sum_c l_c x_c for the one channel that it has
+    """conv1 with the backbone's own preparation of the image folded in."""
+    if model == "siamfc" and contents.siamfc_grey:  # its one input channel is sum_c l_c x_c
         return kernel * LUMINANCE[0, 0, 0].astype(np.float64)[:, None], bias
     normalised = contents.alexnet == "torchvision" if model == "alexnet" else contents.siamfc_variant == "alexnet"
     if normalised:  # (x / 255 - mean) / std
@@ -43,7 +46,7 @@ def _from_rgb(kernel: np.ndarray, bias: np.ndarray, contents: Contents, model: M
 
 
 def _fold_norm(kernel: np.ndarray, bias: np.ndarray, norm: Any, statistics: Any) -> Folded:
-    """`scale (x - mean) / sqrt(var + epsilon) + shift` after the convolution."""
+    """Kernel and bias with BN folded in: `scale (x - mean) / sqrt(var + epsilon) + shift` after the convolution."""
     scale, shift, mean, var = (
         np.asarray(array, np.float64) for array in (norm["scale"], norm["bias"], statistics["mean"], statistics["var"])
     )

@@ -1,6 +1,6 @@
-"""Exemplar and search images -> responses on prepared weights: what `mfst_jax.model` does, with less to compute.
+"""The network on prepared weights: the responses of `mfst_jax.model` with fewer operations.
 
-SE weights that all search regions share go to the exemplar for that, since `<z, w x> = <w z, x>`.
+SE weights that all search regions share are applied to the exemplar instead, since `<z, w x> = <w z, x>`.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,12 @@ from mfst_jax.model import Exemplar, Features, Responses, as_exemplar, correlate
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """The network of `mfst_jax.network.Network`, on prepared weights, for a resolved `config`."""
+    """Network (`mfst_jax.network.Network`) on prepared weights, for a resolved `config`.
+
+    Attributes:
+      weights: The prepared weights.
+      config: The configuration, the one that they were prepared for or one that uses no more.
+    """
 
     weights: PreparedParams
     config: Config
@@ -33,12 +38,14 @@ class PreparedNetwork:
                 )
 
     def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        # Seen once, so that what counts is how long it takes to compile.
+        """Exemplar from the target's images at `Config.exemplar_factors`."""
+        # This runs once a track, so the time to compile it matters more than the time to run it.
         features = self._features(images, self._backbones().directly())
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         return as_exemplar(features, weights, self.config)
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
+        """Response maps of each layer at each scale, and the recalibrated search features that they come from."""
         responses: Responses = {}
         search: Features = {}
         for model, features in self.features(images).items():
@@ -51,14 +58,14 @@ class PreparedNetwork:
                 recalibrated = maps if weights is None else recalibrate(maps, weights)
                 if weights is not None and len(weights) == 1:
                     response = correlate(recalibrate(targets, weights), maps)
-                else:  # with weights of its own each region would need an exemplar of its own
+                else:  # each region has SE weights of its own, which no shared exemplar can hold
                     response = correlate(targets, recalibrated)
                 responses[model][layer] = factor * response
                 search[model][layer] = recalibrated
         return responses, search
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
-        """What the backbones see in RGB images of 0..255, of the models and layers in use, before any SE-block."""
+        """Features of the models and layers in use before any SE-block, from RGB images in 0..255."""
         return self._features(images, self._backbones())
 
     def _backbones(self) -> Backbones:
@@ -70,7 +77,7 @@ class PreparedNetwork:
         return {model: {layer: maps[layer] for layer in self.config.layers(model)} for model, maps in found}
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
-        """One weight a channel from the features' own statistics; none where `model` has no SE-blocks in use."""
+        """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""
         if model not in self.weights.se:
             return {}
         apply: Any = SEBlock().apply

@@ -17,12 +17,15 @@ from mfst_jax.pytrees import register_for_export
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PreparedParams:
-    """Weights for inference, to be used in the place of `Params`: the same results, sooner. A pytree likewise.
+    """Weights prepared for inference: they take the place of `Params` and give the same results in less time.
+
+    A pytree, like `Params`.
 
     Attributes:
       convolutions: `{model: {"conv1": (filters, bias), ...}}`, laid out for `method`.
-      se: `{model: {layer: the SE-block's parameters}}`, of the models whose features are recalibrated.
-      contents: Of the weights; the configuration that they recommend is the one that they were prepared for.
+      se: `{model: {layer: the SE-block's parameters}}`, for the models whose features are recalibrated.
+      contents: Contents of the weights; the configuration that they recommend is the one that they were prepared for.
+      method: How convolutions are computed.
     """
 
     convolutions: dict[str, Any]
@@ -35,7 +38,7 @@ class PreparedParams:
 
 
 AnyParams = Params | PreparedParams
-"""What the tracker takes: plain weights, which the Flax modules run on, or prepared ones."""
+"""Weights that the tracker takes: plain ones, on which the Flax modules run, or prepared ones."""
 
 register_for_export(
     PreparedParams,
@@ -45,7 +48,11 @@ register_for_export(
 
 
 def as_prepared(params: AnyParams, config: Config | None = None) -> PreparedParams:
-    """Weights that are prepared already as they are, others prepared for `config`. Raises `InputError` as `prepare`."""
+    """Prepared weights: `params` itself where it is prepared already, else prepared for `config`.
+
+    Raises:
+      InputError: as `prepare` does.
+    """
     return prepare(params, config) if isinstance(params, Params) else params
 
 
@@ -57,11 +64,14 @@ def prepare(params: Params, config: Config | None = None, *, platform: str | Non
       config: how to track, by default what the weights imply. What it does not use is left out.
       platform: where it will run: "cpu", "gpu" or "tpu"; by default where JAX runs now.
 
+    Returns:
+      Weights that take the place of `params` in `init`, `step` and `track`.
+
     Raises:
       InputError: a configuration that asks for what the weights lack.
     """
     config = resolve_config(params.contents, config)
-    # The one place where platforms part: XLA's convolutions are slow on CPUs, and what accelerators do best.
+    # The one place that depends on the platform: XLA's convolutions are slow on CPUs, and the best on accelerators.
     method: Method = "toom_cook" if (platform or jax.default_backend()) == "cpu" else "direct"
     convolutions: dict[str, Any] = {}
     se: dict[str, Any] = {}

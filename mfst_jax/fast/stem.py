@@ -20,12 +20,12 @@ TAPS, STRIDE = 11, 2
 
 
 def size(side: int) -> int:
-    """Rows of conv1 for images of a `side`."""
+    """Number of rows that conv1 gives for images of a `side`."""
     return (side - TAPS) // STRIDE + 1
 
 
 def transform_filters(kernel: Float[np.ndarray, "11 11 3 o"]) -> tuple[Float[np.ndarray, "1 11 6 o"], ...]:
-    """The kernel of each product: (1, column, row in pair and colour, output)."""
+    """Kernel of each product: (1, column, row in pair and colour, output)."""
     pairs = np.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0))).reshape(SCHEME.taps, STRIDE, *kernel.shape[1:])
     transformed = np.einsum("pu,urvco->pvrco", SCHEME.filters, pairs, optimize=True)
     products, columns, *_, outputs = transformed.shape
@@ -33,7 +33,7 @@ def transform_filters(kernel: Float[np.ndarray, "11 11 3 o"]) -> tuple[Float[np.
 
 
 def restore_kernel(filters: Sequence[Float[Array | np.ndarray, "1 11 6 o"]]) -> Float[Array, "11 11 3 o"]:
-    """The kernel that `transform_filters` was given."""
+    """Kernel that `transform_filters` was given."""
     transformed = jnp.stack(filters).reshape(SCHEME.products, TAPS, STRIDE, 3, -1)
     inverse = np.linalg.pinv(SCHEME.filters).astype(np.float32)
     pairs = jnp.einsum("up,pvrco->urvco", inverse, transformed, precision="highest")
@@ -41,7 +41,7 @@ def restore_kernel(filters: Sequence[Float[Array | np.ndarray, "1 11 6 o"]]) -> 
 
 
 def pair_rows(image: Float[Array, "side side 3"]) -> Float[Array, "pairs side 6"]:
-    """Two rows of the image in each, and below the last as many of zeros as whole tiles may ask for."""
+    """Rows of an image in pairs, and below the last one pairs of zeros as whole tiles may need them."""
     side = len(image)
     below = side % STRIDE + STRIDE * SCHEME.tile
     pairs = jnp.pad(image, ((0, below), (0, 0), (0, 0))).reshape(-1, STRIDE, side, 3)
@@ -58,7 +58,7 @@ def convolve(
 ) -> list[Float[Array, "1 tiles columns 1 1 o"]]:
     """Some rows of conv1, without a bias, as the first row of every tile, the second of every tile, and so on.
 
-    In the form of `toom_cook.convolve`: tiles are one column wide, and there is one group.
+    The form is that of `toom_cook.convolve`: tiles are one column wide, and there is one group.
 
     Args:
       pairs: from `pair_rows`.

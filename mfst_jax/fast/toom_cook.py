@@ -1,8 +1,8 @@
 """Toom-Cook convolution: `tile` outputs of a filter of `taps` by `tile + taps - 1` products instead of `tile * taps`.
 
 For d inputs and a filter g, `y = A ((G g) * (B d))`, the three matrices by polynomial products at chosen points; in two
-dimensions each matrix works on rows, then on columns (Winograd 1980; Lavin and Gray 2016 for neural networks). Between
-the transforms stands one matrix product over channels for each of the products.
+dimensions each matrix works on rows, then on columns (Winograd 1980; Lavin and Gray 2016 for neural networks). Each of
+the products between the transforms is one matrix product over channels.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,13 @@ Filters = Sequence[Sequence[Float[Any, "_ _ _"]]]
 
 @dataclass(frozen=True)
 class Scheme:
-    """F(tile, taps): where to cut the inputs, and at which points to multiply. The last point is always infinity."""
+    """Scheme F(tile, taps): where the inputs are cut, and at which points they are multiplied.
+
+    Attributes:
+      tile: Outputs of a tile.
+      taps: Taps of the filter.
+      points: All points but the last one, which is infinity.
+    """
 
     tile: int
     taps: int
@@ -34,28 +40,28 @@ class Scheme:
 
     @property
     def products(self) -> int:
-        """How many products a tile takes, which is also how many inputs it sees."""
+        """Number of products for a tile, which is also the number of inputs that it reads."""
         return self.tile + self.taps - 1
 
     @cached_property
     def outputs(self) -> np.ndarray:
-        """A [tile, products]: powers of the points, transposed."""
+        """Matrix A [tile, products]: powers of the points, transposed."""
         return self._powers(self.tile).T
 
     @cached_property
     def filters(self) -> np.ndarray:
-        """G [products, taps]: powers of the points, each over its differences from the others."""
+        """Matrix G [products, taps]: powers of the points, each over its differences from the others."""
         scales = [np.prod([float(p - q) for q in self.points if q != p]) for p in self.points]
         return self._powers(self.taps) / np.array([*scales, 1.0])[:, None]
 
     @cached_property
     def inputs(self) -> np.ndarray:
-        """B [products, products]: the coefficients of `prod_q (x - q)`, for each point without its own factor."""
+        """Matrix B [products, products]: the coefficients of `prod_q (x - q)`, each point without its own factor."""
         rows = [[*_expand([q for q in self.points if q != p]), Fraction(0)] for p in self.points]
         return np.array([*rows, _expand(self.points)], np.float64)
 
     def sweep(self, x: Float[Array, "..."], tiles: int, axis: int) -> list[Float[Array, "..."]]:
-        """The first input of every tile along `axis`, the second of every tile, and so on."""
+        """Inputs of all tiles along `axis`: the first of every tile, the second of every tile, and so on."""
         span = self.tile * (tiles - 1) + 1
         return [lax.slice_in_dim(x, start, start + span, self.tile, axis) for start in range(self.products)]
 
@@ -65,7 +71,7 @@ class Scheme:
 
 
 def _expand(roots: Sequence[Fraction]) -> Polynomial:
-    """`prod (x - root)`."""
+    """Coefficients of `prod (x - root)`."""
     coefficients = [Fraction(1)]
     for root in roots:
         lower = [-root * c for c in coefficients] + [Fraction(0)]
@@ -74,7 +80,7 @@ def _expand(roots: Sequence[Fraction]) -> Polynomial:
 
 
 def _symmetric(*points: str) -> tuple[Fraction, ...]:
-    """Each point and its negative; 0 counts once."""
+    """Points and their negatives; 0 counts once."""
     return tuple(sign * Fraction(p) for p in points for sign in (1, -1) if p != "0" or sign == 1)
 
 
@@ -85,16 +91,15 @@ F_6_6 = Scheme(6, 6, _symmetric("1/4", "1/2", "1", "3/2", "11/4"))
 
 
 TOGETHER = 2
-"""How many row products are worked on at a time.
+"""Number of row products that are worked on at a time.
 
-XLA shares products out between cores where more than eight wait in line for one, and some become ready late, since only
+XLA shares products out between cores where more than eight are queued for one, and some become ready late, since only
 then does it look whether another core is idle; by itself Eigen shares out none of fewer than some thousand outputs. One
-at a time is 2 % faster at best, for one and a half times the time to compile.
-"""
+at a time is 2 % faster at best, for one and a half times the time to compile."""
 
 
 def transform_filters(kernel: Float[np.ndarray, "taps taps i o"], groups: int, scheme: Scheme) -> Filters:
-    """`G g G^T` for each pair of channels, in the order in which `convolve` works on them."""
+    """Transformed filters `G g G^T` for each pair of channels, in the order in which `convolve` works on them."""
     products, inputs, outputs = scheme.products, kernel.shape[2], kernel.shape[3]
     both = np.einsum("pu,qv->pquv", scheme.filters, scheme.filters).reshape(products**2, -1)
     transformed = both @ kernel.reshape(-1, inputs * outputs)  # one product, where einsum takes ten times as long
@@ -104,7 +109,7 @@ def transform_filters(kernel: Float[np.ndarray, "taps taps i o"], groups: int, s
 
 
 def restore_kernel(filters: Filters, scheme: Scheme) -> Float[Array, "taps taps i o"]:
-    """The kernel that `transform_filters` was given."""
+    """Kernel that `transform_filters` was given."""
     parts = jnp.stack([jnp.stack(part) for part in filters])
     inputs, outputs = parts.shape[-2:]
     parts = parts.reshape(len(filters), scheme.products, TOGETHER, -1, inputs, outputs)
@@ -121,16 +126,16 @@ def convolve(
     *,
     done: Any = (),
 ) -> list[Float[Array, "n down across tile groups o"]]:
-    """The convolution of maps, nothing padded, as the first row of every tile, the second of every tile, and so on.
+    """Convolution of maps without padding, as the first row of every tile, the second of every tile, and so on.
 
     Args:
       maps: of at least `scheme.taps` cells on a side.
       filters: from `transform_filters`. With fewer inputs than the maps have channels, there are groups.
-      scheme: the filters' own.
+      scheme: the scheme of the filters.
       done: what has to be computed before (`ordering.after`).
 
     Returns:
-      What `join` and `join_pooled` make maps of.
+      Rows, of which `join` and `join_pooled` make maps.
     """
     n, height, width, channels = maps.shape
     tile, groups = scheme.tile, channels // filters[0][0].shape[1]
@@ -138,7 +143,7 @@ def convolve(
     below, beside = (tile * tiles + scheme.taps - 1 - side for tiles, side in ((down, height), (across, width)))
     maps = jnp.pad(maps, ((0, 0), (0, below), (0, beside), (0, 0)))
 
-    # Barriers keep each pass from melting into the next, or XLA would compute it again for each of its uses.
+    # Barriers keep XLA from fusing each pass into the next, which would compute it again for each of its uses.
     # V = B d B^T
     rows = jnp.stack(combine(scheme.inputs, scheme.sweep(maps, down, axis=1)))
     rows = lax.optimization_barrier(after(done, rows))
@@ -166,14 +171,14 @@ def join(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *
 
 
 def join_pooled(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *rest"]:
-    """The maximum of each three rows at stride 2, from the rows of even tiles; the last one is not to be used."""
+    """Maxima of each three rows at stride 2, from the rows of even tiles; the last one is not to be used."""
     rows = [*rows, jnp.concatenate([rows[0][:, 1:], rows[0][:, -1:]], axis=1)]  # and the next tile's first
     triples = zip(rows[:-2:2], rows[1:-1:2], rows[2::2], strict=True)
     return join([jnp.maximum(jnp.maximum(first, second), third) for first, second, third in triples])
 
 
 def combine(matrix: np.ndarray, parts: Sequence[Float[Array, "..."]]) -> list[Float[Array, "..."]]:
-    """`matrix @ parts`."""
+    """Parts combined as by `matrix @ parts`."""
     return [
         reduce(add, [factor * part for factor, part in zip(row, parts, strict=True) if factor != 0])
         for row in matrix.tolist()

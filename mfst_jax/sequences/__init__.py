@@ -1,4 +1,4 @@
-"""Annotated sequences on disk, read in one way by every command: images in order, true boxes, where there is no target.
+"""Annotated sequences on disk, read in one way by every command: images in order, true boxes, and absences.
 
 The layouts are those of OTB, GOT-10k, LaSOT and VOT.
 """

@@ -10,19 +10,19 @@ from jaxtyping import Bool, Float64
 from mfst_jax.sequences.text import fields, line_error, parse_lines, read_text
 
 Polygons = Literal["bounds", "area"]
-"""How a polygon becomes a box: by its extreme coordinates, or as the VOT toolkit does, of about the polygon's area."""
+"""Rule by which a polygon becomes a box: its extreme coordinates, or as in the VOT toolkit about the polygon's area."""
 LARGEST_MASK = 2**40
-"""Pixels of a mask's rectangle at most."""
+"""Greatest number of pixels of a mask's rectangle."""
 REGIONS = "4 numbers (x, y, w, h), 8 (four corners) or a mask of VOT (m...)"
 
 
 class TrueBoxes(NamedTuple):
-    """What a file says about the target.
+    """Ground truth of one target, as a file has it.
 
     Attributes:
       boxes: (x, y, w, h) in 0-indexed pixels, NaN where the target is absent.
       absent: Where there is no target: a NaN, or no width or height above 0.
-      negative: Where that is so because a width or a height is negative.
+      negative: Where the target counts as absent because a width or a height is negative.
     """
 
     boxes: Float64[np.ndarray, "rows 4"]
@@ -31,7 +31,7 @@ class TrueBoxes(NamedTuple):
 
 
 def read_boxes(path: Path, *, origin: int, polygons: Polygons = "bounds") -> TrueBoxes:
-    """Reads the true boxes in a text file, a line each.
+    """True boxes in a text file, one on each line.
 
     A line is `x y w h`, the corners `x1 y1 ... x4 y4` or a mask `m x0 y0 w h` with the lengths of its runs, as VOT
     writes them. The target is absent where a number is a NaN, where the width or height is not above 0, and on the
@@ -39,7 +39,7 @@ def read_boxes(path: Path, *, origin: int, polygons: Polygons = "bounds") -> Tru
 
     Args:
       path: the file.
-      origin: what it calls the first pixel, 0 or 1. Masks count from 0 in any case.
+      origin: the number of the first pixel in the file, 0 or 1. Masks count from 0 in any case.
       polygons: how corners become a box.
 
     Raises:
@@ -62,11 +62,11 @@ def read_boxes(path: Path, *, origin: int, polygons: Polygons = "bounds") -> Tru
 
 
 def polygon_boxes(corners: Float64[np.ndarray, "rows 8"], rule: Polygons) -> Float64[np.ndarray, "rows 4"]:
-    """Axis-aligned boxes for polygons of four corners.
+    """Axis-aligned boxes of polygons with four corners.
 
     By `bounds`: from the smallest to the largest coordinates. By `area`, as the VOT toolkit's `get_axis_aligned_BB`:
-    that box's shape about the mean of the corners, of the area of the rectangle on the polygon's first two sides, and
-    then a pixel more in width and height.
+    that box's shape around the mean of the corners, with the area of the rectangle on the polygon's first two sides,
+    and one pixel more in width and height.
     """
     points = corners.reshape(-1, 4, 2)
     low, high = points.min(axis=1), points.max(axis=1)
@@ -80,10 +80,10 @@ def polygon_boxes(corners: Float64[np.ndarray, "rows 8"], rule: Polygons) -> Flo
 
 
 def mask_box(text: str) -> Float64[np.ndarray, "4"]:
-    """The bounds (x, y, w, h) of a mask as VOT2020 writes it, in 0-indexed pixels; NaN where it is empty.
+    """Bounds (x, y, w, h) of a mask as VOT2020 writes it, in 0-indexed pixels; NaN where it is empty.
 
     The text is `m`, then x, y, width and height of a rectangle of pixels, and then how many pixels, row by row, are
-    outside the target, inside, outside, and so on; what is behind the last run is outside.
+    outside the target, inside, outside, and so on; what comes after the last run is outside.
 
     Raises:
       ValueError: it is no such text, or its runs are longer than its rectangle.
@@ -92,7 +92,7 @@ def mask_box(text: str) -> Float64[np.ndarray, "4"]:
     if min(width, height, *runs) < 0 or not sum(runs) <= width * height <= LARGEST_MASK:
         raise ValueError(f"runs of {sum(runs)} pixels in {width} x {height}")
     ends = np.cumsum(np.array(runs, np.int64))
-    starts, ends = ends[:-1:2], ends[1::2]  # of the runs inside the target
+    starts, ends = ends[:-1:2], ends[1::2]  # bounds of the runs inside the target
     starts, ends = starts[starts < ends], ends[starts < ends]
     if not len(starts):
         return np.full(4, np.nan)
@@ -106,7 +106,7 @@ def mask_box(text: str) -> Float64[np.ndarray, "4"]:
 
 
 def _read_region(path: Path, number: int, line: str, origin: int, polygons: Polygons) -> Float64[np.ndarray, "4"]:
-    """One line, in 0-indexed pixels."""
+    """Box of one line, in 0-indexed pixels."""
     if line.strip().startswith("m"):
         try:
             return mask_box(line.strip())

@@ -1,4 +1,4 @@
-"""Image files: by which names they are known, in which order they come, and which of them true boxes are of."""
+"""Image files of a sequence: which files are images, their order, and which of them have true boxes."""
 
 import math
 import re
@@ -9,32 +9,33 @@ from mfst_jax.errors import InputError
 from mfst_jax.images import IMAGE_SUFFIXES
 
 LISTED = 4
-"""Names that an error lists at most."""
+"""Number of names that an error lists at most."""
 
 
 def natural_key(path: Path) -> tuple[list[str | int], str]:
-    """Sorts img2 before img10."""
+    """Sort key that puts img2 before img10."""
     parts = re.split("([0-9]+)", path.as_posix().lower())
     return [int(part) if part.isdecimal() else part for part in parts], path.as_posix()
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is an image's, and not a hidden one's."""
+    """Whether a file's name is that of an image, and not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def by_number(images: Sequence[Path]) -> dict[int, Path]:
-    """The images that have numbers in their names, by the last one."""
+    """Images with a number in their names, by the last such number."""
     return {int(digits[-1]): path for path in images if (digits := re.findall(r"\d+", path.stem))}
 
 
 def choose_images(images: Sequence[Path], rows: int, numbers: range | None) -> tuple[Path, ...]:
-    """The images that have true boxes, or had if those did not end early.
+    """Images that have true boxes, or would have if the boxes did not end early.
 
     Args:
-      images: all that there are, in natural order.
+      images: all images of the sequence, in natural order.
       rows: how many true boxes there are.
-      numbers: those in the names of the images, where a benchmark says which; else all images are taken.
+      numbers: the numbers in the names of the annotated images, where a benchmark says which; else all images are
+        taken.
 
     Raises:
       InputError: an image is missing: one of these numbers, or one between the first and the last where there are true
@@ -47,9 +48,9 @@ def choose_images(images: Sequence[Path], rows: int, numbers: range | None) -> t
         if len(images) == rows or rows == 1 or len(numbered) < len(images):
             return tuple(images)
         first, *others = sorted(numbered)
-        step = math.gcd(*(other - first for other in others)) or 1  # every fifth frame of a video is no damage
+        step = math.gcd(*(other - first for other in others)) or 1  # a video thinned to every fifth frame lacks none
         numbers = range(first, max(numbered) + 1, step)
-        if len(numbers) > 2 * len(images):  # those are times, or the like
+        if len(numbers) > 2 * len(images):  # the numbers are timestamps or the like
             return tuple(images)
     lacking = [number for number in numbers if number not in numbered]
     if not lacking:
@@ -63,7 +64,7 @@ def choose_images(images: Sequence[Path], rows: int, numbers: range | None) -> t
 
 
 def describe(folder: Path) -> str:
-    """What is in a folder, in words: `nothing`, or `the images and a.txt, img/ and 3 more entries`."""
+    """Content of a folder in words: `nothing`, or `the images and a.txt, img/ and 3 more entries`."""
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     others = sorted((path for path in entries if not is_image(path)), key=natural_key)
     names = [path.name + "/" * path.is_dir() for path in others[:LISTED]]

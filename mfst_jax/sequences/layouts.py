@@ -1,4 +1,4 @@
-"""Where sequences are on disk: the files of true boxes in a folder, and the folders of a benchmark or a collection.
+"""Layouts of sequences on disk: the files of true boxes in a folder, and the folders of a benchmark or a collection.
 
 A sequence is a folder with the true boxes of its target in `groundtruth_rect.txt` (OTB) or `groundtruth.txt` (GOT-10k,
 LaSOT, VOT). Several targets have a file each: `groundtruth_rect.1.txt` (OTB) or `groundtruth_NAME.txt` (VOT).
@@ -17,20 +17,21 @@ from mfst_jax.sequences.images import describe, is_image, natural_key
 TRUTH_FILES = ("groundtruth_rect.txt", "groundtruth.txt")
 LASOT_LABELS = ("full_occlusion.txt", "out_of_view.txt")
 INNER_FOLDERS = ("img", "color")
-"""Where OTB, LaSOT and VOT keep the images of a sequence; GOT-10k has them beside the true boxes."""
+"""Folders in which OTB, LaSOT and VOT keep the images of a sequence; GOT-10k has them beside the true boxes."""
 KNOWN = "groundtruth_rect.txt and img/ (OTB), or groundtruth.txt and images (GOT-10k), img/ (LaSOT) or color/ (VOT)"
-"""What a sequence's folder holds in the layouts that are known."""
+"""Description of a sequence's folder in the known layouts, for messages."""
 TRIED = 2000
-"""Folders that are looked into for sequences that are not where they should be."""
+"""Number of folders that are searched for sequences that are not where they should be."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the sequence of one target is.
+    """Place of the sequence of one target on disk.
 
     Attributes:
-      folder: With its images and labels; None for true boxes by themselves.
-      truth: The file of its true boxes, if there is one.
+      name: Name of the sequence.
+      folder: Folder with its images and labels; None for true boxes by themselves.
+      truth: File of its true boxes; None where there is none.
     """
 
     name: str
@@ -39,14 +40,17 @@ class Place:
 
     @property
     def origin(self) -> int:
-        """What the true boxes call the first pixel: 1 in OTB, in LaSOT and in files by themselves, 0 elsewhere."""
+        """Number of the first pixel in the file of true boxes.
+
+        It is 1 in OTB, in LaSOT and in files by themselves, and 0 elsewhere.
+        """
         if self.folder is None or (self.truth is not None and self.truth.name.startswith("groundtruth_rect")):
             return 1
         return int(any((self.folder / name).is_file() for name in LASOT_LABELS))
 
 
 def places_in(folder: Path) -> list[Place]:
-    """The targets that have true boxes in a folder: `NAME`, or `NAME-1`, `NAME-2` where there are several files."""
+    """Targets that have true boxes in a folder: `NAME`, or `NAME-1`, `NAME-2` where there are several files."""
     name = name_of(folder)
     if file := next((file for file in TRUTH_FILES if (folder / file).is_file()), None):
         return [Place(name, folder, folder / file)]
@@ -55,13 +59,13 @@ def places_in(folder: Path) -> list[Place]:
     places = []
     for path in sorted(folder.glob("groundtruth_*.txt"), key=natural_key):
         target = re.fullmatch(r"groundtruth_(?:rect\.)?(.+)\.txt", path.name)
-        if target and path.is_file() and path.read_bytes().strip():  # one of OTB's is empty
+        if target and path.is_file() and path.read_bytes().strip():  # one of OTB's files is empty
             places.append(Place(f"{name}-{target[1]}", folder, path))
     return places
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
-    """The images of a sequence in natural order: in `img/`, `color/` or where VOT's file `sequence` says, or in it.
+    """Images of a sequence in natural order: in `img/`, `color/`, where VOT's file `sequence` says, or in the folder.
 
     Raises:
       InputError: there is no such folder, or no image in it.
@@ -83,7 +87,7 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 
 
 def read_properties(folder: Path) -> dict[str, str]:
-    """What the file `sequence` of VOT says, such as `channels.color`; nothing where there is none."""
+    """Properties in VOT's file `sequence`, such as `channels.color`; none where there is no such file."""
     try:
         text = (folder / "sequence").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -93,14 +97,18 @@ def read_properties(folder: Path) -> dict[str, str]:
 
 
 def name_of(folder: Path) -> str:
-    """A folder's name, that of a link if it is one."""
+    """Name of a folder, or of the link to it."""
     return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def sequence_folders(root: Path, split: str) -> list[Path]:
-    """The folders in `root`, or in its folder `split` if only there are sequences; `root` itself if it is a sequence.
+    """Folders of sequences in `root`, in natural order.
 
-    They are in natural order. Raises `InputError` if `root` is no folder that can be read.
+    They are the folders in `root`, or in its folder `split` if only there are sequences; `root` itself if it is a
+    sequence.
+
+    Raises:
+      InputError: `root` is no folder that can be read.
     """
     try:
         if places_in(root):
@@ -114,12 +122,12 @@ def sequence_folders(root: Path, split: str) -> list[Path]:
 
 
 def folders_in(root: Path) -> list[Path]:
-    """The folders in `root`, in natural order, but for those whose names begin with a dot or an underscore."""
+    """Folders in `root`, in natural order, without those whose names begin with a dot or an underscore."""
     return sorted((path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"), key=natural_key)
 
 
 def describe_other(folder: Path, depth: int = 0) -> str:
-    """What is in a folder where no sequence was found, in the words of an error: one may be deeper, or images may.
+    """Content of a folder where no sequence was found, in the words of an error: sequences or images may be deeper.
 
     Args:
       folder: where it was looked for.

@@ -1,4 +1,4 @@
-"""OTB's 100 entries (Wu et al. 2015), in `otb100.tsv`: where each annotation lies, its frames, lists and attributes.
+"""OTB's 100 entries (Wu et al. 2015), from `otb100.tsv`: where each annotation lies, its frames, lists and attributes.
 
 An entry is one target: two folders, Jogging and Skating2, hold two. Frames are the numbers in the images' names, since
 four annotations begin late: David's, which has images before that, and three of the BlurCars. The lists are those of
@@ -32,9 +32,12 @@ class Entry:
     """One target of the benchmark.
 
     Attributes:
-      annotation: Its ground truth, counted from the benchmark's folder.
-      last: The numbers of its first and its last frame.
-      lists: The protocols that have it, among `otb100`, `otb50` and `otb2013`.
+      name: Name of the sequence.
+      annotation: Path of its ground truth, from the benchmark's folder.
+      first: Number of its first frame.
+      last: Number of its last frame.
+      lists: Protocols that have it, among `otb100`, `otb50` and `otb2013`.
+      attributes: OTB's attributes of it, such as `OCC`.
     """
 
     name: str
@@ -46,13 +49,13 @@ class Entry:
 
     @property
     def frames(self) -> range:
-        """The numbers of its frames."""
+        """Numbers of its frames."""
         return range(self.first, self.last + 1)
 
 
 @cache
 def entries(protocol: str = "otb100") -> tuple[Entry, ...]:
-    """The entries of one list, in the order of their names."""
+    """Entries of one list, in the order of their names."""
     rows = [line.split("\t") for line in TABLE.read_text().splitlines()[1:]]
     table = [
         Entry(name, annotation, int(first), int(last), tuple(lists.split()), tuple(attributes.split()))
@@ -62,11 +65,11 @@ def entries(protocol: str = "otb100") -> tuple[Entry, ...]:
 
 
 def find(name: str, rows: int) -> Entry | None:
-    """The entry of this name, in any spelling, if it has as many frames: others may have sequences of the same name."""
+    """Entry of this name, in any spelling, if it has as many frames: others may have sequences of the same name."""
     return next((each for each in entries() if key(each.name) == key(name) and len(each.frames) == rows), None)
 
 
 def key(name: str) -> str:
-    """What the spellings of a sequence's name have in common: `carDark`, `Jogging.1`, and `Human4` for its target 2."""
+    """Key that all spellings of a sequence's name share: `carDark`, `Jogging.1`, and `Human4` for its target 2."""
     plain = re.sub(r"[._ ]", "-", name.casefold())
     return "human4-2" if plain == "human4" else plain

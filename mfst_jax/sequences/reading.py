@@ -1,4 +1,4 @@
-"""One sequence from disk: its images in order, its true boxes, and where the target is absent.
+"""One sequence read from disk: its images in order, its true boxes, and where the target is absent.
 
 `cover.label`, `absence.label` and `meta_info.ini` are GOT-10k's, `full_occlusion.txt` and `out_of_view.txt` LaSOT's.
 """
@@ -24,11 +24,13 @@ class Sequence:
     """One target in one video, with a box for each frame.
 
     Attributes:
-      frames: The images, in order; none where they were not asked for.
+      name: Name of the sequence.
+      frames: Images in order; none where they were not asked for.
       ground_truth: True boxes (x, y, w, h) in 0-indexed pixels, NaN where the target is absent or nobody annotated it.
       absent: Where the annotation says that there is no target.
-      size: Height and width of the frames in GOT-10k, which scores boxes cut to them.
-      problems: What is odd about it, a line each.
+      attributes: OTB's attributes, where they are known.
+      size: Height and width of the frames in GOT-10k, which scores boxes cut to them; else None.
+      problems: What is odd about the sequence, a line each.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Sequence:
 
     @property
     def annotated(self) -> int:
-        """How many frames are annotated: there are boxes, or it is said that there is none, for the first so many."""
+        """Number of annotated frames, counted from the first: each has a box, or is marked as having no target."""
         known = np.isfinite(self.ground_truth).all(axis=1) | self.absent
         return int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
 
@@ -54,12 +56,12 @@ def read_sequence(
     clipped: bool = False,
     polygons: Polygons = "bounds",
 ) -> Sequence:
-    """Reads one sequence.
+    """Sequence read from its place on disk.
 
     Args:
       place: where it is, with a file of true boxes. Frames after their end are not annotated.
-      entry: what OTB says about it, if it is one of OTB's; where it need not be, it is recognised by its name and by
-        as many true boxes as that one has.
+      entry: what OTB says about it, if it is one of OTB's. Otherwise it is recognised as one of OTB's by its name and
+        its number of true boxes.
       images: whether the images are needed too.
       clipped: whether the size of its frames is needed.
       polygons: how polygons become boxes.
@@ -100,7 +102,7 @@ def read_sequence(
 
 
 def _choose(images: tuple[Path, ...], rows: int, known: otb.Entry | None, *, sure: bool) -> tuple[Path, ...]:
-    """The images that OTB annotates, if it is one of its sequences and they are there or `sure` to be; or else any."""
+    """Images that OTB annotates, if this is one of its sequences and they are there or `sure` to be; otherwise any."""
     numbers = known.frames if known is not None else None
     if numbers is not None and not sure and not by_number(images).keys() >= set(numbers):
         numbers = None
@@ -108,7 +110,7 @@ def _choose(images: tuple[Path, ...], rows: int, known: otb.Entry | None, *, sur
 
 
 def _absence(folder: Path, rows: int) -> Bool[np.ndarray, "rows"]:
-    """Where the labels in a folder, one a true box, say that the target is absent; nowhere without labels.
+    """Frames whose labels, one for each true box, say that the target is absent; none without labels.
 
     In GOT-10k that is where nothing of it is visible or, without that label, where it is called absent; in LaSOT where
     it is fully occluded or out of view.
@@ -123,7 +125,7 @@ def _absence(folder: Path, rows: int) -> Bool[np.ndarray, "rows"]:
 
 
 def _read_labels(path: Path, rows: int) -> Float64[np.ndarray, "rows"]:
-    """A label for each true box, on lines or between commas: shares of 8 in view in GOT-10k, elsewhere 0 or 1."""
+    """Labels of the true boxes, on lines or between commas: shares of 8 in view in GOT-10k, elsewhere 0 or 1."""
     most = 8 if path.name == "cover.label" else 1
     words = re.split(r"[\s,]+", read_text(path).strip(", \t"))
     for number, word in enumerate(words, start=1):
@@ -139,7 +141,7 @@ def _read_labels(path: Path, rows: int) -> Float64[np.ndarray, "rows"]:
 
 
 def _frame_size(folder: Path) -> tuple[int, int] | None:
-    """By `meta_info.ini` or the first image; None without both."""
+    """Size of the frames by `meta_info.ini` or the first image; None without both."""
     if (folder / "meta_info.ini").is_file():
         text = (folder / "meta_info.ini").read_text(errors="replace")
         if size := re.search(r"^resolution: *\((\d+), *(\d+)\)", text, re.MULTILINE):

@@ -11,13 +11,14 @@ from jaxtyping import Float64, Int
 from mfst_jax.errors import InputError
 
 SHOWN = 60
-"""Characters of a line that an error repeats at most."""
+"""Number of characters of a line that an error repeats at most."""
 
 
 def read_text(path: Path) -> str:
-    """The text in a file, without a byte order mark and without blank lines at its end: UTF-8, or UTF-16 if marked so.
+    """Text of a file, without a byte order mark and without blank lines at its end: UTF-8, or UTF-16 if marked so.
 
-    Raises `InputError` if it cannot be read, is no text or is empty.
+    Raises:
+      InputError: it cannot be read, is no text or is empty.
     """
     try:
         content = path.read_bytes()
@@ -31,7 +32,7 @@ def read_text(path: Path) -> str:
 
 
 def read_numbers(path: Path, columns: Collection[int]) -> Float64[np.ndarray, "rows columns"]:
-    """The numbers in a text file, a row a line, between commas, tabs or spaces; a comma may end a line.
+    """Numbers in a text file, a row for each line, between commas, tabs or spaces; a comma may end a line.
 
     Args:
       path: the file.
@@ -52,10 +53,10 @@ def read_numbers(path: Path, columns: Collection[int]) -> Float64[np.ndarray, "r
 
 
 def parse_lines(lines: list[str]) -> Float64[np.ndarray, "rows columns"] | None:
-    """The numbers of lines that all have as many of them; None if they have not, or if something is no number."""
+    """Numbers of lines that all have as many of them; None if they do not, or if something is no number."""
     text = "\n".join(lines)
     compact = "\n" + text.replace(" ", "").replace("\t", "")
-    if not compact.strip() or ",," in compact or "\n," in compact:  # blank, or nothing before a comma
+    if not compact.strip() or ",," in compact or "\n," in compact:  # blank, or an empty field
         return None
     try:
         numbers = np.loadtxt(text.replace(",", " ").split("\n"), comments=None, ndmin=2)
@@ -65,18 +66,18 @@ def parse_lines(lines: list[str]) -> Float64[np.ndarray, "rows columns"] | None:
 
 
 def fields(line: str) -> list[str]:
-    """What stands between the commas, tabs or spaces of a line; nothing where a comma begins it or follows another."""
+    """Fields of a line between commas, tabs or spaces. There is none where a comma begins it or follows another."""
     return re.split(r"\s*,\s*|\s+", line.strip().removesuffix(",").rstrip())
 
 
 def line_error(path: Path, line: int, expected: str, found: str) -> InputError:
-    """What is wrong with a line, counted from 0, of a file."""
+    """Error for a line of a file, counted from 0."""
     found = found if len(found) <= SHOWN else found[:SHOWN] + "..."
     return InputError(f"{path}, line {line + 1}: expected {expected}, found {found!r}")
 
 
 def line_numbers(rows: Int[np.ndarray, "rows"]) -> str:
-    """The rows of a file, counted from 0, in words that count from 1: `line 3` or `lines 3, 7-9`."""
+    """Rows of a file, counted from 0, in words that count from 1: `line 3` or `lines 3, 7-9`."""
     numbers = rows + 1
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     spans = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
