@@ -1,7 +1,7 @@
-"""Side-by-side timing: each contestant in a process of its own, called in turns, so that all see the same machine.
+"""Side-by-side timing: contestants in processes of their own, called in turns, so that all see the same machine.
 
 What slows the machine down for a while slows all of them in the same round; the figure to read is the median over
-rounds of the ratio within a round. Of the times themselves, CPU time suffers less from other work than wall time does.
+rounds of the ratio within a round. CPU time suffers less from other work than wall time does.
 """
 
 import multiprocessing
@@ -20,17 +20,18 @@ from typing import Any
 from mfst_jax.errors import InputError
 
 Make = Callable[..., Callable[[], Any]]
-"""Makes, in the contestant's process, the function to be timed. Of a module's top level, for it is sent by name."""
+"""Function that makes, in the contestant's process, the function to be timed. It must be of a module's top level, since
+it is sent by name."""
 
 
 @dataclass
 class Times:
-    """What one contestant's calls took, a value for each round.
+    """Times of one contestant's calls, a value for each round.
 
     Attributes:
-      wall: Seconds a call.
-      cpu: Seconds a call, on all cores together.
-      peak: The most memory that its process has had resident, in MiB.
+      wall: Seconds of wall time per call.
+      cpu: Seconds of CPU time per call, on all cores together.
+      peak: Peak resident memory of its process, in MiB.
     """
 
     wall: list[float] = field(default_factory=list)
@@ -39,7 +40,13 @@ class Times:
 
 
 class Contestant:
-    """A process that waits for its turns. Leaving the `with` block ends it."""
+    """Process that waits for its turns. Leaving the `with` block ends it.
+
+    Args:
+      make: makes the function to be timed.
+      *arguments: of `make`.
+      environment: environment variables of the process, beside those of this one.
+    """
 
     def __init__(self, make: Make, *arguments: Any, environment: Mapping[str, str] | None = None):
         self._make, self._arguments, self._environment = make, arguments, environment or {}
@@ -55,12 +62,12 @@ class Contestant:
         return self
 
     def call(self, calls: int) -> tuple[float, float, float]:
-        """Seconds of wall and CPU time, each the mean of some calls, and the peak memory in MiB."""
+        """Seconds of wall and of CPU time, each the mean of some calls, and the peak memory in MiB."""
         self._pipe.send(calls)
         return self._receive()
 
     def __exit__(self, *_: object) -> None:
-        self._pipe.close()  # which is how it knows
+        self._pipe.close()  # which tells the process to end
         self._process.join()
 
     def _receive(self) -> Any:
@@ -76,12 +83,12 @@ class Contestant:
 
 
 def alternate(contestants: Mapping[str, Contestant], *, rounds: int, calls: int = 1) -> dict[str, Times]:
-    """Times each contestant once a round, in an order that rotates, after a round that does not count.
+    """Times of each contestant, called once a round in an order that rotates, after a round that does not count.
 
     Args:
       contestants: by name; they are started here, one after the other, and ended.
-      rounds: how often, at least twice.
-      calls: how many calls make a turn; the mean is what counts.
+      rounds: how many rounds, at least two.
+      calls: how many calls make a turn; the mean counts.
 
     Raises:
       InputError: fewer than two rounds or one call.
@@ -104,7 +111,7 @@ def alternate(contestants: Mapping[str, Contestant], *, rounds: int, calls: int 
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Round by round."""
+    """Ratios of two contestants' times, round by round."""
     return [our / their for our, their in zip(ours, theirs, strict=True)]
 
 
@@ -115,7 +122,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be, the first to the left and the others to the right."""
+    """Table as text, with columns as wide as needed, the first to the left and the others to the right."""
     lines = [[*header], *([*row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
@@ -125,7 +132,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def idle_share(seconds: float = 1.0) -> float | None:
-    """Which share of this machine's cores does nothing just now; None where that cannot be told."""
+    """Share of this machine's cores that are idle just now; None where that is not known."""
     try:
         before = _jiffies()
         time.sleep(seconds)
@@ -136,20 +143,20 @@ def idle_share(seconds: float = 1.0) -> float | None:
 
 
 def machine() -> str:
-    """In words: how many cores, and how busy they are with something else."""
+    """Description of this machine in words: how many cores, and how busy they are with something else."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     idle = idle_share()
     return f"{cores} cores" + (f", {idle:.0%} idle before" if idle is not None else "")
 
 
 def _jiffies() -> tuple[int, int]:
-    """Idle and all, since the machine started."""
+    """Idle time and total time of all cores since the machine started."""
     counts = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return counts[3] + counts[4], sum(counts)
 
 
 def _serve(pipe: Any, make: Make, arguments: tuple[Any, ...]) -> None:
-    """What a contestant's process does."""
+    """Main function of a contestant's process."""
     try:
         function = make(*arguments)
         pipe.send((None, None))

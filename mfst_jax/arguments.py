@@ -1,4 +1,4 @@
-"""What several commands take, and how they end."""
+"""Arguments that several commands take, and exit statuses."""
 
 import os
 import sys
@@ -16,20 +16,21 @@ from mfst_jax.jax_health import backend_problem
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 Weights = Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")]
-"""As `checkpoints.load` takes them."""
+"""Weights as `checkpoints.load` takes them."""
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
-"""Every `--set` with all that follows it."""
+"""Values of every `--set`, each with all that follows it."""
 
 
 def in_turn(settings: tuple[tuple[str, ...], ...]) -> list[str]:
-    """The settings of a command line one after the other, as `config.override` reads them."""
+    """Settings of a command line one after the other, as `config.override` reads them."""
     return [setting for group in settings for setting in group]
 
 
 def exit_status(command: Callable[[], int], *, program: str, interrupted: str = "interrupted") -> int:
-    """What `command` returns; 2 where its input or JAX is unusable, 130 where it is interrupted: one line says why.
+    """Exit status of a command: what it returns, 2 where its input or JAX is unusable, 130 where it is interrupted.
 
-    A character that standard output cannot show, such as that of a file's name, becomes a question mark.
+    In the latter two cases one line says why. A character that standard output cannot show, such as one of a file's
+    name, becomes a question mark.
 
     Args:
       command: takes no argument.
@@ -45,7 +46,7 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
     except KeyboardInterrupt:
         print(f"{program}: {interrupted}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:
@@ -58,7 +59,10 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
 
 @contextmanager
 def _replacing() -> Iterator[None]:
-    """Has standard output replace what its encoding lacks. Standard error does without, and other choices are kept."""
+    """Makes standard output replace characters that its encoding lacks.
+
+    Standard error does so by itself. Other choices of the user's are kept.
+    """
     stream = sys.stdout
     if not isinstance(stream, TextIOWrapper) or stream.errors not in ("strict", "surrogateescape"):
         yield

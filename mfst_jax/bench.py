@@ -1,4 +1,4 @@
-"""The command `mfst bench`: how fast this machine steps, by preset, weights, frame size and number of targets."""
+"""The command `mfst bench`: the time of a tracking step on this machine, by preset, weights, frame size and targets."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -81,7 +81,7 @@ def bench(
 
 
 def parse_size(text: str) -> Size:
-    """`640x480` -> (480, 640). Raises `InputError` for anything else."""
+    """Size of a frame from text: `640x480` -> (480, 640). Raises `InputError` for anything else."""
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise InputError(f"size: expected WIDTHxHEIGHT such as 640x480, found {text!r}")
@@ -91,7 +91,17 @@ def parse_size(text: str) -> Size:
 def make_step(
     weights: str | Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1, batch: bool | None = None
 ) -> Callable[[], np.ndarray]:
-    """A step in a frame of noise: from the first frame's state, or states, to the boxes in another frame."""
+    """Step to time, in a frame of noise: from the state, or states, after the first frame to the boxes in another
+    frame.
+
+    Args:
+      weights: as for `mfst track`; None for random ones.
+      preset: how to track.
+      kind: prepared or plain weights.
+      size: of the frames.
+      targets: how many to follow.
+      batch: as for `step_of`.
+    """
     keep_compilations()
     config = PRESETS[preset]
     params = random_params(config, alexnet_of(preset)) if weights is None else checkpoints.load(weights)
@@ -102,7 +112,16 @@ def make_step(
 def step_of(
     weights: Any, config: Config, size: Size, targets: int, batch: bool | None = None
 ) -> Callable[[], np.ndarray]:
-    """The same with given weights; several targets are a batch, or take their steps in turn, as in `multi.Tracks`."""
+    """Step to time with given weights, as `make_step` makes it.
+
+    Args:
+      weights: plain or prepared.
+      config: how to track.
+      size: of the frames.
+      targets: how many to follow.
+      batch: whether several targets are a batch, or take their steps one after the other; by default as in
+        `multi.Tracks`.
+    """
     first, second = (jnp.asarray(pad(frame)) for frame in noise(size, 2))
     boxes, frame_size = random_boxes(size, targets), np.array(size, np.int32)
     if targets == 1:
@@ -113,24 +132,30 @@ def step_of(
 
 
 def noise(size: Size, count: int) -> np.ndarray:
-    """Frames [count, height, width, 3] uint8."""
+    """Frames of noise, [count, height, width, 3] uint8."""
     return np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
 
 
 def random_boxes(size: Size, count: int) -> np.ndarray:
-    """Boxes [count, 4] float32 within frames, a sixth of them wide and high."""
+    """Random boxes [count, 4] float32 within a frame, a sixth of it wide and high."""
     height, width = size
     corners = np.random.default_rng(1).uniform(0.1, 0.7, (count, 2)) * (width, height)
     return np.hstack([corners, np.tile([width / 6, height / 6], (count, 1))]).astype(np.float32)
 
 
 def alexnet_of(preset: Preset) -> AlexNetVariant:
-    """Which AlexNet the preset is meant for."""
+    """Variant of AlexNet that a preset is meant for."""
     return "caffe" if preset == "authors" else "torchvision"
 
 
 def random_params(config: Config, alexnet: AlexNetVariant = "torchvision", *, se: bool = True) -> Params:
-    """Weights of the backbones that `config` uses, with SE-blocks if it may; features keep their usual size."""
+    """Random weights of the backbones that `config` uses, with features of the usual size.
+
+    Args:
+      config: which backbones there are.
+      alexnet: the variant of the backbone A.
+      se: whether there are SE-blocks, unless `config` turns them off.
+    """
     siamfc, has_alexnet = (model in config.models for model in MODELS)
     se = se and config.se is not False
     contents = Contents(siamfc, alexnet if has_alexnet else None, siamfc and se, has_alexnet and se)

@@ -42,7 +42,7 @@ Boxes = Annotated[UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[NAME
 
 DEMO_PICTURES = 12
 DEMO_IOU = 0.6
-"""What the demonstration's mean overlap must exceed."""
+"""Mean overlap that the demonstration must exceed."""
 
 
 def track(
@@ -102,7 +102,7 @@ def track(
         names = [target.name for target in targets]
         chosen = config_for(len(targets), chosen)
         prepared = prepare(params, chosen)
-        del params  # or it would be held as long as the video is
+        del params  # frees the plain weights while the video is tracked
     for note in opened.notes:
         print(note, file=sys.stderr)
     followed = follow_all(
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command() -> int:
-    """`main` for a process of its own: a polite kill ends a track as Ctrl-C does, and nothing is compiled twice."""
+    """Runs `main` as a program: SIGTERM ends a track as Ctrl-C does, and compilations are kept."""
     memory.keep_little()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep_compilations()

@@ -1,4 +1,4 @@
-"""Stages of a pipeline on threads of their own: work done ahead of its use, and work left behind, both bounded."""
+"""Threads for the stages of a pipeline: work done ahead of its use, and work done later, both bounded."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -13,10 +13,10 @@ _END: Any = object()
 
 @contextmanager
 def ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Iterator[Item]]:
-    """Gives `items` in order, up to `depth` of them made before they are asked for.
+    """Iterates over `items` in order, with up to `depth` of them made on a thread before they are asked for.
 
-    What `items` raises comes where its item would have. On leaving, the item in the making is waited for, `items` is
-    closed, and the thread has ended.
+    An exception of `items` is raised where its item would have come. On leaving, the item in the making is waited for,
+    `items` is closed, and the thread has ended.
     """
     with closing(items), ThreadPoolExecutor(1, "ahead") as thread:
         coming: deque[Future[Item]] = deque(thread.submit(next, items, _END) for _ in range(depth))
@@ -34,10 +34,10 @@ def ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Iterator[I
 
 
 class Behind:
-    """Runs calls in order on one thread, while at most `depth` of them are waiting or running.
+    """Queue of calls that run in order on one thread; at most `depth` of them are waiting or running.
 
-    Leaving the block waits for all of them, by an exception too. A call that raises is the last one: its exception
-    comes out of a later call or of the block's end, unless the block has one of its own.
+    Leaving the block waits for all of them, by an exception too. After a call that raises no further one runs: its
+    exception comes out of a later call or at the end of the block, unless the block raises one of its own.
 
     >>> with Behind(depth=2) as behind:
     ...     behind(video.write, frame)
@@ -53,7 +53,7 @@ class Behind:
         return self
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Returns once there is room for the call."""
+        """Queues a call, and returns once there is room for it."""
         while len(self._calls) >= self._depth:
             self._calls.popleft().result()
         self._calls.append(self._thread.submit(self._run, function, *arguments))

@@ -1,4 +1,4 @@
-"""Everything that is written while one source is followed: table, record, annotated video, page."""
+"""Recording of a track: the table, the record beside it, the annotated video and the page."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -25,7 +25,7 @@ from mfst_jax.video import Source
 def check_files(
     source: Source, *, video: Path | None = None, table: Path | None = None, page: Path | None = None
 ) -> None:
-    """Raises the `InputError` that a `Recorder` of these files would raise, before it is known what is followed."""
+    """Raises the `InputError` that a `Recorder` of these files would raise, before the targets are known."""
     if video is not None:
         VideoWriter(video, source.fps)
     if table is not None:
@@ -35,11 +35,15 @@ def check_files(
 
 
 class Recorder:
-    """Writes what is found to all files that are wanted. Leaving the `with` block finishes them, by an exception too.
+    """Writer of a track to all files that are wanted. Leaving the `with` block finishes them, by an exception too.
 
     Attributes:
-      draws: whether frames are wanted, and so `show` is to be called.
-      maps: whether `show` wants response maps.
+      draws: Whether frames are wanted, so that `show` has to be called.
+      maps: Whether `show` wants response maps.
+
+    Attributes:
+      draws: Whether frames are wanted, and so `show` is to be called.
+      maps: Whether `show` wants response maps.
     """
 
     def __init__(
@@ -65,11 +69,11 @@ class Recorder:
           video: where to write the annotated video; true boxes are drawn too, if there is one target.
           table: where to write the boxes, in the format of `tables.open_table`.
           page: where to write the page.
-          source_path: what `source` was opened by, as the record beside the table shall name it; None for no record.
+          source_path: the path that `source` was opened by, for the record beside the table; None for no record.
           see: called by `show` with the number of each frame and its annotated picture.
 
         Raises:
-          InputError: nothing can be written there.
+          InputError: one of the files cannot be written.
         """
         self._names = [target.name for target in targets]
         self._unnamed = is_unnamed(targets)
@@ -100,7 +104,7 @@ class Recorder:
         return self._open.__exit__(*error)  # type: ignore[arg-type]
 
     def tell(self, number: int, boxes: Num[np.ndarray, "targets 4"], scores: Num[np.ndarray, "targets"]) -> None:
-        """Takes the boxes and scores of frame `number` into the table."""
+        """Writes the boxes and scores of frame `number` to the table."""
         self._told = True
         if self._table is not None:
             self._table.write(number, boxes, scores)
@@ -145,7 +149,7 @@ class Recorder:
         )
 
     def _write_record(self, error: type[BaseException] | None, *_: object) -> None:
-        if self._record is not None and self._told:  # there is a table
+        if self._record is not None and self._told:  # the table has rows, and so there is one
             record, table = self._record
-            with suppress(*([] if error is None else [InputError])):  # the first error is the one to tell
+            with suppress(*([] if error is None else [InputError])):  # an error of the block is the one to report
                 record.write(table)

@@ -50,7 +50,7 @@ Action = Annotated[GetWeights, tyro.conf.subcommand("get")] | Annotated[ListWeig
 
 _LIST = ListWeights()
 _NOTES = 10_000
-"""Bytes that notes about downloads may have; what has more is a download."""
+"""Bytes that notes about downloads may take; a larger file is a download."""
 
 
 def weights(action: Annotated[Action, tyro.conf.arg(name="")] = _LIST) -> int:
@@ -73,7 +73,7 @@ def weights(action: Annotated[Action, tyro.conf.arg(name="")] = _LIST) -> int:
 
 
 def survey(name: str) -> dict[str, Any]:
-    """What there is to say about a known set of weights, as JSON values.
+    """Description of a known set of weights, as JSON values.
 
     Returns:
       `name`; `state`: built in, in the cache, not here or damaged; `about`; `holds`; `preset`, which that implies;
@@ -109,13 +109,13 @@ def survey(name: str) -> dict[str, Any]:
 
 
 def _implied_preset(contents: Contents) -> str | None:
-    """The name of the preset that weights imply; None where they imply a configuration of their own."""
+    """Name of the preset that weights imply; None where they imply a configuration of their own."""
     implied = implied_config(contents)
     return next((name for name, config in PRESETS.items() if config == implied), None)
 
 
 def _describe(found: dict[str, Any]) -> Iterator[str]:
-    """The lines of a set."""
+    """Lines about a set of weights."""
     size = "" if found["bytes"] is None else f", {megabytes(found['bytes'])}"
     how = {"not here": "not here yet: ", "damaged": "damaged: "}.get(found["state"], found["state"] + size)
     if found["state"] in ("not here", "damaged"):
@@ -138,7 +138,7 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _get(name: str, source: str | None) -> int:
-    # The library does without weight_port, and so do its other commands.
+    # Imported here, since the library and its other commands work without weight_port.
     from weight_port.assembly import get
     from weight_port.progress import download_bar
 

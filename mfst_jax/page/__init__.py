@@ -1,4 +1,4 @@
-"""One self-contained HTML page to scrub through a tracked video: `mfst track --page` and `mfst view`."""
+"""Pages to scrub through a tracked video, each one self-contained HTML file: `mfst track --page` and `mfst view`."""
 
 from mfst_jax.page.pictures import MOST_MAPS
 from mfst_jax.page.writer import PageTarget, PageWriter

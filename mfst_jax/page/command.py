@@ -1,4 +1,4 @@
-"""The command `mfst view`: a page of what `mfst track` wrote earlier."""
+"""The command `mfst view`: a page from what `mfst track` wrote earlier."""
 
 import sys
 import webbrowser
@@ -45,17 +45,17 @@ def view(
 
 
 def write_page(out: Path, source: Source, targets: list[Track], record: Record | None) -> None:
-    """Writes the page of boxes that are known.
+    """Writes a page of boxes that are known.
 
     Args:
       out: the file.
       source: the frames; its ground truth is shown too, if there is one target.
-      targets: their boxes, one a frame.
+      targets: their boxes, one for each frame.
       record: how they were tracked.
 
     Raises:
-      InputError: it cannot be written; frames that cannot be read, or fewer of them than boxes. The page has those
-        before.
+      InputError: it cannot be written; frames that cannot be read, or fewer of them than boxes. The page then has the
+        frames before.
     """
     first, truth = targets[0].first, source.ground_truth if len(targets) == 1 else None
     facts = {} if record is None else {"mfst_jax": record.version, "weights": record.weights}
@@ -89,7 +89,7 @@ def write_page(out: Path, source: Source, targets: list[Track], record: Record |
 
 
 def _open_frames(result: Path, source: str | None, record: Record | None) -> Source:
-    """The frames of a result. Raises `InputError` where they are not known, not there any more, or of another size."""
+    """Frames of a result. Raises `InputError` where they are not known, not there any more, or of another size."""
     if source is not None:
         opened = open_source(source)
     elif record is None:

@@ -1,4 +1,4 @@
-"""What a page knows of a track besides its pictures, as JSON: boxes, scores, lost stretches, truth, search regions."""
+"""Data of a page beside its pictures, as JSON: boxes, scores, lost stretches, ground truth and search regions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,16 @@ def describe_target(
     truth: Num[np.ndarray, "rows 4"] | None,
     context: float | None,
 ) -> dict[str, Any]:
-    """One target, as the page reads it; None stands for whatever is not finite.
+    """Data of one target as the page reads it; None stands for whatever is not finite.
 
     Args:
-      name: what it is called.
+      name: of the target.
       place: its place among the targets, which decides on its colour.
       boxes: (x, y, w, h) of each frame, 0-indexed pixels.
       scores: of each frame.
       lost: of each frame.
       truth: true boxes from the first frame on, as far as there are some.
-      context: the configuration's, from which the search regions follow; None where they are not known.
+      context: `Config.context`, from which the search regions follow; None where they are not known.
     """
     true = np.full(boxes.shape, np.nan)
     if truth is not None:
@@ -54,7 +54,7 @@ def describe_target(
 
 
 def search_regions(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[np.ndarray, "frames 3"]:
-    """Centre (x, y) and side of the square in which each frame is searched, around the box of the frame before; pixels.
+    """Search region of each frame as centre (x, y) and side in pixels, around the box of the frame before.
 
     It is that of the middle scale. The first frame has none, and gets NaN.
     """
@@ -66,7 +66,7 @@ def search_regions(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[
 
 
 def map_share(upsampling: str) -> float:
-    """The part of a search region's side over which its response map lies, in the middle.
+    """Share of a search region's side that its response map covers, in the middle of the region.
 
     A map says where the target's centre may be: with samples at the middle of each part of a cell (`half_pixel`) it is
     17 cells wide, and else 16, from the first cell to the last.
@@ -76,12 +76,12 @@ def map_share(upsampling: str) -> float:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand within a script element."""
+    """JSON text that may stand within a script element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, str]:
-    """Facts to list, in words."""
+    """Facts for a list, with their values in words."""
     return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in values.items()}
 
 

@@ -1,8 +1,8 @@
-"""Frames and response maps, small enough for hundreds of them to go into one file.
+"""Pictures and response maps of a page, small enough for hundreds of them to go into one file.
 
 A page holds up to `FULL_PICTURES` pictures of `LARGEST_AREA` pixels, or up to `MOST_PICTURES` smaller ones, within
-`BUDGET` characters; a `FrameEncoder` chooses size and quality for that. What does not fit all the same, the writer
-thins out.
+`BUDGET` characters; a `FrameEncoder` chooses size and quality for that. If they still do not fit, the writer leaves
+some out.
 """
 
 import base64
@@ -16,28 +16,28 @@ from PIL import Image
 from mfst_jax.decoding import Frame
 
 BUDGET = 18_000_000
-"""Characters that all pictures and maps of a page may take together."""
+"""Number of characters that all pictures and maps of a page may take together."""
 LARGEST_AREA = 640 * 360
-"""Pixels of a picture, at most."""
+"""Number of pixels of a picture, at most."""
 FULL_PICTURES = 500
-"""So many pictures may be of the largest area; the area of more of them is smaller."""
+"""Number of pictures that may be of the largest area; where there are more, each is smaller."""
 FEW_PICTURES = 350
-"""Fewer pictures get no more room each than so many would, which is enough."""
+"""Number of pictures below which each gets as much room as if there were so many, which is enough."""
 MOST_PICTURES = 2000
-"""In a page. Of longer videos it has every second frame's, every fourth's and so on."""
+"""Number of pictures in a page. Of longer videos it has every second frame, every fourth and so on."""
 QUALITIES = (82, 74, 64, 52, 42, 32, 24)
-"""Of JPEG, from the best to the least."""
+"""JPEG qualities, from the best to the least."""
 SLACK = 0.7
-"""A picture that takes less than this share of its room lets the next one try a better quality."""
+"""Share of its room below which a picture lets the next one try a better quality."""
 
 MOST_MAPS = 8
-"""Targets of which a page has response maps: those of more would take the room that the pictures need."""
+"""Number of targets up to which a page has response maps: those of more would take the room of the pictures."""
 MAP_SIDE = 34
-"""Cells of a response map in a page, along either axis: each is the mean of 8 x 8 samples."""
+"""Cells on a side of a response map in a page: each is the mean of 8 x 8 samples."""
 
 
 class FrameEncoder:
-    """Frames of one video as JPEGs of one size, each within its share of the budget if any quality gets it there."""
+    """Encoder of a video's frames as JPEGs of one size, each within its share of the budget if any quality allows."""
 
     def __init__(self, size: tuple[int, int], count: int | None, maps: int):
         """Chooses the size of the pictures.
@@ -56,7 +56,7 @@ class FrameEncoder:
         self._rung = 0
 
     def encode(self, frame: Frame) -> bytes:
-        """The frame as a JPEG. Its quality depends on the frames before it, and so repeats with them."""
+        """Frame as a JPEG. Its quality depends on the frames before it, so that the same frames give the same bytes."""
         image = Image.fromarray(frame)
         if frame.shape[:2] != self.size:
             image = image.resize(self.size[::-1], Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -68,7 +68,7 @@ class FrameEncoder:
 
 
 def encode_map(response: Float[np.ndarray, "samples samples"]) -> bytes:
-    """A response map as `MAP_SIDE` x `MAP_SIDE` bytes, row by row: 0 at its lowest, 255 at its highest cell.
+    """Response map as `MAP_SIDE` x `MAP_SIDE` bytes, row by row: 0 at its lowest, 255 at its highest cell.
 
     A map that is flat, or not finite, is all 0.
     """
@@ -82,7 +82,7 @@ def encode_map(response: Float[np.ndarray, "samples samples"]) -> bytes:
 
 
 def encode_bytes(data: bytes) -> str:
-    """Base64, as a page holds bytes."""
+    """Bytes in Base64, as a page holds them."""
     return base64.b64encode(data).decode("ascii")
 
 

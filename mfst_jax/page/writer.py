@@ -1,7 +1,7 @@
-"""A page, written while the video is tracked: every picture goes to the file at once, all else at its end.
+"""Writer of a page while the video is tracked: every picture goes to the file at once, all else at its end.
 
 The file is HTML: a head, a script element of JSON data for each picture, one for the track, and the program that shows
-them. It needs nothing else, and its content security policy lets run no program but its own.
+them. It needs nothing else, and its content security policy lets no other program run.
 """
 
 import base64
@@ -29,14 +29,15 @@ from mfst_jax.palette import BRIGHT_COLOURS, COLOURS
 HERE = Path(__file__).parent
 SUFFIXES = (".html", ".htm")
 _BODY, _SCRIPT = "<!--frames and data-->", "<!--program-->"
-"""Where the template is cut: what goes there is written as it comes."""
+"""Places at which the template is cut: what goes there is written as it comes."""
 
 
 @dataclass(frozen=True, eq=False)
 class PageTarget:
-    """A target that a page is about.
+    """A target that a page shows.
 
     Attributes:
+      name: Name of the target.
       truth: True boxes (x, y, w, h) from the page's first frame on, NaN where it is absent.
     """
 
@@ -45,10 +46,10 @@ class PageTarget:
 
 
 class PageWriter:
-    """Writes a page, with a handful of frames in memory. Without any frame no file is made.
+    """Writer of a page, with a handful of frames in memory. Without any frame no file is made.
 
     Leaving the `with` block finishes the file, by an exception too. Where the disk fills up, the page is finished with
-    fewer pictures, if that makes room enough.
+    fewer pictures, if that makes enough room.
 
     >>> with PageWriter("page.html", name="clip", size=(360, 640), fps=25, targets=[PageTarget("car")]) as page:
     ...     page.write(frame, boxes, scores)
@@ -72,14 +73,14 @@ class PageWriter:
 
         Args:
           path: the file to write, `.html`.
-          name: what the video is called.
+          name: the name of the video.
           size: height and width of every frame, in pixels.
           fps: frames per second.
           targets: what is tracked; each has a row in `boxes`.
           first: number of the first frame that will come; the page counts from there.
-          count: how many frames will come, as far as is known.
+          count: how many frames will come; None where it is not known.
           config: how they are tracked, as `config.to_dict` writes it; the search regions follow from it.
-          facts: what else to say of how the page came about, each in words or as JSON.
+          facts: what else to say about how the page was made, each in words or as JSON.
           maps: whether response maps will come with the frames.
 
         Raises:
@@ -94,13 +95,13 @@ class PageWriter:
         self._scores: list[np.ndarray] = []
         self._lost: list[np.ndarray] = []
         self._blocks: list[tuple[int, int, int]] = []
-        """Of each picture in the file: its frame, where it begins, and its length."""
+        # For each picture in the file: its frame, its offset, and its length.
         self._every = 1
 
     def __enter__(self) -> "PageWriter":
         self._head, self._middle, self._tail = _parts(str(self._known["name"]))
         with self._target.reported(OSError):
-            # Not buffered: what is on disk is known, also where the disk is full.
+            # Not buffered, so that it is known what is on disk, also where the disk is full.
             self._file = cast(io.FileIO, self._target.temporary.open("w+b", buffering=0))
             try:
                 _write(self._file, self._head)
@@ -165,7 +166,7 @@ class PageWriter:
             self._target.discard()
 
     def _finish(self) -> None:
-        """Writes all that comes after the pictures."""
+        """Writes everything that comes after the pictures."""
         self._file.seek(self._end())
         self._file.truncate()
         data = script_json(self._data())
@@ -208,12 +209,12 @@ class PageWriter:
         self._file.seek(self._end())
 
     def _end(self) -> int:
-        """Where the last picture ends."""
+        """Offset of the end of the last picture."""
         return sum(self._blocks[-1][1:]) if self._blocks else len(self._head)
 
 
 def _parts(title: str) -> tuple[bytes, bytes, bytes]:
-    """The template: what comes before the pictures and the data, between them and the program, and from there on."""
+    """Template in three parts: before the pictures and the data, between them and the program, and the rest."""
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
@@ -227,7 +228,7 @@ def _parts(title: str) -> tuple[bytes, bytes, bytes]:
 
 
 def _palette() -> str:
-    """The targets' colours: on pictures always bright, in charts by the page's ground."""
+    """Colours of the targets as CSS: always bright on pictures, in charts as the page's background needs them."""
 
     def variables(colours: Sequence[str]) -> str:
         return "".join(f"--line-{place}:{value};" for place, value in enumerate(colours))
@@ -240,7 +241,7 @@ def _palette() -> str:
 
 
 def _write(file: io.FileIO, data: bytes) -> None:
-    """All of it, where an unbuffered file may take less at a time."""
+    """Writes all bytes to an unbuffered file, which may take fewer at a time."""
     view = memoryview(data)
     while view:
         view = view[os.write(file.fileno(), view) :]

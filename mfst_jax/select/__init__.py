@@ -1,4 +1,4 @@
-"""Targets drawn by hand in a page on loopback, served until a choice is made (docs/select.md)."""
+"""Selection of targets, drawn by hand in a page that is served on loopback (docs/select.md)."""
 
 import os
 import sys
@@ -14,10 +14,12 @@ from mfst_jax.video import Source
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen: targets with boxes in frame `first_frame`, and the source from that frame on.
+    """Selected targets, and the source from the frame in which they were drawn.
 
     Attributes:
-      source: Of a webcam, the stream that goes on from the frozen frame, which can be read once.
+      first_frame: Number of the frame in which they were drawn.
+      targets: Targets, with boxes in that frame.
+      source: Source from that frame on. For a webcam it is the stream from the frozen frame on, which can be read once.
     """
 
     first_frame: int
@@ -33,17 +35,17 @@ def select_targets(
     port: int = 0,
     opener: Callable[[str], bool] = webbrowser.open,
 ) -> Selection:
-    """The targets that somebody draws in a browser, which this opens, or whose address it prints to standard error.
+    """Targets that a user draws in a browser, which this opens, or whose address it prints to standard error.
 
     Args:
       source: the frames.
       open_browser: whether to open one; where there is no display, the address is printed instead.
-      timeout: seconds without a sign of the page after which it is given up.
+      timeout: seconds without a sign of life from the page after which to give up.
       port: of 127.0.0.1; 0 for a free one.
       opener: opens a browser at an address, and says whether it could.
 
     Raises:
-      InputError: a port in use, a page that never comes or goes away, a choice that is cancelled, a frame that cannot
+      InputError: a port in use, a page that never opens or goes away, a choice that is cancelled, a frame that cannot
         be read.
     """
     with open_frames(source) as frames, Server(frames, port) as server:

@@ -14,23 +14,23 @@ from mfst_jax.errors import InputError
 from mfst_jax.video import Source
 
 KEPT = 24
-"""How many encoded frames are kept, to go back and forth."""
+"""Number of encoded frames that are kept, to go back and forth."""
 AHEAD = 16
-"""How many frames are read on to reach a later one before it is sought instead."""
+"""Number of frames up to which a later frame is reached by reading on; one further away is sought."""
 QUALITY = 90
 PATIENCE = 20
 """Seconds that a webcam may take for a frame."""
 
 
 def encode(frame: Frame) -> bytes:
-    """A frame as a JPEG of the same size."""
+    """Frame as a JPEG of the same size."""
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
 class StoredFrames:
-    """Frames of a source that can be read again, by number. Several threads may ask."""
+    """Frames of a source that can be read again, by number. Safe to use from several threads."""
 
     def __init__(self, source: Source):
         self.source = source
@@ -39,7 +39,7 @@ class StoredFrames:
         self._next = 0
 
     def jpeg(self, number: int) -> bytes:
-        """Frame `number`. Raises `InputError` where there is none, or it cannot be read."""
+        """Frame `number` as a JPEG. Raises `InputError` where there is none, or it cannot be read."""
         with self._lock:
             if number not in self._kept:
                 self._kept[number] = encode(self._read(number))
@@ -52,7 +52,7 @@ class StoredFrames:
         """Does nothing: stored frames stand still."""
 
     def source_from(self, number: int) -> Source:
-        """The source from frame `number` on."""
+        """Source from frame `number` on."""
         return self.source.starting_at(number)
 
     def _read(self, number: int) -> Frame:
@@ -84,7 +84,7 @@ class StoredFrames:
 
 
 class LiveFrames:
-    """The latest frame of a webcam, read on a thread so that none gets old, until tracking takes the stream over."""
+    """Latest frame of a webcam, read on a thread so that none gets old, until tracking takes the stream over."""
 
     def __init__(self, source: Source):
         self.source, self._stream = source, source.frames()
@@ -95,7 +95,11 @@ class LiveFrames:
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def jpeg(self, number: int) -> bytes:
-        """The frozen frame, or else the latest one, whatever the number. Raises `InputError` where the stream ended."""
+        """Frozen frame, or else the latest one, as a JPEG, whatever the number.
+
+        Raises:
+          InputError: the stream ended.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._latest is not None or self._problem is not None, PATIENCE)
             frame = self._latest if self._frozen is None else self._frozen
@@ -106,14 +110,15 @@ class LiveFrames:
         return encode(frame)
 
     def freeze(self, frozen: bool) -> None:
-        """Keeps the latest frame as the one to draw in, or goes back to those that come."""
+        """Freezes the latest frame to draw in, or goes back to live frames."""
         with self._changed:
             self._frozen = self._latest if frozen else None
 
     def source_from(self, number: int) -> Source:
-        """The frozen frame, and then those that come from now on. It can be read once.
+        """Source of the frozen frame and those that come from now on. It can be read once.
 
-        Raises `InputError` where the stream has ended, or gives no frame any more.
+        Raises:
+          InputError: the stream has ended, or gives no frame any more.
         """
         self._stop()
         with self._changed:
@@ -161,9 +166,9 @@ class LiveFrames:
 
 
 Frames = StoredFrames | LiveFrames
-"""What the server shows."""
+"""Frames that the server shows."""
 
 
 def open_frames(source: Source) -> Frames:
-    """The frames of a webcam, or of a source that can be read again."""
+    """Frames of a source, stored or of a webcam."""
     return LiveFrames(source) if source.live else StoredFrames(source)

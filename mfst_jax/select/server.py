@@ -1,7 +1,7 @@
-"""The page's server: on 127.0.0.1 alone, under an address that nobody can guess, until targets are chosen.
+"""Server of the page: on 127.0.0.1 alone, under an address that nobody can guess, until targets are chosen.
 
-Other pages in the same browser are kept out: by the token in the address, by the Host header (or a name of theirs that
-leads here would do), and by the Origin header of whatever changes something.
+Other pages in the same browser are kept out by three checks: the token in the address; the Host header, since a foreign
+name may lead here; and the Origin header of every request that changes something.
 """
 
 import hmac
@@ -22,12 +22,13 @@ from mfst_jax.select.frames import Frames
 from mfst_jax.targets import MOST_TARGETS, Number, Target, check_boxes, check_names, default_names
 
 TIMEOUT = 600.0
-"""Seconds without a sign of the page; it gives one every few seconds, or every minute from the background."""
+"""Seconds without a sign of life from the page, which gives one every few seconds, or every minute in the
+background."""
 REOPENING = 10.0
-"""Seconds after the last page was closed in which it may be opened again, as reloading does it."""
+"""Seconds after the last page was closed in which it may be opened again, as reloading does."""
 LARGEST_BODY = 64 * 1024
 LONGEST_PAGE = 64
-"""Characters by which one page is told from another."""
+"""Number of characters of the name by which one page is told from another."""
 FILES = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
 KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 HEADERS = {
@@ -41,14 +42,22 @@ HEADERS = {
 
 
 class Server:
-    """Serves the page from a thread, as a context manager."""
+    """Server of the page on a thread, as a context manager.
+
+    Args:
+      frames: what to draw in.
+      port: of 127.0.0.1; 0 for a free one.
+
+    Raises:
+      InputError: the port is in use.
+    """
 
     def __init__(self, frames: Frames, port: int):
         self.frames, self.token = frames, secrets.token_urlsafe(24)
         self._came, self._last_sign = False, time.monotonic()
         self._pages: set[str] = set()
         self._closed: float | None = None
-        """When the last of the pages was closed."""
+        # The time at which the last of the pages was closed.
         self._lock, self._settled, self._done = threading.Lock(), False, threading.Event()
         self._choice: tuple[int, list[Target]] | None = None
         if not 0 <= port <= 65535:
@@ -62,14 +71,14 @@ class Server:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
     def describe(self) -> dict[str, Any]:
-        """What the page needs to know."""
+        """Description of the frames for the page, as JSON values."""
         source, colours = self.frames.source, [BRIGHT_COLOURS[colour(place)] for place in range(MOST_TARGETS)]
         height, width = source.size
         known = {"name": source.name, "width": width, "height": height, "count": source.count, "live": source.live}
         return known | {"colours": colours}
 
     def sign(self) -> None:
-        """Notes that a browser is there."""
+        """Notes a sign of life from a browser."""
         with self._lock:
             self._came, self._last_sign, self._closed = True, time.monotonic(), None
 
@@ -83,7 +92,7 @@ class Server:
                 self._closed = None if self._pages else time.monotonic()
 
     def settle(self) -> bool:
-        """Whether nobody has chosen or cancelled before. Who is the first has to `end` the wait."""
+        """Whether this is the first call, by the one who chooses or cancels; that one then has to `end` the wait."""
         with self._lock:
             first, self._settled = not self._settled, True
             return first
@@ -94,7 +103,11 @@ class Server:
         self._done.set()
 
     def wait(self, timeout: float | int) -> tuple[int, list[Target]]:
-        """The frame and its targets, once they are chosen. Raises `InputError` without a choice."""
+        """Frame and targets, once they are chosen. Raises `InputError` without a choice.
+
+        Args:
+          timeout: seconds without a sign of life from a page after which to give up.
+        """
         self._last_sign = time.monotonic()
         while not self._done.wait(0.1):
             if (why := self._given_up(timeout)) is not None and self.settle():
@@ -104,7 +117,7 @@ class Server:
         return self._choice
 
     def _given_up(self, timeout: float | int) -> str | None:
-        """Why nothing more is to be waited for."""
+        """Reason why there is nothing more to wait for; None while there is."""
         with self._lock:
             now = time.monotonic()
             if self._closed is not None and now - self._closed > REOPENING:
@@ -124,10 +137,10 @@ class Server:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # where it would mean to share a port that is in use
+    allow_reuse_address = os.name != "nt"  # on Windows it would share a port that is in use
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing: a browser that breaks off is no news."""
+        """Does nothing: browsers break off connections all the time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -189,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         return f"127.0.0.1:{self.server_of.port}", f"localhost:{self.server_of.port}"
 
     def _admitted(self) -> str | None:
-        """The path after the token; None where the request is refused."""
+        """Path after the token; None where the request is refused."""
         if self.headers.get("Host") not in self._hosts():
             self._say(403, error="expected another host")
             return None
@@ -212,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def parse_choice(body: bytes, frames: Frames) -> tuple[int, list[Target]]:
-    """The frame and the targets that the page sends, clipped to the frame.
+    """Frame and targets that the page sends, clipped to the frame.
 
     Args:
       body: JSON, {"frame": 0, "targets": [{"name": "a", "box": [x, y, w, h]}]}; a name may be empty.
@@ -250,6 +263,6 @@ def parse_choice(body: bytes, frames: Frames) -> tuple[int, list[Target]]:
 
 
 def _within(start: Number, length: Number, end: Number) -> tuple[Number, Number]:
-    """The part of a side that lies between 0 and `end`: where it starts, and its length, which may be less than 0."""
+    """Part of a side that lies between 0 and `end`: its start, and its length, which may be less than 0."""
     inside = max(start, 0)
     return (start, length) if inside == start and start + length <= end else (inside, min(start + length, end) - inside)

@@ -66,7 +66,7 @@ def parse_lines(lines: list[str]) -> Float64[np.ndarray, "rows columns"] | None:
 
 
 def fields(line: str) -> list[str]:
-    """Fields of a line between commas, tabs or spaces. There is none where a comma begins it or follows another."""
+    """Fields of a line between commas, tabs or spaces; empty where a comma begins the line or follows another."""
     return re.split(r"\s*,\s*|\s+", line.strip().removesuffix(",").rstrip())
 
 
