@@ -91,8 +91,7 @@ def parse_size(text: str) -> Size:
 def make_step(
     weights: str | Path | None, preset: Preset, kind: Kind, size: Size, targets: int = 1, batch: bool | None = None
 ) -> Callable[[], np.ndarray]:
-    """Step to time, in a frame of noise: from the state, or states, after the first frame to the boxes in another
-    frame.
+    """Step to time in a frame of noise: from the state after the first frame to the boxes in another frame.
 
     Args:
       weights: as for `mfst track`; None for random ones.

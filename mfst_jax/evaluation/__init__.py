@@ -1,4 +1,4 @@
-"""How well tracks agree with the ground truth: datasets, raw results, measures and what they say about a tracker."""
+"""Evaluation of trackers against ground truth: datasets, raw results, measures, statistics and reports."""
 
 from mfst_jax.evaluation.datasets import Dataset, Protocol, load
 from mfst_jax.evaluation.metrics import Measures, centre_errors, overlaps, precision_20px, success_auc

@@ -1,4 +1,4 @@
-"""The paper's tables I and II on sequences at hand: every row tracked, beside the paper's figures.
+"""The paper's tables I and II on the sequences at hand: every row tracked, beside the paper's figures.
 
 A row is a tracker of its own, in `results/<row>/`: an interrupted table goes on, and a row that both tables have is
 tracked once. There is little else to share, since rows part within a few frames: in table I on OTB's Deer and Crossing,
@@ -29,15 +29,19 @@ Table = Literal["table1", "table2"]
 TABLES: tuple[Table, ...] = get_args(Table)
 FIGURES = Path(__file__).with_name("paper_tables.tsv")
 BENCHMARKS: tuple[Protocol, ...] = ("otb2013", "otb50", "otb100")
-"""Those that the paper has figures for."""
+"""Benchmarks that the paper has figures for."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration of the paper's tables. A cell is a layer by itself, a strategy for all three, or `-`.
+    """Row of the paper's tables: one configuration. A cell is a single layer, a strategy for all three layers, or `-`.
 
     Attributes:
-      paper: Success AUC and precision at 20 px.
+      siamfc: Cell of S.
+      alexnet: Cell of A.
+      model_fusion: Cell of the fusion of S and A.
+      se: Whether SE-blocks are used.
+      paper: Success AUC and precision at 20 px in the paper, by benchmark.
     """
 
     siamfc: str
@@ -48,24 +52,24 @@ class Row:
 
     @property
     def cells(self) -> dict[str, str]:
-        """All but the figures."""
+        """Cells of the row by column, without the figures."""
         se = "yes" if self.se else "no"
         return {"siamfc": self.siamfc, "alexnet": self.alexnet, "model_fusion": self.model_fusion, "se": se}
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The backbones in use."""
+        """Backbones in use."""
         return tuple(model for model in MODELS if self.cells[model] != "-")
 
     @property
     def name(self) -> str:
-        """What its results are called: `alexnet-conv4-se`, `both-soft`."""
+        """Name of the row's results: `alexnet-conv4-se`, `both-soft`."""
         model = "both" if len(self.models) > 1 else self.models[0]
         cell = self.model_fusion if len(self.models) > 1 else self.cells[model]
         return f"{model}-{cell}" + "-se" * self.se
 
     def config(self, base: Config) -> Config:
-        """`base` with what the row says. Raises `InputError` if that is no configuration."""
+        """Configuration of the row, on top of `base`. Raises `InputError` if that is no configuration."""
         changes: dict[str, Any] = {"models": self.models, "se": self.se}
         for model in self.models:
             cell = self.cells[model]
@@ -80,11 +84,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Ordering:
-    """Two rows that differ in one thing: the first is better in the paper.
+    """Two rows that differ in one thing, the first of which is better in the paper.
 
     Attributes:
-      paper: By how much, in success AUC.
-      here: The same on the sequences at hand.
+      better: Row that is better in the paper.
+      worse: Row that is worse in the paper.
+      paper: Difference of success AUC in the paper.
+      here: Difference of success AUC on the sequences at hand.
     """
 
     better: Row
@@ -94,12 +100,12 @@ class Ordering:
 
     @property
     def holds(self) -> bool:
-        """Whether it is better here too."""
+        """Whether the better row is better here too."""
         return self.here.difference > 0
 
 
 def paper_rows(table: Table) -> list[Row]:
-    """The rows of a table, in the paper's order."""
+    """Rows of a table, in the paper's order."""
     rows = []
     with FIGURES.open(newline="") as file:
         for cells in csv.DictReader(file, delimiter="\t"):
@@ -110,7 +116,7 @@ def paper_rows(table: Table) -> list[Row]:
 
 
 def ablate(table: Table, run: runner.Run, dataset: Dataset, out: Path) -> int:
-    """Tracks each row, prints the table, and writes it to `out` as CSV and Markdown.
+    """Tracks each row of a table, prints the table, and writes it to `out` as CSV and Markdown.
 
     Args:
       table: which one.
@@ -153,7 +159,7 @@ def ablate(table: Table, run: runner.Run, dataset: Dataset, out: Path) -> int:
 def find_orderings(
     rows: Sequence[Row], summaries: Mapping[str, Summary], protocol: Protocol = "otb100"
 ) -> Iterator[Ordering]:
-    """What the paper's success AUC says of two rows that differ in one thing: a cell, or one backbone more."""
+    """Orderings by the paper's success AUC of rows that differ in one thing: a cell, or one backbone more."""
     rows = [row for row in rows if row.name in summaries]
     for pair in combinations(rows, 2):
         worse, better = sorted(pair, key=lambda row: row.paper[_benchmark(protocol)][0])
@@ -164,7 +170,7 @@ def find_orderings(
 
 
 def markdown(rows: Sequence[Row], summaries: Mapping[str, Summary], protocol: Protocol) -> str:
-    """The table and the orderings, in columns that line up."""
+    """Table and orderings as Markdown, in columns that line up."""
     benchmark = _benchmark(protocol)
     table = [["S: siamfc", "A: alexnet", "S and A", "SE", "AUC", "P@20", "paper AUC", "paper P@20"]]
     for row in rows:
@@ -193,7 +199,7 @@ def markdown(rows: Sequence[Row], summaries: Mapping[str, Summary], protocol: Pr
 
 
 def _benchmark(protocol: Protocol) -> Protocol:
-    """Whose figures in the paper stand beside ours."""
+    """Benchmark whose figures in the paper stand beside ours."""
     return protocol if protocol in BENCHMARKS else "otb100"
 
 
@@ -230,7 +236,7 @@ def _csv(rows: Sequence[Row], summaries: Mapping[str, Summary]) -> str:
 
 
 def _align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table."""
+    """Lines of a Markdown table."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
         yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"

@@ -190,7 +190,7 @@ def _print_attributes(summary: Summary) -> None:
 
 
 def _print_comparisons(summaries: Sequence[Summary]) -> None:
-    """The best against each other one, on the sequences that both have."""
+    """Prints the comparison of the best tracker with each other one, on the sequences that both have."""
     best, *others = summaries
     pairs = [(other, scoring.paired(best, other, "success_auc")) for other in others]
     pairs = [(other, comparison) for other, comparison in pairs if comparison is not None]

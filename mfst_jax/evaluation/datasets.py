@@ -1,4 +1,4 @@
-"""Sequences to evaluate on: OTB, GOT-10k, VOT or any folder of sequences, complete or not.
+"""Datasets to evaluate on: OTB, GOT-10k, VOT or any folder of sequences, complete or not.
 
 What is wrong with one sequence is a line among the dataset's `problems`, naming file and line; the others are loaded.
 """
@@ -28,12 +28,14 @@ TITLES: dict[Protocol, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What there is of a benchmark.
+    """Sequences of a benchmark, as far as they are there.
 
     Attributes:
-      missing: The names of sequences that should be there and are not, or are unusable.
+      protocol: Protocol of the benchmark.
+      sequences: Usable sequences.
+      missing: Names of sequences that should be there and are not, or are unusable.
       problems: What is wrong with the sequences that are unusable, and odd about the others: a line each.
-      total: How many sequences the whole benchmark has.
+      total: Number of sequences of the whole benchmark.
     """
 
     protocol: Protocol
@@ -44,12 +46,12 @@ class Dataset:
 
     @property
     def title(self) -> str:
-        """What it is and how much of it there is."""
+        """Name of the benchmark, and how much of it there is."""
         return title(self.protocol, len(self.sequences), self.total)
 
 
 def title(protocol: Protocol, count: int, total: int) -> str:
-    """A benchmark's name and how much of it `count` sequences are: `OTB-100`, `OTB-100 (13 of 100 sequences)`."""
+    """Name of a benchmark and how much of it `count` sequences are: `OTB-100`, `OTB-100 (13 of 100 sequences)`."""
     if count < total:
         return f"{TITLES[protocol]} ({count} of {total} sequences)"
     return TITLES[protocol] if protocol.startswith("otb") else f"{TITLES[protocol]} ({total})"
@@ -58,7 +60,7 @@ def title(protocol: Protocol, count: int, total: int) -> str:
 def load(
     root: str | Path, protocol: Protocol | None = None, *, images: bool = True, polygons: Polygons = "bounds"
 ) -> Dataset:
-    """Loads what there is of a benchmark.
+    """Dataset of the sequences of a benchmark that are there.
 
     Args:
       root: The folder that holds the sequences: OTB's, each in the folder of its own name or of its video (`Jogging-1`,
@@ -107,7 +109,7 @@ def load(
 
 
 def _read(place: Place, entry: otb.Entry | None, *, images: bool, clipped: bool, polygons: Polygons) -> Sequence | None:
-    """The sequence; None if nothing of it is there. Raises `InputError` if it is unusable."""
+    """Sequence at a place; None if nothing of it is there. Raises `InputError` if it is unusable."""
     if place.truth is None:
         if place.folder is None:
             return None
@@ -128,7 +130,7 @@ def _annotations(root: Path) -> dict[str, Path]:
 
 
 def _guess(paths: dict[str, Path], problems: list[str]) -> Protocol:
-    """Whose rules count, by the names of most sequences; the others are then among the problems."""
+    """Protocol whose rules count, by the names of most sequences; the others are then among the problems."""
     known = {otb.key(name) for entry in otb.entries() for name in (entry.name, entry.annotation.split("/")[0])}
     by_name: dict[Protocol, set[str]] = {
         "otb100": {name for name in paths if otb.key(name) in known},
@@ -148,7 +150,7 @@ def _guess(paths: dict[str, Path], problems: list[str]) -> Protocol:
 def _find_otb(
     protocol: str, files: dict[str, Path], folders: dict[str, Path], problems: list[str]
 ) -> Iterator[tuple[Place, otb.Entry]]:
-    """A place for each entry of the list, as far as it is anywhere."""
+    """Place of each entry of the list, as far as it is anywhere."""
     keyed: dict[str, list[Path]] = {}
     for name, path in (files or folders).items():
         keyed.setdefault(otb.key(name), []).append(path)
@@ -172,7 +174,7 @@ def _find_otb(
 
 
 def _find_listed(root: Path, files: dict[str, Path], folders: dict[str, Path], problems: list[str]) -> list[Place]:
-    """A place for each target in the folders that `list.txt` names, or else in any, or for each file."""
+    """Place of each target in the folders that `list.txt` names, or else in any, or for each file."""
     if files:
         return [Place(name, None, path) for name, path in files.items()]
     split = next((folder.parent for folder in folders.values() if folder != root), root)

@@ -1,4 +1,4 @@
-"""MFST for the got10k toolkit, which need not be installed: a tracker that its experiments take.
+"""Tracker for the got10k toolkit, which need not be installed: its experiments take it.
 
 ExperimentOTB("OTB", version=2015).run(Tracker(origin=1))
 ExperimentGOT10k("GOT-10k", subset="val").run(Tracker())
@@ -21,18 +21,22 @@ from mfst_jax.video import read_image
 
 
 class Tracker(streaming.Tracker):
-    """What the toolkit expects of `got10k.trackers.Tracker`: `name`, `is_deterministic`, `init`, `update`, `track`."""
+    """Tracker with what the toolkit expects of `got10k.trackers.Tracker`.
+
+    That is `name`, `is_deterministic`, `init`, `update` and `track`.
+    """
 
     def __init__(
         self, params: Params | None = None, config: Config | None = None, *, name: str = "MFST", origin: int = 0
     ):
-        """Tracks with `params` (by default the built-in weights) under `config` (by default what they imply).
+        """Tracks with `params` under `config`.
 
         Args:
-          params: the weights.
-          config: how to track.
-          name: what the toolkit's tables and folders call it.
-          origin: what the boxes call the first pixel: the toolkit hands over OTB's as they are in its files, from 1.
+          params: the weights, by default the built-in ones.
+          config: how to track, by default what the weights imply.
+          name: the tracker's name in the toolkit's tables and folders.
+          origin: the number of the first pixel in the boxes: the toolkit hands over OTB's as they are in its files,
+            from 1.
         """
         super().__init__(params, config, name=name)
         self._shift = np.array([origin, origin, 0, 0], np.float32)
@@ -43,13 +47,13 @@ class Tracker(streaming.Tracker):
         jax.block_until_ready(self.state)
 
     def update(self, image: Any) -> np.ndarray:
-        """The target's box (x, y, w, h) in the next image. Raises `InputError` as `mfst_jax.step` does."""
+        """Box (x, y, w, h) of the target in the next image. Raises `InputError` as `mfst_jax.step` does."""
         return super().update(image) + self._shift
 
     def track(
         self, img_files: Sequence[str | Path], box: Any, visualize: bool = False
     ) -> tuple[Float64[np.ndarray, "frames 4"], Float64[np.ndarray, "frames"]]:
-        """Follows the object in `box` through image files, as the toolkit's own loop does.
+        """Boxes and times of the object in `box` through image files, as the toolkit's own loop gives them.
 
         Args:
           img_files: the images, in order.
@@ -57,7 +61,7 @@ class Tracker(streaming.Tracker):
           visualize: whether the toolkit shows each image with its box.
 
         Returns:
-          the box and the seconds of each image, from pixels to box.
+          The box and the seconds of each image, from pixels to box.
 
         Raises:
           InputError: an image or the box is unusable.

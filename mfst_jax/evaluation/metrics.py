@@ -24,7 +24,7 @@ NORMALISED_THRESHOLDS = np.arange(51) / 100
 """Centre errors, in sizes of the true box, at which the normalised precision curve is taken."""
 
 _huge_numbers = np.errstate(over="ignore", invalid="ignore")
-"""Boxes of a tracker that went astray may be; they miss."""
+"""Boxes of a tracker that went astray may overflow; they are misses."""
 
 Boxes = Shaped[np.ndarray, "_ 4"]
 Counted = Float[np.ndarray, "counted"]
@@ -47,7 +47,10 @@ def normalised_errors(boxes: Boxes, truth: Boxes) -> Counted:
 
 
 def success_auc(boxes: Boxes, truth: Boxes) -> float:
-    """Area under the success curve: mean over 21 thresholds of the share of rows that overlap by more; NaN if none."""
+    """Area under the success curve: mean over 21 thresholds of the share of rows that overlap by more.
+
+    It is NaN if no row counts.
+    """
     return measure(boxes, truth).success_auc
 
 
@@ -58,7 +61,7 @@ def precision_20px(boxes: Boxes, truth: Boxes) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What a track scores, or what several do on average.
+    """Measures of a track, or the means of those of several.
 
     Attributes:
       success_curve: Share of rows that overlap by more than each of `SUCCESS_THRESHOLDS`.
@@ -106,11 +109,11 @@ SCORES = (
     "success_rate_75",
     "average_overlap",
 )
-"""The numbers among `Measures`."""
+"""Names of the numbers among `Measures`."""
 
 
 def measure(boxes: Boxes, truth: Boxes) -> Measures:
-    """All measures of one track; NaN if no row counts."""
+    """Measures of one track; NaN if no row counts."""
     boxes, truth = _counted(boxes, truth)
     if not (rows := len(truth)):
         return Measures(np.full(21, np.nan), np.full(51, np.nan), np.full(51, np.nan), float("nan"))
@@ -124,7 +127,12 @@ def measure(boxes: Boxes, truth: Boxes) -> Measures:
 
 
 def average(measures: Sequence[Measures], weights: Float64[np.ndarray, "measures"] | None = None) -> Measures:
-    """The mean of one or more: of the curves, threshold by threshold, and so of every number."""
+    """Means of one or more measures: of the curves, threshold by threshold, and so of every number.
+
+    Args:
+      measures: what to average.
+      weights: the weight of each; by default all the same.
+    """
 
     def mean(name: str) -> np.ndarray:
         return np.asarray(np.average([getattr(each, name) for each in measures], axis=0, weights=weights))
@@ -164,13 +172,13 @@ def _offsets(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 @_huge_numbers
 def _lengths(offsets: np.ndarray, units: np.ndarray | None = None) -> np.ndarray:
-    """In pixels or other positive units; NaN where a unit is 0."""
+    """Lengths in pixels or other positive units; NaN where a unit is 0."""
     offsets = offsets if units is None else offsets / np.where(units > 0, units, np.nan)
     return np.sqrt(offsets[:, 0] ** 2 + offsets[:, 1] ** 2)
 
 
 def _at_most(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """How many values each threshold is not exceeded by; NaN is above all."""
+    """Number of values that are at most each threshold; NaN is above all."""
     return np.searchsorted(np.sort(values), thresholds, side="right")
 
 

@@ -1,7 +1,7 @@
 """Success and precision plots as in the paper's figure 3, and success by attribute: as files, and as SVG for a report.
 
-The first of the summaries is the tracker that all is about: it is drawn thick, in a colour of its own. The others
-differ by line style and marker too. The same summaries give the same bytes. Needs matplotlib, the extra `plots`.
+The first of the summaries is the tracker of interest: it is drawn thick, in a colour of its own. The others differ by
+line style and marker too. The same summaries give the same bytes. Needs matplotlib, the extra `plots`.
 """
 
 import io
@@ -33,7 +33,7 @@ INK, RULE, PAPER = "#1b1f24", "#dde1e6", "#ffffff"
 DASHES = ("-", (0, (5, 1.8)), (0, (1.4, 1.4)))
 MARKERS = "os^DvPX"
 LONGEST_NAME = 28
-"""Characters of a tracker's name in a legend."""
+"""Number of characters of a tracker's name in a legend."""
 DPI = 200
 SIZE = (5.6, 4.3)
 """Width and height of a plot, in inches."""
@@ -65,7 +65,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class _Plot:
-    """One of the figure's two kinds."""
+    """Description of one of the figure's two plots."""
 
     title: str
     curve: str
@@ -96,14 +96,14 @@ PLOTS = {
 
 
 def write(folder: Path, summaries: Mapping[str, Summary]) -> list[Path]:
-    """Writes `success` and `precision`, each as .png and .svg.
+    """Writes the plots `success` and `precision`, each as .png and .svg.
 
     Args:
       folder: where to; it is made if need be.
       summaries: by the names that the legend gives the trackers; the first is emphasised.
 
     Returns:
-      the files; none if no tracker has a score.
+      The files; none if no tracker has a score.
 
     Raises:
       InputError: a file cannot be written.
@@ -121,7 +121,7 @@ def write(folder: Path, summaries: Mapping[str, Summary]) -> list[Path]:
 
 
 def curves_svg(name: str, summaries: Mapping[str, Summary]) -> str | None:
-    """A plot of `PLOTS` as an SVG element for a page; None if no tracker has a score.
+    """Plot of `PLOTS` as an SVG element for a page; None if no tracker has a score.
 
     The page sets the colours: the element's own, `--rule` and `--paper`, and `--tracker-0`, `--tracker-1` and so on for
     `COLOURS`.
@@ -144,7 +144,7 @@ def attributes_svg(summaries: Mapping[str, Summary]) -> str | None:
 
 
 def rank(name: str, summaries: Mapping[str, Summary]) -> list[tuple[str, float, int]]:
-    """The trackers with a score, best first: name, score, and place among the summaries."""
+    """Trackers with a score, best first: name, score, and place among the summaries."""
     scores = [
         (tracker, getattr(summary.overall, PLOTS[name].score), place)
         for place, (tracker, summary) in enumerate(summaries.items())
@@ -154,7 +154,7 @@ def rank(name: str, summaries: Mapping[str, Summary]) -> list[tuple[str, float, 
 
 
 def printable(text: str) -> str:
-    """In one line, and what cannot be shown or encoded replaced."""
+    """Text in one line, with whatever cannot be shown or encoded replaced."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
 
 
@@ -247,7 +247,7 @@ def _short(name: str) -> str:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Our own style, whatever the user's is."""
+    """Sets our own style, whatever the user's is."""
     try:
         from matplotlib import style
     except ImportError:
@@ -268,7 +268,7 @@ def _image(figure: "matplotlib.figure.Figure") -> Image.Image:
 
 
 def _svg(figure: "matplotlib.figure.Figure", *, as_text: bool = False) -> str:
-    """As an SVG file; its letters as outlines, or as text in whatever font there is."""
+    """SVG file of a figure; its letters as outlines, or as text in whatever font there is."""
     from matplotlib import rcParams
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -281,7 +281,7 @@ def _svg(figure: "matplotlib.figure.Figure", *, as_text: bool = False) -> str:
 
 
 def _embed(svg: str, name: str, description: str) -> str:
-    """A file's SVG as an element of a page, with identifiers and colours of the page."""
+    """SVG element of a page from an SVG file, with identifiers and colours of the page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\s*|<style.*?</style>| xmlns(:xlink)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg.replace("xlink:href", "href"))

@@ -1,7 +1,7 @@
-"""One self-contained HTML file about a tracker's results: scores, plots, comparisons, frames, and what went wrong.
+"""Report on a tracker's results as one self-contained HTML file: scores, plots, comparisons, frames and problems.
 
-It needs no network and no scripts to be read; with scripts, tables can be sorted. Its content security policy lets run
-no script but its own. The same input gives the same bytes. Needs matplotlib, the extra `plots`.
+It needs no network and no scripts to be read; with scripts, tables can be sorted. Its content security policy lets no
+other script run. The same input gives the same bytes. Needs matplotlib, the extra `plots`.
 """
 
 import base64
@@ -33,7 +33,7 @@ from mfst_jax.palette import BRIGHT_COLOURS, COLOURS
 HERE = Path(__file__).parent
 GOT10K_CHIEF = ("average_overlap", "success_rate_50")
 OTHERS_CHIEF = ("success_auc", "precision_20px")
-"""The scores that a benchmark is known by."""
+"""Scores that a benchmark other than GOT-10k is known by."""
 
 
 def write(
@@ -132,7 +132,7 @@ def _tile(label: str, value: str, below: str, style: str) -> str:
 
 
 def _problems(dataset: Dataset, trackers: list[Tracker]) -> str:
-    """What is missing or odd with the first tracker, and what else is with the others."""
+    """What is missing or odd with the first tracker, and what else is with the others, as HTML."""
     html = ""
     if absent := dataset.total - len(dataset.sequences) - len(dataset.missing):
         html += f'<p class="note">{absent} of the {dataset.total} sequences were not there to be evaluated on.</p>'
@@ -171,7 +171,7 @@ def _facts(values: Mapping[str, Any]) -> str:
 
 
 def _palette() -> str:
-    """The trackers' colours: by turns for the page's ground, and always bright on pictures."""
+    """Colours of the trackers as CSS: as the page's background needs them, and always bright on pictures."""
 
     def variables(colours: Iterable[str]) -> str:
         return "".join(f"--tracker-{place}:{value};" for place, value in enumerate(colours))

@@ -1,4 +1,4 @@
-"""The frames of a report: each sequence as a strip of pictures with boxes on them, above the overlaps over time.
+"""Frames of a report: each sequence as a strip of pictures with boxes on them, above the overlaps over time.
 
 Every picture stands for an equal part of the sequence and shows the frame in its middle, so it lies above its part of
 the curves. Boxes are drawn by the page, on small JPEGs within it. Frames count from 1, as lines in results do.
@@ -23,12 +23,12 @@ from mfst_jax.sequences import Sequence
 from mfst_jax.video import read_image
 
 PICTURES = 6
-"""In a strip."""
+"""Number of pictures in a strip."""
 PICTURE_SIZE = (240, 320)
-"""Width and height, in pixels, that a picture is at most."""
+"""Greatest width and height of a picture, in pixels."""
 JPEG = {"quality": 72, "optimize": True}
 POINTS = 240
-"""Of a curve, at most; each is then the mean over some frames."""
+"""Greatest number of points of a curve; where there are more frames each point is the mean over some."""
 FARTHEST = 100_000
 """Pixels outside the picture at which a side may be drawn."""
 
@@ -41,11 +41,12 @@ NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """A tracker on one sequence.
+    """Track of one tracker on one sequence.
 
     Attributes:
+      tracker: The tracker.
       boxes: Boxes (x, y, w, h) in 0-indexed pixels, NaN where there is none.
-      overlaps: With the true box, NaN where there is none.
+      overlaps: Overlaps with the true box, NaN where there is none.
     """
 
     tracker: Tracker
@@ -58,7 +59,10 @@ class _Track:
 
 
 def draw_strips(dataset: Dataset, ours: Tracker, best: Mapping[str, Tracker | None]) -> str:
-    """All sequences, `sequence-1` and so on: ours and the best other tracker there, as far as they have scores."""
+    """Strips of all sequences as HTML, with the identifiers `sequence-1` and so on.
+
+    They show our tracker and the best other one on each sequence, as far as they have scores.
+    """
     pieces = [f'<p class="note">{NOTE}</p>\n']
     for number, sequence in enumerate(dataset.sequences, start=1):
         key = '<span><span class="swatch truth"></span>ground truth</span>'
@@ -82,7 +86,7 @@ def draw_strips(dataset: Dataset, ours: Tracker, best: Mapping[str, Tracker | No
 
 
 def _make_track(tracker: Tracker, result: Result, sequence: Sequence) -> _Track:
-    """The first run of a result, with as many rows as the sequence has."""
+    """Track from the first run of a result, with as many rows as the sequence has."""
     truth = sequence.ground_truth
     boxes, overlap = np.full_like(truth, np.nan), np.full(len(truth), np.nan)
     rows = min(len(truth), len(result.runs[0]))
@@ -132,7 +136,10 @@ def _encode(image: Image.Image) -> str:
 
 
 def _draw_box(box: Float64[np.ndarray, "4"], style: str) -> str:
-    """The outline, with a dark rim below it unless it is the truth's, which is dashed and shows those below."""
+    """Outline of a box as SVG, with a dark rim below it.
+
+    The true box has no rim, and is dashed so that it shows those below.
+    """
     if not np.isfinite(box).all():
         return ""
     x, y, w, h = np.clip(box, -FARTHEST, FARTHEST)
@@ -142,7 +149,7 @@ def _draw_box(box: Float64[np.ndarray, "4"], style: str) -> str:
 
 
 def _draw_curves(tracks: list[_Track]) -> str:
-    """Overlap over time, the first track on top, 1000 x 100 units."""
+    """Overlap over time as SVG, the first track on top, 1000 x 100 units."""
     if not tracks:
         return ""
     words = f"Overlap over time of {' and '.join(track.tracker.name for track in tracks)}"
@@ -155,7 +162,7 @@ def _draw_curves(tracks: list[_Track]) -> str:
 
 
 def _path(values: Float64[np.ndarray, "frames"]) -> str:
-    """A line through the values, or through means of a few where there are many; broken where there is none."""
+    """Line through the values as an SVG path, broken where there is none. Many values are averaged to fewer."""
     each = -(-len(values) // POINTS)
     path, pen = "", "M"
     for start in range(0, len(values), each):

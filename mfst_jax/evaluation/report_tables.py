@@ -1,4 +1,4 @@
-"""The tables of a report: all trackers' scores, how ours compares with each other one, and ours by sequence."""
+"""Tables of a report: all trackers' scores, how ours compares with each other one, and ours by sequence."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,17 +20,20 @@ LABELS = {
     "success_rate_75": "Success rate at 0.75",
     "average_overlap": "Average overlap",
 }
-"""What a page calls `metrics.SCORES`."""
+"""Labels on a page of `metrics.SCORES`."""
 SIGNIFICANT = 0.05
 NONE = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, eq=False)
 class Tracker:
-    """One of those that a report is about.
+    """Tracker in a report.
 
     Attributes:
-      place: Among all, which gives the colour; ours has 0.
+      name: Name of the tracker.
+      place: Place among all trackers, which gives the colour; ours has 0.
+      results: Raw results.
+      summary: Scores.
     """
 
     name: str
@@ -44,30 +47,30 @@ class Tracker:
 
 
 def best_other(sequence: str, trackers: Iterable[Tracker]) -> Tracker | None:
-    """Of the trackers other than ours that have a score on the sequence, the one with the highest success AUC."""
+    """Tracker, other than ours, with the highest success AUC on the sequence; None where none has a score."""
     others = [tracker for tracker in trackers if tracker.place > 0 and sequence in tracker.summary.sequences]
     return max(others, key=lambda other: other.auc(sequence), default=None)
 
 
 def text_of(value: object) -> str:
-    """A value, such as a name from somebody's disk, as text of a page or of an attribute in it."""
+    """Value, such as a name from somebody's disk, as text of a page or of an attribute in it."""
     return escape(printable(str(value)))
 
 
 def name_of(tracker: Tracker) -> str:
-    """The tracker's name after a mark of its colour."""
+    """Name of a tracker after a mark of its colour, as HTML."""
     mark = f'<span class="swatch box-{colour(tracker.place)}"></span>'
     return f'<span class="tracker">{mark}<span class="name">{text_of(tracker.name)}</span></span>'
 
 
 def interval_of(summary: Summary, score: str) -> str | None:
-    """The 95 % interval of a mean score; None for fewer than two sequences."""
+    """95 % interval of a mean score, as text; None for fewer than two sequences."""
     interval = summary.interval(score)
     return None if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def score_table(ranked: list[Tracker]) -> str:
-    """A row a tracker, in the order given; all have scores."""
+    """Table of scores as HTML: a row for each tracker, in the order given. All must have scores."""
     rows = []
     for tracker in ranked:
         summary = tracker.summary
@@ -84,7 +87,7 @@ def score_table(ranked: list[Tracker]) -> str:
 
 
 def comparison_table(ours: Tracker, others: list[Tracker]) -> str:
-    """A row for each other tracker that has sequences in common with ours, in the order given."""
+    """Table of comparisons as HTML: a row for each other tracker with sequences in common with ours, in order."""
     pairs = [(other, paired(ours.summary, other.summary, "success_auc")) for other in others]
     compared = [(other, comparison) for other, comparison in pairs if comparison is not None]
     p_values = holm([comparison.p_value for _, comparison in compared])
@@ -123,7 +126,10 @@ def comparison_table(ours: Tracker, others: list[Tracker]) -> str:
 
 
 def sequence_table(dataset: Dataset, ours: Tracker, best: Mapping[str, Tracker | None]) -> str:
-    """A row a sequence that ours has a score on, linked to `sequence-1` and so on, beside the best other there."""
+    """Table of sequences as HTML: a row for each on which ours has a score, linked to `sequence-1` and so on.
+
+    The score of the best other tracker on the sequence stands beside ours.
+    """
     scored = ours.summary.sequences
     lead = {
         name: ours.auc(name) - other.auc(name) for name, other in best.items() if other is not None and name in scored
@@ -160,7 +166,7 @@ def sequence_table(dataset: Dataset, ours: Tracker, best: Mapping[str, Tracker |
 
 
 def _table(title: str, heads: list[tuple[str, str]], rows: list[str], caption: str, *, sortable: bool = False) -> str:
-    """A table; each head has a class: `number`, `drawing` for what nobody sorts by, or none."""
+    """Table as HTML; each head has a class: `number`, `drawing` for columns that nobody sorts by, or none."""
     cells = "".join(f'<th scope="col" class="{style}">{label}</th>' for label, style in heads)
     style = ' class="sortable"' if sortable else ""
     return (
@@ -178,19 +184,19 @@ def _row_head(html: str) -> str:
 
 
 def _number(value: float | int | None, form: str, after: str = "") -> str:
-    """A cell that shows the number in short and holds all its digits."""
+    """Cell that shows a number in short and holds all its digits."""
     if value is None:
         return f'<td class="number" data-value="">{NONE}</td>'
     return f'<td class="number" data-value="{value!r}">{value:{form}}{after}</td>'
 
 
 def _scale(reach: float) -> tuple[str, str]:
-    """The head of a column of drawings."""
+    """Head of a column of drawings."""
     return f'<span class="scale"><span>-{reach:.2f}</span><span>+{reach:.2f}</span></span>', "drawing"
 
 
 def _range(drawing: str) -> str:
-    """A drawing on an axis from -100 to 100."""
+    """Drawing on an axis from -100 to 100."""
     return (
         f'<svg class="range" viewBox="-100 0 200 20" aria-hidden="true"><path class="zero" d="M0 0V20"/>{drawing}</svg>'
     )

@@ -1,7 +1,7 @@
-"""Raw results on disk: boxes, and seconds a frame, of any tracker on one sequence each.
+"""Raw results on disk: boxes, and seconds a frame, of any tracker, for each sequence.
 
 In OTB's layout a tracker's folder holds `<sequence>.txt`, boxes (x, y, w, h) that count pixels from 1, and maybe
-`times/<sequence>_time.txt`. In GOT-10k's it holds `<sequence>/<sequence>_001.txt`, counting from 0, one file a
+`times/<sequence>_time.txt`. In GOT-10k's it holds `<sequence>/<sequence>_001.txt`, counting from 0, one file for each
 repetition, and `<sequence>/<sequence>_time.txt`. Numbers stand between commas, tabs or spaces.
 """
 
@@ -23,20 +23,20 @@ from mfst_jax.sequences.text import read_numbers
 
 Layout = Literal["otb", "got10k"]
 ORIGINS: dict[Layout, int] = {"otb": 1, "got10k": 0}
-"""What files of each layout call the first pixel."""
+"""Number of the first pixel in the files of each layout."""
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a tracker made of one sequence.
+    """Result of a tracker on one sequence.
 
     Attributes:
-      path: The file of its first run.
-      runs: The boxes (x, y, w, h) of each run as they are written: shifting them by a pixel would round some.
-      origin: What the file calls the first pixel.
+      path: File of its first run.
+      runs: Boxes (x, y, w, h) of each run as they are written, since shifting them by a pixel would round some.
+      origin: Number of the first pixel in the file.
       frames_per_second: Mean of 1 / seconds over the frames that took some, as the got10k toolkit has it; None where
         nobody measured.
-      problems: What is wrong with the times, a line.
+      problems: What is wrong with the times, a line each.
     """
 
     path: Path
@@ -48,18 +48,22 @@ class Result:
 
 @dataclass(frozen=True)
 class Results:
-    """The folder of one tracker."""
+    """Results of one tracker, in a folder.
+
+    Attributes:
+      folder: The tracker's folder.
+    """
 
     folder: Path
 
     @property
     def name(self) -> str:
-        """What the tracker is called."""
+        """Name of the tracker: that of its folder."""
         return self.folder.resolve().name
 
     @cached_property
     def _files(self) -> dict[str, list[Path]]:
-        """The files of boxes by the key of their sequence; the first run of several."""
+        """Files of boxes by the key of their sequence; the first run of several."""
         flat = {path: path.stem for path in sorted(self.folder.glob("*.txt")) if path.name[0] not in "._"}
         nested = {path: path.parent.name for path in sorted(self.folder.glob("*/*_001.txt"))}
         nested = {path: name for path, name in nested.items() if path.stem == f"{name}_001"}
@@ -69,11 +73,11 @@ class Results:
         return files
 
     def hold(self, sequences: Iterable[str]) -> bool:
-        """Whether there is one on any of these."""
+        """Whether there is a result on any of these sequences."""
         return any(otb.key(sequence) in self._files for sequence in sequences)
 
     def read(self, sequence: str) -> Result | None:
-        """The result on a sequence, under any accepted spelling of its name; None if there is none.
+        """Result on a sequence, under any accepted spelling of its name; None if there is none.
 
         Raises:
           InputError: a file that cannot be read, or a line that is not four numbers; several files for the sequence,
@@ -88,10 +92,10 @@ class Results:
 
 
 def find_results(folder: str | Path, sequences: Collection[str]) -> tuple[list[Results], list[str]]:
-    """The results of one tracker, if `folder` holds some on these sequences, or else of each that has a folder in it.
+    """Results of one tracker, if `folder` holds some on these sequences, or else of each tracker with a folder in it.
 
     Returns:
-      the trackers in the order of their names, and a line for each folder without such results.
+      The trackers in the order of their names, and a line for each folder without such results.
 
     Raises:
       InputError: no folder there, or no such results in it.
@@ -113,7 +117,7 @@ def find_results(folder: str | Path, sequences: Collection[str]) -> tuple[list[R
 
 
 def result_files(folder: Path, sequence: str, layout: Layout) -> tuple[Path, Path]:
-    """The files of a tracker's boxes, in the first run of several, and times on a sequence."""
+    """Paths of a tracker's boxes, in the first run of several, and of its times on a sequence."""
     if layout == "got10k":
         return folder / sequence / f"{sequence}_001.txt", folder / sequence / f"{sequence}_time.txt"
     return folder / f"{sequence}.txt", folder / "times" / f"{sequence}_time.txt"
@@ -127,14 +131,14 @@ def write_result(
     *,
     layout: Layout = "otb",
 ) -> None:
-    """Writes a result. Where its file is there, it is complete, and so are its times.
+    """Writes the result on one sequence. Where its file is there, it is complete, and so are its times.
 
     Args:
       folder: the tracker's; it is made if need be.
       sequence: the sequence's name.
       boxes: (x, y, w, h) in 0-indexed pixels, of which four decimals are kept.
-      seconds: what each frame took.
-      layout: where in the folder, and counted from where.
+      seconds: the time of each frame.
+      layout: the layout of the folder, which also says whether pixels count from 0 or 1.
 
     Raises:
       InputError: it cannot be written there.
@@ -150,7 +154,8 @@ def write_result(
 def write_submission(path: Path, folder: Path, sequences: Iterable[str]) -> None:
     """Packs a tracker's results in GOT-10k's layout into the ZIP file that its server takes.
 
-    Raises `InputError` if a result is not there or it cannot be written.
+    Raises:
+      InputError: a result is not there, or it cannot be written.
     """
     content = io.BytesIO()
     try:
@@ -167,7 +172,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file under a temporary name and renames it once it is on disk, so that nobody finds half of it.
 
     Missing folders are made. What a killed process leaves has the same temporary name, so the next one replaces it.
-    Raises `InputError` if it cannot be written.
+
+    Raises:
+      InputError: it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:

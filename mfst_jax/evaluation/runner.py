@@ -1,8 +1,8 @@
-"""A run of the tracker over a dataset: a result file as each sequence ends, so that a run that was killed goes on.
+"""Run of the tracker over a dataset: a result file as each sequence ends, so that a run that was killed goes on.
 
-In a tracker's folder lie its results, in GOT-10k's layout under that protocol and else in OTB's, and `run.json`, which
-says what they were made with. All that the summary says follows from these and the dataset, so that it does not
-tell whether the run was ever interrupted.
+A tracker's folder holds its results, in GOT-10k's layout under that protocol and else in OTB's, and `run.json`, which
+says what they were made with. The summary follows from these and the dataset alone, so that it does not show whether
+the run was ever interrupted.
 """
 
 import dataclasses
@@ -37,11 +37,14 @@ RECORD = "run.json"
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """All that results depend on, beside the sequence: runs with equal ones may share a folder.
+    """Settings of a run, which its results depend on: runs with equal settings may share a folder.
 
     Attributes:
-      provenance: Of the weights.
-      batch: How many sequences at a time.
+      params: The weights.
+      config: How to track.
+      protocol: Protocol of the benchmark.
+      provenance: Provenance of the weights.
+      batch: Number of sequences that are tracked at a time.
     """
 
     params: Params
@@ -51,7 +54,7 @@ class Run:
     batch: int
 
     def record(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Record of the settings, as plain JSON values."""
         return {
             "protocol": self.protocol,
             "config": to_dict(self.config),
@@ -75,7 +78,7 @@ class Run:
 def plan(
     weights: str | Path | None, params: Params, config: Config, protocol: Protocol, batch: int | None = None
 ) -> Run:
-    """The run of a command line.
+    """Run of a command line.
 
     Args:
       weights: the path or name that `params` were loaded from; None for the built-in ones.
@@ -94,7 +97,7 @@ def plan(
 
 
 def evaluate(run: Run, dataset: Dataset, folder: Path, *, quiet: bool = False) -> tuple[Summary, Dataset]:
-    """Tracks what is not tracked yet, and scores all.
+    """Tracks what is not tracked yet, and scores all results.
 
     Args:
       run: what to track with.
@@ -103,7 +106,7 @@ def evaluate(run: Run, dataset: Dataset, folder: Path, *, quiet: bool = False) -
       quiet: no progress on standard error.
 
     Returns:
-      the scores, and the dataset without the sequences that failed, which are among its missing ones and its problems.
+      The scores, and the dataset without the sequences that failed, which are among its missing ones and its problems.
 
     Raises:
       InputError: the folder holds results of another run, or cannot be written.
@@ -121,7 +124,7 @@ def evaluate(run: Run, dataset: Dataset, folder: Path, *, quiet: bool = False) -
 
 
 def begin(folder: Path, run: Run) -> dict[str, Any]:
-    """Makes sure that `folder` is for `run` alone, and gives the run's record. Raises `InputError` if it is not."""
+    """Record of the run, once it is sure that `folder` is for this run alone. Raises `InputError` if it is not."""
     path, record = folder / RECORD, json.loads(json.dumps(run.record()))
     if not path.exists():
         if found := next(chain(folder.glob("*.txt"), folder.glob("*/*_001.txt")), None):
@@ -140,7 +143,7 @@ def begin(folder: Path, run: Run) -> dict[str, Any]:
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Writes the scores without speeds: those of an interrupted run would differ. Raises `InputError` if it cannot."""
+    """Writes the scores without speeds, which an interrupted run would change. Raises `InputError` if it cannot."""
     content = summary.to_json()
     for scores in (content, *content["sequences"].values()):
         del scores["frames_per_second"]
@@ -148,7 +151,7 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 
 def _track(run: Run, dataset: Dataset, folder: Path, quiet: bool) -> Iterator[Track]:
-    """Each sequence without a whole result, once its result is written."""
+    """Tracks each sequence without a complete result, and yields it once its result is written."""
     done = {sequence.name for sequence in dataset.sequences if _is_complete(folder, sequence)}
     frames = sum(len(sequence.frames) for sequence in dataset.sequences if sequence.name not in done)
     with progress_bar(quiet or not frames) as progress:
@@ -194,7 +197,7 @@ def _is_complete(folder: Path, sequence: Sequence) -> bool:
 
 
 def _differences(now: Any, there: Any, name: str = "") -> Iterator[str]:
-    """In words, each value that differs between two JSON values."""
+    """Values that differ between two JSON values, each in words."""
     if isinstance(now, dict) and isinstance(there, dict):
         for key in dict.fromkeys([*there, *now]):
             yield from _differences(now.get(key), there.get(key), f"{name}.{key}" if name else key)

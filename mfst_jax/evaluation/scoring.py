@@ -1,15 +1,15 @@
-"""Results and annotations to a `Summary`: every score by sequence, by attribute and overall, and what is wrong.
+"""Scoring: from results and annotations to a `Summary`, every score by sequence, by attribute and overall.
 
-What is a row, by the rules of each benchmark's own toolkit:
+Which rows count follows the rules of each benchmark's own toolkit:
 
 - OTB: every annotated frame. The first box is taken to be right, whatever it is. Where the target is absent, the true
   box is the zeros that OTB writes then, so no box overlaps it.
-- GOT-10k: every frame but the first in which some of the target is visible, boxes and truth cut to the frame.
-  Sequences count by their number of such frames.
+- GOT-10k: every frame but the first in which some of the target is visible, boxes and truth cut to the frame. Sequences
+  count by their number of such frames.
 - VOT, and folders of sequences: as OTB, but frames without the target do not count.
 
-A row that a tracker did not write is a miss; one too many is ignored. Either is among the problems. A sequence of
-which nothing but the first box is annotated, as in GOT-10k's test split, cannot be scored.
+A row that a tracker did not write is a miss; one too many is ignored. Either is among the problems. A sequence of which
+nothing but the first box is annotated, as in GOT-10k's test split, cannot be scored.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,15 +29,18 @@ from mfst_jax.sequences.otb import ATTRIBUTES
 from mfst_jax.sequences.text import line_numbers
 
 Align = Literal["first", "last"]
-"""Which rows of a result that has too few meet the truth's: the first ones or the last ones of both."""
+"""Rows that count where a result has too few: the first ones of result and truth, or the last ones of both."""
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceScore:
-    """What a tracker scores on one sequence.
+    """Scores of a tracker on one sequence.
 
     Attributes:
-      frames: How many count, of all runs.
+      measures: Measures, averaged over runs.
+      frames: Number of frames that count, over all runs.
+      frames_per_second: Speed; None where nobody measured it.
+      attributes: OTB's attributes of the sequence.
     """
 
     measures: Measures
@@ -48,13 +51,19 @@ class SequenceScore:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What a tracker scores on a benchmark. `to_json` gives it as plain values.
+    """Scores of a tracker on a benchmark. `to_json` gives them as plain values.
 
     Attributes:
-      title: The benchmark, and how much of it was scored.
-      missing: The names of sequences that should count and do not.
+      tracker: Name of the tracker.
+      protocol: Protocol whose rules count.
+      title: Name of the benchmark, and how much of it was scored.
+      sequences: Scores by sequence.
+      missing: Names of sequences that should count and do not.
       problems: What is wrong with those, and odd about the others: a line each.
-      unscored: The names of those that have a result, but of which nothing beside the first box is annotated.
+      unscored: Names of sequences that have a result, but of which nothing beside the first box is annotated.
+      config: What the tracker ran with, as `config.to_dict` writes it; None where it is not known.
+      weights: Provenance of the weights; None where it is not known.
+      versions: Versions that it ran on; None where they are not known.
     """
 
     tracker: str
@@ -70,12 +79,12 @@ class Summary:
 
     @cached_property
     def overall(self) -> Measures | None:
-        """The mean over the sequences; None where there is none."""
+        """Mean over the sequences; None where there is none."""
         return self._mean(self.sequences.values())
 
     @cached_property
     def attributes(self) -> dict[str, Measures]:
-        """The mean over the sequences with each attribute that any has, in OTB's order."""
+        """Mean over the sequences with each attribute that any has, in OTB's order."""
         means = {
             attribute: self._mean(score for score in self.sequences.values() if attribute in score.attributes)
             for attribute in ATTRIBUTES
@@ -84,12 +93,12 @@ class Summary:
 
     @property
     def frames_per_second(self) -> float | None:
-        """The mean over the sequences of which it is known."""
+        """Mean speed over the sequences of which it is known; None where there is none."""
         speeds = [score.frames_per_second for score in self.sequences.values() if score.frames_per_second is not None]
         return float(np.mean(speeds)) if speeds else None
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """A bootstrap confidence interval of one of `metrics.SCORES`; None for fewer than two sequences."""
+        """Bootstrap confidence interval of one of `metrics.SCORES`; None for fewer than two sequences."""
         scores = list(self.sequences.values())
         if len(scores) < 2:
             return None
@@ -97,7 +106,7 @@ class Summary:
         return bootstrap_interval(values, weights=self._weights(scores))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; a number that is not known is null.
+        """Summary as plain JSON values; a number that is not known is null.
 
         - `tracker`, `protocol`, `title`: whose scores these are, by which rules, and of what.
         - `success_auc`, `precision_20px`, `normalised_precision`, `success_rate_50`, `success_rate_75`,
@@ -161,7 +170,7 @@ def score(
     weights: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> Summary:
-    """Scores one tracker's results on the sequences of `dataset`, as far as there are some.
+    """Summary of one tracker's results on the sequences of `dataset`, as far as there are some.
 
     Args:
       results: where they are.
@@ -203,14 +212,14 @@ def score(
 
 
 def paired(first: Summary, second: Summary, name: str) -> Comparison | None:
-    """Compares two trackers by one of `metrics.SCORES` on the sequences that both have; None without any."""
+    """Comparison of two trackers by one of `metrics.SCORES` on the sequences that both have; None without any."""
     common = [sequence for sequence in first.sequences if sequence in second.sequences]
     values = [[getattr(each.sequences[sequence].measures, name) for sequence in common] for each in (first, second)]
     return compare(*np.array(values)) if common else None
 
 
 def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align, problems: list[str]) -> SequenceScore:
-    # In the coordinates of the files, whichever are right for the benchmark: OTB's count from 1.
+    # In the coordinates of the benchmark's own files: OTB's count from 1.
     origin = 0 if protocol == "got10k" else 1
     truth = sequence.ground_truth + np.array([origin, origin, 0, 0])
     if protocol.startswith("otb"):
@@ -233,7 +242,7 @@ def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align,
 
 
 def _rows(boxes: np.ndarray, truth: np.ndarray, align: Align) -> tuple[np.ndarray, np.ndarray]:
-    """As many rows of both."""
+    """Result and truth, cut to the same number of rows."""
     lacking = max(0, len(truth) - len(boxes))
     if align == "first" and lacking:
         return np.pad(boxes, ((0, lacking), (0, 0)), constant_values=np.nan), truth

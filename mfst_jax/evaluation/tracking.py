@@ -1,8 +1,8 @@
-"""Sequences tracked from disk: one after the other, or several at a time as a batch of padded frames on all devices.
+"""Tracking of sequences from disk: one after the other, or several at a time as a batch on all devices.
 
-Frames are padded (`mfst_jax.padding`), so that videos of similar sizes share a compilation, and a batch if there are
-several slots. A sequence keeps the slot that the whole list gives it whatever else runs, so that a run that is resumed
-repeats the arithmetic of one that is not.
+Frames are padded (`mfst_jax.padding`), so that videos of similar sizes share a compilation and can be in one batch.
+Each sequence has the slot of the batch that the whole list of sequences gives it, whatever else runs, so that a run
+that is resumed repeats the arithmetic of one that is not.
 """
 
 import math
@@ -29,19 +29,20 @@ from mfst_jax.state import State
 from mfst_jax.video import Source, read_image
 
 SLOTS = PartitionSpec("slot")
-"""How a batch lies on the devices: its first axis shared out."""
+"""Sharding of a batch: its first axis is split over the devices."""
 _IDLE_BOX = (0.0, 0.0, 32.0, 32.0)
-"""Of a slot without a sequence, whose frames are black."""
+"""Box of a slot without a sequence, whose frames are black."""
 
 
 @dataclass(eq=False)
 class Track:
-    """What became of one sequence.
+    """Track of one sequence.
 
     Attributes:
+      sequence: The sequence.
       boxes: (x, y, w, h) of each frame in 0-indexed pixels, the first being the given one.
-      seconds: What each frame took from pixels to box, without the compiler: of a batch, its share.
-      problem: What ended it early, if anything did.
+      seconds: Seconds of each frame from pixels to box, without the compiler; in a batch, its share.
+      problem: What ended it early; None if nothing did.
     """
 
     sequence: Sequence
@@ -65,8 +66,8 @@ def track_sequences(
       params: the weights.
       sequences: all of the run.
       config: how to track.
-      batch: how many at a time, shared out to as many devices as divide it. The result is what it is for one, but for
-        rounding.
+      batch: how many at a time, split over as many devices as divide it. Results differ from those of a batch of one
+        only by rounding.
       skip: the names of those that need no tracking.
       advance: called with the number of frames done since the last call.
     """
@@ -92,7 +93,7 @@ def track_sequences(
 
 
 class _Lane:
-    """A sequence on its way. Raises `InputError` if its first frame or its box is unusable."""
+    """Sequence that is being tracked. Raises `InputError` if its first frame or its box is unusable."""
 
     def __init__(self, sequence: Sequence):
         def read() -> Labelled:
@@ -108,16 +109,16 @@ class _Lane:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of its padded frames."""
+        """Height and width of the padded frames."""
         return padded_size(self.size)
 
     def next_frame(self) -> Frame | None:
-        """None at the end. Raises `InputError` if it is unusable."""
+        """Next frame; None at the end. Raises `InputError` if it is unusable."""
         return next(self.frames, None)
 
 
 def _group(lanes: list[_Lane], batch: int) -> Iterator[tuple[tuple[int, int], list[_Lane]]]:
-    """At most `batch` at a time, all of one padded shape and of similar lengths."""
+    """Groups of at most `batch` sequences, all of one padded shape and of similar lengths."""
     if batch == 1:
         yield from ((lane.shape, [lane]) for lane in lanes)
         return
@@ -157,7 +158,7 @@ def _track_group(together: "_Together", running: dict[int, _Lane], advance: Call
 
 
 class _Together:
-    """The frames and states of as many tracks as there are slots."""
+    """Frames and states of a batch of tracks, one for each slot."""
 
     def __init__(self, params: AnyParams, config: Config, shape: tuple[int, int, int]):
         self.frames = np.zeros((*shape, 3), np.uint8)
@@ -166,7 +167,7 @@ class _Together:
         self._states: Any = None
 
     def start(self, lanes: dict[int, _Lane]) -> np.ndarray:
-        """Takes the targets in `frames`, and gives their boxes."""
+        """Takes the targets in `frames`, and returns their boxes."""
         boxes = np.tile(np.array(_IDLE_BOX, np.float32), (len(self.frames), 1))
         sizes = np.tile(np.array(self.frames.shape[1:3], np.int32), (len(self.frames), 1))
         for slot, lane in lanes.items():
@@ -182,7 +183,7 @@ class _Together:
         return boxes
 
     def advance(self) -> np.ndarray:
-        """Finds the targets in `frames`, and gives their boxes."""
+        """Finds the targets in `frames`, and returns their boxes."""
         if len(self.frames) == 1:
             self._states, output = tracker.step(self._params, self._states, self.frames[0])
             return np.asarray(output.box)[None]
@@ -191,12 +192,12 @@ class _Together:
         return np.asarray(boxes)
 
     def _share_out(self, array: np.ndarray) -> jax.Array:
-        """An array of all slots, each slot on its device."""
+        """Array of all slots, each slot on its device."""
         return jax.device_put(array, NamedSharding(self._mesh, SLOTS))
 
 
 def _mesh(batch: int) -> Mesh:
-    """As many of this process's devices as share `batch` evenly."""
+    """Mesh of as many of this process's devices as divide `batch` evenly."""
     devices = jax.local_devices()
     count = math.gcd(batch, len(devices))
     return Mesh(np.array(devices[:count]), tuple(SLOTS))
@@ -228,7 +229,7 @@ def _step_all(params: AnyParams, states: State, frames: jax.Array, *, mesh: Mesh
 
 
 def _on_all(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """`function(params, *rest)`, its slots shared out to the devices, which have nothing to tell each other."""
+    """`function(params, *rest)` with its slots split over the devices, which do not communicate."""
 
     def shared(params: AnyParams, *rest: Any) -> Any:
         specs = (PartitionSpec(), *[SLOTS] * len(rest))

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _follow(tracker: Tracker, request: Any) -> Any:
-    """The box in the image of a request, which may name a new target."""
+    """Box in the image of a request, which may name a new target."""
     image = read_image(request.image["color"].path())
     if request.objects:
         ((region, _),) = request.objects
