@@ -1,4 +1,4 @@
-"""What makes JAX compile, and how many seconds each compilation takes.
+"""Compilations: what makes JAX compile, and how many seconds each compilation takes.
 
     python benchmarks/compilation.py [--presets alexnet realtime] [--kinds prepared plain]
 
@@ -47,7 +47,7 @@ def main(
 
 
 def measure(preset: Preset, kind: bench.Kind) -> Iterator[tuple[str, float]]:
-    """Each thing that makes JAX compile, and the seconds that it costs."""
+    """Causes of compilation, and the seconds that each costs."""
     config = PRESETS[preset]
     plain = bench.random_params(config, bench.alexnet_of(preset))
     params = mfst_jax.prepare(plain, config) if kind == "prepared" else plain

@@ -4,7 +4,7 @@
 
 The weights are random, both backbones with SE-blocks; PyTorch's AlexNet has a classifier as large as torchvision's.
 Each conversion runs in a process of its own; memory is what it takes beyond what the process had before, imports
-included, in parts of the sources' size on disk. Linux only.
+included, relative to the sources' size on disk. Linux only.
 """
 
 import multiprocessing
@@ -26,7 +26,7 @@ FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
 
 
 def write_sources(folder: Path) -> dict[str, list[Path]]:
-    """The same weights in every kind of file."""
+    """Files of the same weights in every format, by format."""
     rng = np.random.default_rng(0)
     arrays = {name: np.abs(rng.standard_normal(shape, np.float32)) for name, shape in layout.expected(FULL).items()}
     ours = folder / "ours.safetensors"
@@ -57,13 +57,13 @@ def write_sources(folder: Path) -> dict[str, list[Path]]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes on disk; a bundle is several files."""
+    """Size of a file on disk in bytes; a bundle is several files."""
     files = path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.name}*")
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def convert(sources: list[Path], out: Path, results: Connection) -> None:
-    """A process of its own: sends seconds and bytes."""
+    """Main function of a process: converts, and sends seconds and bytes."""
     Path("/proc/self/clear_refs").write_text("5")  # from here on the peak counts anew
     before, start = peak(), time.perf_counter()
     weight_port.convert(sources, out)
@@ -71,7 +71,7 @@ def convert(sources: list[Path], out: Path, results: Connection) -> None:
 
 
 def peak() -> int:
-    """The most memory that this process had at a time, in bytes."""
+    """Peak memory of this process in bytes."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 

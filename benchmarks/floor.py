@@ -1,4 +1,4 @@
-"""What a program has to do, its operations and bytes, and how fast this machine multiplies matrices."""
+"""Least work of a program, its operations and bytes, and how fast this machine multiplies matrices."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from mfst_jax.config import Config
 from mfst_jax.params import Params
 
 SIDE = 2048
-"""Of the matrices that are multiplied."""
+"""Side of the matrices that are multiplied."""
 MATMUL_FLOPS = 2 * SIDE**3
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a program's convolutions and matrix products come to.
+    """Work of a program's convolutions and matrix products.
 
     Attributes:
       flops: Multiplications and additions.
@@ -34,12 +34,12 @@ class Work:
 
 
 def work(function: Callable[..., Any], *arguments: Any) -> Work:
-    """Of one call of `function`, counted in what JAX traces: no compiler has changed it yet."""
+    """Work of one call of `function`, counted in what JAX traces: no compiler has changed it yet."""
     return _work(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
 def step_flops(params: Params, config: Config) -> int:
-    """Of one step by the plain modules, which compute each convolution directly."""
+    """Operations of one step by the plain modules, which compute each convolution directly."""
     frame, box = jnp.zeros((256, 256, 3), jnp.uint8), jnp.array([100, 100, 50, 50], jnp.float32)
     state = tracker.init(params, frame, box, config=config)
     return work(lambda *arguments: tracker.step(*arguments)[1].box, params, state, frame).flops
@@ -70,7 +70,7 @@ def _bytes(equation: Any) -> int:
 
 
 def make_matmul() -> Callable[[], Any]:
-    """A large float32 matrix product by XLA."""
+    """Function that multiplies large float32 matrices by XLA."""
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((SIDE, SIDE), np.float32))
     multiply = jax.jit(lambda a: a @ a)
     return lambda: multiply(matrix).block_until_ready()

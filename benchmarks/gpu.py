@@ -43,7 +43,7 @@ CARDS = {
     "NVIDIA H100 80GB HBM3": (67.0, 3350),
     "NVIDIA H200": (67.0, 4800),
 }
-"""TFLOP/s in float32 (no TF32) and GB/s, from NVIDIA's data sheets, by what JAX calls the card."""
+"""TFLOP/s in float32 (no TF32) and GB/s, from NVIDIA's data sheets, by JAX's name of the card."""
 WARM = 3
 Precision = Literal["default", "high", "highest"]
 
@@ -103,7 +103,7 @@ def main(
 
 
 def _program(config: Config, preset: Preset, size: bench.Size, batch: int) -> tuple[Any, tuple[Any, ...], floor.Work]:
-    """A step of all tracks, compiled, what to call it with, and what it has to do."""
+    """Compiled step of all tracks, the arguments to call it with, and its work."""
     params = bench.random_params(config, bench.alexnet_of(preset))
     config = resolve_config(params.contents, config)
     weights = mfst_jax.prepare(params, config)

@@ -1,11 +1,11 @@
-"""How the cost of a step grows: with the frame's size, with the number of targets in one video, and with its length.
+"""Cost of a step as the frame's size grows, the number of targets in one video, and its length.
 
     python benchmarks/growth.py [--preset paper] [--rounds 9] [--calls 3] [--frames 2000]
 
-Weights are random and prepared. Sizes and numbers of targets have a process each, in turns; what a further target costs
-is `(n targets - 1 target) / (n - 1)`, beside a track by itself. Several targets are stepped in turn, as `MultiTracker`
-does on CPUs, and as one batch without near search, as it does elsewhere. The length is that of one track over frames of
-noise: the median step and the memory as the frames go by.
+Weights are random and prepared. Sizes and numbers of targets have a process each, in turns; the cost of a further
+target is `(n targets - 1 target) / (n - 1)`, beside a track by itself. Several targets are stepped in turn, as
+`MultiTracker` does on CPUs, and as one batch without near search, as it does elsewhere. The length is that of one track
+over frames of noise: the median step and the memory as the frames go by.
 """
 
 import statistics
@@ -105,7 +105,7 @@ def _how(batch: bool) -> str:
 
 
 def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:
-    """A line whenever the number of frames has doubled."""
+    """Rows of the table, one whenever the number of frames has doubled."""
     keep_compilations()
     config = PRESETS[preset]
     params = bench.random_params(config, bench.alexnet_of(preset))

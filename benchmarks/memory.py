@@ -1,4 +1,4 @@
-"""Memory: tracks a long 1080p video as `mfst track` does, and prints the memory it takes as the frames go by.
+"""Memory of a long 1080p video, tracked as `mfst track` does, as the frames go by.
 
     python benchmarks/memory.py [--frames 10000] [--weights PATH] [--set key=value ...]
 
@@ -76,18 +76,19 @@ def main(
             params = mfst_jax.load(weights)
             chosen = choose_config(params.contents, None, in_turn(set))
             prepared = mfst_jax.prepare(params, chosen)
-            del params  # as there
+            del params  # as `mfst track` does
         tracked = follow(open_source(path), box, prepared, chosen, table=Path(folder, "boxes.csv"), hear=report)
     print(f"{len(tracked.boxes)} frames tracked, {prepared.contents.describe()}")
 
 
 def resident() -> float:
+    """Resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _in_use() -> float:
-    """What `malloc` has given out and not got back, small blocks and large ones."""
+    """Memory that `malloc` has given out and not got back, small blocks and large ones, in MiB."""
 
     class Counts(ctypes.Structure):  # struct mallinfo2
         _fields_ = [(f"field{number}", ctypes.c_size_t) for number in range(10)]

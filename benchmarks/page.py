@@ -1,4 +1,4 @@
-"""How large a page to scrub through is, and what writing it costs: `python benchmarks/page.py`.
+"""Size of a page to scrub through, and the cost of writing it: `python benchmarks/page.py`.
 
 The frames are every fifth of the built-in clip, over and over, brought to each size; boxes and maps are made up, since
 they take the same room whatever they show. Times are of one core, beside which others track.

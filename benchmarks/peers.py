@@ -38,15 +38,15 @@ from mfst_jax.video import read_image
 
 Peer = Literal["CSRT", "KCF", "MIL", "Nano", "ViT"]
 Follow = Callable[[np.ndarray], np.ndarray]
-"""The next frame, RGB -> the target's box (x, y, w, h) in it."""
+"""Takes the next frame, RGB, and returns the target's box (x, y, w, h) in it."""
 Start = Callable[[np.ndarray, np.ndarray], Follow]
-"""The first frame and its box -> what follows it."""
+"""Takes the first frame and its box, and returns the function for the others."""
 NANO = "nanotrackv2_backbone_sim.onnx", "nanotrackv2_head_sim.onnx"
 VIT = "object_tracking_vittrack_2023sep.onnx"
 
 
 def make_ours(weights: Path | None, preset: Preset) -> Start:
-    """This library, prepared; frames are padded, and the clock includes that."""
+    """This library's tracker, on prepared weights; frames are padded, and the clock includes that."""
     keep_compilations()
     params = mfst_jax.load(weights)
     prepared = mfst_jax.prepare(params, PRESETS[preset])
@@ -61,7 +61,7 @@ def make_ours(weights: Path | None, preset: Preset) -> Start:
 
 
 def make_peer(name: Peer, models: Path | None) -> Start:
-    """A tracker of OpenCV, on as many threads as there are cores. Where it loses the target, the last box stays."""
+    """Tracker of OpenCV, on as many threads as there are cores. Where it loses the target, the last box stays."""
     import cv2  # pyrefly: ignore[missing-import]
 
     cv2.setNumThreads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -217,7 +217,7 @@ def _plot(path: Path, points: list[tuple[str, float, float]]) -> None:
     for name, auc, speed in points:
         ours = name.startswith("MFST")
         axes.scatter([speed], [auc], s=60 if ours else 36, color="#d55e00" if ours else "#56707f", zorder=3)
-    figure.draw_without_rendering()  # what is where is known from here on
+    figure.draw_without_rendering()  # the places of all texts are known from here on
     taken: list[Any] = []
     for name, auc, speed in points:
         label: Any = None

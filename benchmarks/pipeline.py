@@ -1,4 +1,4 @@
-"""From file to boxes and to an annotated video: `mfst track`'s rate against that of the step alone.
+"""Rate of `mfst track`, from file to boxes and to an annotated video, against that of the step alone.
 
     python benchmarks/pipeline.py [--frames 60] [--rounds 5] [--weights PATH] [--preset NAME]
 

@@ -1,4 +1,4 @@
-"""Time of REALTIME's steps to PAPER's over real videos, as what it saves depends on how the target moves.
+"""Time of REALTIME's steps relative to PAPER's over real videos: what it saves depends on how the target moves.
 
     python benchmarks/realtime.py [SOURCE ...] [--weights PATH] [--rounds 3] [--torch]
 
@@ -6,7 +6,7 @@ A source is what `mfst track` takes, with a box of its own (a folder in the layo
 built-in clip. Both track each source, in processes of their own that take turns; the ratios are of whole tracks within
 a round. What share of the steps was near is printed too. With `--torch`, which needs the extra `parity`, as many steps
 of the other preset in PyTorch, its backbones in `torch.compile`, take turns with them: those take the same time in any
-video, so that they are of one and the same frame.
+video, so all are of the same frame.
 """
 
 import statistics
@@ -76,7 +76,7 @@ def main(
 
 
 def make_track(source: Path | None, weights: Path | None, preset: Preset, count: int) -> Callable[[], Any]:
-    """All steps over a source's first frames, which are read before."""
+    """Function that takes all steps over a source's first frames, which are read before."""
     keep_compilations()
     prepared, state, frames = begin(source, weights, preset, count)
 
@@ -90,7 +90,7 @@ def make_track(source: Path | None, weights: Path | None, preset: Preset, count:
 
 
 def make_torch(preset: Preset, source: Path | None, count: int) -> Callable[[], Any]:
-    """As many steps in PyTorch as `make_track` makes of a source."""
+    """Function that takes as many steps in PyTorch as `make_track` makes of a source."""
     import step_vs_torch
 
     step = step_vs_torch.make_torch(preset, TORCH, None)
@@ -99,7 +99,7 @@ def make_torch(preset: Preset, source: Path | None, count: int) -> Callable[[], 
 
 
 def near_share(source: Path | None, weights: Path | None, preset: Preset, count: int) -> float:
-    """Of the steps, how many search the middle of their region."""
+    """Share of the steps that search the middle of their region."""
     prepared, state, frames = begin(source, weights, preset, count)
     near = []
     for frame in frames:
@@ -123,7 +123,7 @@ def begin(source: Path | None, weights: Path | None, preset: Preset, count: int)
 
 
 def read(source: Path | None, count: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """A source's first frames, and the target's box in the first."""
+    """First frames of a source, and the target's box in the first."""
     opened = demo_source() if source is None else open_source(source)
     assert opened.ground_truth is not None, f"{source}: expected a folder with true boxes"
     return list(islice(opened.frames(), count)), opened.ground_truth[0]

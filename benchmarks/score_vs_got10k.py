@@ -73,7 +73,7 @@ def _theirs(_: Path, __: Path, scratch: Path, trackers: list[str]) -> str:
 
 
 def _lay_out(results: Path, annotations: Path, scratch: Path) -> list[str]:
-    """Copies boxes to where the toolkit looks. Too few rows are filled up, on which it insists."""
+    """Copies boxes to where the toolkit looks. Results with too few rows are filled up, since it insists on all."""
     trackers = sorted(path for path in results.iterdir() if path.is_dir())
     for entry in otb.entries():
         truth = scratch / "data" / entry.annotation

@@ -1,10 +1,10 @@
-"""From the start of a process: what imports take, and when the first box is there.
+"""Start of a process: the time of its imports, and the time until the first box.
 
     python benchmarks/startup.py [--rounds 7] [--weights PATH]
 
 Every start is a new process, all kinds in turns. "First box" is `mfst track` on two frames of the built-in clip, from
-start to end, which is one new box: without a compilation cache, with an empty one, and with what the round before left
-there.
+start to end, which is one new box: without a compilation cache, with an empty one, and with the one that the round
+before filled.
 """
 
 import os

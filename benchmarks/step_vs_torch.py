@@ -49,7 +49,7 @@ from scenes import video
 Variant = Literal["eager", "channels last", "torch.compile", "onnxruntime"]
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 TOLERANCE = 0.05
-"""Pixels between the boxes of two variants."""
+"""Pixels by which the boxes of two variants may differ."""
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -59,13 +59,14 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_params(preset: Preset) -> Params:
+    """Random weights for a preset, with SE-blocks."""
     return bench.random_params(PRESETS[preset], bench.alexnet_of(preset))
 
 
 def make_jax(
     preset: Preset, kind: bench.Kind, expected: np.ndarray | None, near: bool = False
 ) -> Callable[[], np.ndarray]:
-    """A step from the first frame's state, of a target that was slow (`near`) or not, to the second frame's box."""
+    """Step to time in JAX, from the first frame's state to the second frame's box; `near` for a slow target."""
     keep_compilations()
     params, (frames, box) = random_params(preset), scene()
     config = resolve_config(params.contents, PRESETS[preset])
@@ -77,7 +78,7 @@ def make_jax(
 
 
 def make_torch(preset: Preset, variant: Variant, expected: np.ndarray | None) -> Callable[[], np.ndarray]:
-    """The same in PyTorch."""
+    """Step to time in PyTorch, as `make_jax` makes it."""
     torch.set_num_threads(CORES)
     params, (frames, box) = random_params(preset), scene()
     network = torch_reference.MFST(params.contents, PRESETS[preset], params)
@@ -104,7 +105,7 @@ def make_torch(preset: Preset, variant: Variant, expected: np.ndarray | None) ->
 
 
 class Onnx(torch.nn.Module):
-    """A backbone, run by onnxruntime on three search regions."""
+    """Backbone run by onnxruntime on three search regions."""
 
     def __init__(self, backbone: torch.nn.Module):
         super().__init__()
@@ -126,19 +127,20 @@ class Onnx(torch.nn.Module):
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Features of the backbone by layer."""
         found = self._session.run(self._names, {"images": images.numpy()})
         return {name: torch.from_numpy(maps) for name, maps in zip(self._names, found, strict=True)}
 
 
 def make_torch_matmul() -> Callable[[], Any]:
-    """A large float32 matrix product by PyTorch."""
+    """Function that multiplies large float32 matrices by PyTorch."""
     torch.set_num_threads(CORES)
     matrix = torch.randn(floor.SIDE, floor.SIDE)
     return lambda: matrix @ matrix
 
 
 def checked(step: Callable[[], np.ndarray], expected: np.ndarray | None) -> Callable[[], np.ndarray]:
-    """`step`, once it has found the box that it should."""
+    """Step to time, once it has found the box that it should."""
     found = step()
     if expected is not None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)

@@ -1,11 +1,11 @@
-"""Many videos at once: sequences a second at several batch sizes, as `mfst eval --batch` tracks them.
+"""Throughput over many videos: sequences a second at several batch sizes, as `mfst eval --batch` tracks them.
 
     python benchmarks/throughput.py [--batches 1 8 32] [--frames 20] [--rounds 3] [--devices 0]
 
 A batch is one `vmap` over padded frames, shared out to all devices (`mfst_jax.evaluation.tracking`). Every batch tracks
 the same `--sequences` synthetic videos of several sizes, read from a temporary folder, and has to find the boxes that a
-batch of one finds. `--devices N` stands in N fake ones on a CPU: that shows that sharing out is right, not that it is
-fast. Compiling is left out: each batch size runs once before the clock does.
+batch of one finds. `--devices N` makes N fake devices of a CPU: that shows that sharing out is right, not that it is
+fast. Compiling is left out: each batch size runs once before the clock starts.
 """
 
 import math

@@ -39,7 +39,7 @@ FROZEN = {"siamfc": 0, "alexnet": 2}
 
 
 def torch_step(start: Params, recipe: Recipe, crops: Crops) -> Callable[[], float]:
-    """The step in PyTorch, correlations as one grouped convolution."""
+    """Training step in PyTorch, correlations as one grouped convolution."""
     network: Any = torch_reference.MFST(start.contents, SIAMFC, start).backbones["siamfc"]
     network.train().to(memory_format=torch.channels_last)
     for number in range(1, recipe.frozen_convolutions + 1):
@@ -69,7 +69,7 @@ def torch_step(start: Params, recipe: Recipe, crops: Crops) -> Callable[[], floa
 
 
 def jax_step(start: Params, recipe: Recipe, crops: Crops) -> Callable[[], float]:
-    """The step of `train.loop`."""
+    """Training step of `train.loop`."""
     advance, frozen, key = compiled(recipe), frozen_part(recipe, start), jax.random.key(0)
     held = [init(recipe, start)]
 

@@ -1,12 +1,12 @@
-"""Training's input and memory: pairs a second that are read against those that a step takes, and memory over steps.
+"""Training's input and memory: pairs read a second against those that a step takes, and memory over steps.
 
     python benchmarks/train_input.py [--steps 10000] [--pool 512]
 
 needs the extra `train`. Crops are random, in a cache on disk as curation leaves it; the pool's maps are float16 random
 numbers of SiamFC's shapes. Both ways of training are timed: pairs from crops with features in the step, and from a pool
-of correlations. Reading and steps are timed in turns, in one process, so that a ratio is of one time: above 1, input is
-never what a step waits for. Then as many steps as asked for run from the pool, as training runs them, and resident
-memory is printed whenever their number has doubled. Linux only.
+of correlations. Reading and steps are timed in turns, in one process, so that a ratio is of one time: above 1, a step
+never waits for input. Then as many steps as asked for run from the pool, as training runs them, and resident memory is
+printed whenever their number has doubled. Linux only.
 """
 
 import dataclasses
@@ -78,7 +78,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
 
 
 def _compare(recipe: Recipe, feed: Any, backbone: Any, params: Params) -> tuple[float, float, float]:
-    """Pairs a second that are read, those that are stepped through, and the one over the other."""
+    """Pairs read a second, pairs a second in steps, and the former over the latter."""
     read = partial(loop._batch, recipe, feed, _everywhere())
     state, advance, key, batch = training.init(recipe, params), training.compiled(recipe), jax.random.key(0), read(0)
 
@@ -96,7 +96,7 @@ def _everywhere() -> NamedSharding:
 
 
 def _seconds(work: Callable[[int], Any]) -> float:
-    """Of one call, as a mean over half a second of them."""
+    """Seconds of one call, as a mean over half a second of calls."""
     begin, count = time.perf_counter(), 0
     while count == 0 or time.perf_counter() - begin < 0.5:
         work(count)

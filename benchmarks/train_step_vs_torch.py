@@ -39,13 +39,18 @@ import torch_reference
 
 
 def random_video(frames: int) -> Video:
+    """Video of random crops."""
     rng = np.random.default_rng(0)
     crops = rng.integers(0, 256, (frames, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
     return Video("random", np.arange(frames), np.full((frames, 2), 64, np.float32), "random", lambda row: crops[row])
 
 
 def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Callable[[], float]:
-    """Backbone in inference mode without gradients, SE-blocks of the exemplar, correlations as grouped convolutions."""
+    """Training step in PyTorch.
+
+    The backbone is in inference mode without gradients, SE-blocks are the exemplar's, correlations are grouped
+    convolutions.
+    """
     contents = dataclasses.replace(params.contents, siamfc_se=True)
     tree = {**params.variables["params"], "siamfc_se": trainable.blocks}
     with_se = Params({**params.variables, "params": tree}, contents)
@@ -82,7 +87,7 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
 
 
 def jax_step(frozen: Any, recipe: Recipe, state: TrainState, batch: Any) -> Callable[[], float]:
-    """The step of `train.loop` on a batch that is on the host."""
+    """Training step of `train.loop` on a batch that is on the host."""
     advance = compiled(recipe)
     held, key = [state], jax.random.key(0)
 

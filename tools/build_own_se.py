@@ -1,9 +1,9 @@
-"""Makes the SE-blocks that come with the package, from what training wrote.
+"""SE-blocks of the package, made from what training wrote.
 
     python tools/build_own_se.py RUN/best.safetensors [RUN/best.safetensors ...]
 
-Each file holds a backbone and the SE-blocks that were trained on it. What is written holds the latter, in float16, the
-backbone's fingerprint, and in its provenance the recipe, the videos and what training measured.
+Each file holds a backbone and the SE-blocks that were trained on it. The file that is written holds the latter, in
+float16, the backbone's fingerprint, and in its provenance the recipe, the videos and what training measured.
 """
 
 import hashlib

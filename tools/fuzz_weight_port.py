@@ -1,11 +1,11 @@
-"""Feeds damaged files to the readers of weight_port: none may hang, crash or make room for what is not there.
+"""Fuzzing of weight_port's readers with damaged files: none may hang, crash or allocate for data that is not there.
 
     python tools/fuzz_weight_port.py [--inputs N] [--seed N] [--readers NAME...]
 
 An input is one of a reader's seeds with up to eight changes to its bytes. Each reader runs in a process of its own that
-has 3 GiB of addresses and 5 s an input. The exit status is 1 where one died, ran out of memory, took more than 1 GiB or
-raised anything but our own error; the input at fault is kept and named. Input i is the same in every run with the same
-seed.
+has 3 GiB of addresses and 5 s for each input. The exit status is 1 where one died, ran out of memory, took more than 1
+GiB or raised anything but our own error; the input at fault is kept and named. Input i is the same in every run with
+the same seed.
 """
 
 import argparse
@@ -41,17 +41,18 @@ ADDRESSES = 3 * 2**30
 SECONDS = 5
 MEMORY = 2**30
 NUMBERS = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0xFFFF, 2**24, 2**30, 2**31 - 1, 2**31, 2**32 - 8, 2**32 - 1)
-"""Written over 1, 2, 4 or 8 bytes: what sizes and signs go wrong at."""
+"""Numbers that are written over 1, 2, 4 or 8 bytes: those at which sizes and signs go wrong."""
 METADATA = {"version": 1, "config": None, "provenance": {}}
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader and what it is fed with.
+    """Reader of files, and its seeds.
 
     Attributes:
-      name: Of the file that it is given.
-      seeds: Each writes that file, and any beside it, given its path.
+      read: Reads the file.
+      name: Name of the file that it is given.
+      seeds: Functions that each write that file, and any beside it, given its path.
     """
 
     read: Callable[[Path], object]
@@ -61,11 +62,13 @@ class Reader:
 
 @dataclass
 class Outcome:
-    """What became of a reader's inputs.
+    """Outcome of a reader's inputs.
 
     Attributes:
-      slowest: Seconds.
-      peak: Bytes of memory, the libraries' included.
+      accepted: Number of inputs that it read.
+      refused: Number of inputs that it refused by an error of ours.
+      slowest: Seconds of the slowest input.
+      peak: Peak memory in bytes, that of the libraries included.
     """
 
     accepted: int = 0
@@ -75,15 +78,18 @@ class Outcome:
 
 
 def tiny(shape: tuple[int, ...]) -> np.ndarray:
+    """Small array of a shape, the same each time."""
     return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
 
 
 def write_bundle(path: Path) -> None:
+    """Writes a TensorFlow bundle."""
     arrays = {f"conv{i}/BatchNorm/{leaf}": tiny((2, 3)) for i in range(3) for leaf in ("beta", "gamma")}
     tf1_bundles.write(path.with_suffix(""), arrays | {"global_step": np.array(7), "empty": tiny((0, 4))})
 
 
 def write_mat(path: Path) -> None:
+    """Writes a MAT-file of SiamFC."""
     arrays = {f"conv{i}f": tiny((2, 2, 1, 3)) for i in range(1, 6)} | {"conv5b": tiny((3,))}
     for i in range(1, 5):
         arrays |= {f"bn{i}m": tiny((3,)), f"bn{i}b": tiny((3,)), f"bn{i}x": tiny((3, 2)), f"bn{i}v": tiny((3,))}
@@ -91,7 +97,7 @@ def write_mat(path: Path) -> None:
 
 
 def write_compressed_mat(path: Path) -> None:
-    """As `save -v7` does: each variable deflated."""
+    """Writes a MAT-file as `save -v7` does: each variable deflated."""
     write_mat(path)
     data = path.read_bytes()
     packed, at = data[:128], 128
@@ -103,26 +109,29 @@ def write_compressed_mat(path: Path) -> None:
 
 
 def read_unverified(path: Path) -> object:
-    """A bundle whose checksums count for nothing, so that changes reach what lies behind them."""
+    """Reads a bundle without its checksums, so that changes reach the code after them."""
     with mock.patch.object(crc32c, "verify"):
         return containers.read(path)
 
 
 def tree() -> dict[str, object]:
-    """Arrays as other programs pickle them."""
+    """Tree of arrays as other programs pickle them."""
     return {"net": {f"conv{i}": {"kernel": tiny((2, 2, 1, 3)), "bias": tiny((3,))} for i in range(3)}, "x": [tiny(())]}
 
 
 def write_pickle(protocol: int) -> Callable[[Path], object]:
+    """Function that writes a pickle of `tree()` in a protocol."""
     return lambda path: path.write_bytes(pickle.dumps(tree(), protocol))
 
 
 def write_npy(path: Path) -> None:
+    """Writes an npy file of a pickled tree."""
     with path.open("wb") as file:
         np.save(file, np.array(tree(), dtype=object), allow_pickle=True)
 
 
 def write_npz(path: Path, *, save: Callable[..., None] = np.savez) -> None:
+    """Writes an npz file."""
     with path.open("wb") as file:
         save(file, **{f"conv{i}.kernel": tiny((2, 2, 1, 3)) for i in range(3)})
 
@@ -133,7 +142,7 @@ STATE = {
 
 
 def beside() -> dict[str, object]:
-    """What training programs keep beside their weights."""
+    """Objects that training programs keep beside their weights."""
     return {
         "args": argparse.Namespace(rate=0.1, out=Path("/weights")),
         "started": datetime.datetime(2020, 1, 2),
@@ -146,13 +155,13 @@ def beside() -> dict[str, object]:
 
 
 def spliced(program: bytes, tree: dict[str, object]) -> bytes:
-    """The program of a dictionary with the items of `tree` too."""
+    """Program of a pickled dictionary, with the items of `tree` added."""
     items = [pickle.dumps(part, 2)[2:-1] for item in tree.items() for part in item]
     return program[:-2] + b"".join(items) + program[-2:]
 
 
 def write_checkpoint(path: Path) -> None:
-    """As a training program keeps it: a network and its averages, and objects of many kinds."""
+    """Writes a checkpoint of a training program: a network and its averages, and objects of many kinds."""
     copies = {f"{copy}/module.{name}": array for copy in ("model", "ema") for name, array in PART.items()}
     torch_files.write_zip(path, {"best_prec1": tiny((1,)), **copies}, METADATA)
     with zipfile.ZipFile(path) as archive:
@@ -164,6 +173,7 @@ def write_checkpoint(path: Path) -> None:
 
 
 def write_old_checkpoint(path: Path) -> None:
+    """Writes a checkpoint in the format from before PyTorch 1.6."""
     torch_files.write_legacy(path, PART, METADATA)
     data = path.read_bytes()
     start = data.index(b"\x80\x02ccollections\nOrderedDict")
@@ -172,7 +182,7 @@ def write_old_checkpoint(path: Path) -> None:
 
 
 def write_pickled_tensors(path: Path) -> None:
-    """Tensors of PyTorch that Python's pickle wrote: each storage is a file of PyTorch before 1.6."""
+    """Writes tensors of PyTorch as Python's pickle does: each storage is a file of PyTorch before 1.6."""
     text = [pickle.dumps(word, 2)[2:-1] for word in ("storage", "0", "cpu")]
     storage = b"(" + text[0] + b"ctorch\nFloatStorage\n" + text[1] + text[2] + b"K\x60NtQ."
     head = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
@@ -184,7 +194,7 @@ def write_pickled_tensors(path: Path) -> None:
 
 
 PART = {f"conv1.{leaf}": tiny((96,)) for leaf in ("0.bias", "1.weight", "1.running_var")}
-"""Of SiamFC, in the right shapes."""
+"""Some tensors of SiamFC, in the right shapes."""
 READERS = {
     "bundle": Reader(containers.read, "x.index", (write_bundle,)),
     "bundle-unverified": Reader(read_unverified, "x.index", (write_bundle,)),
@@ -201,7 +211,7 @@ READERS = {
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """`data` with one to eight changes, mostly one or two."""
+    """Data with one to eight changes, mostly one or two."""
     for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 8))):
         at = chance.randrange(len(data) + 1)
         size = chance.choice((1, 1, 2, 4, 8, 16, 64))
@@ -227,7 +237,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 def feed(name: str, inputs: int, seed: int, scratch: Path, results: Connection) -> None:
-    """A process of its own: feeds a reader, and sends its `Outcome`."""
+    """Main function of a process: feeds a reader, and sends its `Outcome`."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     reader = READERS[name]
     seeds: list[dict[str, bytes]] = []
@@ -249,7 +259,7 @@ def feed(name: str, inputs: int, seed: int, scratch: Path, results: Connection) 
             (folder / file).unlink(missing_ok=True)  # some file systems flush what is written over
             (folder / file).write_bytes(data)
         start = time.perf_counter()
-        signal.alarm(SECONDS)  # its end is the process's end, in C code too
+        signal.alarm(SECONDS)  # it ends the process, in C code too
         try:
             reader.read(folder / reader.name)
             outcome.accepted += 1

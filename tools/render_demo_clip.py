@@ -1,9 +1,9 @@
-"""Renders the built-in demo clip and its exact ground truth: `python tools/render_demo_clip.py [folder]`.
+"""Built-in demo clip and its exact ground truth, rendered: `python tools/render_demo_clip.py [folder]`.
 
 A drone descends over a meadow and follows a striped rally car (the target) along a winding track. Its twin in other
 colours comes towards it and passes close by; then the car drives half under a tree. Everything is procedural and
-seeded. Lengths are in world units: one is a pixel of the first frame. Points are (x, y), angles are radians,
-clockwise in the picture. Colours are in 0..1.
+seeded. Lengths are in world units: one is a pixel of the first frame. Points are (x, y), angles are radians, clockwise
+in the picture. Colours are in 0..1.
 """
 
 import argparse
@@ -33,13 +33,13 @@ SPRITE = 4
 TREE = (597.0, 381.0, 44.0)
 """Middle and radius of the tree that the target passes under."""
 Car = tuple[Image.Image, Image.Image]
-"""A car's colours and its outline."""
+"""Picture of a car: its colours and its outline."""
 MARGIN = 48
 """Half the side of the patch of world that is painted anew around a car."""
 
 
 def track(x: np.ndarray | float) -> np.ndarray:
-    """`y` of the middle of the track."""
+    """Height `y` of the middle of the track at `x`."""
     return 312 + 38 * np.sin((np.asarray(x) - 250) / 128) + 7 * np.sin(np.asarray(x) / 47)
 
 
@@ -52,15 +52,17 @@ def pose(x: float, lane: float, backwards: bool) -> tuple[np.ndarray, float]:
 
 
 def target_pose(t: int) -> tuple[np.ndarray, float]:
+    """Middle and heading of the target in frame `t`."""
     return pose(330 + 2.8 * t + 14 * np.sin(t / 21), LANE, backwards=False)
 
 
 def distractor_pose(t: int) -> tuple[np.ndarray, float]:
+    """Middle and heading of the twin in frame `t`."""
     return pose(700 - 2.8 * t, -LANE, backwards=True)
 
 
 def camera(t: int) -> tuple[np.ndarray, float, float]:
-    """Middle of the view, pixels per unit, and how far the view is turned."""
+    """Middle of the view, pixels per unit, and the angle of the view, in frame `t`."""
     share = t / (FRAMES - 1)
     middle = np.array([455 + 175 * share + 9 * np.sin(t / 17), 306 + 16 * np.sin(t / 31)])
     shake = 0.5 * np.array([np.sin(t * 1.7) + np.sin(t * 0.9 + 1), np.sin(t * 1.3 + 2) + np.cos(t * 0.7)])
@@ -68,14 +70,14 @@ def camera(t: int) -> tuple[np.ndarray, float, float]:
 
 
 def to_view(points: np.ndarray, t: int) -> np.ndarray:
-    """World points [n, 2] -> points of frame `t`, in pixels from its top-left corner (not pixel centres)."""
+    """World points [n, 2] as points of frame `t`, in pixels from its top-left corner (not pixel centres)."""
     middle, zoom, turn = camera(t)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return (points - middle) @ rotation.T * zoom + (WIDTH / 2, HEIGHT / 2)
 
 
 def ground_truth(t: int) -> tuple[float, float, float, float]:
-    """The target's exact axis-aligned box in frame `t`: x, y, w, h in 0-indexed pixels, hidden parts included.
+    """Exact axis-aligned box of the target in frame `t`: x, y, w, h in 0-indexed pixels, hidden parts included.
 
     The car is a rectangle rounded by discs of radius `CORNER`, and so is its picture: the box is that of the discs.
     """
@@ -100,36 +102,39 @@ def noise(shape: tuple[int, int], power: float, seed: int, shortest: float = 0.0
 
 
 def mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """`a` where `share` [h, w] is 0, `b` where it is 1."""
+    """Mixture of two pictures: `a` where `share` [h, w] is 0, `b` where it is 1."""
     return a + (b - a) * share[..., None]
 
 
 def step(value: np.ndarray, soft: float) -> np.ndarray:
-    """0 below 0, 1 above 0, smooth over `soft` on either side."""
+    """Smooth step: 0 below 0, 1 above 0, smooth over `soft` on either side."""
     share = np.clip(value / (2 * soft) + 0.5, 0, 1)
     return share * share * (3 - 2 * share)
 
 
 def rgb(*channels: int) -> np.ndarray:
+    """Colour as an array."""
     return np.array(channels, np.float64) / 255
 
 
 def grid() -> tuple[np.ndarray, np.ndarray]:
-    """The world's samples: their x [1, W] and y [H, 1]."""
+    """Samples of the world: their x [1, W] and y [H, 1]."""
     x, y = (np.arange(side * DENSITY) + 0.5 for side in WORLD)
     return x[None, :] / DENSITY, y[:, None] / DENSITY
 
 
 def to_bytes(picture: np.ndarray) -> np.ndarray:
+    """Picture as uint8, from colours in 0..1."""
     return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
 
 
 def from_bytes(image: Image.Image) -> np.ndarray:
+    """Colours in 0..1, from an image."""
     return np.asarray(image, np.float64) / 255
 
 
 def paint_ground() -> np.ndarray:
-    """Meadow with flowers, and the track with its ruts and stones: [H, W, 3]."""
+    """Ground of the world, [H, W, 3]: meadow with flowers, and the track with its ruts and stones."""
     x, y = grid()
     shape = (y.size, x.size)
     hills, patches = noise(shape, 1.7, 1), noise(shape, 1.3, 2)
@@ -161,12 +166,12 @@ def paint_ground() -> np.ndarray:
 
 
 def dot(canvas: ImageDraw.ImageDraw, x: float, y: float, across: float, down: float, colour: tuple[int, ...]) -> None:
-    """An ellipse by its middle and radii, in units."""
+    """Draws an ellipse by its middle and radii, in units."""
     canvas.ellipse([DENSITY * side for side in (x - across, y - down, x + across, y + down)], fill=colour)
 
 
 def paint_trees() -> tuple[np.ndarray, np.ndarray]:
-    """Leaves seen from above, lit from the upper left: their colour [H, W, 3] and how much they hide [H, W]."""
+    """Colour [H, W, 3] of leaves seen from above, lit from the upper left, and how much they hide [H, W]."""
     rng = np.random.default_rng(6)
     size = (WORLD[0] * DENSITY, WORLD[1] * DENSITY)
     picture, cover = Image.new("RGB", size, (38, 62, 26)), Image.new("L", size)
@@ -195,7 +200,10 @@ def paint_trees() -> tuple[np.ndarray, np.ndarray]:
 def paint_car(
     body: tuple, stripe: tuple, accent: tuple, number: str, stripes: tuple
 ) -> tuple[Image.Image, Image.Image]:
-    """A car from above, its nose to the right: colours and outline, `SPRITE` samples per unit, 4 units of rim."""
+    """Picture of a car from above, its nose to the right: colours and outline.
+
+    It has `SPRITE` samples per unit and a rim of 4 units.
+    """
     fine, rim = 4 * SPRITE, 4
     length, width = CAR
     size = (int((length + 2 * rim) * fine), int((width + 2 * rim) * fine))
@@ -236,7 +244,7 @@ def paint_car(
 
 @dataclass
 class Scene:
-    """All that is painted once."""
+    """Everything that is painted once."""
 
     ground: np.ndarray
     shade: np.ndarray
@@ -247,6 +255,7 @@ class Scene:
 
     @classmethod
     def paint(cls) -> "Scene":
+        """Scene with all its parts painted."""
         leaves, cover = paint_trees()
         shadow = Image.fromarray(to_bytes(np.roll(cover, (9 * DENSITY, 6 * DENSITY), axis=(0, 1))))
         shadow = from_bytes(shadow.filter(ImageFilter.GaussianBlur(2.5 * DENSITY)))
@@ -260,7 +269,7 @@ class Scene:
         )
 
     def lit(self, ground: np.ndarray, area: tuple[slice, ...] = ()) -> np.ndarray:
-        """The ground of an area in the light, under the trees: uint8."""
+        """Ground of an area in the light, under the trees: uint8."""
         return to_bytes(mix(ground[area] * self.shade[area][..., None], self.leaves[area], self.cover[area]))
 
 
@@ -307,11 +316,13 @@ def render(scene: Scene, still: np.ndarray, t: int) -> np.ndarray:
 
 
 def write_ground_truth(path: Path) -> None:
+    """Writes the target's box of each frame."""
     rows = (f"{t}," + ",".join(f"{value:.3f}" for value in ground_truth(t)) for t in range(FRAMES))
     path.write_text("\n".join(["frame,x,y,w,h", *rows]) + "\n")
 
 
 def write_video(path: Path) -> None:
+    """Writes the video."""
     scene = Scene.paint()
     still = scene.lit(scene.ground)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
@@ -323,6 +334,7 @@ def write_video(path: Path) -> None:
 
 
 def main() -> None:
+    """Writes the clip and its ground truth."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     assets = Path(__file__).parents[1] / "mfst_jax" / "assets"
     parser.add_argument("folder", type=Path, nargs="?", default=assets, help="where demo.mp4 and demo.csv go")

@@ -1,4 +1,4 @@
-"""Renders docs/page.png, two pictures of a page to scrub through a track: `python tools/render_page_picture.py`.
+"""Picture docs/page.png, two views of a page to scrub through a track: `python tools/render_page_picture.py`.
 
 The page is that of the built-in clip, tracked with the built-in weights: on a desktop, light, while the target is lost
 behind a tree; and on a phone, dark. Needs the extra `video`, and Chromium.

@@ -1,4 +1,4 @@
-"""Renders docs/report.png, a picture of an evaluation report: `python tools/render_report_picture.py [--folder DIR]`.
+"""Picture docs/report.png of an evaluation report: `python tools/render_report_picture.py [--folder DIR]`.
 
 The report is on parts of the built-in clip: MFST with the built-in weights against trackers that nobody would build,
 made up so that there is something to compare with. Needs the extras `plots` and `video`, and Chromium.
@@ -19,7 +19,7 @@ from mfst_jax.outputs import save_image
 from mfst_jax.video import demo_source
 
 PARTS = {"meadow": (0, 40), "twin": (40, 90), "tree": (75, 120), "close-up": (110, 150)}
-"""The first frame of each sequence and the one after its last."""
+"""First frame of each sequence and the one after its last."""
 OURS, STATIC, STEADY, JITTERED = "MFST", "static box (made up)", "steady drift (made up)", "jittered truth (made up)"
 SIZE = (1200, 2214)
 """Width and height, in pixels: the page down to the frames of its second sequence."""
@@ -38,7 +38,7 @@ def main(folder: Path | None = None, picture: Path = Path(__file__).parents[1] /
 
 
 def write_report(folder: Path) -> Path:
-    """The clip's parts as sequences in OTB's layout, results of all trackers, and the report about them."""
+    """Writes the clip's parts as sequences in OTB's layout, results of all trackers, and the report about them."""
     source = demo_source()
     frames, clip_truth = list(source.frames()), np.asarray(source.ground_truth, np.float64)
     params, rng = mfst_jax.load(), np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Renders docs/select.webp, two pictures of the page to draw targets in: `python tools/render_select_picture.py`.
+"""Picture docs/select.webp, two views of the page to draw targets in: `python tools/render_select_picture.py`.
 
 Two boxes are drawn in a later frame of the built-in clip: on a desktop, light, and on a phone, dark. Needs Chromium.
 """
@@ -53,7 +53,7 @@ def main(picture: Path = Path(__file__).parents[1] / "docs/select.webp") -> None
 
 
 def _shoot(page: Page, shot: Path, size: tuple[int, int], scheme: str) -> Image.Image:
-    """The page in a window of a size, once the boxes are drawn with the mouse; the choice is then cancelled."""
+    """Screenshot of the page in a window of a size, after drawing the boxes with the mouse; the choice is cancelled."""
     addresses: queue.Queue[str] = queue.Queue()
     os.environ.setdefault("DISPLAY", ":0")  # or no browser would be opened
     with ThreadPoolExecutor(1) as pool:
@@ -76,7 +76,7 @@ def _shoot(page: Page, shot: Path, size: tuple[int, int], scheme: str) -> Image.
 
 
 def _place(page: Page, x: float, y: float) -> tuple[float, float]:
-    """The place in the window of a pixel of the frame."""
+    """Place in the window of a pixel of the frame."""
     area = page.evaluate("stage.getBoundingClientRect().toJSON()")
     width, height = page.evaluate("[source.width, source.height]")
     return area["x"] + x / width * area["width"], area["y"] + y / height * area["height"]

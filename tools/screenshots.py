@@ -13,7 +13,7 @@ SETTLED = 5000
 
 
 def screenshot(page: Path, size: tuple[int, int], *, fragment: str = "", dark: bool = False) -> Image.Image:
-    """What a page looks like in a window of `size` (width, height).
+    """Screenshot of a page in a window of `size` (width, height).
 
     Args:
       page: the HTML file.

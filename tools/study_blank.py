@@ -1,4 +1,4 @@
-"""Study behind docs/choices.md: what tells frames in which nothing is to be seen from those in which something is.
+"""Study behind docs/choices.md: how frames in which nothing is visible differ from those in which something is.
 
     python tools/study_blank.py ROOT [--weights PATH] [--preset NAME] [--set key=value ...] [--plain]
 
@@ -35,7 +35,7 @@ from mfst_jax.video import open_source
 
 COLOURS = (0, 16, 128, 255, (0, 0, 255))
 AMPLITUDES = (0, 1, 4, 16)
-"""Of uniform noise around a colour, in grey levels."""
+"""Amplitudes of uniform noise around a colour, in grey levels."""
 
 
 @jit
@@ -54,13 +54,13 @@ def measure(weights: AnyParams, state: State, frame: Array) -> Float[Array, "2 2
 
 @jit
 def exemplar_range(state: State, frame: Array) -> Float[Array, ""]:
-    """The range of colours in the exemplar."""
+    """Range of colours in the exemplar."""
     sides = search_side(state.size, state.config)[None]
     return crops_around(frame, state.centre, sides, state.fill, state.frame_size, EXEMPLAR_SIZE)[1][0]
 
 
 def blank_frames(size: tuple[int, int]) -> dict[str, list[Frame]]:
-    """By the amplitude of their noise, and gradients from black to white."""
+    """Blank frames by the amplitude of their noise, and gradients from black to white."""
     rng = np.random.default_rng(0)
     frames: dict[str, list[Frame]] = {}
     for amplitude in AMPLITUDES:

@@ -28,7 +28,7 @@ from mfst_jax.video import read_image
 
 LOST_IOU, FOLLOWED_IOU = 0.1, 0.5
 LONG = 5
-"""Frames that a lost stretch must last to be looked at as a whole."""
+"""Number of frames from which on a lost stretch is looked at as a whole."""
 THRESHOLDS = (0.3, 0.4, LOST_BELOW, 0.6, 0.7)
 ENOUGH = (10, 25, 50)
 """Numbers of lost frames in a row after which a track may be stopped."""
@@ -36,7 +36,13 @@ ENOUGH = (10, 25, 50)
 
 @dataclass(frozen=True)
 class Track:
-    """One sequence: a score and an overlap for every frame but the first; NaN where the target is absent."""
+    """Track of one sequence.
+
+    Attributes:
+      name: Name of the sequence.
+      scores: Score of every frame but the first.
+      ious: Overlap in every frame but the first; NaN where the target is absent.
+    """
 
     name: str
     scores: np.ndarray
@@ -44,7 +50,7 @@ class Track:
 
 
 def track(tracker: mfst_jax.Tracker, sequence: Sequence) -> Track:
-    """A sequence from its first true box."""
+    """Track of a sequence from its first true box."""
     truth = sequence.ground_truth.astype(np.float32)
     tracker.init(read_image(sequence.frames[0]), truth[0])
     scores, ious = [], np.full(len(truth) - 1, np.nan)
@@ -57,7 +63,7 @@ def track(tracker: mfst_jax.Tracker, sequence: Sequence) -> Track:
 
 
 def share(tracks: list[Track], low: float, high: float, below: float) -> str:
-    """Of the frames with an overlap in [low, high): how many score below `below`, with its interval."""
+    """Share of the frames with an overlap in [low, high) that score below `below`, with its interval."""
     chosen = [track.scores[(track.ious >= low) & (track.ious < high)] for track in tracks]
     scored = [scores for scores in chosen if scores.size]
     if not scored:
@@ -69,12 +75,12 @@ def share(tracks: list[Track], low: float, high: float, below: float) -> str:
 
 
 def of_alarms(lost: np.ndarray, alarms: np.ndarray) -> str:
-    """The share of alarms that are lost frames."""
+    """Share of alarms that are lost frames."""
     return f"{np.mean(lost[alarms]):.3f}" if alarms.any() else "none"
 
 
 def long_stretches(tracks: list[Track]) -> str:
-    """How many of the lost stretches of at least `LONG` frames are caught, and after how many frames."""
+    """Share of the lost stretches of at least `LONG` frames that are caught, and after how many frames."""
     delays = []
     for track in tracks:
         for first, last in stretches(track.ious < LOST_IOU):
@@ -93,7 +99,7 @@ def long_stretches(tracks: list[Track]) -> str:
 
 
 def stops(tracks: list[Track], enough: int) -> str:
-    """How many tracks `--stop-when-lost` would end, and how many of them while the target is followed."""
+    """Number of tracks that `--stop-when-lost` would end, and how many of them while the target is followed."""
     followed = []
     for track in tracks:
         for first, last in stretches(is_lost(track.scores)):

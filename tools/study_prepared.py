@@ -32,28 +32,29 @@ from mfst_jax.sequences import Sequence
 from mfst_jax.video import read_image
 
 PARTED = 0.5
-"""Pixels."""
+"""Difference of boxes in pixels from which on they have parted."""
 
 
 @dataclass(frozen=True)
 class Parting:
-    """How far the two tracks of a sequence are from each other.
+    """Differences of the two tracks of a sequence.
 
     Attributes:
-      pixels: Of each frame after the first, the largest difference of a box.
+      response_error: Largest error of a response, relative to its map's largest value.
+      pixels: Largest difference of a box, in each frame after the first.
     """
 
     response_error: float
     pixels: np.ndarray
 
     def first(self) -> str:
-        """The number, from 0, of the first frame in which boxes have parted."""
+        """Number, from 0, of the first frame in which boxes have parted."""
         parted = np.flatnonzero(self.pixels > PARTED)
         return str(parted[0] + 1) if parted.size else "never"
 
 
 def compare(sequence: Sequence, plain: mfst_jax.Params, prepared: mfst_jax.PreparedParams, every: int) -> Parting:
-    """Tracks with both, in padded frames, so that sequences share compilations."""
+    """Differences of the tracks by both kinds of weights, in padded frames, so that sequences share compilations."""
     chosen = resolve_config(plain.contents, None)
     images = map(read_image, sequence.frames)
     first = next(images)

@@ -3,8 +3,8 @@
     python tools/study_scale.py ROOT --weights WEIGHTS [--preset NAME] [--set key=value ...] [--looks 1 3 10]
 
 ROOT is a folder of sequences. In each frame the tracker is put at the true place, with the scale that it has come to,
-and takes some looks, at the true place each. Training sequences are thinned, while a video at full rate shows much the
-same thing for many frames: with one look a frame what counts is to follow, with ten it is where the scale settles.
+and takes some looks, each at the true place. Training sequences are thinned, while a video at full rate shows much the
+same thing for many frames: one look a frame tells how well it follows, ten tell where the scale settles.
 
 A line for each number of looks has the mean overlap of true boxes with boxes of the tracker's scale in the same place
 and of the same shape, and the mean of their scale to the true one.

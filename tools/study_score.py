@@ -35,7 +35,7 @@ IN_USE = "contrast: similarity at the peak - mean"
 def candidates(
     weights: mfst_jax.PreparedParams, state: State, frame: Array, chosen: config.Config
 ) -> tuple[State, Float[Array, "4"], dict[str, Array]]:
-    """One step, its box, and every candidate's value."""
+    """State after one step, its box, and every candidate's value."""
     regions, sides = search_regions(state, frame, chosen), search_sides(state, chosen)
     matched = bind(weights, chosen).match(state.exemplar, regions)
     following, output = mfst_jax.step(weights, state, frame, config=chosen)
@@ -73,7 +73,7 @@ def candidates(
 
 
 def auroc(values: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive's value exceeds a negative's; ties count half."""
+    """AUROC: the probability that a positive's value exceeds a negative's; ties count half."""
     above = values[positive][:, None] - values[~positive][None]
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 

@@ -1,4 +1,4 @@
-"""Study behind the SE-blocks: whether they help, on videos that they were not trained on, by cross-validation.
+"""Study behind the SE-blocks: whether they help on videos that they were not trained on, by cross-validation.
 
     python tools/study_se.py ROOT --weights PATH [--out DIR] [--models siamfc] [--statistics each]
 
@@ -98,7 +98,7 @@ def main(
 
 
 def _pool(out: Path, params: Params, recipe: Recipe, videos: Sequence[folders.Video]) -> tuple[pools.Pool, np.ndarray]:
-    """Pairs of all videos, and which video each is of."""
+    """Pairs of all videos, and the video of each."""
     chosen = pairs.sample(videos, recipe.cached_pairs, seed=0, step=0, max_frame_gap=recipe.max_frame_gap)
     return pools.make(out / "pools", params, recipe, videos, chosen), chosen[:, 0]
 
@@ -106,7 +106,7 @@ def _pool(out: Path, params: Params, recipe: Recipe, videos: Sequence[folders.Vi
 def _train(
     params: Params, recipe: Recipe, pool: pools.Pool, video: np.ndarray, part: np.ndarray
 ) -> tuple[Params, np.ndarray]:
-    """`params` with SE-blocks trained on all but `part`, and mean losses on it without and with them."""
+    """Weights with SE-blocks trained on all but `part`, and mean losses on it without and with them."""
     inside, outside = np.flatnonzero(part[video]), np.flatnonzero(~part[video])
     calibration = calibrate(pool.batch(outside[:CALIBRATED_ON]), recipe)
     recipe = dataclasses.replace(recipe, factors=calibration.factors, pairs_per_epoch=len(outside))

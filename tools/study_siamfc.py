@@ -1,12 +1,12 @@
-"""Study behind docs/evaluation.md: what parts `SIAMFC` from a published tracker's boxes, sequence by sequence.
+"""Study behind docs/evaluation.md: why `SIAMFC` gives other boxes than a published tracker, sequence by sequence.
 
     python tools/study_siamfc.py ROOT --weights PATH --published DIR --out DIR
 
 Tracks every sequence of an OTB folder as `SIAMFC` does, with one thing changed at a time to what the published tracker
 is known to do, and with changes that mean nothing: a first box that is a pixel off, and weights that are half a step of
 their int8 grid off. It prints each sequence's success AUC under each, the range over those that mean nothing, and the
-frame in which either tracker first misses the target; what lies within that range needs no other explanation. Results
-already in --out are not tracked again.
+frame in which either tracker first misses the target; a difference within that range needs no other explanation.
+Results already in --out are not tracked again.
 """
 
 import dataclasses
@@ -32,17 +32,20 @@ from mfst_jax.evaluation.tracking import track_sequences
 from mfst_jax.sequences import Sequence
 
 SHIFTS = tuple(product((-1.0, 1.0), repeat=2))
-"""Of the first box, (x, y) in pixels."""
+"""Shifts of the first box, (x, y) in pixels."""
 SEEDS = range(3)
 MISS = 0.1
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to track: what it changes in `SIAMFC`, in its input or its weights.
+    """Variant of `SIAMFC`: what it changes in the configuration, in the input or in the weights.
 
     Attributes:
-      seed: Of the noise in the weights; None for none.
+      name: Name of the variant.
+      changes: Fields of the configuration that it changes.
+      shift: Shift of the first box, (x, y) in pixels.
+      seed: Seed of the noise in the weights; None for no noise.
       rounded: Whether crops begin and end at whole pixels.
     """
 
@@ -54,7 +57,7 @@ class Variant:
 
     @property
     def is_noise(self) -> bool:
-        """Whether what it changes means nothing."""
+        """Whether its change means nothing."""
         return self.shift != (0.0, 0.0) or self.seed is not None
 
 
@@ -73,14 +76,17 @@ VARIANTS = (
 def rounded_crop(
     frame: crops.Frame, centre: Float[Array, "2"], side: Float[Array, ""], **rest: Any
 ) -> Float[Array, "255 255 3"]:
-    """`crops.crop` of whole pixels, as SiamFC's MATLAB code cuts them."""
+    """Crop of whole pixels, as SiamFC's MATLAB code cuts them."""
     side = jnp.round(side)
     first = jnp.round(centre - (side - 1) / 2)
     return crops.crop(frame, first + (side - 1) / 2, side, **rest)
 
 
 def with_noise(params: mfst_jax.Params, seed: int) -> mfst_jax.Params:
-    """Every SiamFC filter off by up to half of the smallest step between its own values: what int8 has lost."""
+    """Weights with every SiamFC filter off by up to half of the smallest step between its own values.
+
+    That is what rounding to int8 has lost.
+    """
     random = np.random.default_rng(seed)
 
     def disturb(path: tuple[Any, ...], leaf: Any) -> Any:
@@ -113,7 +119,7 @@ def track(variant: Variant, params: mfst_jax.Params, sequences: tuple[Sequence, 
 
 
 def first_miss(results: Results, sequence: Sequence) -> str:
-    """The number, from 0, of the first frame whose box has an IoU of less than `MISS` with the truth."""
+    """Number, from 0, of the first frame whose box has an IoU of less than `MISS` with the truth."""
     found = results.read(sequence.name)
     assert found is not None
     boxes = found.runs[0][: len(sequence.ground_truth)] - np.array([found.origin, found.origin, 0, 0])

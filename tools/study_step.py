@@ -1,4 +1,4 @@
-"""Study behind docs/choices.md: where the time of a prepared step goes, and what lower precision would save.
+"""Study behind docs/choices.md: the time of each part of a prepared step, and what lower precision would save.
 
     python tools/study_step.py [--preset NAME] [--rounds N] [--frame-size HEIGHT WIDTH]
 
@@ -30,17 +30,18 @@ from mfst_jax.score import window_energy
 from mfst_jax.search import search_regions
 
 TILES, INPUTS, OUTPUTS, PRODUCTS = 49, 256, 384, 36
-"""Of the matrix products in conv3 of S: 26 x 26 cells in tiles of 4 x 4."""
+"""Sizes of the matrix products in conv3 of S: 26 x 26 cells in tiles of 4 x 4."""
 
 
 def random_params(chosen: config.Config) -> Params:
+    """Random weights of the backbones that a configuration uses."""
     contents = Contents("siamfc" in chosen.models, "torchvision" if "alexnet" in chosen.models else None)
     images = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
     return Params(dict(jax.jit(MFST(contents, chosen).init)(jax.random.key(0), *images)), contents)
 
 
 def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """Each part of a step by itself, on what the parts before it gave."""
+    """Parts of a step, each by itself, on what the parts before it gave."""
     weights = mfst_jax.prepare(random_params(chosen), chosen)
     height, width = frame.shape[:2]
     box = np.array([width / 2, height / 2, width / 8, height / 8], np.float32)
@@ -83,7 +84,7 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
 
 
 def products() -> dict[str, Callable[[], Any]]:
-    """The matrix products of conv3 of S over one region, in each precision, summed in float32."""
+    """Matrix products of conv3 of S over one region, in each precision, summed in float32."""
     rng = np.random.default_rng(0)
     multiply = jit(lambda x, f: jnp.einsum("pmi,pio->pmo", x, f, preferred_element_type=jnp.float32))
     cases: dict[str, Callable[[], Any]] = {}

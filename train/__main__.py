@@ -103,7 +103,7 @@ def run(
 
 
 def _find_data(roots: Sequence[Path], held_out: Path | None, cache: Path) -> tuple[Data, folders.Counts]:
-    """The videos of a command line; without any, the parts of the built-in clip."""
+    """Videos of a command line; without any, the parts of the built-in clip."""
     if not roots:
         videos, counts = folders.curate_clip(cache)
         return Data(*split(videos)), counts
@@ -126,7 +126,7 @@ def _find_data(roots: Sequence[Path], held_out: Path | None, cache: Path) -> tup
 
 
 def _find_sequences(roots: Sequence[Path], tracked: Path | None, sides: Data) -> tuple[evaluation.Sequence, ...]:
-    """Those of `tracked`, or those of `roots` that are held out. Raises `InputError` if there are none to track."""
+    """Sequences in `tracked`, or those of `roots` that are held out. Raises `InputError` if there are none to track."""
     if tracked is not None:
         dataset = evaluation.load(tracked, "folder")
         found = dataset.sequences
@@ -148,7 +148,7 @@ def _find_sequences(roots: Sequence[Path], tracked: Path | None, sides: Data) ->
 
 
 def find_recipe(text: str) -> tuple[str, Recipe]:
-    """The recipe of this name or in this file, and its name. Raises `InputError` if there is none."""
+    """Recipe of this name or in this file, and its name. Raises `InputError` if there is none."""
     folder = Path(recipes.__file__).parent
     path = Path(text) if text.endswith(".py") else folder / f"{text}.py"
     if not path.is_file() or path.stem == "__init__":

@@ -23,15 +23,15 @@ Images = Float[Array, "n side side 3"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each may go. Raises `InputError` where a crop has no room for it.
+    """Strength of each augmentation. Raises `InputError` where a crop has no room for it.
 
     Attributes:
-      flip: Left to right, for half of the pairs; both images of a pair.
-      stretch: Each side of each image is scaled by 1 +- this at most (SiamFC: 0.05).
-      shift: Samples by which each image moves at most, on each axis (SiamFC: 4). Labels stay.
+      flip: Whether half of the pairs are flipped left to right, both images of a pair.
+      stretch: Greatest relative change of each side of each image (SiamFC: 0.05).
+      shift: Greatest shift of each image on each axis, in samples (SiamFC: 4). Labels stay.
       grey: Share of pairs seen in grey (SiamFC: 0.25).
-      colour: Each image's channels are scaled by 1 +- this at most.
-      blur: Standard deviation of a Gaussian blur in samples, at most; each image has its own.
+      colour: Greatest relative change of each of an image's channels.
+      blur: Greatest standard deviation of a Gaussian blur, in samples; each image has its own.
     """
 
     flip: bool = False
@@ -53,7 +53,7 @@ class Augmentation:
 
     @property
     def active(self) -> bool:
-        """Whether any is on."""
+        """Whether any augmentation is on."""
         return any(vars(self).values())
 
 
@@ -63,7 +63,14 @@ def augment(
     searches: UInt8[Array | np.ndarray, "n 287 287 3"],
     by: Augmentation,
 ) -> tuple[Float[Array, "n 127 127 3"], Float[Array, "n 255 255 3"]]:
-    """Exemplar and search images from the crops of a batch, RGB in 0..255."""
+    """Exemplar and search images from the crops of a batch, RGB in 0..255.
+
+    Args:
+      key: of the random draws.
+      exemplars: crops of the exemplars.
+      searches: crops of the search regions.
+      by: the augmentation.
+    """
     count = len(exemplars)
     images = jnp.concatenate([exemplars, searches]).astype(jnp.float32)
     keys = dict(zip(vars(by), jax.random.split(key, len(vars(by))), strict=True))
@@ -94,11 +101,11 @@ def augment(
 def resample(
     crops: Float[Array, "n 287 287 3"], scale: Float[Array, "n 2"], shift: Float[Array, "n 2"]
 ) -> Float[Array, "n 255 255 3"]:
-    """The middle of each crop, stretched by `scale` (x, y) around its centre and moved by `shift` (x, y); bilinear."""
+    """Middle of each crop, stretched by `scale` (x, y) around its centre and moved by `shift` (x, y); bilinear."""
     cells = jnp.arange(SEARCH_SIZE).astype(jnp.float32) - (SEARCH_SIZE - 1) / 2
 
     def along(image: Float[Array, "length across 3"], scale: Array, shift: Array) -> Float[Array, "255 across 3"]:
-        # What ends up at c comes from (c - shift) / scale.
+        # The sample at c comes from (c - shift) / scale.
         position = (CROP_SIZE - 1) / 2 + (cells - shift) / scale
         low = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, CROP_SIZE - 2)
         share = jnp.clip(position - low.astype(jnp.float32), 0, 1)[:, None, None]
@@ -112,7 +119,7 @@ def resample(
 
 
 def blur(images: Images, deviations: Float[Array, "n"]) -> Images:
-    """Each image by a Gaussian of its own standard deviation in pixels, cut off at 3; the edge is repeated."""
+    """Images blurred by a Gaussian each, with a standard deviation in pixels, cut off at 3; the edge is repeated."""
     taps = jnp.arange(-BLUR_TAPS, BLUR_TAPS + 1).astype(jnp.float32)
     weights = jnp.exp(-jnp.square(taps)[None] / (2 * jnp.square(deviations)[:, None] + 1e-6))
     weights = (weights / weights.sum(axis=1, keepdims=True))[:, :, None, None, None]

@@ -1,4 +1,4 @@
-"""S itself as what is trained, by the responses of its layers (Bertinetto et al. 2016).
+"""Training of the backbone S itself, by the responses of its layers (Bertinetto et al. 2016).
 
 Its network is SiamFC's, from random weights, or torchvision's AlexNet, from the weights that it got on ImageNet: as
 SiamRPN and its successors start, with the first convolutions frozen.
@@ -31,11 +31,11 @@ CONVOLUTIONS = tuple(f"conv{number}" for number in range(1, 6))
 
 @struct.dataclass
 class Backbone:
-    """What is trained.
+    """Trainable parameters.
 
     Attributes:
-      weights: Parameters of S by layer, but for those that are frozen.
-      biases: b of each trained response, a scalar. Tracking does without.
+      weights: Parameters of S by layer, without those that are frozen.
+      biases: Bias b of each trained response, a scalar. Tracking does without.
     """
 
     weights: dict[str, Any]
@@ -43,7 +43,7 @@ class Backbone:
 
 
 def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tuple[Backbone, dict[str, Any]]:
-    """The first weights of S, and BN's running statistics: means of 0 and variances of 1, where it has BN.
+    """First weights of S, and BN's running statistics, means of 0 and variances of 1, where it has BN.
 
     Raises:
       InputError: the recipe starts from AlexNet, and `params` holds none of torchvision's shape.
@@ -59,7 +59,7 @@ def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tupl
 
 
 def frozen_part(recipe: Recipe, params: Params) -> dict[str, Any]:
-    """Parameters of the convolutions that stay as they are. Raises `InputError` as `fresh` does."""
+    """Parameters of the frozen convolutions. Raises `InputError` as `fresh` does."""
     if recipe.network != "alexnet":
         return {}
     weights = _imagenet(params)
@@ -79,7 +79,15 @@ def features(
     images: Float[Array, "n side side 3"],
     recipe: Recipe,
 ) -> tuple[Features, dict[str, Any]]:
-    """conv3 to conv5 of RGB images in 0..255, by the batch's statistics, and BN's running statistics after them."""
+    """Features of conv3 to conv5, by the batch's statistics, and BN's running statistics after them.
+
+    Args:
+      trainable: the parameters that are trained.
+      frozen: the others.
+      running: BN's running statistics before.
+      images: RGB in 0..255.
+      recipe: which network S is.
+    """
     network = backbones.siamfc(contents(recipe), training=True, **operations())
     variables = {"params": {**lax.stop_gradient(frozen), **trainable.weights}, "batch_stats": running}
     apply: Any = network.apply
@@ -95,13 +103,13 @@ def responses(
     key: Key[Array, ""],
     recipe: Recipe,
 ) -> tuple[Responses, dict[Layer, Float[Array, "exemplars searches 17 17"]], dict[str, Any]]:
-    """The responses of augmented crops without their biases, and BN's running statistics after them.
+    """Responses of augmented crops without their biases, and BN's running statistics after them.
 
     In BN exemplars and search images are batches of their own, as they go through the network one after the other.
 
     Returns:
-      of each trained layer the responses of the pairs; where the recipe asks for it those of each exemplar to each
-      search image; and the running statistics.
+      The responses of the pairs by trained layer; where the recipe asks for it those of each exemplar to each search
+      image; and the running statistics.
     """
     seen = []
     for images in augment(key, crops.exemplar, crops.search, recipe.augmentation):
@@ -120,12 +128,12 @@ def responses(
 
 
 def contents(recipe: Recipe) -> Contents:
-    """What weights of this S alone hold."""
+    """Contents of weights of this S alone."""
     return Contents(siamfc=True, alexnet=None, siamfc_variant=recipe.network)
 
 
 def with_backbone(params: Params, trainable: Backbone, running: dict[str, Any], recipe: Recipe) -> Params:
-    """`params`, which the run began with, with this S in the place of any other, whose SE-blocks go with it."""
+    """Weights that the run began with, with this S in the place of any other S and its SE-blocks."""
     variables = {kind: {**branches} for kind, branches in params.variables.items()}
     variables["params"].pop("siamfc_se", None)
     variables.setdefault("batch_stats", {}).pop("siamfc", None)
@@ -139,7 +147,7 @@ def with_backbone(params: Params, trainable: Backbone, running: dict[str, Any], 
 
 
 def alone(params: Params, trainable: Backbone, running: dict[str, Any], recipe: Recipe) -> Params:
-    """This S and nothing else."""
+    """Weights of this S and nothing else."""
     both = with_backbone(params, trainable, running, recipe)
     only = {kind: {"siamfc": branches["siamfc"]} for kind, branches in both.variables.items() if "siamfc" in branches}
     return Params(only, contents(recipe))

@@ -16,7 +16,7 @@ from mfst_jax.errors import InputError
 
 
 def build(root: Path, out: Path) -> Path:
-    """The folder of the data set, built if it is not there. Raises `InputError` if `root` holds no usable videos."""
+    """Folder of the data set, built if it is not there. Raises `InputError` if `root` holds no usable videos."""
     try:
         import tensorflow_datasets as tfds
 

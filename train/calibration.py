@@ -1,8 +1,8 @@
-"""Response factors and biases from training pairs, so that SE weights start in the middle of their range.
+"""Calibration of response factors and biases on training pairs, so that SE weights start in the middle of their range.
 
 An SE weight lies in (0, 1) and starts near 1/2. Where a factor is so small that even weights of 1 leave the responses
 too flat for the loss, training pushes all weights towards 1: sigmoids saturate, and the block no longer looks at its
-input. So each layer's factor is the one that fits best without SE-blocks, over 1/2 for each of the two weights.
+input. So each layer's factor is the one that fits best without SE-blocks, divided by 1/2 for each of the two weights.
 """
 
 from typing import NamedTuple
@@ -19,15 +19,16 @@ from train.recipe import Recipe
 from train.responses import Correlations, Trainable, responses_from_correlations
 
 FIRST_WEIGHT = 0.5
-"""Of a fresh SE-block."""
+"""SE weight of a fresh SE-block."""
 NEWTON_STEPS = 30
 
 
 class Calibration(NamedTuple):
-    """A factor and a bias for each layer.
+    """Factor and bias of each layer.
 
     Attributes:
-      factors: For responses under SE weights of 1/2 on both inputs, where SE-blocks are trained.
+      factors: Response factors; where SE-blocks are trained, for SE weights of 1/2 on both inputs.
+      biases: Biases by layer.
     """
 
     factors: tuple[float, float, float]
@@ -35,7 +36,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(kept: Correlations, recipe: Recipe) -> Calibration:
-    """The factors and biases of least loss on these pairs without SE-blocks, the former over 1/2 * 1/2 for those."""
+    """Factors and biases of least loss on these pairs without SE-blocks, the factors divided by 1/2 * 1/2 for those."""
     responses = responses_from_correlations(Trainable(None, {}), kept, recipe)
     positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
     factors, biases = [], {}
@@ -62,5 +63,5 @@ def _fit(responses: Float[Array, "n 17 17"], positive: Array) -> Float[Array, "2
         return tried[jnp.argmin(jax.vmap(loss)(tried))]
 
     scale, bias = jax.lax.fori_loop(0, NEWTON_STEPS, step, jnp.zeros(2))
-    scale = jnp.maximum(scale, 1e-3)  # responses that say nothing, or the wrong thing
+    scale = jnp.maximum(scale, 1e-3)  # where responses do not, or wrongly, tell the target
     return jnp.stack([scale / deviation, bias - scale * mean / deviation])

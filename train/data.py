@@ -1,4 +1,4 @@
-"""The videos to train on and those held out."""
+"""Split of the videos into those to train on and those held out."""
 
 import hashlib
 import json
@@ -10,15 +10,17 @@ from mfst_jax.errors import InputError
 from train.folders import Video, stem
 
 HELD_OUT = 5
-"""One sequence in so many is held out."""
+"""Number of videos of which one is held out."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The videos to train on and those held out.
+    """Videos to train on and videos held out.
 
     Attributes:
-      sequences: The held-out videos again, to track.
+      training: Videos to train on.
+      held_out: Held-out videos.
+      sequences: Held-out videos again, as sequences to track.
     """
 
     training: Sequence[Video]
@@ -26,15 +28,15 @@ class Data:
     sequences: Sequence[evaluation.Sequence] = ()
 
     def key(self) -> str:
-        """Stands for all of their crops and for which are held out."""
+        """Key of the data: it stands for all of their crops and for which are held out."""
         keys = [[(video.name, video.key) for video in side] for side in (self.training, self.held_out)]
         return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
 
 
 def split(videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
-    """The videos to train on, and one in five (at least one) to hold out, by a rule that knows nothing but their names.
+    """Videos to train on, and one in five (at least one) to hold out, by a rule that depends on their names alone.
 
-    Held out are those whose names have the smallest SHA-256, digits behind a last underscore left off where they are at
+    Held out are those whose names have the smallest SHA-256, digits after a last underscore left off where they are at
     most two: they number parts of one video (`car16_1`, `car16_2`), which thereby stay on one side.
 
     Raises:

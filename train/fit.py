@@ -104,7 +104,7 @@ def fit(
 
 
 def _try(params: Params, weights: Path, trial: Config, dataset: Dataset, out: Path) -> str:
-    """The table of PAPER and one configuration."""
+    """Table of PAPER and one configuration."""
     names = [sequence.name for sequence in dataset.sequences]
     seen = surroundings.gather(out / "surroundings", dataset.sequences, params)
     candidates = jax.tree.map(lambda *each: np.stack(each), fusion.from_config(PAPER), fusion.from_config(trial))
@@ -121,12 +121,15 @@ def _try(params: Params, weights: Path, trial: Config, dataset: Dataset, out: Pa
 
 
 def _short(config: Config) -> str:
-    """A folder's name for a configuration."""
+    """Name of a folder for a configuration."""
     return "trial-" + hashlib.sha256(json.dumps(to_dict(config)).encode()).hexdigest()[:8]
 
 
 def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
-    """Mean success AUCs of each row: single steps, replayed tracks, tracks; and the last against the first row's."""
+    """Table of mean success AUCs, one row for each configuration, and of the last row against the first.
+
+    Columns are single steps, replayed tracks and tracks.
+    """
     titles = ["", "single steps", "replayed", "tracked", "tracked, less the first", "95 % interval", "p"]
     lines = ["| " + " | ".join(titles) + " |", "| " + " | ".join(["---"] * len(titles)) + " |"]
     for name, replayed, tracked in rows:

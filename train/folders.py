@@ -1,8 +1,8 @@
-"""Annotated videos -> curated crops on disk.
+"""Curation of annotated videos: their crops on disk.
 
 The curation is SiamFC's (Bertinetto et al. 2016, section 3.3): for each annotated frame, the square around the target
-that the tracker would search, 255 samples wide at scale 1, here with 16 more on each side as room for augmentation.
-It is done once: a cache holds one array of crops and one manifest a sequence, and what is there already is kept.
+that the tracker would search, 255 samples wide at scale 1, here with 16 more on each side as room for augmentation. It
+is done once: a cache holds one array of crops and one manifest for each sequence, and what is there already is kept.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ MARGIN = 16
 """Samples beyond the search region on each side."""
 CROP_SIZE = SEARCH_SIZE + 2 * MARGIN
 CONTEXT = 0.5
-"""Share of (w + h) / 2 around the box, as `Config.context`."""
+"""Share of (w + h) / 2 that is added around the box, as `Config.context`."""
 SMALLEST = 2.0
-"""Pixels that the sides of a usable target have at least."""
+"""Least side of a usable target, in pixels."""
 CORRUPT_SHARE = 0.01
 """Share of unreadable images beyond which the data are refused."""
 CLIP_PARTS = 5
@@ -40,13 +40,14 @@ Crop = UInt8[np.ndarray, "side side 3"]
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """The curated crops of one target in one video: all that training asks of a data set.
+    """Curated crops of one target in one video: all that training asks of a data set.
 
     Attributes:
-      frames: Of each crop, the number of its frame in the video; ascending.
-      sizes: Of each crop, the target's (w, h) in samples; its centre is the crop's.
-      key: Stands for all that the crops follow from.
-      read: Crop number i, 287 x 287 RGB.
+      name: Name of the video.
+      frames: Number in the video of each crop's frame, ascending.
+      sizes: Size (w, h) of the target in each crop, in samples; its centre is the crop's.
+      key: Key that stands for everything that the crops follow from.
+      read: Reads the crop of a given number, 287 x 287 RGB.
     """
 
     name: str
@@ -58,14 +59,16 @@ class Video:
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the frames.
+    """Numbers of frames, by what became of them.
 
     Attributes:
-      absent: No target, by the annotation.
-      unlabelled: Frames behind the annotation's end.
-      tiny: A target with a side below 2 pixels.
-      outside: A target that does not overlap its frame.
-      corrupt: An image that cannot be read.
+      frames: All frames.
+      crops: Frames with a crop.
+      absent: Frames without the target, by the annotation.
+      unlabelled: Frames after the annotation's end.
+      tiny: Frames with a side of the target below 2 pixels.
+      outside: Frames that the target does not overlap.
+      corrupt: Frames whose image cannot be read.
     """
 
     frames: int = 0
@@ -80,7 +83,7 @@ class Counts:
         return Counts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def describe(self) -> str:
-        """In one line: `1700 crops of 1720 frames (20 absent)`."""
+        """Counts in one line: `1700 crops of 1720 frames (20 absent)`."""
         lost = [f"{count} {name}" for name, count in vars(self).items() if name not in ("frames", "crops") and count]
         return f"{self.crops} crops of {self.frames} frames" + (f" ({', '.join(lost)})" if lost else "")
 
@@ -93,7 +96,7 @@ def curate(
     advance: Callable[[int, int], None] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Video], Counts]:
-    """Crops of every sequence below `root`, from the cache as far as it has them.
+    """Curated videos of every sequence below `root`, from the cache as far as it has them.
 
     Args:
       root: a folder of sequences in the layout of OTB, GOT-10k, LaSOT or VOT (`mfst_jax.sequences`), or ILSVRC2015-VID.
@@ -135,7 +138,7 @@ def curate(
 
 
 def curate_clip(cache: str | Path) -> tuple[list[Video], Counts]:
-    """The clip that comes with the package, cut into parts that stand for videos of their own."""
+    """Curated videos of the clip that comes with the package, cut into parts that stand for videos of their own."""
     cache, source = Path(cache), demo_source()
     _make_folder(cache)
     assert source.ground_truth is not None
@@ -149,7 +152,7 @@ def curate_clip(cache: str | Path) -> tuple[list[Video], Counts]:
 
 
 def open_video(cache: Path, name: str) -> Video:
-    """A curated sequence. Its crops stay on disk until they are read."""
+    """Curated video from the cache. Its crops stay on disk until they are read."""
     manifest = json.loads((cache / f"{name}.json").read_text())
     crops = np.load(cache / f"{name}.npy", mmap_mode="r")
     sizes = np.array(manifest["sizes"], np.float32).reshape(-1, 2)
@@ -157,14 +160,14 @@ def open_video(cache: Path, name: str) -> Video:
 
 
 def curated_crop(frame: UInt8[np.ndarray, "height width 3"], box: Float[np.ndarray, "4"]) -> Crop:
-    """The crop around a box (x, y, w, h): the middle 255 x 255 is what `crops.crop` sees there, rounded to 8 bits."""
+    """Crop around a box (x, y, w, h), whose middle 255 x 255 is as by `crops.crop`, rounded to 8 bits."""
     return square_crop(frame, box[:2] + (box[2:] - 1) / 2, search_side(box[2:]), MARGIN)
 
 
 def square_crop(
     frame: UInt8[np.ndarray, "height width 3"], centre: Float[np.ndarray, "2"], side: float, margin: int
 ) -> Crop:
-    """As `crops.crop` around `centre` (x, y), but with `margin` more samples on each side, rounded to 8 bits."""
+    """Crop as by `crops.crop` around `centre` (x, y), rounded to 8 bits, with `margin` more samples on each side."""
     positions = (np.arange(-margin, SEARCH_SIZE + margin) / (SEARCH_SIZE - 1) - 0.5) * (side - 1)
     x_low, x_high, x_share, x_inside = _neighbours(centre[0] + positions, frame.shape[1])
     y_low, y_high, y_share, y_inside = _neighbours(centre[1] + positions, frame.shape[0])
@@ -182,7 +185,7 @@ def search_side(size: Float[np.ndarray, "2"]) -> float:
 
 
 def _neighbours(position: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """As `crops._neighbours`."""
+    """For each position on one axis its two pixels, the weight of the second one, and whether it is in the frame."""
     low = np.clip(np.floor(position).astype(int), 0, length - 1)
     inside = (position >= 0) & (position <= length - 1)
     return low, np.minimum(low + 1, length - 1), position - low, inside
@@ -197,7 +200,10 @@ def _each(function: Callable, jobs: list[tuple], workers: int) -> Iterator:
 
 
 def _curate_video(job: targets.Job, cache: Path) -> list[tuple[str, Counts, str, tuple[str, ...]]]:
-    """One video into the cache: of each target its name, what became of its frames, the first corrupt image, notes."""
+    """Curates one video into the cache.
+
+    For each of its targets it returns the name, what became of the frames, the first corrupt image and notes.
+    """
     found = []
     for name, images, truth, problems in targets.read(job):
         listing = [(path.name, path.stat().st_size) for path in images]
@@ -211,9 +217,10 @@ def _curate_video(job: targets.Job, cache: Path) -> list[tuple[str, Counts, str,
 def _write(
     cache: Path, name: str, key: str, frames: Iterable[tuple[int, np.ndarray | None, Callable[[], np.ndarray]]]
 ) -> tuple[Counts, str]:
-    """Crops and manifest of one sequence, unless they are there: what became of its frames, the first that is corrupt.
+    """Writes crops and manifest of one sequence, unless they are there.
 
-    The manifest comes last, so that it vouches for the crops.
+    The manifest comes last, so that it vouches for the crops. Returned are what became of the frames and the first
+    corrupt image.
     """
     manifest_path = cache / f"{name}.json"
     if manifest_path.is_file() and (manifest := json.loads(manifest_path.read_text()))["key"] == key:
@@ -264,10 +271,10 @@ def _make_folder(path: Path) -> None:
 
 
 def stem(name: str) -> str:
-    """What parts and tracks of one video have in common: the name up to `_12`, `_id12`, `_obj2` or `-track3`."""
+    """Beginning of a name that parts and tracks of one video share: up to `_12`, `_id12`, `_obj2` or `-track3`."""
     return re.sub(r"(_\d{1,2}|_id\d+|_obj\d+|-track\d+)$", "", name)
 
 
 def default_workers() -> int:
-    """As many processes as there are cores."""
+    """Number of processes to curate with: that of the cores."""
     return os.cpu_count() or 1

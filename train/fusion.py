@@ -1,10 +1,10 @@
-"""Fitting the fusion: weights of layers and models, strategies, window and scale parameters, on training sequences.
+"""Search for a fusion: weights of layers and models, strategies, window and scale parameters, on training sequences.
 
 The paper set them by hand, for other weights. Here candidates are tried on replayed tracks (`replay.py`): first at
-random, then around the best, in rounds. What counts is the mean of two success AUCs: of whole tracks, and of single
-steps from near the truth, which say more about a fusion and less about how far a target moves. Since sequences are few
-and what was chosen flatters itself on them, the same search is made anew without each fold of the sequences; its choice
-is scored on the fold that it did not see.
+random, then around the best, in rounds. They are judged by the mean of two success AUCs: of whole tracks, and of single
+steps from near the truth, which say more about a fusion and less about how far a target moves. Since sequences are few,
+a choice looks better on them than it is; so the same search is repeated without each fold of the sequences, and its
+choice is scored on the fold that it did not see.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from train.replay import Candidate, replay, typical_peaks
 from train.surroundings import RESPONSE_UNIT, Surroundings
 
 AT_ONCE = 8
-"""Candidates of one batch."""
+"""Number of candidates in a batch."""
 SPARSITY = 0.7
 """Concentration of the Dirichlet distribution that first weights are drawn from: below 1, some are near 0."""
 BEST = 8
-"""Candidates of which a round takes the middle."""
+"""Number of best candidates whose middle a round takes."""
 STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE, WINDOW_RANGE = (1.01, 1.06), (0.92, 1.0), (0.2, 1.0), (0.05, 0.5)
 
 Scores = Float[np.ndarray, "candidates sequences 2"]
@@ -34,9 +34,10 @@ Scores = Float[np.ndarray, "candidates sequences 2"]
 
 @dataclass(frozen=True)
 class Choice:
-    """What a search came to.
+    """Choice of a search.
 
     Attributes:
+      candidate: The chosen candidate.
       scores: Its replayed success AUCs on all sequences, seen by the search or not: of tracks and of single steps.
     """
 
@@ -45,13 +46,13 @@ class Choice:
 
 
 class Search:
-    """Candidates tried on all sequences; any set of sequences may choose among them.
+    """Search among candidates that are tried on all sequences; any set of sequences may choose among them.
 
     Args:
       seen: of all sequences.
       start: the first candidate.
-      motion: whether the window and the scale parameters are searched too. They suit the pace of the sequences: where
-        those are thinned, what is found is for thinned ones.
+      motion: whether the window and the scale parameters are searched too. They suit the pace of the sequences: those
+        found on thinned sequences are for thinned ones.
       seed: of the draws.
       advance: called with the number of candidates tried since the last call.
     """
@@ -83,7 +84,7 @@ class Search:
         return np.concatenate(found)
 
     def broad(self, count: int) -> tuple[Candidate, Scores]:
-        """`count` random candidates, the first being the start, and their scores."""
+        """Random candidates, `count` of them with the start as the first, and their scores."""
         draws = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 0, 0, 0]))
         layers = draws.dirichlet([SPARSITY] * len(LAYERS), (count, len(MODELS)))
         models = draws.dirichlet([1.0] * len(MODELS), count)
@@ -96,10 +97,16 @@ class Search:
     def choose(
         self, tried: tuple[Candidate, Scores], by: Bool[np.ndarray, "sequences"], *, rounds: int, count: int
     ) -> Choice:
-        """Searches on from candidates that were tried, by the mean of both scores over the sequences of `by`.
+        """Choice after searching on from candidates that were tried, by the mean score over the sequences of `by`.
 
-        Each round draws around the middle of the best so far, ever closer; the choice is the middle after the last
-        one, or the best candidate where that is better: a middle is less of an accident.
+        Each round draws around the middle of the best so far, ever closer. The choice is the middle after the last
+        round, which is less of an accident, unless the best candidate is better.
+
+        Args:
+          tried: candidates and their scores, from `broad`.
+          by: the sequences that count.
+          rounds: how many.
+          count: candidates of a round.
         """
         candidates, scores = tried
         draws = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 0, 1, int(np.packbits(by).sum())]))
@@ -119,7 +126,7 @@ class Search:
         return Choice(jax.tree.map(lambda each: each[best], candidates), scores[best])
 
     def _middle(self, candidates: Candidate, merits: np.ndarray) -> tuple[Candidate, Candidate]:
-        """Mean and deviation of the best that fuse by the strategies of the very best."""
+        """Mean and deviation of the best candidates that fuse by the strategies of the very best."""
         alike = (candidates.soft == candidates.soft[np.argmax(merits)]).all(axis=1)
         best = np.flatnonzero(alike)[np.argsort(-merits[alike], kind="stable")][:BEST]
         chosen = jax.tree.map(lambda each: each[best], self._shares(candidates))
@@ -146,7 +153,7 @@ class Search:
         return self._measured(layers, models, np.tile(middle.soft, (count, 1)), moves)
 
     def _measured(self, layers: np.ndarray, models: np.ndarray, soft: np.ndarray, moves: Sequence) -> Candidate:
-        """Candidates from shares: a layer's is the same whether it is fused by hard or by soft weight."""
+        """Candidates from shares: a layer's share is the same whether it is fused by hard or by soft weight."""
         layers = layers.reshape(-1, len(MODELS), len(LAYERS))
         layers = layers / np.maximum(layers.sum(axis=-1, keepdims=True), 1e-9)
         models = models / np.maximum(models.sum(axis=-1, keepdims=True), 1e-9)
@@ -159,7 +166,7 @@ class Search:
         )
 
     def _shares(self, candidates: Candidate) -> Candidate:
-        """The inverse of `_measured`."""
+        """Shares of candidates: the inverse of `_measured`."""
         peaks = np.where(candidates.soft[:, :2, None], 1, self.peaks.reshape(1, len(MODELS), len(LAYERS)))
         layers = candidates.layers.reshape(-1, len(MODELS), len(LAYERS)) * peaks
         layers = layers / layers.sum(axis=-1, keepdims=True)
@@ -167,14 +174,14 @@ class Search:
 
 
 def folds(names: Sequence[str], count: int) -> Iterator[Bool[np.ndarray, "sequences"]]:
-    """Which sequences each fold leaves out: by a digest of their names, parts of one video together."""
+    """Sequences that each fold leaves out: by a digest of their names, parts of one video together."""
     stems = sorted({stem(name) for name in names}, key=lambda each: hashlib.sha256(each.encode()).hexdigest())
     numbers = np.array([stems.index(stem(name)) % count for name in names])
     return (numbers == number for number in range(count))
 
 
 def from_config(config: Config) -> Candidate:
-    """The candidate that tracks as `config` does, in responses that are kept times `RESPONSE_UNIT`."""
+    """Candidate that tracks as `config` does, in responses that are kept times `RESPONSE_UNIT`."""
     layers, soft = [], []
     for model in MODELS:
         weights, factors = config.weights(model), config.factors(model)
@@ -194,7 +201,7 @@ def from_config(config: Config) -> Candidate:
 
 
 def to_config(candidate: Candidate, base: Config, digits: int = 3) -> Config:
-    """`base` with what the candidate says, rounded; `from_config` is its inverse."""
+    """Configuration `base` with the candidate's fields, rounded; `from_config` is the inverse."""
     layers = np.asarray(candidate.layers).reshape(len(MODELS), len(LAYERS))
     strategies = ["soft" if soft else "hard" for soft in candidate.soft]
     if strategies[2] == "soft":  # each model's map is normalised, so that only ratios count

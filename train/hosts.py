@@ -1,7 +1,7 @@
 """Several processes, on one machine or many, that run one program on all of their devices.
 
-They share the folders of run and cache. What is written once is written by the first; each reads only its part of
-every batch.
+They share the folders of run and cache. The first process writes everything that is written once; each reads only its
+part of every batch.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from mfst_jax.errors import InputError
 
 
 def join(coordinator: str, processes: int, process: int) -> None:
-    """Makes this process one of `processes`; before anything else asks JAX for devices.
+    """Makes this process one of `processes`; to be called before anything else asks JAX for devices.
 
     Args:
       coordinator: `host:port`, where process 0 can be reached.
@@ -22,7 +22,7 @@ def join(coordinator: str, processes: int, process: int) -> None:
       process: which one this is, from 0.
 
     Raises:
-      InputError: they do not come together.
+      InputError: the processes do not find one another.
     """
     if not 0 <= process < processes:
         raise InputError(f"--process: expected 0 to {processes - 1}, found {process}")
@@ -33,19 +33,19 @@ def join(coordinator: str, processes: int, process: int) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process writes what is written once."""
+    """Whether this is the first process, which writes what is written once."""
     return jax.process_index() == 0
 
 
 def wait(what: str) -> None:
-    """Until all processes are here."""
+    """Waits until all processes are here."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
 
 
 @contextlib.contextmanager
 def first_alone(what: str) -> Iterator[None]:
-    """The first process goes first; the others then find done what it did."""
+    """Runs the block in the first process alone, and then in the others, which find its work done."""
     if not is_first():
         wait(what)
     yield

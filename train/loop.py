@@ -1,4 +1,4 @@
-"""The training loop: one program for one device or many, that stops and goes on at any step with the same numbers."""
+"""Training loop: one program for one device or many, that stops and goes on at any step with the same numbers."""
 
 import dataclasses
 import sys
@@ -29,15 +29,15 @@ from train.validation import Judge, merit
 from train.weights import finished, write_weights
 
 CHECK_STEPS = 100
-"""Steps after which the losses are looked at."""
+"""Steps from one check of the losses to the next."""
 SAVE_SECONDS = 300
-"""Between checkpoints within an epoch."""
+"""Seconds from one checkpoint to the next within an epoch."""
 POOL_SEED, VALIDATION_SEED = 0, 20_171
-"""Say which pairs are in the pools, whatever the recipe's seed."""
+"""Seeds that choose the pairs in the pools, whatever the recipe's seed."""
 
 
 class DivergedError(Exception):
-    """A loss is no number any more."""
+    """Training in which a loss is NaN or infinite."""
 
 
 def train(
@@ -66,7 +66,7 @@ def train(
       quiet: no progress bar.
 
     Returns:
-      The metrics of the whole run, a line an epoch, from epoch 0 (before training).
+      The metrics of the whole run, a line for each epoch, from epoch 0 (before training).
 
     Raises:
       InputError: weights without the backbone, a batch that the devices cannot share, no sequences for a recipe that
@@ -140,7 +140,7 @@ def train(
 def _prepare(
     recipe: Recipe, params: Params, data: Data, cache: Path, progress: Progress
 ) -> tuple[pools.Pool | Sequence[Video], pools.Pool | pairs.Chosen, Calibration]:
-    """What batches are taken from, the held-out pairs, and what responses are scaled by at first."""
+    """Source of the batches, the held-out pairs, and the first response factors and biases."""
 
     def choose(videos: Sequence[Video], count: int, seed: int) -> pairs.Chosen:
         return pairs.Chosen(videos, pairs.sample(videos, count, seed=seed, step=0, max_frame_gap=recipe.max_frame_gap))
@@ -175,7 +175,7 @@ def _prepare(
 def _batch(
     recipe: Recipe, feed: pools.Pool | Sequence[Video], everywhere: NamedSharding, step: int
 ) -> Correlations | Crops:
-    """The batch of a step: a first axis for the parts to accumulate over, the second shared among the devices.
+    """Batch of a step: a first axis for the parts to accumulate over, the second shared among the devices.
 
     Every process knows which pairs these are, and reads those of its own devices.
     """
@@ -198,7 +198,7 @@ def _batch(
 
 
 def _everywhere(tree: Any, sharding: NamedSharding) -> Any:
-    """The same values, which every process has, on all devices."""
+    """Arrays that every process has, replicated on all devices."""
     return jax.tree.map(
         lambda each: jax.make_array_from_callback(np.shape(each), sharding, lambda at, each=each: np.asarray(each)[at]),
         tree,

@@ -1,4 +1,4 @@
-"""The labels of a response map, and the balanced logistic loss (Bertinetto et al. 2016, section 2.2)."""
+"""Losses: the labels of a response map, and the balanced logistic loss (Bertinetto et al. 2016, section 2.2)."""
 
 from typing import Literal
 
@@ -11,13 +11,14 @@ from mfst_jax.localisation import CELL, RESPONSE_SIZE
 
 Distance = Literal["manhattan", "euclidean"]
 HIGHEST = 16
-"""How many cells of a map `nothing_there` looks at."""
+"""Number of highest cells of a map that `nothing_there` counts."""
 
 
 def labels(radius: float = 16.0, distance: Distance = "manhattan") -> Bool[np.ndarray, "17 17"]:
-    """Which cells show the target: those at most `radius` samples of the crop from the centre, 8 samples a cell.
+    """Labels of a response map: True for the cells at most `radius` samples of the crop from the centre.
 
-    `manhattan` is the authors' code, 13 cells at a radius of 16; `euclidean` is SiamFC's paper, the same 13 there.
+    A cell is 8 samples wide. `manhattan` is the authors' code, 13 cells at a radius of 16; `euclidean` is SiamFC's
+    paper, the same 13 there.
     """
     offset = np.abs(np.arange(RESPONSE_SIZE) - (RESPONSE_SIZE - 1) // 2) * CELL
     x, y = np.meshgrid(offset, offset)
@@ -27,7 +28,10 @@ def labels(radius: float = 16.0, distance: Distance = "manhattan") -> Bool[np.nd
 def balanced_logistic(
     responses: Float[Array, "*batch 17 17"], positive: Bool[Array, "17 17"]
 ) -> Float[Array, "*batch"]:
-    """`sum_u a_u log(1 + exp(-y_u r_u))`, y = 1 on positive cells and -1 on others; each kind weighs 1/2 in total."""
+    """Balanced logistic loss `sum_u a_u log(1 + exp(-y_u r_u))` of each response map.
+
+    y is 1 on positive cells and -1 on others; each kind weighs 1/2 in total.
+    """
     positive = jnp.broadcast_to(positive, responses.shape)
     # log(1 + exp(-y r)) = softplus(-y r)
     costs = jax.nn.softplus(jnp.where(positive, -responses, responses))
@@ -37,7 +41,7 @@ def balanced_logistic(
 def nothing_there(
     responses: Float[Array, "exemplars searches 17 17"], different: Bool[Array, "exemplars searches"]
 ) -> Float[Array, ""]:
-    """`log(1 + exp(r))` of the highest cells of each map that should show nothing, in the mean over such maps.
+    """Loss of maps that should show nothing: `log(1 + exp(r))` of their highest cells, averaged over such maps.
 
     Args:
       responses: of each exemplar to each search image.

@@ -1,4 +1,4 @@
-"""How well responses show the target in pairs: losses, and how far the peak is from the middle."""
+"""Measures of responses to pairs: losses, and the distance of the peak from the middle."""
 
 from functools import partial
 from typing import NamedTuple
@@ -16,12 +16,12 @@ from train.responses import Correlations, Trainable, responses_from_correlations
 
 
 class Measures(NamedTuple):
-    """Sums over pairs.
+    """Sums of measures over pairs.
 
     Attributes:
-      losses: Of the layers that have a bias.
-      centre_errors: Distance of the peak from the target in samples of the search region, by layer, and of the layers
-        `fused`.
+      losses: Losses of the layers that have a bias.
+      centre_errors: Distances of the peak from the target in samples of the search region, by layer, and for the fused
+        layers as `fused`.
     """
 
     losses: dict[Layer, Float[Array, ""]]

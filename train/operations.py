@@ -1,7 +1,7 @@
-"""What a backbone that is trained is computed with: on CPUs by operations whose gradients are quick there.
+"""Operations of a backbone in training: on CPUs such as have quick gradients there.
 
 XLA's own gradients of convolutions and of maxima over windows take CPUs several times as long as those here; on
-accelerators its own are what does best.
+accelerators XLA's own are best.
 """
 
 from collections.abc import Callable
@@ -18,20 +18,23 @@ from mfst_jax.fast.toom_cook import F_4_3, F_6_5
 from train import toom_cook
 
 SCHEMES = {3: F_4_3, 5: F_6_5}
-"""By the number of taps."""
+"""Toom-Cook schemes by the number of taps."""
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def operations() -> dict[str, Callable[..., Any]]:
-    """The fields `convolve` and `pool` of the backbones' modules, for the default backend."""
+    """Fields `convolve` and `pool` of the backbones' modules, for the default backend."""
     if jax.default_backend() == "cpu":
         return {"convolve": convolve, "pool": max_pool}
     return {}
 
 
 def convolve(maps: Array, kernel: Array, strides: tuple[int, int], padding: Any, **options: Any) -> Array:
-    """`lax.conv_general_dilated` as the backbones' modules call it: square kernels, no padding, NHWC and HWIO."""
-    del padding, options  # none, and groups are what the shapes say
+    """Convolution, called as the backbones' modules call `lax.conv_general_dilated`.
+
+    Kernels are square, nothing is padded, and the layouts are NHWC and HWIO.
+    """
+    del padding, options  # there is no padding, and the shapes tell the number of groups
     if strides == (1, 1):
         return toom_cook.convolve(SCHEMES[len(kernel)], maps, kernel)
     return convolve_strided(strides[0], maps, kernel)
@@ -41,7 +44,7 @@ def convolve(maps: Array, kernel: Array, strides: tuple[int, int], padding: Any,
 def convolve_strided(
     stride: int, images: Float[Array, "n h w i"], kernel: Float[Array, "taps taps i o"]
 ) -> Float[Array, "n _ _ o"]:
-    """A convolution at a stride, nothing padded, whose kernel's gradient is a matrix product for each of its rows."""
+    """Convolution at a stride, nothing padded, whose kernel's gradient is a matrix product for each of its rows."""
     return lax.conv_general_dilated(images, kernel, (stride, stride), "VALID", dimension_numbers=DIMENSIONS)
 
 

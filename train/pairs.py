@@ -11,11 +11,11 @@ from train.folders import Video, stem
 from train.responses import Crops
 
 Pairs = Int[np.ndarray, "pairs 3"]
-"""A row is (video, crop of the exemplar, crop of the search region)."""
+"""Pairs; a row is (video, crop of the exemplar, crop of the search region)."""
 
 
 def sample(videos: Sequence[Video], count: int, *, seed: int, step: int, max_frame_gap: int) -> Pairs:
-    """The pairs of one step. Row i depends on the seed, the step and i alone.
+    """Pairs of one step. Row i depends on the seed, the step and i alone.
 
     A video is drawn first, each as likely as any other however long it is; then its exemplar's frame; then another
     frame at most `max_frame_gap` away, or the same one where there is no other.
@@ -34,7 +34,10 @@ def sample(videos: Sequence[Video], count: int, *, seed: int, step: int, max_fra
 
 
 def shuffled(size: int, count: int, *, seed: int, step: int) -> Int[np.ndarray, "count"]:
-    """Which `count` of `size` cached pairs a step takes: each epoch takes every one once, in an order of its own."""
+    """Numbers of the `count` of `size` cached pairs that a step takes.
+
+    Each epoch takes every pair once, in an order of its own.
+    """
     wanted = step * count + np.arange(count)
     orders = {epoch: _order(size, seed, int(epoch)) for epoch in np.unique(wanted // size)}
     return np.array([orders[index // size][index % size] for index in wanted])
@@ -42,7 +45,12 @@ def shuffled(size: int, count: int, *, seed: int, step: int) -> Int[np.ndarray, 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Pairs whose crops are read as they are asked for."""
+    """Pairs whose crops are read as they are asked for.
+
+    Attributes:
+      videos: Videos of the pairs.
+      pairs: The pairs.
+    """
 
     videos: Sequence[Video]
     pairs: Pairs
@@ -51,12 +59,12 @@ class Chosen:
         return len(self.pairs)
 
     def batch(self, rows: Int[np.ndarray, "batch"]) -> Crops:
-        """The crops of the pairs of these numbers."""
+        """Crops of the pairs of these numbers."""
         return load(self.videos, self.pairs[rows])
 
 
 def load(videos: Sequence[Video], pairs: Pairs) -> Crops:
-    """The crops of exemplars and of search regions, on the host."""
+    """Crops of exemplars and of search regions, on the host."""
     exemplars, searches = (np.stack([videos[row[0]].read(int(row[column])) for row in pairs]) for column in (1, 2))
     numbers = {name: number for number, name in enumerate(dict.fromkeys(stem(video.name) for video in videos))}
     return Crops(exemplars, searches, np.array([numbers[stem(videos[row[0]].name)] for row in pairs], np.int32))

@@ -1,7 +1,7 @@
-"""Pools: a fixed set of pairs whose channel-wise correlations are computed once and kept on disk.
+"""Pools: fixed sets of pairs whose channel-wise correlations are computed once and kept on disk.
 
-In float32 a pair of SiamFC takes 1.2 MB (1,024 channels x 289 cells). The operating system keeps in memory what fits;
-a pool of the same crops, pairs and backbone is found again by a digest of them.
+In float32 a pair of SiamFC takes 1.2 MB (1,024 channels x 289 cells). The operating system keeps in memory what fits; a
+pool of the same crops, pairs and backbone is found again by a digest of them.
 """
 
 import hashlib
@@ -32,18 +32,18 @@ from train.responses import CELLS, Correlations, Crops, Features, backbone_featu
 from train.se import layer_channels
 
 FORMAT = 2
-"""Of the files; another makes pools that are computed anew."""
+"""Version of the file format; pools of another version are computed again."""
 FRAMES_AT_ONCE = 8
 PAIRS_AT_ONCE = 16
 FEATURES_KEPT = 256
-"""Frames whose features are in memory, about 3 MB each."""
+"""Number of frames whose features are in memory, about 3 MB each."""
 
 
 class Pool:
-    """The correlations of a set of pairs, read from disk as they are asked for."""
+    """Correlations of a set of pairs, read from disk as they are asked for."""
 
     def __init__(self, folder: Path, channels: dict[Layer, int]):
-        # A file a layer: what is read is then in one piece, as a device wants it.
+        # Each layer has a file of its own, so that what is read for a device is in one piece.
         self._maps = {layer: np.load(folder / maps_file(layer), mmap_mode="r") for layer in channels}
         self._means = np.load(folder / "means.npy", mmap_mode="r")
         self._channels = channels
@@ -52,7 +52,7 @@ class Pool:
         return len(self._means)
 
     def batch(self, rows: Int[np.ndarray, "*batch"]) -> Correlations:
-        """The pairs of these numbers, on the host."""
+        """Correlations of the pairs of these numbers, on the host."""
         means = self._means[rows]
         maps = {layer: _gather(of_layer, rows) for layer, of_layer in self._maps.items()}
         return Correlations(maps, self._by_layer(means[..., 0, :]), self._by_layer(means[..., 1, :]))
@@ -63,7 +63,7 @@ class Pool:
 
 
 def _gather(array: np.ndarray, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
-    """`array[rows]`, at an address from which a CPU device takes it without copying it again."""
+    """Rows `array[rows]`, at an address from which a CPU device takes them without copying them again."""
     gathered = padding.empty((rows.size, *array.shape[1:]), array.dtype)
     for place, row in zip(gathered, rows.ravel(), strict=True):
         place[...] = array[row]
@@ -79,7 +79,7 @@ def make(
     *,
     advance: Callable[[int, int], None] | None = None,
 ) -> Pool:
-    """The pool of these pairs: found in `folder`, or computed into it.
+    """Pool of these pairs: found in `folder`, or computed into it.
 
     Args:
       folder: holds pools, each in a folder of its own that appears when it is complete.
@@ -135,7 +135,7 @@ def _compute(
         missing = [frame for frame in wanted if frame not in kept]
         for first in range(0, len(missing), FRAMES_AT_ONCE):
             frames = missing[first : first + FRAMES_AT_ONCE]
-            # Always of the same shape, so that one compilation does.
+            # Always of the same shape, so that one compilation is enough.
             padded = [*frames, *[frames[0]] * (FRAMES_AT_ONCE - len(frames))]
             seen = jax.device_get(
                 _see(frozen, np.stack([videos[video].read(crop) for video, crop in padded]), recipe=recipe)
@@ -160,7 +160,7 @@ def _compute(
 
 @partial(jit, static_argnames=("recipe",))
 def see(params: Params, crops: Crops, *, recipe: Recipe) -> Correlations:
-    """What a backbone sees in the pairs of a batch, none of which is kept."""
+    """Correlations of the pairs of a batch by a backbone; nothing is kept on disk."""
     exemplar = backbone_features(params, recipe, central_exemplar(_middle(crops.exemplar)))
     return correlate(exemplar, backbone_features(params, recipe, _middle(crops.search)))
 
@@ -173,7 +173,7 @@ def _see(frozen: AnyParams, crops: Any, *, recipe: Recipe) -> tuple[Features, Fe
 
 
 def _middle(crops: Any) -> Any:
-    """The search images of crops."""
+    """Search images in the middle of crops."""
     return crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN].astype(jnp.float32)
 
 
@@ -181,12 +181,12 @@ _correlate = jit(correlate)
 
 
 def maps_file(layer: Layer) -> str:
-    """The name of the file with a layer's maps."""
+    """Name of the file with a layer's maps."""
     return f"maps-{layer}.npy"
 
 
 def _stack(features: list[Any]) -> Features:
-    """Of single images, batches."""
+    """Features of a batch from those of single images."""
     return jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *features)
 
 

@@ -1,4 +1,4 @@
-"""`Recipe`: all that decides the numbers of a training run but data and weights; how text reaches its fields."""
+"""`Recipe`, everything that decides the numbers of a training run but data and weights; and its settings as text."""
 
 import dataclasses
 import math
@@ -21,47 +21,64 @@ Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """SE-blocks for one frozen backbone, or a backbone from random weights.
+    """Recipe of a training run: for SE-blocks on one frozen backbone, or for a backbone itself.
 
     The defaults are those of the authors for SE-blocks (paper section IV-A c, and their code).
 
-    Raises `InputError` on a value out of range.
+    Raises:
+      InputError: a value of the wrong type or out of range, or two that do not go together.
 
     Attributes:
-      model: The backbone: S is `siamfc`, A is `alexnet`.
+      model: Backbone: S is `siamfc`, A is `alexnet`.
       trains: What is trained: SE-blocks on the frozen backbone, or S itself.
       network: Which network is trained as S: SiamFC's own, from random weights, or AlexNet, from ImageNet's weights.
       frozen_convolutions: How many of S's convolutions stay as they are, from conv1 on, where it is AlexNet.
-      loss_weights: Of the losses of conv3, 4, 5 in their sum; a layer of weight 0 has none.
+      loss_weights: Weights of the losses of conv3, conv4, conv5 in their sum; a layer of weight 0 has none.
       other_videos: Weight of a loss on each exemplar's responses to the search images of the batch's other videos,
         where nothing is the target.
-      se_statistics: Whose channel means set the SE weight, as `Config.se_statistics`.
-      factors: What the raw cross-correlations of conv3, 4, 5 are multiplied by.
-      calibration_pairs: Training pairs that factors and first biases are fitted to (`calibration.py`); 0: `factors` as
-        given.
-      accumulation: Parts that a batch is computed in, one after the other.
-      final_learning_rate: In the last epoch.
-      decay_speed: How many times as fast it falls: 3 in the authors' released runs, whose step counter advanced once a
-        layer.
-      schedule: How it falls: by the same factor after each epoch, or along half a cosine, step by step.
-      warmup_steps: Over which the learning rate rises from 0.
-      momentum: Of SGD, and of AdamW's first moment.
-      clip_norm: The largest norm of all gradients together; 0: any.
-      weight_decay: Of kernels: for SGD this share of them is added to their gradients; for AdamW they shrink by it each
-        step, times the learning rate.
-      anchor: Decay of all that is trained towards where it began, as AdamW's weight decay is towards 0 (L2-SP of Li et
-        al. 2018): each step takes back this share of the way, times the learning rate.
-      average: Decay of the exponential moving average of the weights, step by step, that is judged and written instead
-        of the last weights; 0: the last ones. Over the first steps it is the mean of them all.
+      se_statistics: Features whose channel means set the SE weights, as `Config.se_statistics`.
+      factors: Factors on the raw cross-correlations of conv3, conv4, conv5.
+      calibration_pairs: Number of training pairs that factors and first biases are fitted to (`calibration.py`); 0:
+        `factors` as given.
+      seed: Seed of the first weights, the pairs and the augmentation.
+      epochs: Number of epochs.
+      pairs_per_epoch: Number of pairs in an epoch.
+      batch_size: Number of pairs in a batch.
+      accumulation: Number of parts that a batch is computed in, one after the other.
+      learning_rate: Learning rate in the first epoch, after the warm-up.
+      final_learning_rate: Learning rate in the last epoch.
+      decay_speed: Factor on the speed at which the learning rate falls: 3 in the authors' released runs, whose step
+        counter advanced once a layer.
+      schedule: How the learning rate falls: by the same factor after each epoch, or along half a cosine, step by step.
+      warmup_steps: Number of steps over which the learning rate rises from 0.
+      optimiser: The optimiser.
+      momentum: Momentum of SGD, and of AdamW's first moment.
+      clip_norm: Greatest norm of all gradients together; 0: any.
+      weight_decay: Weight decay of kernels: for SGD this share of them is added to their gradients; for AdamW they
+        shrink by it each step, times the learning rate.
+      anchor: Decay of everything that is trained towards where it began, as AdamW's weight decay is towards 0 (L2-SP of
+        Li et al. 2018): each step takes back this share of the way, times the learning rate.
+      average: Decay, step by step, of the exponential moving average of the weights that is validated and written
+        instead of the last weights; 0: the last ones. Over the first steps it is the mean of them all.
+      label_radius: Radius of positive labels, in samples of the search region.
+      label_distance: Distance that the radius is measured in (`losses.labels`).
+      max_frame_gap: Greatest number of frames between the two of a pair.
       cached_pairs: Size of a fixed pool of pairs whose correlations are computed once (`pools.py`); 0: features in each
         step.
-      validation_pairs: Held-out pairs, the same ones after each epoch and in each run.
-      tracking_epochs: Epochs from one tracking of the held-out sequences to the next; 0: they are not tracked.
-      best: Which epoch `best.safetensors` is of: least held-out loss or centre error, or highest success AUC in
-        tracking.
-      precision: Of matrix products and convolutions on accelerators; CPUs always compute in float32.
-      clip: Whether the built-in clip will do where no data are given.
-      blur: How far to augment, as `Augmentation`.
+      cache_type: Type of the maps in that pool.
+      validation_pairs: Number of held-out pairs, the same ones after each epoch and in each run.
+      tracking_epochs: Number of epochs from one tracking of the held-out sequences to the next; 0: they are not
+        tracked.
+      best: Criterion for the epoch of `best.safetensors`: least held-out loss or centre error, or highest success AUC
+        in tracking.
+      precision: Precision of matrix products and convolutions on accelerators; CPUs always compute in float32.
+      clip: Whether the built-in clip may stand in where no data are given.
+      flip: As `Augmentation.flip`.
+      stretch: As `Augmentation.stretch`.
+      shift: As `Augmentation.shift`.
+      grey: As `Augmentation.grey`.
+      colour: As `Augmentation.colour`.
+      blur: As `Augmentation.blur`.
     """
 
     model: Model
@@ -154,32 +171,32 @@ class Recipe:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch."""
+        """Number of whole batches in an epoch."""
         return self.pairs_per_epoch // self.batch_size
 
     @property
     def tracked_with(self) -> Config:
-        """What the result is tracked with in validation: PAPER with this backbone alone, or SIAMFC for a new S."""
+        """Configuration of the tracker in validation: PAPER with this backbone alone, or SIAMFC for a new S."""
         if self.trains == "backbone":
             return SIAMFC
         return Config(models=(self.model,), se=True, se_statistics=self.se_statistics)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that have a loss."""
+        """Layers that have a loss."""
         return tuple(layer for layer, weight in zip(LAYERS, self.loss_weights, strict=True) if weight)
 
     def loss_weight(self, layer: Layer) -> float:
-        """What the loss of `layer` counts."""
+        """Weight of the loss of `layer`."""
         return self.loss_weights[LAYERS.index(layer)]
 
     def factor(self, layer: Layer) -> float:
-        """What the raw cross-correlation of `layer` is multiplied by."""
+        """Factor on the raw cross-correlation of `layer`."""
         return self.factors[LAYERS.index(layer)]
 
     @property
     def augmentation(self) -> Augmentation:
-        """The fields on augmentation by themselves."""
+        """Augmentation of the recipe."""
         return Augmentation(self.flip, self.stretch, self.shift, self.grey, self.colour, self.blur)
 
 
@@ -187,7 +204,7 @@ FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
 
 
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """`recipe` with each `key=value` of `settings` applied, as `mfst_jax.config.override` does.
+    """Recipe with `key=value` settings applied to it, as by `mfst_jax.config.override`.
 
     Raises:
       InputError: an unknown key, a value that does not fit, or a combination that `Recipe` refuses.
@@ -196,7 +213,7 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 
 def of_module(name: str, module: types.ModuleType) -> Recipe:
-    """The `RECIPE` of a recipe's file. Raises `InputError` if it has none."""
+    """`RECIPE` of a recipe's file. Raises `InputError` if it has none."""
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
         raise InputError(f"{name}: expected a file that defines RECIPE, a train.recipe.Recipe, found {recipe!r:.80}")

@@ -1,7 +1,7 @@
-"""Tracks and single steps read off kept responses (`surroundings.py`): hundreds of fusions for the price of a real run.
+"""Replay of tracks and single steps from kept responses (`surroundings.py`): hundreds of fusions at the cost of one.
 
-A replayed track differs from a real one in that responses come from interpolation, between cells and between scales,
-on a map of 4 samples a cell instead of 16; and that a track which has left the true target's surroundings stands still.
+A replayed track differs from a real one in that responses come from interpolation, between cells and between scales, on
+a map of 4 samples a cell instead of 16; and that a track which has left the true target's surroundings stands still.
 """
 
 from functools import cache
@@ -23,9 +23,10 @@ from mfst_jax.localisation import CELL, RESPONSE_SIZE, UPSAMPLING_FACTOR
 from train.surroundings import SCALES, SLACK, WIDE, Surroundings
 
 SAMPLES = 4
-"""A cell's, on a side."""
+"""Samples per response cell, along each axis."""
 PLACE_DEVIATION, SCALE_DEVIATION = 8.0, 0.03
-"""By how much a single step begins off the truth: in samples of the search region, on each axis, and as a share."""
+"""Standard deviations of a single step's start from the truth: in samples of the search region on each axis, and
+relative in scale."""
 REACH = (RESPONSE_SIZE - 1) / 2
 """Cells from the centre of a response map to its edge."""
 
@@ -35,12 +36,16 @@ Volume = Float[Array, "layers grid wide wide"]
 
 @struct.dataclass
 class Candidate:
-    """One way to fuse and to move, or a batch of them. `fusion.to_config` says it as a `Config`.
+    """Fusion and motion parameters to try, or a batch of them. `fusion.to_config` makes a `Config` of them.
 
     Attributes:
-      layers: Weights of conv3, 4, 5 of S, then of A.
+      layers: Weights of conv3, conv4, conv5 of S, then of A.
       models: Weights of S and A.
-      soft: Whether soft weight (or hard weight) fuses the layers of S, those of A, the models.
+      soft: Whether soft weight (or hard weight) fuses the layers of S, those of A, and the models.
+      window_influence: As `Config.window_influence`.
+      scale_step: As `Config.scale_step`.
+      scale_penalty: As `Config.scale_penalty`.
+      scale_damping: As `Config.scale_damping`.
     """
 
     layers: Float[Any, "*batch 6"]
@@ -54,9 +59,10 @@ class Candidate:
 
 @jit
 def replay(candidates: Candidate, seen: Surroundings) -> Float[Array, "candidates sequences 2"]:
-    """Success AUC of each candidate on each sequence, over frames with a true box: in whole tracks, in single steps.
+    """Success AUCs of each candidate on each sequence: of whole tracks, and of single steps.
 
-    A track counts its first frame, a step is one from near the true box (`step_from_truth`) and counts all others.
+    They are over frames with a true box. A track counts its first frame. A step starts near the true box
+    (`step_from_truth`); all frames but the first have one.
     """
 
     def aucs(candidate: Candidate, seen: Any) -> Float[Array, "2"]:
@@ -74,10 +80,11 @@ def _success(overlaps: Float[Array, "frames"]) -> Float[Array, "frames"]:
 
 
 def step_from_truth(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames"]:
-    """Overlap with the true box after one step, in each frame, from near it: how well a fusion localises.
+    """Overlap with the true box after one step from near it, in each frame: how well a fusion localises.
 
-    A track that is lost says nothing more, and where frames are thinned most are lost for their pace. So each frame
-    begins anew here, off by as much as between two frames of a video at full rate, drawn once and for all.
+    A track that is lost says nothing more, and where frames are thinned most tracks are lost because the target moves
+    so far. So each frame begins anew here, off by as much as between two frames of a video at full rate, drawn once and
+    for all.
     """
     truth = jnp.asarray(seen.truth)
     draws = np.random.Generator(np.random.Philox(0)).standard_normal((len(seen.truth), 3)).astype(np.float32)
@@ -100,7 +107,7 @@ def step_from_truth(candidate: Candidate, seen: Surroundings) -> Float[Array, "f
 
 
 def follow(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames 4"]:
-    """The boxes of one candidate on one sequence, whose first frame has a true box."""
+    """Boxes of one candidate on one sequence, whose first frame has a true box."""
     truth = jnp.asarray(seen.truth)
     centre, size = boxes.to_centre(truth[0])
     limits = PAPER.scale_min, PAPER.scale_max
@@ -115,7 +122,7 @@ def follow(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames 4"]
         cells, best = localise(maps, candidate)
         moved = centre + cells * CELL * side / SEARCH_SIZE
         growth = 1 - candidate.scale_damping + candidate.scale_damping * factors[best]
-        # Where the target is out of sight, there is nothing to be read.
+        # Where the target is out of sight, no responses are kept.
         sighted = jnp.max(jnp.abs(centre - true_centre)) * SEARCH_SIZE / CELL <= REACH * side
         go = counted & sighted
         centre = jnp.where(go, moved, centre)
@@ -135,11 +142,11 @@ def search_side(size: Float[Array, "2"]) -> Side:
 def look(
     responses: Volume, offset: Float[Array, "2"], side: Side, true_side: Side, factors: Float[Array, "scales"]
 ) -> Float[Array, "layers scales 17 17"]:
-    """What search regions of `side` times each factor see, at the cells of the one in the middle.
+    """Responses that search regions of `side` times each factor have, at the cells of the one in the middle.
 
     Args:
       responses: of one frame.
-      offset: from the true centre to theirs (x, y), in pixels times 255 / 8: over a side, it is in cells.
+      offset: from the true centre to theirs (x, y), in pixels times 255 / 8: divided by a side, it is in cells.
       side: in pixels.
       true_side: of the true target's search region, in pixels.
       factors: on `side`.
@@ -159,7 +166,7 @@ def look(
 def localise(
     maps: Float[Array, "layers scales 17 17"], candidate: Candidate
 ) -> tuple[Float[Array, "2"], Int[Array, ""]]:
-    """The peak's place (x, y) in cells from the centre, and which scale it is of."""
+    """Place (x, y) of the peak in cells from the centre, and the index of its scale."""
     matrix = jnp.asarray(_upsampling_matrix())
     maps = jnp.einsum("yj,lsji,xi->lsyx", matrix, maps, matrix)
     maps = _weigh(maps, candidate.layers, jnp.repeat(candidate.soft[:2], len(LAYERS)))
@@ -177,7 +184,7 @@ def localise(
 
 
 def _weigh(maps: Float[Array, "maps scales h w"], weights: Array, soft: Array) -> Float[Array, "maps scales h w"]:
-    """The terms of the sums in `mfst_jax.fusion.fuse`."""
+    """Terms of the sums in `mfst_jax.fusion.fuse`."""
     peaks = jnp.abs(jnp.max(maps, axis=(1, 2, 3)))
     shares = weights * jnp.where(soft & (peaks > 0), 1 / jnp.where(peaks > 0, peaks, 1), 1)
     return shares[:, None, None, None] * maps
@@ -204,7 +211,7 @@ def _between_scales(ratios: Float[Array, "scales"]) -> Float[Array, "scales grid
 
 @cache
 def _upsampling_matrix() -> np.ndarray:
-    """[68, 17]: every fourth sample of the tracker's own, taken between its middle two."""
+    """Upsampling matrix [68, 17]: every fourth sample of the tracker's own, taken between its middle two."""
     full = localisation.upsampling_matrix("half_pixel")
     step = UPSAMPLING_FACTOR // SAMPLES
     return ((full[step // 2 - 1 :: step] + full[step // 2 :: step]) / 2).astype(np.float32)
@@ -220,6 +227,6 @@ def _window() -> np.ndarray:
 
 
 def typical_peaks(seen: Surroundings) -> Float[np.ndarray, "6"]:
-    """Median of each layer's highest response on true targets: what brings weights of unlike layers to one measure."""
+    """Median of each layer's highest response on true targets, which makes weights of different layers comparable."""
     middle = seen.responses[:, :, :, len(SCALES) // 2, SLACK:-SLACK, SLACK:-SLACK]
     return np.median(middle.max(axis=(-2, -1))[seen.counted], axis=0)

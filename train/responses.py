@@ -1,8 +1,8 @@
 """Responses of a frozen backbone under trained SE-blocks, from images or from correlations kept since an earlier step.
 
-A layer's response is `r = f sum_c w^z_c w^x_c (x_c * z_c) + b`: SE-blocks reweigh whole channels, so that all that
-their training needs of a pair are its channel-wise correlations `x_c * z_c` and the channels' means, from which the
-weights `w` follow (paper section III-B b). Both ways give the same numbers up to rounding.
+A layer's response is `r = f sum_c w^z_c w^x_c (x_c * z_c) + b`: SE-blocks reweigh whole channels, so all that their
+training needs of a pair are its channel-wise correlations `x_c * z_c` and the channels' means, from which the weights
+`w` follow (paper section III-B b). Both ways give the same numbers up to rounding.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from train.augment import augment
 from train.recipe import Recipe
 
 TAPS: dict[Layer, int] = {"conv3": 10 * 10, "conv4": 8 * 8, "conv5": 6 * 6}
-"""Cells of an exemplar's features."""
+"""Number of cells of an exemplar's features."""
 
 CELLS = RESPONSE_SIZE**2
 
@@ -39,7 +39,9 @@ class Crops(NamedTuple):
     """Curated crops of pairs.
 
     Attributes:
-      video: A number for each video; targets in one video have the same.
+      exemplar: Crops of the exemplars.
+      search: Crops of the search regions.
+      video: Number of each pair's video; targets in one video have the same.
     """
 
     exemplar: UInt8[Array | np.ndarray, "*batch 287 287 3"]
@@ -49,10 +51,11 @@ class Crops(NamedTuple):
 
 @struct.dataclass
 class Correlations:
-    """What a frozen backbone sees in pairs of images, as far as SE-blocks can tell.
+    """Correlations of pairs by a frozen backbone: all that the training of SE-blocks needs.
 
     Attributes:
-      maps: Each channel's cross-correlation, as a mean over the exemplar's cells: the sum may be too large for float16.
+      maps: Cross-correlation of each channel, as a mean over the exemplar's cells: the sum may be too large for
+        float16.
       exemplar: Channel means of the exemplar's features.
       search: Channel means of the search features.
     """
@@ -64,11 +67,11 @@ class Correlations:
 
 @struct.dataclass
 class Trainable:
-    """What is trained.
+    """Trainable parameters.
 
     Attributes:
-      blocks: Parameters of `SEBlocks`; None: without SE-blocks, every weight is 1.
-      biases: b of each layer's response, a scalar. Tracking does without.
+      blocks: Parameters of `SEBlocks`; None without SE-blocks, where every weight is 1.
+      biases: Bias b of each layer's response, a scalar. Tracking does without.
     """
 
     blocks: dict[str, Any] | None
@@ -76,12 +79,12 @@ class Trainable:
 
 
 def freeze(params: Params, recipe: Recipe) -> PreparedParams:
-    """The recipe's backbone for inference, as fast as there is."""
+    """Backbone of the recipe, prepared for inference."""
     return prepare(params, Config(models=(recipe.model,), se=False))
 
 
 def backbone_features(frozen: AnyParams, recipe: Recipe, images: Float[Array, "n side side 3"]) -> Features:
-    """What the frozen backbone sees in RGB images of 0..255, BN in inference mode; no gradient goes back."""
+    """Features of the frozen backbone, from RGB images in 0..255, with BN in inference mode and without gradient."""
     config = Config(models=(recipe.model,), se=False)
     if isinstance(frozen, PreparedParams):
         seen: Any = PreparedNetwork(frozen, config).features(images)
@@ -91,7 +94,7 @@ def backbone_features(frozen: AnyParams, recipe: Recipe, images: Float[Array, "n
 
 
 def correlate(exemplar: Features, search: Features) -> Correlations:
-    """What is kept of the features of pairs."""
+    """Correlations of pairs, from their features."""
 
     def maps(layer: Layer) -> Array:
         return lax.map(lambda pair: channel_correlation(*pair), (exemplar[layer], search[layer]))
@@ -102,7 +105,10 @@ def correlate(exemplar: Features, search: Features) -> Correlations:
 def channel_correlation(
     exemplar: Float[Array, "h w c"], search: Float[Array, "height width c"]
 ) -> Float[Array, "289 c"]:
-    """`m[i, j, c] = 1/(h w) sum_{u, v} z[u, v, c] x[i + u, j + v, c]`, all cells in one row."""
+    """Cross-correlation channel by channel, `m[i, j, c] = 1/(h w) sum_{u, v} z[u, v, c] x[i + u, j + v, c]`.
+
+    All cells are in one row.
+    """
     high, wide, channels = exemplar.shape
 
     def add_row(u: Array, total: Array) -> Array:
@@ -117,7 +123,7 @@ def channel_correlation(
 
 
 def responses_from_correlations(trainable: Trainable, kept: Correlations, recipe: Recipe) -> Responses:
-    """The response of each layer without its bias."""
+    """Responses of each layer without their bias, from kept correlations."""
     kept = jax.tree.map(lambda each: jnp.asarray(each, jnp.float32), kept)
     if trainable.blocks is None:
         weights = jax.tree.map(jnp.ones_like, kept.exemplar)
@@ -130,7 +136,7 @@ def responses_from_correlations(trainable: Trainable, kept: Correlations, recipe
 def responses_from_crops(
     trainable: Trainable, frozen: AnyParams, crops: Crops, key: Key[Array, ""], recipe: Recipe
 ) -> Responses:
-    """The same from curated crops, augmented by `key`."""
+    """Responses of each layer without their bias, from curated crops, augmented by `key`."""
     exemplar_images, search_images = augment(key, crops.exemplar, crops.search, recipe.augmentation)
     exemplar = backbone_features(frozen, recipe, exemplar_images)
     search = backbone_features(frozen, recipe, search_images)
@@ -150,7 +156,10 @@ def pair_weights(
     exemplar: Mapping[Layer, Array | np.ndarray],
     search: Mapping[Layer, Array | np.ndarray],
 ) -> dict[Layer, Float[Array, "n _"]]:
-    """`w^z_c w^x_c` of each pair, from the channel means of both images, or the exemplar's alone where they share w."""
+    """Products `w^z_c w^x_c` of each pair's SE weights, from the channel means of both images.
+
+    Where both share w, they come from the exemplar's means alone.
+    """
 
     def weights(means: Mapping[Layer, Any]) -> Any:
         variables: Any = {"params": trainable.blocks}

@@ -1,8 +1,8 @@
-"""A run's folder: what the run is, its checkpoints, its metrics. Starting again in it goes on where it stopped.
+"""Folder of a run: what the run is, its checkpoints, its metrics. Starting again in it goes on where it stopped.
 
-`run.json` says what the run is; `metrics.jsonl` has a line an epoch, and `tensorboard/` the same where tensorboardX is
-installed; `checkpoints/` has the last states, by Orbax;
-`best.safetensors` and `last.safetensors` are weights to track with.
+`run.json` says what the run is; `metrics.jsonl` has a line for each epoch, and `tensorboard/` the same where
+tensorboardX is installed; `checkpoints/` has the last states, by Orbax; `best.safetensors` and `last.safetensors` are
+weights to track with.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from mfst_jax.errors import InputError
 from train import hosts
 
 KEPT = 2
-"""Checkpoints, the last ones."""
+"""Number of checkpoints that are kept, the last ones."""
 
 
 class Run:
-    """An open run; `open_run` makes one."""
+    """Open run; `open_run` makes one."""
 
     def __init__(self, folder: Path, checkpointer: Any, board: Any = None):
         self.folder = folder
@@ -31,12 +31,12 @@ class Run:
 
     @property
     def latest_step(self) -> int | None:
-        """The step of the last complete checkpoint, if there is one."""
+        """Step of the last complete checkpoint; None where there is none."""
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
     def resume(self, start: Any) -> Any:
-        """The last state, with the shapes, types and places of `start`, or `start` itself where there is none yet.
+        """Last state, with the shapes, types and devices of `start`, or `start` itself where there is none yet.
 
         Metrics of later steps are dropped.
         """
@@ -61,7 +61,7 @@ class Run:
                 self._checkpointer.save_async(step, _by_name(state))
 
     def log(self, line: dict[str, Any]) -> None:
-        """The first process appends to the metrics, and to what TensorBoard shows where tensorboardX is installed."""
+        """Appends to the metrics, and to TensorBoard's where tensorboardX is installed; in the first process alone."""
         if not hosts.is_first():
             return
         with self._writing(), self._metrics_path.open("a") as file:
@@ -72,7 +72,7 @@ class Run:
             self._board.flush()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines so far. One that was cut short by a kill is not among them."""
+        """All lines so far, without one that was cut short by a kill."""
         lines = []
         if self._metrics_path.is_file():
             for text in self._metrics_path.read_text().splitlines():
@@ -81,7 +81,7 @@ class Run:
         return lines
 
     def wait(self) -> None:
-        """Until the last checkpoint is complete."""
+        """Waits until the last checkpoint is complete."""
         with self._writing():
             self._checkpointer.wait()
 
@@ -102,11 +102,11 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
-    """The run in `folder`, a new one where it is empty or not there.
+    """Run in `folder`, a new one where it is empty or not there.
 
     Args:
       folder: the run's.
-      identity: JSON values: all that decides the run's numbers, by name.
+      identity: JSON values: everything that decides the run's numbers, by name.
 
     Raises:
       InputError: the folder holds a run of another identity (the differences are named) or something else.
@@ -121,7 +121,9 @@ def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint
     checkpointer = v1.training.Checkpointer(
         (folder / "checkpoints").absolute(),
-        save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(1),  # whenever it is told to
+        save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(
+            1
+        ),  # every time that it is asked to
         preservation_policy=v1.training.preservation_policies.LatestN(KEPT),
         cleanup_tmp_directories=True,
     )
@@ -131,7 +133,7 @@ def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
 
 
 def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
-    """Writes what the run is to `path`, or makes sure that it is this."""
+    """Writes the identity of the run to `path`, or makes sure that it is the one there."""
     if path.is_file():
         found = json.loads(path.read_text())
         names = sorted({*identity, *found})
@@ -149,7 +151,7 @@ def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
 
 
 def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of a line by their paths: `losses/conv3`."""
+    """Numbers of a line by their paths: `losses/conv3`."""
     for key, value in line.items():
         if isinstance(value, dict):
             yield from _scalars(value, f"{prefix}{key}/")
@@ -158,7 +160,7 @@ def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, floa
 
 
 def _tensorboard(folder: Path) -> Any:
-    """A writer of event files, or None without tensorboardX."""
+    """Writer of event files, or None without tensorboardX."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
@@ -167,7 +169,7 @@ def _tensorboard(folder: Path) -> Any:
 
 
 def _by_name(state: Any) -> dict[str, Any]:
-    """The arrays of a state by their paths: what is on disk knows nothing of our classes."""
+    """Arrays of a state by their paths, so that files do not depend on our classes."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 

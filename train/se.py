@@ -1,4 +1,4 @@
-"""SE-blocks on a frozen backbone as what is trained."""
+"""Training of SE-blocks on a frozen backbone."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from train.responses import Trainable
 
 
 def layer_channels(params: Params, recipe: Recipe) -> dict[Layer, int]:
-    """Channels of the features that the SE-blocks reweigh."""
+    """Numbers of channels of the features that the SE-blocks reweigh."""
     contents = params.contents
     variant = {"siamfc": "siamfc", "alexnet": "torchvision"}[contents.siamfc_variant]
     variant = variant if recipe.model == "siamfc" else contents.alexnet
@@ -23,7 +23,7 @@ def layer_channels(params: Params, recipe: Recipe) -> dict[Layer, int]:
 
 
 def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> Trainable:
-    """SE-blocks at random by the recipe's seed, and these biases or 0."""
+    """Random SE-blocks by the recipe's seed, and these biases or 0."""
     seen = {layer: jnp.zeros((1, 1, 1, channels)) for layer, channels in layer_channels(params, recipe).items()}
     blocks = jax.jit(SEBlocks().init)(jax.random.key(recipe.seed), seen)["params"]
     return Trainable(blocks, {layer: jnp.float32(biases.get(layer, 0)) for layer in LAYERS})

@@ -1,4 +1,4 @@
-"""One optimiser step, whatever it is that a recipe trains: the state, the schedule, SGD, accumulation over parts."""
+"""Optimiser step, whatever a recipe trains: the state, the schedule, the optimiser, accumulation over parts."""
 
 import dataclasses
 import functools
@@ -34,12 +34,15 @@ ByLayer = dict[Layer, Float[Array, ""]]
 
 @struct.dataclass
 class TrainState:
-    """All that one step hands to the next.
+    """State of training between two steps.
 
     Attributes:
-      statistics: The running statistics of BN in a backbone that is trained; empty for SE-blocks.
-      averaged: The moving average of `trainable`, where the recipe asks for it.
-      losses: Sums over the steps of this epoch. NaN stays, so that none goes by unseen.
+      step: Number of steps done.
+      trainable: Parameters that are trained.
+      statistics: Running statistics of BN in a backbone that is trained; empty for SE-blocks.
+      optimiser: State of the optimiser.
+      averaged: Moving average of `trainable`; None where the recipe asks for none.
+      losses: Sums over the steps of this epoch. A NaN stays in the sum, so that none goes unnoticed.
     """
 
     step: Int[Array, ""]
@@ -51,12 +54,12 @@ class TrainState:
 
     @property
     def result(self) -> Trainable | backbone.Backbone:
-        """What the run has come to: the averaged weights where there are any, the last ones otherwise."""
+        """Result of the run so far: the averaged weights where there are any, the last ones otherwise."""
         return self.trainable if self.averaged is None else self.averaged
 
 
 def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = None) -> TrainState:
-    """The state before the first step: weights at random by the recipe's seed, and these biases or 0."""
+    """State before the first step: random weights by the recipe's seed, and these biases or 0."""
     if recipe.trains == "backbone":
         trainable, running = backbone.fresh(recipe, params, biases or {})
     else:
@@ -67,7 +70,7 @@ def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = 
 
 
 def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""]:
-    """From `learning_rate` to `final_learning_rate`, by the recipe's schedule, after its warm-up."""
+    """Learning rate of a step: from `learning_rate` to `final_learning_rate`, after the recipe's warm-up."""
     step = jnp.asarray(step)
     warm = jnp.minimum((step.astype(jnp.float32) + 1) / (recipe.warmup_steps + 1), 1)
     if recipe.schedule == "cosine":
@@ -80,7 +83,7 @@ def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""
 
 
 def optimiser(recipe: Recipe) -> Any:
-    """SGD or AdamW on that schedule, an `optax.GradientTransformation`; weight decay is of kernels alone."""
+    """SGD or AdamW on the recipe's schedule, an `optax.GradientTransformation`; weight decay is of kernels alone."""
     rate = partial(learning_rate, recipe)
     parts = [optax.clip_by_global_norm(recipe.clip_norm)] if recipe.clip_norm else []
     decays = [optax.add_decayed_weights(recipe.weight_decay, mask=_kernels)] if recipe.weight_decay else []
@@ -95,7 +98,10 @@ def optimiser(recipe: Recipe) -> Any:
 
 
 def decay_towards_start(share: float) -> optax.GradientTransformation:
-    """Adds to each update `share` of how far the weight is from where it began, which the optimiser's state keeps."""
+    """Decay towards the first weights: `share` of the distance from them is added to each update.
+
+    The optimiser's state keeps the first weights.
+    """
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         return jax.tree.map(lambda each, now, start: each + share * (now - start), updates, params, state), state
@@ -111,7 +117,7 @@ def train_step(
     *,
     recipe: Recipe,
 ) -> TrainState:
-    """One step on a batch.
+    """State after one step on a batch.
 
     The loss is the weighted sum of the layers' own losses, each a mean over the pairs. No SE weight belongs to two
     layers, so that each learns from its own response.
@@ -159,14 +165,14 @@ def train_step(
 
 @functools.cache
 def compiled(recipe: Recipe) -> Callable[[TrainState, Any, Correlations | Crops, Key[Array, ""]], TrainState]:
-    """`train_step` of a recipe, jitted with this machine's best compiler options."""
+    """Jitted `train_step` of a recipe, with this machine's best compiler options."""
     return jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
 
 
 def frozen_part(recipe: Recipe, params: Params) -> Any:
-    """What a step needs and does not change: the frozen backbone for inference, or the frozen part of what is trained.
+    """Frozen input of a step: the frozen backbone for inference, or the frozen part of what is trained.
 
-    None where what the frozen backbone sees is kept.
+    It is None where the features of the frozen backbone are kept.
 
     Raises:
       InputError: weights that lack what the recipe starts from.
@@ -177,7 +183,7 @@ def frozen_part(recipe: Recipe, params: Params) -> Any:
 
 
 def reset_losses(state: TrainState) -> TrainState:
-    """The state at the start of an epoch."""
+    """State at the start of an epoch."""
     return dataclasses.replace(state, losses=_zeros(state.trainable))
 
 
@@ -189,7 +195,7 @@ def _responses(
     key: Array,
     recipe: Recipe,
 ) -> tuple[Responses, dict[Layer, Array], Any]:
-    """Responses without their biases, of the pairs and to other videos, and BN's running statistics from there on."""
+    """Responses without their biases, of the pairs and to other videos, and BN's running statistics after them."""
     if isinstance(part, Correlations):
         return responses_from_correlations(trainable, part, recipe), {}, running
     if isinstance(trainable, backbone.Backbone):
@@ -199,9 +205,9 @@ def _responses(
 
 
 def _in_turn(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> Any:
-    """`first` after `function(carried, input)` for each of `inputs`: a loop of the program's, but not on CPUs.
+    """Result of `function(carried, input)` over all `inputs`, beginning with `first`.
 
-    There XLA's convolutions are many times slower within a loop than outside.
+    It is a scan, but unrolled on CPUs, where XLA's convolutions are many times slower within a loop than outside.
     """
     if jax.default_backend() == "cpu":
         for number in range(len(jax.tree.leaves(inputs)[0])):
@@ -211,14 +217,14 @@ def _in_turn(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> An
 
 
 def _average(before: Any, now: Any, steps: Int[Array, ""], decay: float) -> Any:
-    """The moving average after one step more; of the first steps it is the mean, so that the start does not linger."""
+    """Moving average after one more step; of the first steps it is the mean, so that the start does not linger."""
     done = steps.astype(jnp.float32)
     share = jnp.maximum(1 - decay, 1 / (done + 1))
     return jax.tree.map(lambda old, new: old + share * (new - old), before, now)
 
 
 def _kernels(trainable: Any) -> Any:
-    """Which of the leaves are kernels: True for each leaf that has `kernel` as its name."""
+    """Mask of the kernels: True for each leaf that has `kernel` as its name."""
     return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) == "kernel", trainable)
 
 

@@ -1,8 +1,8 @@
-"""What the network responds with around the true target of each frame, kept on disk: all that replayed tracks look at.
+"""Responses of the network around the true target of each frame, kept on disk for replayed tracks.
 
-A frame's crops are centred on its true target, at several scales, and wider than a search region. The backbones have
-no padding, so their responses there contain, between cells and scales, what a tracker would see wherever it looks
-nearby. `replay.py` reads tracks off them, for any fusion, without another pass through the backbones.
+A frame's crops are centred on its true target, at several scales, and wider than a search region. The backbones have no
+padding, so their responses there contain, between cells and scales, what a tracker would see wherever it looks nearby.
+`replay.py` reads tracks off them, for any fusion, without another pass through the backbones.
 """
 
 import hashlib
@@ -34,18 +34,19 @@ SLACK = 8
 """Cells beyond a response map on each side."""
 WIDE = RESPONSE_SIZE + 2 * SLACK
 SCALES = (0.81, 0.9, 1.0, 1 / 0.9, 1 / 0.81)
-"""Sides of the crops, in sides of the true target's search region; their logarithms are evenly spaced."""
+"""Sides of the crops relative to the true target's search region; their logarithms are evenly spaced."""
 RESPONSE_UNIT = 1e-3
-"""Responses are kept times this, as S has them in the authors' configuration."""
+"""Factor on the kept responses, as S has it in the authors' configuration."""
 
 
 class Surroundings(NamedTuple):
-    """One sequence, or several that are padded to one length.
+    """Responses around the true targets of one sequence, or of several that are padded to one length.
 
     Attributes:
-      responses: Of conv3, 4, 5 of S and then of A, as rows and columns of cells around the true centre.
+      responses: Response maps of conv3, conv4, conv5 of S and then of A, as rows and columns of cells around the true
+        centre.
       truth: True boxes (x, y, w, h) in pixels.
-      counted: Frames that have a true box. The others were not looked at.
+      counted: Whether each frame has a true box. The others have no responses.
     """
 
     responses: Float32[np.ndarray, "*sequences frames layers scales wide wide"]
@@ -60,7 +61,7 @@ def gather(
     *,
     advance: Callable[[int, int], None] | None = None,
 ) -> Surroundings:
-    """Of all sequences, computed into `root` as far as they are not there yet, a file each.
+    """Responses around the true targets of all sequences, computed as far as `root` lacks them, a file each.
 
     Raises:
       InputError: weights without both backbones, an image that cannot be read, or no room.
@@ -121,7 +122,7 @@ def _respond(prepared: PreparedParams, exemplar: dict, crops: Array) -> Float[Ar
 
 
 def _pad(found: list[Surroundings]) -> Surroundings:
-    """To the longest, with frames that do not count."""
+    """Surroundings padded to the longest, with frames that do not count."""
     longest = max(len(each.truth) for each in found)
 
     def widen(array: np.ndarray, fill: float | bool) -> np.ndarray:

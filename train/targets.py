@@ -18,12 +18,17 @@ from mfst_jax.sequences.images import is_image, natural_key
 from mfst_jax.sequences.layouts import KNOWN, name_of
 
 VID_ANNOTATIONS, VID_IMAGES = Path("Annotations", "VID", "train"), Path("Data", "VID", "train")
-"""Below the root of ILSVRC2015-VID, as its archive unpacks."""
+"""Folders below the root of ILSVRC2015-VID, as its archive unpacks."""
 
 
 @dataclass(frozen=True)
 class VidVideo:
-    """One video of ILSVRC2015-VID."""
+    """Video of ILSVRC2015-VID.
+
+    Attributes:
+      images: Folder of its images.
+      annotations: Folder of its annotations.
+    """
 
     images: Path
     annotations: Path
@@ -33,10 +38,12 @@ Job = Place | VidVideo
 
 
 class Target(NamedTuple):
-    """One target in one video.
+    """Target in one video.
 
     Attributes:
-      truth: (x, y, w, h) in 0-indexed pixels, NaN where it is absent. Images behind its end are not annotated.
+      name: Name of the target.
+      images: Images in order.
+      truth: (x, y, w, h) in 0-indexed pixels, NaN where it is absent. Images after its end are not annotated.
       problems: What is odd about its annotation, a line each.
     """
 
@@ -47,7 +54,7 @@ class Target(NamedTuple):
 
 
 def find(root: Path) -> list[Job]:
-    """The videos below `root`, or below its folder `train` as in GOT-10k, in natural order.
+    """Videos below `root`, or below its folder `train` as in GOT-10k, in natural order.
 
     Raises:
       InputError: there are none.
@@ -71,7 +78,7 @@ def find(root: Path) -> list[Job]:
 
 
 def read(job: Job) -> list[Target]:
-    """The targets of a video. Raises `InputError` if its annotation cannot be read or does not fit its images."""
+    """Targets of a video. Raises `InputError` if its annotation cannot be read or does not fit its images."""
     if isinstance(job, VidVideo):
         return _read_tracks(job)
     found = read_sequence(job)
@@ -80,7 +87,10 @@ def read(job: Job) -> list[Target]:
 
 
 def _read_tracks(job: VidVideo) -> list[Target]:
-    """VID: an .xml file a frame, with an object for each track in sight; a box is (xmax - xmin) wide."""
+    """Targets of a video of VID: an .xml file for each frame, with an object for each track in sight.
+
+    A box is (xmax - xmin) wide.
+    """
     images = sorted(filter(is_image, job.images.iterdir()), key=natural_key) if job.images.is_dir() else []
     by_stem = {path.stem: number for number, path in enumerate(images)}
     tracks: dict[str, np.ndarray] = {}

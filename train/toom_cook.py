@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from mfst_jax.fast.toom_cook import Scheme, combine
 
 Products = Float[Array, "_ _ _"]
-"""A matrix for each of the scheme's products in both dimensions: of tiles and channels, or of inputs and outputs."""
+"""Matrix for each of the scheme's products in both dimensions: of tiles and channels, or of inputs and outputs."""
 Residuals = tuple[Products, Products, tuple[int, ...], tuple[int, ...]]
 
 
@@ -30,7 +30,7 @@ Residuals = tuple[Products, Products, tuple[int, ...], tuple[int, ...]]
 def convolve(
     scheme: Scheme, maps: Float[Array, "n h w i"], kernel: Float[Array, "taps taps _ o"]
 ) -> Float[Array, "n _ _ o"]:
-    """The convolution of maps, nothing padded, at a stride of 1.
+    """Convolution of maps, nothing padded, at a stride of 1.
 
     Args:
       scheme: of the kernel's number of taps.
@@ -65,7 +65,7 @@ convolve.defvjp(_forward, _backward)
 
 
 def transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"]) -> Products:
-    """`V = B d B^T` of every tile d."""
+    """Transforms `V = B d B^T` of every tile d."""
     n, height, width, channels = maps.shape
     down, across = _tiles(scheme, maps)
     below, beside = (tiles * scheme.tile + scheme.taps - 1 - side for tiles, side in ((down, height), (across, width)))
@@ -76,13 +76,13 @@ def transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"]) -> Products:
 
 
 def transform_kernel(scheme: Scheme, kernel: Float[Array, "taps taps i o"]) -> Products:
-    """`U = G g G^T` of every pair of channels."""
+    """Transforms `U = G g G^T` of every pair of channels."""
     transform = jnp.asarray(_both(scheme.filters))
     return (transform @ kernel.reshape(scheme.taps**2, -1)).reshape(-1, *kernel.shape[2:])
 
 
 def _outputs(scheme: Scheme, products: Products, tiles: tuple[int, ...]) -> Float[Array, "n rows columns o"]:
-    """`A M A^T` of every tile, put together to maps."""
+    """Outputs `A M A^T` of every tile, put together to maps."""
     n, down, across = tiles
     parts = products.reshape(scheme.products, scheme.products, n, down, across, -1)
     columns = _combined(scheme.outputs, [parts[:, q] for q in range(scheme.products)], axis=4)
@@ -92,7 +92,7 @@ def _outputs(scheme: Scheme, products: Products, tiles: tuple[int, ...]) -> Floa
 
 
 def _transposed_outputs(scheme: Scheme, gradient: Float[Array, "n h w o"], tiles: tuple[int, ...]) -> Products:
-    """`A^T dy A` of every tile."""
+    """Transposed transform `A^T dy A` of every tile."""
     n, down, across = tiles
     below, beside = (count * scheme.tile - side for count, side in zip(tiles[1:], gradient.shape[1:3], strict=True))
     gradient = jnp.pad(gradient, ((0, 0), (0, below), (0, beside), (0, 0)))
@@ -102,7 +102,7 @@ def _transposed_outputs(scheme: Scheme, gradient: Float[Array, "n h w o"], tiles
 
 
 def _transposed_maps(scheme: Scheme, inputs: Products, tiles: tuple[int, ...]) -> Float[Array, "n h w i"]:
-    """`B^T dV B` of every tile, summed where tiles overlap."""
+    """Transposed transform `B^T dV B` of every tile, summed where tiles overlap."""
     parts = inputs.reshape(scheme.products, scheme.products, *tiles, -1)
     columns = combine(scheme.inputs.T, [parts[:, q] for q in range(scheme.products)])
     rows = lax.optimization_barrier(_overlap_add(scheme, columns, axis=3))
@@ -110,14 +110,14 @@ def _transposed_maps(scheme: Scheme, inputs: Products, tiles: tuple[int, ...]) -
 
 
 def _overlap_add(scheme: Scheme, parts: Sequence[Array], axis: int) -> Array:
-    """Cells along `axis` from the first cell of every tile, the second of every tile, and so on."""
+    """Sum along `axis` of the first cells of all tiles, the second cells of all tiles, and so on, each at its place."""
 
     def beside(part: Array, before: int, after: int) -> Array:
         return jnp.pad(part, [(before, after) if each == axis else (0, 0) for each in range(part.ndim)])
 
     whole = []
     for cell in range(scheme.tile):
-        later = cell + scheme.tile  # the same cell, as the tile before has it
+        later = cell + scheme.tile  # the same cell in the tile before
         own = beside(parts[cell], 0, 1)
         whole.append(own + beside(parts[later], 1, 0) if later < scheme.products else own)
     joined = jnp.stack(whole, axis=axis + 1)
@@ -125,23 +125,26 @@ def _overlap_add(scheme: Scheme, parts: Sequence[Array], axis: int) -> Array:
 
 
 def _by_group(spec: str, first: Products, second: Products, *, groups: int) -> Products:
-    """An einsum of each group's channels. Filters and outputs have their groups side by side on the last axis."""
+    """Einsum of each group's channels. Filters and outputs have their groups side by side on the last axis."""
     parts = zip(jnp.split(first, groups, axis=-1), jnp.split(second, groups, axis=-1), strict=True)
     found = [jnp.einsum(spec, one, other) for one, other in parts]
     return lax.optimization_barrier(found[0] if groups == 1 else jnp.concatenate(found, axis=-1))
 
 
 def _combined(matrix: np.ndarray, parts: Sequence[Array], axis: int) -> Array:
-    """`matrix @ parts`, stacked along `axis`. A barrier keeps XLA from computing it again for each of its uses."""
+    """Parts combined as by `matrix @ parts`, stacked along `axis`.
+
+    A barrier keeps XLA from computing it again for each of its uses.
+    """
     return lax.optimization_barrier(jnp.stack(combine(matrix, parts), axis=axis))
 
 
 def _tiles(scheme: Scheme, maps: Any) -> tuple[int, int]:
-    """Tiles down and across."""
+    """Number of tiles down and across."""
     down, across = (-(-(side - scheme.taps + 1) // scheme.tile) for side in maps.shape[1:3])
     return down, across
 
 
 def _both(matrix: np.ndarray) -> Float[np.ndarray, "_ _"]:
-    """A transform of rows and columns at once, as one matrix."""
+    """Matrix that transforms rows and columns at once."""
     return np.kron(matrix, matrix).astype(np.float32)

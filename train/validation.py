@@ -1,4 +1,4 @@
-"""What an epoch came to on held-out videos: losses and centre errors on pairs, success AUC in tracking."""
+"""Validation of an epoch on held-out videos: losses and centre errors on pairs, success AUC in tracking."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -28,10 +28,13 @@ MEASURED_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Judge:
-    """What an epoch came to, on one device.
+    """Validation of epochs, on one device.
 
     Attributes:
-      held_out: What a frozen backbone saw of pairs; or their crops, for a backbone that changes.
+      recipe: The recipe.
+      params: Weights that the run began with.
+      held_out: Held-out pairs: what a frozen backbone saw of them; or their crops, for a backbone that changes.
+      sequences: Held-out sequences, to track.
     """
 
     recipe: Recipe
@@ -40,7 +43,7 @@ class Judge:
     sequences: Sequence[evaluation.Sequence]
 
     def first_line(self, state: TrainState, calibration: Calibration) -> dict[str, Any]:
-        """Before training: the untrained backbone; or untrained SE-blocks, and none."""
+        """Metrics before training: of the untrained backbone, or of untrained SE-blocks and of none."""
         line = {"step": 0, "epoch": 0, **self._on_pairs(state, self.recipe)}
         plain = self.recipe
         if plain.trains == "backbone":
@@ -56,7 +59,7 @@ class Judge:
         return line
 
     def line(self, state: TrainState, seconds: float) -> dict[str, Any]:
-        """After an epoch that took so long."""
+        """Metrics after an epoch that took so many `seconds`."""
         step = int(state.step)
         epoch = step // self.recipe.steps_per_epoch
         train_losses = {layer: float(loss) / self.recipe.steps_per_epoch for layer, loss in state.losses.items()}
@@ -103,7 +106,7 @@ def _measure(params: Params, trainable: Any, running: Any, batch: Correlations |
 
 
 def merit(recipe: Recipe, line: dict[str, Any]) -> float:
-    """What the best epoch has least of, by the recipe; infinite where it was not measured."""
+    """Number that the best epoch has least of, by the recipe; infinite where it was not measured."""
     match recipe.best:
         case "loss":
             return line["loss"]

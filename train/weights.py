@@ -1,4 +1,4 @@
-"""What training hands over: weights with what was trained, and where they come from."""
+"""Weights that training hands over: with what was trained, and with where they come from."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from train.responses import Trainable
 
 
 def finished(params: Params, recipe: Recipe, trainable: Trainable | Backbone, running: dict[str, Any]) -> Params:
-    """`params` with what was trained."""
+    """Weights with everything that was trained."""
     if isinstance(trainable, Backbone):
         return with_backbone(params, trainable, running, recipe)
     return with_se(params, recipe, trainable)
 
 
 def with_se(params: Params, recipe: Recipe, trainable: Trainable) -> Params:
-    """`params` with the trained SE-blocks, and with a configuration that uses them as they were trained."""
+    """Weights with the trained SE-blocks, and with a configuration that uses them as they were trained."""
     blocks = jax.tree.map(np.asarray, trainable.blocks)
     variables = {**params.variables, "params": {**params.variables["params"], f"{recipe.model}_se": blocks}}
     held: Any = {f"{recipe.model}_se": True}
@@ -49,7 +49,9 @@ def write_weights(
     data: Data,
     source: Mapping[str, Any] | None,
 ) -> None:
-    """The first process writes them, with the recipe, the videos' names, the epoch's metrics and the biases.
+    """Writes the weights, with the recipe, the videos' names, the epoch's metrics and the biases.
+
+    The first process alone does.
 
     Args:
       path: a .safetensors file.

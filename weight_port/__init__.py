@@ -1,4 +1,4 @@
-"""Weights of other programs into MFST's, and back: `read`, `convert`, `export`, `verify`, `fetch`; by name: `get`."""
+"""Conversion of weights between MFST and other programs: `read`, `convert`, `export`, `verify`, `fetch`, and `get`."""
 
 from weight_port.assembly import get
 from weight_port.conversion import convert, merge

@@ -1,4 +1,4 @@
-"""Weights by name: the published files of a set downloaded, checked, merged, and the result kept in the cache."""
+"""Weights by name: the published files of a set downloaded, checked and merged, and the result kept in the cache."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from weight_port.locks import exclusive
 from weight_port.problems import SourceError
 
 Say = Callable[[str], None]
-"""Is told, in a line each, what is going on."""
+"""Callback that takes progress messages, a line each."""
 
 
 def get(
@@ -23,7 +23,7 @@ def get(
     progress: Progress = lambda done, total: None,
     say: Say = lambda line: None,
 ) -> Path:
-    """The checkpoint of a set of `known_weights.KNOWN`, put together from published files if it is not there yet.
+    """Path of the checkpoint of a known set (`known_weights.KNOWN`), put together from published files if need be.
 
     The published files are removed then, but for those that `fetch` has put into the cache. The SE-blocks of this
     package are not in the checkpoint: `mfst_jax.load` attaches those of its own version.
@@ -31,9 +31,9 @@ def get(
     Args:
       name: of the set.
       source: where the files are instead of at their authors': the address of a folder on the web, or a folder on disk,
-        which stays as it is. What is pinned stays pinned.
+        which stays as it is. Pinned digests stay pinned.
       progress: is called as bytes of a file arrive.
-      say: is told what is going on.
+      say: takes progress messages.
 
     Raises:
       InputError: there is no such set; a file cannot be had, is not what it should be, or does not go with the others;
@@ -63,7 +63,7 @@ def get(
 
 
 def _is_there(path: Path, say: Say) -> bool:
-    """Whether a whole set lies at `path`."""
+    """Whether a complete set lies at `path`."""
     if not path.exists():
         return False
     try:
@@ -77,7 +77,7 @@ def _is_there(path: Path, say: Say) -> bool:
 
 
 def _find(what: str, name: str, source: str | None, progress: Progress, say: Say) -> Path:
-    """One of the set's published files, on disk."""
+    """Path of one of the set's published files, on disk."""
     published, downloads = PUBLISHED[what], downloads_folder()
     if source is not None and "://" not in source:
         path = Path(source, published.name)

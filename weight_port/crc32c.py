@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli), the checksum of TensorFlow's bundles: folded in NumPy, some 300 MB a second without C.
+"""CRC-32C (Castagnoli), the checksum of TensorFlow's bundles, folded in NumPy: some 300 MB a second without C.
 
 Feeding 32-bit words w to the register s is `s <- A(s ^ w)`, with A, the advance by 32 zero bits, linear over GF(2). So
 words can be folded in pairs, `A(w[0]) ^ w[1]`, then pairs of pairs with A applied twice, and so on to the last one.
@@ -12,17 +12,17 @@ import numpy as np
 from jaxtyping import UInt32
 
 _POLYNOMIAL = np.uint32(0x82F63B78)
-"""0x1EDC6F41 with its bits reversed: bit 0 of a word is the first one sent."""
+"""Polynomial 0x1EDC6F41 with its bits reversed: bit 0 of a word is the first one sent."""
 _CHUNK = 2**20
-"""Bytes folded at a time: the folds then stay in the cache."""
+"""Bytes folded at a time, so that the folds stay in the cache."""
 
 Buffer = bytes | bytearray | memoryview | np.ndarray
 Tables = UInt32[np.ndarray, "4 256"]
-"""A linear map of 32-bit words: what each byte at each place of a word adds to the image."""
+"""Linear map of 32-bit words: what each byte at each place of a word adds to the image."""
 
 
 def checksum(data: Buffer) -> int:
-    """The CRC-32C of a buffer's bytes."""
+    """CRC-32C of a buffer's bytes."""
     octets = np.frombuffer(data, np.uint8)
     head = octets.size % 4
     register = 0xFFFFFFFF
@@ -36,19 +36,19 @@ def checksum(data: Buffer) -> int:
 
 
 def masked(data: Buffer) -> int:
-    """The checksum as it is stored beside data that may hold checksums itself: rotated by 15 bits, plus a constant."""
+    """CRC-32C as it is stored beside data that may hold checksums itself: rotated by 15 bits, plus a constant."""
     crc = checksum(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def verify(what: str, data: Buffer, expected: int) -> None:
-    """Raises ValueError, naming `what`, if the masked checksum of `data` is not the `expected` one."""
+    """Raises `ValueError`, naming `what`, if the masked checksum of `data` is not the `expected` one."""
     if (found := masked(data)) != expected:
         raise ValueError(f"{what}: expected the masked CRC-32C {expected:#010x}, found {found:#010x}")
 
 
 def _folded(words: UInt32[np.ndarray, " n"]) -> UInt32[np.ndarray, " 1"]:
-    """The one word that leaves the register as all of `words` do."""
+    """Single word that leaves the register as all of `words` do."""
     doublings = 0
     while words.size > 1:
         if words.size % 2:
@@ -60,7 +60,7 @@ def _folded(words: UInt32[np.ndarray, " n"]) -> UInt32[np.ndarray, " 1"]:
 
 @cache
 def _advance(doublings: int) -> Tables:
-    """A, applied 2**doublings times."""
+    """Map A, applied 2**doublings times."""
     basis = np.uint32(1) << np.arange(32, dtype=np.uint32)
     if doublings:
         half = _advance(doublings - 1)

@@ -1,6 +1,7 @@
-"""One file over HTTP into a partial file, over a connection that may break: the next attempt goes on from there.
+"""Download of one file over HTTP into a partial file; after a broken connection the next attempt goes on from there.
 
-Beside the partial file lies what the server calls this version of the file, so that no later version is appended to it.
+A note beside the partial file has the server's name for this version of the file, so that no later version is appended
+to it.
 """
 
 import http.client
@@ -22,11 +23,11 @@ _TIMEOUT = 30
 """Seconds of silence after which a connection counts as lost."""
 
 Progress = Callable[[int, int | None], None]
-"""Is told the bytes so far and of how many, None where the server does not say."""
+"""Callback that takes the number of bytes so far and in all, None where the server does not say."""
 
 
 class DownloadError(InputError):
-    """A file could not be downloaded."""
+    """Failed download of a file."""
 
     def __init__(self, url: str, found: str, advice: str = ""):
         super().__init__(f"{url}: expected to download it, found {found}{advice and '; '}{advice}")
@@ -47,7 +48,7 @@ def download(url: str, partial: Path, *, progress: Progress, size: int | None = 
       checked: whether the caller compares the whole with a digest.
 
     Returns:
-      whether some of it is from an earlier attempt.
+      Whether some of it is from an earlier attempt.
 
     Raises:
       DownloadError: it cannot be had from there, or not all of it.
@@ -85,19 +86,19 @@ def download(url: str, partial: Path, *, progress: Progress, size: int | None = 
             return True
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DownloadError(url, _found(error)) from error
-    discard(partial)  # the server has nothing that goes behind it
+    discard(partial)  # the server has no more bytes for it, so it is not the same file
     return download(url, partial, progress=progress, size=size, checked=checked)
 
 
 def discard(partial: Path) -> None:
-    """Removes a partial file, and what is noted about it."""
+    """Removes a partial file and the note about it."""
     partial.unlink(missing_ok=True)
     _note(partial).unlink(missing_ok=True)
 
 
 @contextmanager
 def storing(path: Path) -> Generator[None]:
-    """Turns an OSError within, such as a full disk, into an `InputError` about the folder of `path`."""
+    """Turns an `OSError` within the block, such as a full disk, into an `InputError` about the folder of `path`."""
     try:
         yield
     except OSError as error:
@@ -105,7 +106,7 @@ def storing(path: Path) -> Generator[None]:
 
 
 def no_room(path: Path, found: str) -> InputError:
-    """What to raise where `path` cannot be written."""
+    """Error for a `path` that cannot be written."""
     what = path.name.removesuffix(".part")
     return InputError(
         f"{path.parent}: expected a folder to write to, with room for {what}, found {found}; "
@@ -114,7 +115,7 @@ def no_room(path: Path, found: str) -> InputError:
 
 
 def _begun(partial: Path) -> tuple[int, str | None]:
-    """The length of a partial file, and the version of the file that it is of where that is known."""
+    """Length of a partial file, and the version of the file that it is of where that is known."""
     try:
         done = partial.stat().st_size
     except FileNotFoundError:
@@ -137,19 +138,19 @@ def _goes_on(response: Any, done: int, version: str | None) -> bool:
 
 
 def _version(response: Any) -> str | None:
-    """What tells this version of the file from others to the byte: a strong ETag, else the time of the last change."""
+    """Name of this version of the file, different for any other bytes: a strong ETag, else the last change."""
     etag = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
 def _receive(url: str, response: Any, partial: Path, done: int, size: int | None, progress: Progress) -> None:
-    """Writes an answer behind the first `done` bytes of the partial file."""
+    """Writes an answer after the first `done` bytes of the partial file."""
     if response.headers.get_content_type() == "text/html":
         raise DownloadError(url, "a web page, as networks show where one has to sign in")
     length = response.headers.get("Content-Length") or ""
     total = done + int(length) if length.isdecimal() else None
     if None not in (total, size) and total != size:
-        discard(partial)  # it may be what does not fit
+        discard(partial)  # its beginning may be of another version
         raise DownloadError(url, f"a file of {total} bytes where the published one has {size}")
     with storing(partial):
         free = shutil.disk_usage(partial.parent).free
@@ -173,7 +174,7 @@ def _receive(url: str, response: Any, partial: Path, done: int, size: int | None
 
 
 def _found(error: Exception) -> str:
-    """A failed connection in a few words."""
+    """Description of a failed connection in a few words."""
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
         error = error.reason
     if isinstance(error, TimeoutError):
@@ -184,7 +185,7 @@ def _found(error: Exception) -> str:
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but never from HTTPS to something that anyone on the way could have changed."""
+    """Handler that follows redirections, but never from HTTPS to an unprotected address."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str

@@ -1,4 +1,4 @@
-"""The way back: weights of MFST in the layout of another program."""
+"""Export of weights of MFST in the layout of another program."""
 
 import json
 import re
@@ -19,11 +19,11 @@ from weight_port.reading import Source
 from weight_port.rules import Table
 
 Layout = Literal["torch-siamfc", "torchvision-alexnet", "tf1", "matconvnet", "safetensors"]
-"""What `export` writes; `safetensors` is our own layout, in one file."""
+"""Layouts that `export` writes; `safetensors` is our own layout, in one file."""
 
 Arrays = dict[str, np.ndarray]
 Writer = Callable[[Path, Arrays, dict[str, Any]], None]
-"""Writes arrays and our metadata to a path."""
+"""Function that writes arrays and our metadata to a path."""
 _BRANCHES = {
     "siamfc": "SiamFC",
     "siamfc_se": "the SE-blocks of SiamFC",
@@ -31,14 +31,21 @@ _BRANCHES = {
     "alexnet_se": "the SE-blocks of AlexNet",
 }
 _SIAMFC_BIAS = "detection/biases"
-"""Of the response of SiamFC in TensorFlow, which MFST has one of for each layer."""
+"""Bias of the response of SiamFC in TensorFlow; MFST has one for each layer."""
 _RESPONSE_FACTOR = 1e-3
-"""What SiamFC scales its response by, where the weights do not come with a factor of their own."""
+"""Scale of SiamFC's response, where the weights do not come with a factor of their own."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """How to write one layout."""
+    """How to write one layout.
+
+    Attributes:
+      table: Table of the layout.
+      needs: Branch without which there is nothing to write; "" where any will do.
+      write: Function that writes the file.
+      complete: Function that adds the tensors that the layout has and MFST has not.
+    """
 
     table: Table
     needs: str
@@ -54,7 +61,7 @@ def export(
     legacy: bool = False,
     prefix: str | None = None,
 ) -> list[str]:
-    """Writes the weights of `source` to `out` as another program has them, and returns what there is to say about it.
+    """Writes the weights of `source` to `out` in another program's layout.
 
     What the layout has no place for is left out; what MFST has no place for (the scale of SiamFC's response, counts of
     batches) is as in the file that the weights once came from, or else neutral. A file carries our metadata where its
@@ -67,6 +74,9 @@ def export(
       to: the layout.
       legacy: writes PyTorch's layouts in the format from before PyTorch 1.6.
       prefix: which copy of the network to take, as for `weight_port.read`.
+
+    Returns:
+      Remarks on what was left out or made up, a line each.
 
     Raises:
       SourceError, InputError: as `merge`; the weights lack what the layout is about; `out` cannot be written.
@@ -117,7 +127,7 @@ def _format(to: str, out: Path, *, legacy: bool) -> _Format:
 
 
 def _whole(write: Writer) -> Writer:
-    """`write`, but what it writes takes its place only once it is complete."""
+    """Writer like `write`, whose file takes its place only once it is complete."""
 
     def replace(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
         with checkpoints.replacing(out) as new:
@@ -127,7 +137,7 @@ def _whole(write: Writer) -> Writer:
 
 
 def _complete_torch(arrays: Arrays, contents: Contents) -> Arrays:
-    """siamfc-pytorch's convolutions all have biases, and its BN layers count the batches that they were trained on."""
+    """Arrays with the biases that siamfc-pytorch's convolutions all have, and its BN layers' counts of batches."""
     for number in tables.NORMALISED:
         scale = arrays[f"backbone.conv{number}.1.weight"]
         arrays.setdefault(f"backbone.conv{number}.0.bias", np.zeros_like(scale))
@@ -145,7 +155,7 @@ def _complete_mat(arrays: Arrays, contents: Contents) -> Arrays:
 
 
 def _complete_tf1(arrays: Arrays, contents: Contents) -> Arrays:
-    """The biases of the responses, which a graph restores with the rest, and the count of steps."""
+    """Arrays with the biases of the responses, which a graph restores with the rest, and the count of steps."""
     arrays["global_step"] = np.zeros((), np.int64)
     for letter, present in (("s", contents.siamfc), ("a", contents.alexnet is not None)):
         for number in "345" if present else "":
@@ -154,7 +164,7 @@ def _complete_tf1(arrays: Arrays, contents: Contents) -> Arrays:
 
 
 def _biases_into_means(arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """BN of x + bias is BN of x with the mean less by that bias."""
+    """Arrays without the biases before BN: BN of x + bias is BN of x with the mean less by that bias."""
     moved = dict(arrays)
     for number in tables.NORMALISED:
         mean = f"batch_stats/siamfc/bn{number}/mean"
@@ -163,13 +173,16 @@ def _biases_into_means(arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _kept(provenance: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The small tensors that sources came with, however far back."""
+    """Small tensors that sources came with, however far back."""
     found = [item for source in provenance.get("sources", []) for item in _kept(source)]
     return found + [(name, value) for name, values in provenance.get("kept", {}).items() for value in values]
 
 
 def _write_tf1(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-    """A bundle of several files: each is complete when it gets its name, the index last, without which it is none."""
+    """Writes a bundle of several files.
+
+    Each is complete when it gets its name. The index, without which there is no bundle, comes last.
+    """
     prefix = out.with_name(re.sub(r"\.index$", "", out.name))
     try:
         prefix.parent.mkdir(parents=True, exist_ok=True)

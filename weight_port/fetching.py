@@ -1,7 +1,7 @@
 """Published weights in the user's cache: downloaded once, and checked.
 
 A file gets its name only once its SHA-256 is the published one. Of files whose SHA-256 nobody has published, the one
-seen first is recorded beside them if it holds weights, and holds from then on.
+seen first is recorded beside them if it holds weights, and later downloads must match it.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ def fetch(
     progress: Progress = lambda done, total: None,
     waiting: Callable[[], None] = lambda: None,
 ) -> Path:
-    """The path of a published file in the cache, downloaded if it is not there.
+    """Path of a published file in the cache, downloaded if it is not there.
 
     Args:
       what: a key of PUBLISHED.
       cache: the folder to keep it in; by default `cache_folder()`.
-      url: where to get it from instead, such as a mirror; what is pinned stays pinned.
+      url: where to get it from instead, such as a mirror; pinned digests stay pinned.
       progress: is called as bytes arrive.
       waiting: is called before waiting for another process that downloads it.
 
@@ -72,7 +72,7 @@ def check(path: Path, published: Published, *, record: bool, name: str | None = 
       path: the file.
       published: what it should be.
       record: whether to note the SHA-256 of a file without a published one, and to compare it with what was noted.
-      name: what to call it in messages; by default the path.
+      name: the name in messages; by default the path.
 
     Raises:
       InputError: it is another one, or cannot be read.
@@ -101,7 +101,10 @@ def check(path: Path, published: Published, *, record: bool, name: str | None = 
 
 
 def _download(url: str, path: Path, published: Published, progress: Progress) -> None:
-    """Downloads a file and checks it; once more from the start where an earlier attempt's part may be to blame."""
+    """Downloads a file and checks it.
+
+    Where part of it is from an earlier attempt and the check fails, it is downloaded once more from the start.
+    """
     partial = path.with_name(f"{path.name}.part")
     while True:
         resumed = download(url, partial, progress=progress, size=published.size, checked=published.sha256 is not None)

@@ -1,7 +1,7 @@
-"""The names that are in a pickle for one reason: to run a command, code or another pickle when it is loaded.
+"""Harmful names: those that are in a pickle for one reason, to run a command, code or another pickle when it is loaded.
 
 Nothing here would run them anyway. But whoever has such a file should hear that it was made to do harm, and not that an
-object of it was passed over. So the list need not be complete, and what is in data for other reasons is not in it.
+object of it was passed over. So the list need not be complete, and it has no name that is in data for other reasons.
 """
 
 _ANYWHERE = frozenset({"os", "posix", "subprocess", "sys", "importlib", "runpy", "ctypes"})
@@ -12,14 +12,14 @@ _TOP = frozenset(
         *("pickle", "_pickle", "cPickle", "marshal", "shelve"),
     }
 )
-"""Modules, with all that is in them."""
+"""Top-level modules, with everything in them."""
 _WITHIN = frozenset(
     {
         *("torch.hub", "torch.package", "torch.utils.cpp_extension"),
         *("numpy.testing", "numpy.f2py", "numpy.distutils"),
     }
 )
-"""Modules within modules, the same."""
+"""Modules within modules, with everything in them."""
 _BUILTINS = (
     *("eval", "exec", "execfile", "compile", "open", "file", "input", "raw_input", "apply", "__import__", "breakpoint"),
     *("setattr", "delattr", "globals", "locals", "vars", "map", "filter", "reduce"),

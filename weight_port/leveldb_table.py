@@ -1,8 +1,8 @@
 """LevelDB tables, the sorted key-value files that index TensorFlow's bundles, as far as those use them.
 
 A table is data blocks, an empty metaindex block, an index block (the last key of each data block -> where it lies) and
-a footer. A block is entries, each with what its key shares with the one before left out, the offsets of those where
-nothing is left out, and their count; one byte that says how it is compressed and a checksum follow it.
+a footer. A block is entries, each without the prefix that its key shares with the one before, the offsets of those
+whose keys are whole, and the number of these; a byte for the kind of compression and a checksum follow it.
 
 Reference: doc/table_format.md of LevelDB.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from weight_port import crc32c, protobuf
 
 MAGIC = bytes.fromhex("57fb808b247547db")
-"""The end of every table."""
+"""Last bytes of every table."""
 FOOTER = 48
 """Bytes of the footer: the handles of the metaindex and of the index, padded, and the magic."""
 _TRAILER = 5
@@ -22,7 +22,7 @@ _MOST_ENTRIES = 10_000
 
 
 def loads(data: bytes) -> dict[bytes, bytes]:
-    """The entries of a table, in its order.
+    """Entries of a table, in its order.
 
     Raises:
       ValueError: it is damaged, compressed, or larger than any index of weights.
@@ -37,7 +37,7 @@ def loads(data: bytes) -> dict[bytes, bytes]:
     end = 0
     for _, encoded in _entries(_block(data, index)):
         handle, _ = _handle(encoded, 0)
-        if handle[0] < end:  # else a small file could have one block read any number of times
+        if handle[0] < end:  # otherwise a small file could have one block read any number of times
             raise ValueError(f"expected blocks one after the other, found one at {handle[0]} before {end}")
         end = sum(handle)
         for key, value in _entries(_block(data, handle)):
@@ -50,7 +50,7 @@ def loads(data: bytes) -> dict[bytes, bytes]:
 
 
 def dumps(entries: Mapping[bytes, bytes]) -> bytes:
-    """A table that holds `entries` in the order of their keys, in one block."""
+    """Table that holds `entries` in the order of their keys, in one block."""
     data = bytearray()
     content = _append_block(data, entries)
     metaindex = _append_block(data, {})
@@ -74,14 +74,14 @@ def _append_block(data: bytearray, entries: Mapping[bytes, bytes]) -> bytes:
 
 
 def _handle(data: memoryview, at: int) -> tuple[tuple[int, int], int]:
-    """The offset and size of a block, and where the next handle begins."""
+    """Offset and size of a block, and where the next handle begins."""
     offset, at = protobuf.load_varint(data, at)
     size, at = protobuf.load_varint(data, at)
     return (offset, size), at
 
 
 def _block(data: bytes, handle: tuple[int, int]) -> memoryview:
-    """A block's content, checked."""
+    """Content of a block, checked."""
     offset, size = handle
     end = offset + size + _TRAILER
     if end > len(data) - FOOTER:
@@ -94,7 +94,7 @@ def _block(data: bytes, handle: tuple[int, int]) -> memoryview:
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """The entries of a block one after the other, without the offsets behind them."""
+    """Entries of a block one after the other, without the offsets at its end."""
     count = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (count + 1)
     if end < 0:

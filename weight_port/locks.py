@@ -1,4 +1,4 @@
-"""A lock between processes (and threads): a file that one at a time holds."""
+"""Lock between processes and threads: a file that one at a time holds."""
 
 import os
 from collections.abc import Callable, Generator
@@ -14,13 +14,13 @@ except ImportError:  # not a Unix: two processes at once are then up to the user
 
 @contextmanager
 def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generator[None]:
-    """Holds the lock that the file `path` stands for, which is made for it and is gone afterwards.
+    """Holds the lock that the file `path` stands for; the file is made for it and is gone afterwards.
 
-    A process that is killed holds it no longer. On file systems without locks nothing is locked.
+    A process that is killed loses it. On file systems without locks nothing is locked.
 
     Args:
       path: a file of this purpose alone, in a folder that exists.
-      waiting: is called before waiting for another one that holds it.
+      waiting: is called before waiting for another holder.
 
     Raises:
       OSError: the file cannot be made.
@@ -30,7 +30,7 @@ def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generat
         _acquire(file, waiting)
         if _is_current(file, path):
             break
-        file.close()  # the one before us removed it: whoever comes now makes another
+        file.close()  # its holder has removed it, so a new one is made
     try:
         yield
     finally:

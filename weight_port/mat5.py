@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 Value = Any
-"""As above."""
+"""Value of a variable, as the top of this file describes it."""
 
 _MATRIX, _COMPRESSED = 14, 15
 _INT8, _UINT16, _INT32, _UINT32 = 1, 4, 5, 6
@@ -40,7 +40,7 @@ _MOST_VALUES = 100_000
 
 
 def read(path: Path, *, limit: int = 2**30) -> dict[str, Value]:
-    """The variables of a file by name.
+    """Variables of a file by name.
 
     Raises:
       ValueError, zlib.error: it is damaged, of another version, or unpacks to more than `limit` bytes.
@@ -58,7 +58,7 @@ def read(path: Path, *, limit: int = 2**30) -> dict[str, Value]:
 
 
 class _Reader:
-    """Reads the elements of one file, in its byte order, and keeps count of what they take."""
+    """Reader of the elements of one file, in its byte order, which keeps count of the bytes that they take."""
 
     def __init__(self, order: str, limit: int):
         self._order = order
@@ -67,7 +67,7 @@ class _Reader:
         self._values = 0
 
     def variables(self, data: memoryview) -> Iterator[tuple[str, Value]]:
-        """The variables in a file's body."""
+        """Variables in a file's body."""
         while data:
             kind, content, data = self._element(data, aligned=False)
             if kind == _COMPRESSED:
@@ -77,7 +77,7 @@ class _Reader:
             yield self._matrix(content, 0)
 
     def _unpack(self, content: memoryview) -> tuple[int, memoryview]:
-        """The type and content of a compressed element, unpacked as far as it says itself to go: that must be all."""
+        """Type and content of a compressed element, unpacked as far as its own size says, which must be all of it."""
         unpacker = zlib.decompressobj()
         head = unpacker.decompress(content, 8)
         if len(head) < 8:
@@ -96,7 +96,7 @@ class _Reader:
             raise ValueError(f"it unpacks to more than {self._limit} bytes")
 
     def _element(self, data: memoryview, *, aligned: bool = True) -> tuple[int, memoryview, memoryview]:
-        """The type and content of the first element, and what follows it, which is `aligned` but at the top."""
+        """Type and content of the first element, and what follows it. Elements are `aligned` but at the top."""
         if len(data) < 8:
             raise ValueError(f"expected an element of at least 8 bytes, found {len(data)}")
         kind, size = struct.unpack(f"{self._order}II", data[:8])
@@ -109,7 +109,7 @@ class _Reader:
         return kind, data[start : start + size], data[end:]
 
     def _matrix(self, content: memoryview, depth: int) -> tuple[str, Value]:
-        """The name, "" but at the top, and the value of a variable, a cell or a field."""
+        """Name, "" but at the top, and value of a variable, a cell or a field."""
         self._values += 1
         if self._values > _MOST_VALUES or depth > _DEEPEST:
             raise ValueError(f"expected at most {_MOST_VALUES} values in {_DEEPEST} levels, found more")
@@ -168,7 +168,7 @@ class _Reader:
         return [{field: next(values) for field in fields} for _ in range(count)]
 
     def _matrices(self, data: memoryview, count: int, depth: int) -> Iterator[Value]:
-        """The values of `count` cells or fields."""
+        """Values of `count` cells or fields."""
         for _ in range(count):
             kind, content, data = self._element(data)
             if kind != _MATRIX:
@@ -192,7 +192,7 @@ class _Reader:
 
 
 def dumps(variables: Mapping[str, Value]) -> bytes:
-    """A file with these variables, uncompressed. One-dimensional arrays become columns.
+    """File with these variables, uncompressed. One-dimensional arrays become columns.
 
     Raises:
       ValueError: an array of a type that MATLAB has not.

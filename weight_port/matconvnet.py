@@ -1,4 +1,4 @@
-"""SiamFC as MatConvNet keeps it: a MAT-file with a `dagnn.DagNN` as a struct `net`, read and written without MATLAB.
+"""SiamFC in MatConvNet's files: MAT-files with a `dagnn.DagNN` as a struct `net`, read and written without MATLAB.
 
 `net.params` has the weights. Filters are [height, width, in, out]; MATLAB drops the last sides where they are 1, and
 has vectors as columns. The moments of a batch normalisation, `bnNx`, are [mean, deviation] with the epsilon within the
@@ -22,7 +22,7 @@ from weight_port import mat5
 _OURS = "mfst_jax"
 _LONGEST_METADATA = 2**20
 _STRIDES = {1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
-"""Of the convolutions; conv1 and conv2 have a max pool 3/2 behind them."""
+"""Strides of the convolutions; a max pool 3/2 follows conv1 and conv2."""
 _RATES = {
     "convf": (1.0, 1.0),
     "convb": (2.0, 0.0),
@@ -36,19 +36,22 @@ _RATES = {
 
 
 def deviation(variance: np.ndarray) -> np.ndarray:
-    """`sqrt(variance + epsilon)` in float32."""
+    """Deviation `sqrt(variance + epsilon)` in float32."""
     with np.errstate(invalid="ignore"):
         return np.sqrt(variance.astype(np.float64) + BATCH_NORM_EPSILON).astype(np.float32)
 
 
 def variance(deviation: np.ndarray) -> np.ndarray:
-    """`deviation**2 - epsilon` in float32; below 0 where the deviation is smaller than any with that epsilon."""
+    """Variance `deviation**2 - epsilon` in float32.
+
+    It is below 0 where the deviation is smaller than any with that epsilon.
+    """
     with np.errstate(over="ignore"):
         return (np.square(deviation.astype(np.float64)) - BATCH_NORM_EPSILON).astype(np.float32)
 
 
 def read(path: Path, *, limit: int = 2**30) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """The parameters of a net by name, with the variances `bnNv` if the file is ours, and then our metadata.
+    """Parameters of a net by name, with the variances `bnNv` if the file is ours; and our metadata, None without them.
 
     Where a deviation is no longer that of its variance, because another program changed the net, the deviation counts.
 
@@ -107,7 +110,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, A
 
 
 def _params(variables: Mapping[str, mat5.Value]) -> Iterator[tuple[mat5.Value, mat5.Value]]:
-    """The names and values of a net's parameters."""
+    """Names and values of a net's parameters."""
     for root in ("net", "params"):
         if root in variables:
             if variables[root] is None:
@@ -117,7 +120,7 @@ def _params(variables: Mapping[str, mat5.Value]) -> Iterator[tuple[mat5.Value, m
 
 
 def _pairs(node: mat5.Value) -> Iterator[tuple[mat5.Value, mat5.Value]]:
-    """The names and values in a struct array, a cell array of structs, a struct of two cell arrays, or deeper down."""
+    """Names and values in a struct array, a cell array of structs, a struct of two cell arrays, or deeper down."""
     match node:
         case {"name": tuple(names), "value": tuple(values)}:
             yield from zip(names, values, strict=True)
@@ -136,7 +139,7 @@ def _pairs(node: mat5.Value) -> Iterator[tuple[mat5.Value, mat5.Value]]:
 
 
 def _restored(name: str, value: np.ndarray) -> np.ndarray:
-    """A parameter in the shape that MatConvNet uses it in: filters have four sides, biases and multipliers one."""
+    """Parameter in the shape that MatConvNet uses it in: filters have four sides, biases and multipliers one."""
     if name.endswith("f"):
         return value.reshape(value.shape + (1,) * (4 - value.ndim))
     if name.endswith(("b", "m")) and max(value.shape, default=1) == value.size:
@@ -145,7 +148,7 @@ def _restored(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def _variances(arrays: Mapping[str, np.ndarray], stored: Mapping[str, mat5.Value]) -> dict[str, np.ndarray]:
-    """The variances that go with the moments in `arrays`, exact where these are still what was written."""
+    """Variances that go with the moments in `arrays`, exact where these are still what was written."""
     found = {}
     for key, exact in stored.items():
         name = key.removeprefix("variance_")
@@ -157,7 +160,7 @@ def _variances(arrays: Mapping[str, np.ndarray], stored: Mapping[str, mat5.Value
 
 
 def _layers(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """SiamFC's graph, with the layers that `arrays` has parameters for."""
+    """Layers of SiamFC's graph for which `arrays` has parameters."""
     layers: list[dict[str, Any]] = []
 
     def add(name: str, kind: str, inputs: tuple[str, ...], output: str, params: list[str], block: dict) -> None:
@@ -177,7 +180,7 @@ def _layers(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 
 
 def _stream(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, list[str], dict[str, Any]]]:
-    """The backbone's layers: name, type, parameters, settings. The groups of a convolution follow from its filters."""
+    """Layers of the backbone: name, type, parameters, settings. The groups of a convolution follow from its filters."""
     for number, stride in _STRIDES.items():
         yield f"conv{number}", "dagnn.Conv", *_conv(arrays, f"conv{number}", stride=stride)
         if number == 5:
@@ -192,7 +195,7 @@ def _stream(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str, list[s
 
 
 def _conv(arrays: Mapping[str, np.ndarray], name: str, *, stride: int) -> tuple[list[str], dict[str, Any]]:
-    """A convolution's parameters and settings."""
+    """Parameters and settings of a convolution."""
     filters = _present(arrays, f"{name}f")
     biased = f"{name}b" in arrays
     size = _row(*filters.shape, *(1,) * (4 - filters.ndim))

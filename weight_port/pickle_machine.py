@@ -1,11 +1,11 @@
-"""A machine that reads pickles without running anything of theirs.
+"""Machine that reads pickles without running anything of theirs.
 
 A pickle is a program: it may call whatever it can name. This machine knows the opcodes that data needs at protocol 2 to
 5, Python 2's among them. A name is looked up in a table of stand-ins; only the table's functions are called, and only
-stand-ins are given a state. Any other name stands for an object that stays unread: it is never looked up, and what the
-pickle calls it with or gives to it as a state is let go. Harmful names are refused all the same, and in some pickles
-every name is. The machine does not recurse, and time and memory stay in proportion to the file, up to a number of
-opcodes.
+stand-ins are given a state. Any other name stands for an object that stays unread: it is never looked up, and the
+arguments and the state that the pickle gives it are dropped. Harmful names are refused all the same, and in some
+pickles every name is. The machine does not recurse, and time and memory stay in proportion to the file, up to a number
+of opcodes.
 
 Reference: the opcodes are those that the standard library's `pickletools` describes.
 """
@@ -29,7 +29,7 @@ def load(
     persistent: Callable[[Any], Any] | None = None,
     unread: bool = True,
 ) -> tuple[Any, int]:
-    """The value of the pickle at `start` in `data`, and where that ends.
+    """Value of the pickle at `start` in `data`, and where that pickle ends.
 
     Args:
       data: the file.
@@ -41,12 +41,12 @@ def load(
     Raises:
       pickle.UnpicklingError: a name that is refused (the message gives it), an opcode that data does not need, or
         damage.
-      ValueError: a number or text that is none.
+      ValueError: text that should be a number or text and is none.
     """
     machine = _Machine(memoryview(data), start, names, persistent, unread)
     try:
         return machine.run(), machine.position
-    except (IndexError, KeyError, TypeError, struct.error) as error:  # an empty stack, no such memo, other arguments
+    except (IndexError, KeyError, TypeError, struct.error) as error:  # an empty stack, no such memo, wrong arguments
         reason = f"{type(error).__name__}: {error}"
         raise pickle.UnpicklingError(f"expected an intact pickle, found damage ({reason:.100})") from error
 
@@ -64,7 +64,7 @@ class _Machine:
         self.names, self.persistent, self.unread = names, persistent, unread
         self.stack: list[Any] = []
         self.outer: list[list[Any]] = []
-        """What was on the stack at each open mark."""
+        # The stack as it was at each open mark.
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
@@ -106,11 +106,11 @@ class _Machine:
         return line.decode("utf-8")
 
     def taken(self, count: int) -> list[Any]:
-        """The topmost values, off the stack."""
+        """Topmost values, removed from the stack."""
         return [self.stack.pop() for _ in range(count)][::-1]
 
     def marked(self) -> list[Any]:
-        """The values above the last mark, off the stack."""
+        """Values above the last mark, removed from the stack."""
         values, self.stack = self.stack, self.outer.pop()
         return values
 
@@ -136,13 +136,13 @@ class _Machine:
         return function.run(*arguments)
 
     def instance(self, cls: Any) -> Unread:
-        """An object of a class, which is none of those that arrays are made of."""
+        """Stand-in for an object of a class, which is none of those that arrays are made of."""
         if not isinstance(cls, Unread):
             raise pickle.UnpicklingError(f"refused to make an instance of {shown(cls)}, which no array needs")
         return Unread(cls.what)
 
     def old_instance(self) -> Unread:
-        """As protocols before 2 had it: the class is named by the opcode itself."""
+        """Stand-in for an object of protocols before 2, whose opcode itself names the class."""
         self.marked()
         return self.instance(self.find(self.line(), self.line()))
 
@@ -198,7 +198,7 @@ _VALUES = _by_number(
         pickle.BININT: lambda machine: machine.number(_I32),
         pickle.BININT1: lambda machine: machine.number(_U8),
         pickle.BININT2: lambda machine: machine.number(_U16),
-        pickle.INT: lambda machine: int(machine.line()),  # Python 2 where 32 bits are too few
+        pickle.INT: lambda machine: int(machine.line()),  # Python 2 has it for numbers beyond 32 bits
         pickle.LONG1: lambda machine: int.from_bytes(machine.bytes(_U8), "little", signed=True),
         pickle.LONG4: lambda machine: int.from_bytes(machine.bytes(_I32), "little", signed=True),
         pickle.BINFLOAT: lambda machine: machine.number(_F64),
@@ -233,7 +233,7 @@ _VALUES = _by_number(
         pickle.BINPERSID: lambda machine: machine.refer(),
     }
 )
-"""The opcodes that push a value."""
+"""Opcodes that push a value."""
 
 _ACTIONS = _by_number(
     {
@@ -253,4 +253,4 @@ _ACTIONS = _by_number(
         pickle.POP_MARK: lambda machine: machine.marked(),
     }
 )
-"""The opcodes that do something else."""
+"""Opcodes that do something else."""

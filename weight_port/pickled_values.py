@@ -1,11 +1,11 @@
-"""The values that a pickle of unknown origin is made of here, and the arrays gathered from them.
+"""Values that a pickle of unknown origin is read as, and the arrays gathered from them.
 
 Text is `str`, and `LongText` where it is too long for a name. Bytes, and with them the text of Python 2, are views of
 the file. Keys of dictionaries are text, whatever they were. What a pickle builds or calls for is a stand-in; `Unread`
-stands in for all that no array needs, and holds nothing of it.
+stands in for everything that no array needs, and holds nothing of it.
 
-Nothing here hashes, compares or prints what a file nests, and what nests is walked through within limits: a value that
-is in many places of a small file may stand for more than any memory holds.
+Nothing here hashes, compares or prints what a file nests, and nested values are walked through within limits: a value
+that is in many places of a small file may stand for more than any memory holds.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 LIMIT = 2**30
-"""The most bytes that the arrays of one file may take."""
+"""Greatest number of bytes that the arrays of one file may take."""
 _MOST_ENTRIES = 500_000
 _MOST_ARRAYS = 10_000
 _MOST_UNREAD = 1_000
@@ -30,11 +30,13 @@ _LONGEST_PATH = 1000
 
 @dataclass(eq=False)
 class Unread:
-    """Stands in for an object that no array needs. Its state is let go at once, and so is what it is called with.
+    """Stand-in for an object that no array needs.
+
+    Its state and the arguments that it is called with are dropped at once.
 
     Attributes:
-      what: What it is: the name of its class, or what else its file says of it.
-      items: What is put into it as into a dictionary, which many classes are underneath.
+      what: Name of its class, or what else its file says of it.
+      items: Items that the pickle sets on it as on a dictionary, which many classes derive from.
     """
 
     what: str
@@ -43,10 +45,12 @@ class Unread:
 
 @dataclass(frozen=True)
 class Tree:
-    """What nested dictionaries, lists and tuples hold, by the keys and indices that lead to it, joined by slashes.
+    """Content of nested dictionaries, lists and tuples, by the keys and indices that lead to it, joined by slashes.
 
     Attributes:
-      unread: What each object is that was passed over unread, for the first of them. Python's own types are left out.
+      arrays: Arrays by path.
+      unread: Description of each of the first objects that were passed over unread, by path. Python's own types are
+        left out.
     """
 
     arrays: dict[str, np.ndarray]
@@ -55,20 +59,28 @@ class Tree:
 
 @dataclass(frozen=True)
 class Function:
-    """A name that a pickle may call; `run` takes the stand-ins and plain values that it is called with."""
+    """Function that a pickle may call by its name.
+
+    Attributes:
+      run: Takes the stand-ins and plain values that it is called with.
+    """
 
     run: Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class LongText:
-    """Text too long for a name, undecoded."""
+    """Text too long for a name, undecoded.
+
+    Attributes:
+      utf8: The text in UTF-8.
+    """
 
     utf8: memoryview
 
 
 class Buildable(ABC):
-    """Stands in for something whose content follows as a state."""
+    """Stand-in for something whose content follows as a state."""
 
     @abstractmethod
     def build(self, state: Any) -> None:
@@ -76,27 +88,27 @@ class Buildable(ABC):
 
 
 class Leaf(ABC):
-    """Stands in for an array."""
+    """Stand-in for an array."""
 
     def odd(self) -> str | None:
-        """What the array is of, where that is no numbers; None where it is."""
+        """Type of the array's items, where these are no numbers; None where they are."""
         return None
 
     @abstractmethod
     def nbytes(self) -> int:
-        """The size of the array, before there is one."""
+        """Size of the array in bytes, before it is made."""
 
     @abstractmethod
     def array(self) -> np.ndarray:
-        """The array itself, as a view of the file where that is possible."""
+        """Array itself, as a view of the file where that is possible."""
 
 
 def collect(top: Any) -> Tree:
-    """The arrays in nested dictionaries, lists and tuples, and what else in there is no plain value.
+    """Arrays in nested dictionaries, lists and tuples, and whatever else in there is no plain value.
 
     Raises:
       pickle.UnpicklingError: two arrays with the same path, or more levels, entries, arrays or bytes than the limits.
-      ValueError: what an array itself raises.
+      ValueError: an array is refused by its stand-in.
     """
     tree = Tree({}, {})
     nbytes = 0
@@ -132,7 +144,7 @@ def _leaves(node: Any, path: str, depth: int, entries: Iterator[int]) -> Iterato
 
 
 def shown(value: Any) -> str:
-    """A value of a file for an error message; what may be nested is only named."""
+    """Value of a file for an error message; of one that may be nested only the type is named."""
     if isinstance(value, str | int | float | None):
         return f"{value!r:.40}"
     if isinstance(value, Unread):
@@ -150,7 +162,7 @@ def name(value: Any) -> str:
 
 
 def extents(value: Any) -> tuple[int, ...]:
-    """A shape, or anything like it: some whole numbers that are not negative."""
+    """Shape, or anything like it: some whole numbers that are not negative."""
     sequence = isinstance(value, tuple | list) and len(value) <= 64  # what NumPy can do
     if not sequence or not all(type(side) is int and 0 <= side < 2**63 for side in value):
         raise pickle.UnpicklingError(f"expected a tuple of at most 64 sizes, found another {shown(value)}")
@@ -171,7 +183,7 @@ def fill(target: Any, items: Sequence[Any]) -> None:
 
 
 def _key(key: Any, number: int) -> str:
-    """A key as text; `number` tells it from the others of its dictionary where it is no text itself."""
+    """Key as text; `number` tells it from the others of its dictionary where it is no text itself."""
     if isinstance(key, int | float | None):
         return str(key)
     hashable = isinstance(key, tuple | Unread | LongText) or (isinstance(key, Leaf) and not isinstance(key, Buildable))

@@ -1,7 +1,7 @@
 """Pickled trees of NumPy arrays, and `.npy` files that hold one, read without running anything of theirs.
 
-What a pickled array names has stand-ins here, which check every argument themselves; NumPy never sees what the file
-says unchecked. They know arrays as Python 2 and 3 pickle them at protocol 2 to 5.
+What a pickled array names has stand-ins here, which check every argument themselves; NumPy never sees unchecked values
+of a file. They know arrays as Python 2 and 3 pickle them at protocol 2 to 5.
 
 Reference: `numpy.ndarray.__reduce_ex__` and `numpy.dtype.__reduce__` for the arguments and states, NEP 1 for `.npy`.
 """
@@ -25,7 +25,7 @@ _ORDERS = ("<", ">", "|", "=")
 
 
 def loads(data: bytes, names: Mapping[str, Any] | None = None) -> Tree:
-    """The arrays of a pickled tree of dictionaries, lists and tuples, and what else is in there.
+    """Arrays of a pickled tree of dictionaries, lists and tuples, and what else is in there.
 
     The arrays may be views of `data`.
 
@@ -34,16 +34,16 @@ def loads(data: bytes, names: Mapping[str, Any] | None = None) -> Tree:
       names: what its globals stand for, where it is more than `NAMES`.
 
     Raises:
-      pickle.UnpicklingError: a name that is refused (the message gives it), an array that lies, damage, or more than
-        `pickled_values` has as limits.
-      ValueError: a number or text that is none.
+      pickle.UnpicklingError: a name that is refused (the message gives it), an array that is not as it claims, damage,
+        or more than the limits of `pickled_values`.
+      ValueError: text that should be a number or text and is none.
     """
     top, _ = pickle_machine.load(data, NAMES if names is None else names)
     return pickled_values.collect(top)
 
 
 def loads_npy(data: bytes) -> Tree:
-    """The arrays of the tree that `numpy.save` pickled as an array of one object, as `loads` has them.
+    """Arrays of the tree that `numpy.save` pickled as an array of one object, as by `loads`.
 
     A plain array of numbers is refused: it has no name.
 
@@ -61,7 +61,7 @@ def loads_npy(data: bytes) -> Tree:
 
 
 class _Dtype(Buildable):
-    """Stands in for `numpy.dtype`: a number type and its byte order, or something else as long as no array has it."""
+    """Stand-in for `numpy.dtype`: a number type and its byte order, or something else as long as no array has it."""
 
     def __init__(self, code: Any):
         self.code, self.order = pickled_values.name(code), "="
@@ -74,7 +74,7 @@ class _Dtype(Buildable):
                 raise pickle.UnpicklingError(f"expected the state of a dtype, found {shown(state)}")
 
     def odd(self) -> str | None:
-        """What it is for, where that is no numbers."""
+        """Type that it stands for, where that is no numbers; None where it is."""
         if _NUMBERS.fullmatch(self.code) or not re.fullmatch(r"[OUSaMmV]\d*|c(8|16|32)|f(12|16)", self.code):
             return None
         return _OTHERS[self.code[0]] if self.order in _ORDERS else None
@@ -86,7 +86,7 @@ class _Dtype(Buildable):
 
 
 class _Array(Leaf, Buildable):
-    """Stands in for `numpy.ndarray`."""
+    """Stand-in for `numpy.ndarray`."""
 
     def __init__(self) -> None:
         self.dtype: Any = None
@@ -104,7 +104,7 @@ class _Array(Leaf, Buildable):
                 raise pickle.UnpicklingError(f"expected the state of an array, found {shown(state)}")
 
     def item(self) -> Any:
-        """What an array of one object holds."""
+        """Object in an array of one object."""
         if not isinstance(self.data, list) or len(self.data) != 1:
             raise pickle.UnpicklingError(f"expected one pickled object, found {shown(self.data)} of another length")
         return self.data[0]
@@ -130,7 +130,7 @@ class _Array(Leaf, Buildable):
 
 
 def raw(data: Any) -> bytes | memoryview:
-    """The bytes of an array. Protocol 2 has them as text, one character for a byte."""
+    """Bytes of an array. Protocol 2 has them as text, one character for each byte."""
     if isinstance(data, memoryview):
         return data
     if isinstance(data, LongText):
@@ -158,7 +158,10 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None)
 
 
 def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
-    """Python 2 hands over a list of its pairs, which is of no use afterwards; later ones set them as items."""
+    """Dictionary from a list of its pairs, as Python 2 hands it over, after which the list is of no use.
+
+    Later pairs are set as items.
+    """
     result: dict[str, Any] = {}
     if pairs is None:
         return result
@@ -166,17 +169,17 @@ def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
         raise pickle.UnpicklingError(f"expected a list of pairs, found {shown(pairs)}")
     for key, value in pairs:
         pickled_values.fill(result, (key, value))
-    pairs[:] = [None]  # no pair: whoever would have another dictionary made of the same list could have any number
+    pairs[:] = [None]  # no pair, so that a file cannot have any number of dictionaries made of the same list
     return result
 
 
 def _deque(items: Any = None, *_: Any) -> list[Any]:
-    """Python 2 hands over a list of its items; later ones append them."""
+    """List of items, as Python 2 hands it over. Later items are appended."""
     return items if isinstance(items, list) else []
 
 
 def _getattr(path: str) -> Function:
-    """Protocol 2 has classes within classes as attributes."""
+    """Stand-in for an attribute: protocol 2 has classes within classes as attributes."""
 
     def run(owner: Any, *_: Any) -> Unread:
         if not isinstance(owner, Unread):
@@ -202,4 +205,4 @@ NAMES: dict[str, Any] = {
     "collections.deque": Function(_deque),
     "collections.Counter": Function(lambda counts=None: counts),  # the milestones of learning rate schedules
 }
-"""What the globals of a pickled tree stand for."""
+"""Stand-ins for the globals of a pickled tree."""

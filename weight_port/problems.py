@@ -1,4 +1,4 @@
-"""`SourceError`: all that is wrong with what was to be converted, gathered."""
+"""`SourceError`: all problems of weights that cannot be converted, gathered."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,13 @@ class SourceError(InputError):
     """Weights that cannot be converted; nothing was written.
 
     The message names the sources and the problem in one line; several problems follow the names in one line each.
+
+    Attributes:
+      problems: The problems, a line each.
     """
 
     def __init__(self, name: str, problems: Sequence[str]):
         self.problems = tuple(" ".join(problem.splitlines()) for problem in problems)
-        """Each in one line."""
         if len(problems) == 1:
             super().__init__(f"{name}: {self.problems[0]}")
             return

@@ -1,4 +1,4 @@
-"""A bar for downloads, on standard error where that is a terminal."""
+"""Progress bar for downloads, on standard error where that is a terminal."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from weight_port.downloads import Progress
 
 @contextmanager
 def download_bar(title: str) -> Generator[Progress]:
-    """Shows what it is told, which may be of one file after the other, and is gone at the end."""
+    """Progress bar that shows downloads, which may be of one file after the other, and is gone at the end."""
     columns = (
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),

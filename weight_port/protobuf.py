@@ -1,4 +1,4 @@
-"""Protocol buffers' wire format: messages as the values of their fields by number, without any schema.
+"""Wire format of Protocol Buffers: messages as the values of their fields by number, without any schema.
 
 Reference: the Protocol Buffers documentation, "Encoding".
 """
@@ -6,12 +6,12 @@ Reference: the Protocol Buffers documentation, "Encoding".
 import struct
 
 Value = int | bytes
-"""A varint or a fixed-size integer, unsigned; or text, bytes, a message within."""
+"""Value of a field: a varint or a fixed-size integer, unsigned; or text, bytes or a message within."""
 Message = dict[int, list[Value]]
 
 
 def loads(data: bytes | memoryview) -> Message:
-    """The values of each field that a message has, in its order.
+    """Values of each field of a message, in its order.
 
     Raises:
       ValueError: it ends within a field or has a field of no known kind.
@@ -37,7 +37,7 @@ def loads(data: bytes | memoryview) -> Message:
 
 
 def integer(message: Message, field: int) -> int:
-    """The value of a field that holds one integer; 0 where it is missing.
+    """Value of a field that holds one integer; 0 where it is missing.
 
     Raises:
       ValueError: it holds something else.
@@ -49,7 +49,7 @@ def integer(message: Message, field: int) -> int:
 
 
 def messages(message: Message, field: int) -> list[Message]:
-    """The messages in a field.
+    """Messages in a field.
 
     Raises:
       ValueError: it holds something else.
@@ -62,21 +62,22 @@ def messages(message: Message, field: int) -> list[Message]:
 
 
 def dump_integer(field: int, value: int) -> bytes:
-    """A field with a varint; nothing where it is 0, which a message need not say."""
+    """Field with a varint; nothing where it is 0, which a message may leave out."""
     return dump_varint(field << 3) + dump_varint(value) if value else b""
 
 
 def dump_fixed32(field: int, value: int) -> bytes:
+    """Field with a fixed-size integer of 32 bits."""
     return dump_varint(field << 3 | 5) + struct.pack("<I", value)
 
 
 def dump_bytes(field: int, value: bytes) -> bytes:
-    """A field with text, bytes or a message within, also where that is empty."""
+    """Field with text, bytes or a message within, also where that is empty."""
     return dump_varint(field << 3 | 2) + dump_varint(len(value)) + value
 
 
 def load_varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
-    """The unsigned integer at `at`, seven bits a byte, the lowest first, and where the next thing begins."""
+    """Unsigned integer at `at`, seven bits in each byte, the lowest first; and the offset after it."""
     value = 0
     for shift in range(0, 70, 7):
         if at == len(data):
@@ -89,6 +90,7 @@ def load_varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
 
 
 def dump_varint(value: int) -> bytes:
+    """Unsigned integer as a varint, seven bits in each byte, the lowest first."""
     octets = bytearray()
     while value >= 0x80:
         octets.append(value & 0x7F | 0x80)

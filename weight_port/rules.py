@@ -1,4 +1,4 @@
-"""What a name table is, and how it is applied to arrays of ours on the way back; `copies` has the way here.
+"""Name tables, and their application to our arrays for export; `copies` applies them to foreign arrays.
 
 A rule names the tensors of one layout and ours, the flat names of `mfst_jax.layout`, by templates: `{field}` stands for
 each of the words that the table lists for it. So every rule comes down to a few lines of plain names, and whatever a
@@ -20,11 +20,13 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to a rule's arrays, float32, on the way to us and on the way back.
+    """Change of a rule's arrays, float32, on import and on export.
 
     Attributes:
-      to_ours: Takes one array for each of their names, None for an optional one that is missing.
-      to_theirs: Takes one array for each of our names; None where there is no way back.
+      to_ours: Takes one array for each of their names, None for an optional one that is missing; returns one for each
+        of ours.
+      to_theirs: Takes one array for each of our names, and returns one for each of theirs; None where there is no way
+        back.
     """
 
     to_ours: Callable[..., tuple[np.ndarray, ...]]
@@ -36,12 +38,13 @@ SAME = Change(lambda array: (array,), lambda array: (array,))
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a table.
+    """One rule of a table.
 
     Attributes:
-      theirs: Templates of the names on their side, apart by spaces; one with `?` behind it may be missing.
-      ours: Templates of our names, apart by spaces.
-      note: For the provenance, where what was done wants a word.
+      theirs: Templates of the foreign names, separated by spaces; one that ends in `?` may be missing.
+      ours: Templates of our names, separated by spaces.
+      change: Change of the arrays.
+      note: Remark for the provenance, where the change needs one.
     """
 
     theirs: str
@@ -52,7 +55,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Line:
-    """A rule with one choice of words put in."""
+    """Rule with one choice of words put in for its fields.
+
+    Attributes:
+      theirs: Foreign names.
+      optional: Foreign names that may be missing.
+      ours: Our names.
+      change: Change of the arrays.
+      note: Remark for the provenance.
+    """
 
     theirs: tuple[str, ...]
     optional: frozenset[str]
@@ -63,15 +74,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """One layout of weights.
+    """Name table of one layout of weights.
 
     Attributes:
-      fields: The words that may stand for a field, on both sides; where they differ, theirs -> ours.
-      prefix: Stands before all their names when they are written. When they are read, any common prefix will do, none
+      name: Name of the layout.
+      rules: Rules of the table.
+      fields: Words that a field stands for, in foreign names and ours; where they differ, foreign word -> our word.
+      prefix: Prefix of all foreign names when they are written. When they are read, any common prefix will do, none
         too, as long as it ends in a dot or slash: people save networks inside of networks.
-      dropped: Patterns of whole names that have no place with us, each with the reason, for the provenance.
-      kept: A pattern of small tensors that have no place with us: their values go into the provenance, for the way
-        back.
+      dropped: Patterns of whole names that have no place in MFST, each with the reason, for the provenance.
+      kept: Pattern of small tensors that have no place in MFST: their values go into the provenance, for the way back.
     """
 
     name: str
@@ -83,7 +95,7 @@ class Table:
 
     @functools.cached_property
     def lines(self) -> tuple[Line, ...]:
-        """All rules with all words put in."""
+        """Lines of all rules, with all words put in."""
         return tuple(line for rule in self.rules for line in self._expand(rule))
 
     def _expand(self, rule: Rule) -> Iterable[Line]:
@@ -105,12 +117,12 @@ class Table:
 
     @functools.cached_property
     def known(self) -> frozenset[str]:
-        """All names on their side, without prefix."""
+        """Foreign names that the table knows, without prefix."""
         return frozenset(name for line in self.lines for name in line.theirs)
 
     @functools.cached_property
     def scopes(self) -> frozenset[str] | None:
-        """What all names of the network begin with, those that the table does not know too, with `#` for numbers.
+        """Beginnings of all names of the network, also those that the table does not know, with `#` for numbers.
 
         None where its layers are at the top, as in some of PyTorch's layouts: there any other layer may be one of it.
         """
@@ -120,23 +132,23 @@ class Table:
 
     @functools.cached_property
     def branches(self) -> frozenset[str]:
-        """The branches of ours that it has names for: `siamfc`, `alexnet` and those of their SE-blocks."""
+        """Branches of ours that it has names for: `siamfc`, `alexnet` and those of their SE-blocks."""
         return frozenset(name.split("/")[1] for line in self.lines for name in line.ours if "/" in name)
 
     def drops(self, name: str) -> str | None:
-        """The reason to leave a tensor out, None where there is none."""
+        """Reason to leave a tensor out; None where there is none."""
         return next((reason for pattern, reason in self.dropped.items() if re.fullmatch(pattern, name)), None)
 
 
 def scope(name: str) -> str:
-    """What a name begins with, whatever the numbers in there."""
+    """Beginning of a name, with `#` for numbers."""
     return re.sub(r"\d+", "#", re.split("[./]", name, maxsplit=1)[0])
 
 
 def invert(table: Table, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays under `table`'s names, prefix included, and which of ours have no place there.
+    """Arrays under `table`'s names, prefix included, and which of ours have no place there.
 
-    Where several lines lead to one of our names, the first counts: it is how the layout is written.
+    Where several lines lead to one of our names, the first counts: that is how the layout is written.
     """
     theirs: dict[str, np.ndarray] = {}
     left = dict.fromkeys(arrays)

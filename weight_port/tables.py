@@ -1,8 +1,8 @@
-"""The name tables: what each layout of foreign weights calls our tensors, and what is done to them on the way.
+"""Name tables of all layouts: what each calls our tensors, and how tensors are changed on the way.
 
-On the left of a rule stand their names, on the right ours (`mfst_jax.layout`); `rules` says how they are read. Kernels
-are HWIO with us, and dense ones [in, out]. BN has separate statistics and scale, offset, mean and variance of its own;
-nothing is folded, so that every way has a way back.
+On the left of a rule stand foreign names, on the right ours (`mfst_jax.layout`); `rules` says how they are read. Our
+kernels are HWIO, and dense ones [in, out]. BN has separate statistics and scale, offset, mean and variance of its own;
+nothing is folded, so that every layout can be written back.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from weight_port import matconvnet
 from weight_port.rules import Change, Rule, Table
 
 NUMBERS = "12345"
-"""Of the convolutions."""
+"""Numbers of the convolutions."""
 NORMALISED = "1234"
-"""Of those in SiamFC that BN follows."""
+"""Numbers of the convolutions of SiamFC that BN follows."""
 
 TRAINING = r"(.*[./])?(optimi[sz]er|optim|opt_state|ema_optimizer|amp|scaler|scheduler|lr_scheduler)\w*[./].*"
 TRAINING_NOTE = "dropped the state of the optimiser"
@@ -40,7 +40,7 @@ ONE_BY_ONE = Change(_dense, lambda kernel: (kernel[None, None],))
 """Dense layers as 1x1 convolutions, [1, 1, in, out]; plain [in, out] is taken too."""
 NEGATED = Change(lambda array: (0 - array,), None)
 AFFINE = Change(lambda scale: (scale, np.full_like(scale, 1 - 1e-6)), None)
-"""BN as an affine: its scale, and the variance that is exactly 1 in float32 once BN's epsilon of 1e-6 is added."""
+"""BN as an affine map: its scale, and the variance that is exactly 1 in float32 once BN's epsilon of 1e-6 is added."""
 
 
 def _moments(moments: np.ndarray, variance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +96,7 @@ SIAMFC_AFFINE = Table(
 
 
 def _torch_siamfc(name: str, convs: str, norms: str, prefix: str = "") -> Table:
-    """`convs` and `norms` are what it calls conv1-5 and the BN layers of conv1-4."""
+    """Table of SiamFC in PyTorch; `convs` and `norms` are its names of conv1-5 and of the BN layers of conv1-4."""
     return Table(
         f"PyTorch SiamFC ({name})",
         (
@@ -128,7 +128,7 @@ TORCH_SIAMFC = _torch_siamfc(
     "conv1.1 conv2.1 conv3.1 conv4.1",
     "backbone.",
 )
-"""As in siamfc-pytorch, which is how it is written too."""
+"""Names as in siamfc-pytorch, which are also those that are written."""
 
 TORCH_SIAMFC_VARIANTS = (
     _torch_siamfc("one Sequential in all", "0 4 8 11 14", "1 5 9 12", "features."),

@@ -37,25 +37,27 @@ _DTYPES = {
 }
 _CODES = {dtype.name: code for code, dtype in _DTYPES.items()}
 _NO_NUMBERS = (7, 20, 21)
-"""Strings, resources and variants."""
+"""Types that are no numbers: strings, resources and variants."""
 _VERSION = 1
 _LARGEST_INDEX = 2**22
 _PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
-"""What tells the files of a bundle apart. TensorFlow 1 puts the graph, `.meta`, beside them."""
+"""Suffix that tells the files of a bundle apart. TensorFlow 1 puts the graph, `.meta`, beside them."""
 
 
 @dataclass(frozen=True)
 class _Header:
+    """Header of a bundle."""
+
     shards: int
     big_endian: bool
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tensor, and where it lies.
+    """Tensor, and where it lies.
 
     Attributes:
-      crc: Masked.
+      crc: Masked checksum.
     """
 
     name: str
@@ -77,7 +79,7 @@ def is_index(path: Path) -> bool:
 
 
 def locate(path: Path) -> Path | None:
-    """The index of the bundle that `path` stands for, None where it stands for none.
+    """Index of the bundle that `path` stands for, None where it stands for none.
 
     Args:
       path: any of its files, what their names begin with (`model.ckpt-0`), or the folder that it is the one bundle of,
@@ -101,7 +103,7 @@ def locate(path: Path) -> Path | None:
 
 
 def files(index: Path) -> list[Path]:
-    """All files of a bundle: the index, then the data files in order.
+    """Files of a bundle: the index, then the data files in order.
 
     Raises:
       ValueError: the index is damaged, or a data file is missing.
@@ -110,7 +112,7 @@ def files(index: Path) -> list[Path]:
 
 
 def read(index: Path, *, limit: int = 2**30) -> dict[str, np.ndarray]:
-    """The tensors of a bundle by name. Those that hold no numbers are left out.
+    """Tensors of a bundle by name. Those that hold no numbers are left out.
 
     Raises:
       ValueError: the bundle is damaged, incomplete, of more than `limit` bytes, without numbers, or partitioned.
@@ -168,7 +170,7 @@ def _shard(prefix: Path, number: int, count: int) -> Path:
 
 
 def _shards(index: Path, header: _Header) -> list[Path]:
-    """The data files, all of which are there."""
+    """Data files, all of which are there."""
     prefix = index.with_name(_PART.sub("", index.name))
     paths = []
     for number in range(header.shards):
@@ -180,7 +182,7 @@ def _shards(index: Path, header: _Header) -> list[Path]:
 
 
 def _read_index(index: Path) -> tuple[_Header, list[_Entry]]:
-    """How a bundle is stored, and all its tensors of numbers."""
+    """Header of a bundle, and the entries of all its tensors of numbers."""
     if (size := index.stat().st_size) > _LARGEST_INDEX:
         raise ValueError(f"expected an index of at most {_LARGEST_INDEX} bytes, found {size}")
     table = leveldb_table.loads(index.read_bytes())
@@ -200,7 +202,7 @@ def _read_index(index: Path) -> tuple[_Header, list[_Entry]]:
 
 
 def _parse_entry(name: str, value: bytes) -> _Entry | None:
-    """A tensor's entry; None for what holds no numbers."""
+    """Entry of a tensor; None for one that holds no numbers."""
     entry = protobuf.loads(value)
     if 7 in entry:
         raise ValueError(f"{name}: expected variables in one piece, found a partitioned one")
@@ -219,7 +221,7 @@ def _parse_entry(name: str, value: bytes) -> _Entry | None:
 
 
 def _read_shard(path: Path, entries: Sequence[_Entry], *, big_endian: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """The tensors in a data file, in the order in which they lie."""
+    """Tensors in a data file, in the order in which they lie."""
     length = path.stat().st_size
     end = 0
     with path.open("rb") as file:
@@ -238,5 +240,5 @@ def _read_shard(path: Path, entries: Sequence[_Entry], *, big_endian: bool) -> I
 
 
 def _width(dtype: np.dtype) -> int:
-    """The bytes of what a byte order applies to."""
+    """Number of bytes that a byte order applies to."""
     return dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize

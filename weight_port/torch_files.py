@@ -1,7 +1,7 @@
-"""PyTorch's files, read and written without PyTorch: the zip of 1.6 and later, and the pickles in a row before that.
+"""PyTorch's files, read and written without PyTorch: the zip of 1.6 and later, and the older sequence of pickles.
 
 Both hold one pickle, whose tensors are views of storages. The storages lie apart: in records of the zip named by their
-keys, or behind a list of their keys at the end of the older file.
+keys, or after a list of their keys at the end of the older file.
 
 Reference: `torch.serialization`; the elements of the older file are little-endian wherever it was written, as
 `THPStorage_(writeFileRaw)` has it.
@@ -27,7 +27,7 @@ from weight_port.pickled_values import Function, LongText, Tree, Unread, shown
 from weight_port.torch_tensors import NAMES, STORAGES, Storage, storage_of
 
 Loaded = tuple[Tree, dict[str, Any] | None]
-"""What `pickled_values.collect` made of the file, and our own metadata, None where there are none."""
+"""Content of a file, by `pickled_values.collect`, and our own metadata, None where there are none."""
 
 _METADATA = "mfst_jax.json"
 _MOST_METADATA = 2**20
@@ -39,19 +39,19 @@ _PROLOGUE = re.compile(  # both, each in a pickle of its own, which protocol 4 h
     re.DOTALL,
 )
 _MOST_PICKLED = 10_000
-"""Storages in a pickle that is not PyTorch's own."""
+"""Greatest number of storages in a pickle by Python's own `pickle`."""
 
 
 def is_torch_zip(archive: zipfile.ZipFile) -> bool:
-    """Whether `torch.save` wrote it."""
+    """Whether `torch.save` wrote a zip."""
     return bool(_roots(archive))
 
 
 def read_zip(archive: zipfile.ZipFile) -> Loaded:
-    """The tensors of a file of PyTorch 1.6 or later.
+    """Tensors of a file of PyTorch 1.6 or later.
 
     Raises:
-      pickle.UnpicklingError: as `pickle_machine` has it, or a tensor beyond its storage.
+      pickle.UnpicklingError: as by `pickle_machine.load`, or a tensor beyond its storage.
       ValueError: records that are missing, there twice, of another size than the tensors say, or too large.
       Exception: whatever `zipfile` raises on damage.
     """
@@ -97,18 +97,19 @@ def is_legacy(head: bytes) -> bool:
 
 
 def read_legacy(source: Path | bytes) -> Loaded:
-    """The tensors of a file of PyTorch before 1.6, or of a later one told to write those; its path or its content.
+    """Tensors of a file of PyTorch before 1.6, or of a later one told to write those; from its path or its content.
 
     Raises:
-      pickle.UnpicklingError: as `pickle_machine` has it, or a tensor beyond its storage.
-      ValueError: storages that are missing, cut off, or of another size than the tensors say; the tar archives before.
+      pickle.UnpicklingError: as by `pickle_machine.load`, or a tensor beyond its storage.
+      ValueError: storages that are missing, cut off, or of another size than the tensors say; a tar archive, which
+        still older versions wrote.
     """
     top, metadata = _load_legacy(memoryview(source if isinstance(source, bytes) else source.read_bytes()))
     return pickled_values.collect(top), _parse(metadata)
 
 
 def read_pickled(data: bytes) -> Tree:
-    """The tensors in a pickle by Python's own `pickle`, where each storage is a file of PyTorch before 1.6.
+    """Tensors in a pickle by Python's own `pickle`, where each storage is a file of PyTorch before 1.6.
 
     Raises:
       pickle.UnpicklingError, ValueError: as `pickles.loads` and `read_legacy`.
@@ -122,14 +123,14 @@ def read_pickled(data: bytes) -> Tree:
             storage, _ = _load_legacy(memoryview(pickles.raw(content)))
             if not isinstance(storage, Storage):
                 raise pickle.UnpicklingError(f"expected a storage of PyTorch, found {shown(storage)}")
-            loaded[id(content)] = content, storage  # as long as the content is here, its number is nobody else's
+            loaded[id(content)] = content, storage  # holding the content keeps its id from being given to another
         return loaded[id(content)][1]
 
     return pickles.loads(data, {**NAMES, "torch.storage._load_from_bytes": Function(load)})
 
 
 def _load_legacy(data: memoryview) -> tuple[Any, Any]:
-    """What the main pickle of a file before 1.6 holds, and the text of our metadata, None where there are none."""
+    """Content of the main pickle of a file before 1.6, and the text of our metadata, None where there are none."""
     prologue = _PROLOGUE.match(data)
     if prologue is None:
         tar = "a tar archive, as the first versions wrote them: load it with PyTorch and save it again"
@@ -149,7 +150,7 @@ def _load_legacy(data: memoryview) -> tuple[Any, Any]:
     def refer(identity: Any) -> Storage | Unread:
         storage = storage_of(identity, fetch, swapped=sys.byteorder == "big")
         if isinstance(storage, Unread):
-            if pickled_values.name(identity[0]) == "storage":  # whose size nobody knows, nor where the next one begins
+            if pickled_values.name(identity[0]) == "storage":  # its size is not known, nor where the next one begins
                 raise pickle.UnpicklingError(f"refused the global {storage.what}, whose numbers NumPy has not")
             return storage
         first = storages.setdefault(storage.key, storage)
@@ -167,7 +168,7 @@ def _load_legacy(data: memoryview) -> tuple[Any, Any]:
 
 
 def _cut(data: memoryview, storages: list[Storage], *, big_endian: bool) -> dict[str, memoryview]:
-    """The bytes of storages in a row, each behind its number of elements, which some machines wrote big-endian."""
+    """Bytes of storages in a row, each after its number of elements, which some machines wrote big-endian."""
     contents, end = {}, 0
     for storage in storages:
         start, end = end + 8, end + 8 + storage.nbytes
@@ -183,12 +184,12 @@ def _cut(data: memoryview, storages: list[Storage], *, big_endian: bool) -> dict
 
 
 def _roots(archive: zipfile.ZipFile) -> list[str]:
-    """The folders at the top that have a pickle."""
+    """Folders at the top of a zip that have a pickle."""
     return [name[:-9] for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
 
 
 def _parse(text: Any) -> dict[str, Any] | None:
-    """Our metadata, where there are some."""
+    """Our metadata, None where there are none."""
     if text is None:
         return None
     utf8 = text.utf8 if isinstance(text, LongText) else pickled_values.name(text).encode()
@@ -206,7 +207,7 @@ def _parse(text: Any) -> dict[str, Any] | None:
 def write_zip(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
     """Writes a state dict as `torch.save` does, with `metadata` as JSON in a record of its own, which PyTorch ignores.
 
-    The same arrays give the same file. Its records are aligned as PyTorch's own, so it can be memory-mapped too.
+    The same arrays give the same file. Its records are aligned like PyTorch's own, so it can be memory-mapped too.
 
     Raises:
       ValueError: an array of a type that no storage class of PyTorch is for.
@@ -247,14 +248,14 @@ def write_legacy(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
 
 
 def _contents(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
-    """The storage of each array: row-major, little-endian."""
+    """Storage of each array: row-major, little-endian."""
     for array in arrays.values():
         big = array.dtype.byteorder == ">" or (array.dtype.isnative and sys.byteorder == "big")
         yield (array.byteswap() if big else array).tobytes()
 
 
 def _program(arrays: Mapping[str, np.ndarray], end: bytes) -> bytes:
-    """The pickle of the state dict; `end` completes the tuple that names a storage."""
+    """Pickle of the state dict; `end` completes the tuple that names a storage."""
     empty = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
     parts = [pickle.PROTO + b"\2", empty, pickle.MARK]
     for key, (name, array) in enumerate(arrays.items()):
@@ -275,7 +276,7 @@ def _storage_class(name: str, dtype: np.dtype) -> str:
 
 
 def _plain(value: str | int | tuple[int, ...]) -> bytes:
-    """The opcodes that push a value."""
+    """Opcodes that push a value."""
     return pickletools.optimize(pickle.dumps(value, 2))[2:-1]  # between the protocol and the stop
 
 

@@ -32,21 +32,23 @@ STORAGES = {
     "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
 }
-"""The storage classes of PyTorch and what they hold; numbers of other types lie in storages of bytes."""
+"""Storage classes of PyTorch and what they hold; numbers of other types lie in storages of bytes."""
 DTYPES = {name: np.dtype(name) for name in (*STORAGES.values(), "uint16", "uint32", "uint64") if name != "bfloat16"}
 DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
-"""The types of numbers by their names, which PyTorch and NumPy have in common."""
+"""Types of numbers by their names, which PyTorch and NumPy have in common."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Stands in for a storage, or for the part of one that old files call a view.
+    """Stand-in for a storage, or for the part of one that old files call a view.
 
     Attributes:
-      numel: How many elements all of it has.
-      first: The first element of the part.
-      end: The first one behind it.
-      fetch: Gets the bytes of all of it, `nbytes`.
+      key: Key by which the file names it.
+      dtype: Type of its elements.
+      numel: Number of elements of the whole storage.
+      first: First element of the part.
+      end: Element after the last one of the part.
+      fetch: Gets the bytes of the whole storage, `nbytes`.
       swapped: Whether the bytes are in the other order than this machine's.
     """
 
@@ -60,6 +62,7 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
+        """Size of the whole storage in bytes."""
         return self.numel * self.dtype.itemsize
 
     def __str__(self) -> str:
@@ -67,9 +70,12 @@ class Storage:
 
 
 def storage_of(identity: Any, fetch: Callable[[Storage], memoryview], *, swapped: bool) -> Storage | Unread:
-    """The storage that a persistent id stands for; unread where it is none of `STORAGES`, or the class of a module.
+    """Storage that a persistent id stands for; unread where its class is none of `STORAGES`, or a module's.
 
-    `fetch` and `swapped` are as a `Storage` has them.
+    Args:
+      identity: the persistent id.
+      fetch: as `Storage.fetch`.
+      swapped: as `Storage.swapped`.
 
     Raises:
       pickle.UnpicklingError: an id of anything else.
@@ -92,7 +98,15 @@ def storage_of(identity: Any, fetch: Callable[[Storage], memoryview], *, swapped
 
 @dataclass(frozen=True)
 class Tensor(Leaf):
-    """Stands in for a tensor; the offset and the strides are in bytes."""
+    """Stand-in for a tensor.
+
+    Attributes:
+      storage: Storage that it is a view of.
+      dtype: Type of its elements.
+      shape: Shape of the tensor.
+      offset: Offset in bytes.
+      strides: Strides in bytes.
+    """
 
     storage: Storage
     dtype: np.dtype
@@ -101,9 +115,11 @@ class Tensor(Leaf):
     strides: tuple[int, ...]
 
     def nbytes(self) -> int:
+        """Size in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def array(self) -> np.ndarray:
+        """Array of the tensor, a view of the storage's bytes where that is possible."""
         if 0 in self.shape:
             return np.zeros(self.shape, self.dtype)
         array = np.ndarray(self.shape, self.dtype, self.storage.fetch(self.storage), self.offset, self.strides)
@@ -134,7 +150,7 @@ def _tensor(
 
 
 def _from_type(function: Any, _: Any, arguments: Any, *state: Any) -> Any:
-    """A tensor with attributes of its own, or of a class of its own: those are passed over."""
+    """Tensor with attributes of its own, or of a class of its own: those are passed over."""
     if isinstance(function, Unread):
         return function
     if not isinstance(function, Function) or function.run is _from_type or not isinstance(arguments, tuple):
@@ -166,4 +182,4 @@ NAMES: dict[str, Any] = {
     "torch.Size": Function(lambda sizes=(): sizes),
     "torch.device": Function(lambda *_: None),
 }
-"""What the globals of a file stand for: a dtype for itself and for the class of its storages."""
+"""Stand-ins for the globals of a file: a dtype stands for itself and for the class of its storages."""

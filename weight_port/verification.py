@@ -1,4 +1,4 @@
-"""Whether two sets of weights are the same network: both run on the same images, and every layer is compared."""
+"""Verification that two sets of weights are the same network: both run on the same images, layer by layer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,28 +23,34 @@ _IMAGES = (2, 127, 127, 3)
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of it.
+    """Comparison of two networks.
 
     Attributes:
-      differences: The largest difference of each layer's output, by `backbone/layer`, in parts of the first's largest.
-      unmatched: What one of the two has and the other has not, in a line each.
+      differences: Largest difference of each layer's output, by `backbone/layer`, relative to the first network's
+        largest output there.
+      unmatched: Layers that only one of the two has, a line each.
     """
 
     differences: dict[str, float]
     unmatched: tuple[str, ...]
 
     def same(self, tolerance: float = TOLERANCE) -> bool:
-        """Whether everything is in both, and no difference is above `tolerance`."""
+        """Whether both have the same layers, and no difference is above `tolerance`."""
         return not self.unmatched and all(difference <= tolerance for difference in self.differences.values())
 
 
 def verify(
     first: str | Path | Source, second: str | Path | Source, *, seed: int = 0, prefix: str | None = None
 ) -> Verification:
-    """Runs both through our modules on random images, `seed` says which, and compares the outputs layer by layer.
+    """Comparison of two sources by the outputs of every layer on random images.
 
-    `prefix` says which copy of the network to take, as for `weight_port.read`, in both or in the one that has it. The
-    output of a SiamFC layer is what BN makes of it; that of an SE-block is its channel weights.
+    The output of a SiamFC layer is taken after its BN; that of an SE-block is its channel weights.
+
+    Args:
+      first: one source.
+      second: the other.
+      seed: of the random images.
+      prefix: which copy of the network to take, as for `weight_port.read`, in both sources or in the one that has it.
 
     Raises:
       SourceError, InputError: as `conversion.merge` does for either.
@@ -68,7 +74,7 @@ def verify(
 
 
 def _outputs(params: Params, seed: int) -> dict[str, np.ndarray]:
-    """The output of every layer, by `backbone/layer`."""
+    """Output of every layer, by `backbone/layer`."""
     images = jnp.asarray(np.random.default_rng(seed).integers(0, 256, _IMAGES), jnp.float32)
     contents = params.contents
     outputs: dict[str, np.ndarray] = {}
@@ -97,7 +103,7 @@ def _branch(params: Params, branch: str) -> dict[str, Any]:
 
 
 def _layers(intermediates: Mapping[str, Any]) -> dict[str, Any]:
-    """conv1 to conv5, each after its BN where it has one."""
+    """Outputs of conv1 to conv5, each after its BN where it has one."""
     return {
         f"conv{number}": intermediates.get(f"bn{number}", intermediates[f"conv{number}"])["__call__"][0]
         for number in range(1, 6)

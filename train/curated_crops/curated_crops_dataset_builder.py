@@ -1,10 +1,10 @@
-"""The TFDS builder: annotated videos -> curated crops in array_record files, one record a crop, no TensorFlow needed.
+"""TFDS builder: annotated videos -> curated crops in array_record files, one record a crop, no TensorFlow needed.
 
     python -m train build ROOT --out DATA
 
-or, in a program, `Builder(data_dir=..., file_format="array_record")` and `download_and_prepare` with a
-`DownloadConfig` whose `manual_dir` is the root of ILSVRC2015-VID, of GOT-10k, or of a folder of sequences: the layout
-is recognised (`targets.py`). All of them have to be downloaded by hand.
+or, in a program, `Builder(data_dir=..., file_format="array_record")` and `download_and_prepare` with a `DownloadConfig`
+whose `manual_dir` is the root of ILSVRC2015-VID, of GOT-10k, or of a folder of sequences: the layout is recognised
+(`targets.py`). All of them have to be downloaded by hand.
 """
 
 import io
@@ -24,7 +24,8 @@ from train.data import split
 from train.folders import CROP_SIZE, Video
 
 CROPS = "crops"
-"""Below the builder's data directory: what is curated before records are written, so that a build can be resumed."""
+"""Folder below the builder's data directory for the curated crops before records are written, so that a build can
+resume."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -64,7 +65,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def _describe(video: Video) -> dict[str, Any]:
-    """A video without its crops, as JSON values."""
+    """Description of a video without its crops, as JSON values."""
     return {
         "name": video.name,
         "key": video.key,

@@ -1,4 +1,4 @@
-"""Curated crops from array_record files: random access through grain's reader, without TensorFlow."""
+"""Reading of curated crops from array_record files: random access through grain's reader, without TensorFlow."""
 
 import io
 from pathlib import Path
@@ -17,7 +17,7 @@ def is_dataset(path: Path) -> bool:
 
 
 def read(path: Path) -> tuple[list[Video], list[Video], Counts]:
-    """The videos to train on and those held out, and what became of the frames.
+    """Videos to train on, videos held out, and what became of the frames.
 
     Args:
       path: the folder of one version of the data set, which holds `dataset_info.json`.
