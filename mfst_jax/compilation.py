@@ -1,4 +1,4 @@
-"""`jax.jit` with the compiler options that this machine's JAX does best with, chosen in one place."""
+"""Compilation: `jax.jit` with the compiler options that are best on this machine, chosen in one place."""
 
 import functools
 from collections.abc import Callable
@@ -35,9 +35,9 @@ def jit(function: Function, static_argnames: tuple[str, ...] = ()) -> Function:
 
 
 def is_traced(tree: Any) -> bool:
-    """Whether a JAX transformation is looking on: an array of `tree` is a tracer, or so is whatever is made now.
+    """Whether a JAX transformation is active: an array of `tree` is a tracer, or every new array would be one.
 
-    It costs microseconds: no array is made to see what becomes of it.
+    It costs microseconds: no array is made to find out.
     """
     return _under_jit() or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
@@ -51,7 +51,7 @@ def _under_jit() -> bool:
 
 @functools.cache
 def compiler_options() -> dict[str, str] | None:
-    """Options for the default backend; None where there are none, or where this JAX does not know them."""
+    """Compiler options for the default backend; None where there are none, or where this JAX does not know them."""
     if jax.default_backend() != "cpu":
         return None
     try:

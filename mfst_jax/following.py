@@ -1,4 +1,4 @@
-"""One source followed from end to end: boxes to a table, frames to a video or a page, progress to the terminal.
+"""Following of one source from end to end: boxes to a table, frames to a video or a page, progress to the terminal.
 
 Three stages overlap: frames are read and handed to the device ahead of the tracker, and drawn and encoded behind it.
 """
@@ -34,28 +34,34 @@ from mfst_jax.targets import THE_TARGET, Target, check_boxes, parse_targets
 from mfst_jax.video import Source
 
 DEPTH = 2
-"""How many frames may be read ahead of the tracker, and how many may wait to be drawn."""
+"""Number of frames that may be read ahead of the tracker, and of frames that may wait to be drawn."""
 TIDY_EVERY = 128
-"""Frames between two times that idle memory goes back to the system. What frames and steps need comes and goes on
-several threads, which leaves holes; to give them back takes less time than a frame does."""
+"""Number of frames after which idle memory goes back to the system. Frames and steps allocate and free memory on
+several threads, which leaves holes; giving them back takes less time than a frame does."""
 
 
 @dataclass(frozen=True)
 class Followed:
-    """What came of it: of one target from `follow`, of all from `follow_all`. Row 0 is given, with a score of 1."""
+    """Result of following: of one target from `follow`, of all from `follow_all`. Row 0 is given, with a score of 1.
+
+    Attributes:
+      boxes: Boxes (x, y, w, h) in 0-indexed pixels.
+      scores: Scores in [0, 1].
+      frames_per_second: Rate of reading, tracking, drawing and writing together, without the first two frames, which
+        wait for the compiler.
+      stopped: Whether it ended because every target was lost for long enough.
+      first: Number of the frame of row 0 in the source.
+    """
 
     boxes: Float32[np.ndarray, "frames *targets 4"]
     scores: Float32[np.ndarray, "frames *targets"]
     frames_per_second: float
-    """Of everything but the first two frames, which wait for the compiler: reading, tracking, drawing, writing."""
     stopped: bool = False
-    """Whether it ended because every target was lost for long enough."""
     first: int = 0
-    """Number of the frame of row 0 in the source."""
 
 
 def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
-    """The targets to start from: those of the texts `x,y,w,h` or `name=x,y,w,h`, or else the source's first true box.
+    """Targets to start from: those of the texts `x,y,w,h` or `name=x,y,w,h`, or else the source's first true box.
 
     Raises:
       InputError: a text that is neither, names that are not sound, a box that cannot be in the first frame (it says
@@ -197,7 +203,7 @@ def _the_target(box: np.ndarray) -> Target:
 
 
 def progress_bar(quiet: bool) -> Progress:
-    """A bar on standard error, where that is a terminal."""
+    """Progress bar on standard error, where that is a terminal."""
     console = Console(file=sys.stderr)
     return Progress(
         TextColumn("{task.description}", markup=False),  # a source's name is text, whatever its brackets say
@@ -213,7 +219,7 @@ def progress_bar(quiet: bool) -> Progress:
 
 
 def _on_device(source: Source) -> Generator[tuple[Frame, jax.Array], None, None]:
-    """Every frame, and a padded copy of it on the device."""
+    """Frames, each with a padded copy on the device."""
     with closing(source.frames()) as frames:
         for frame in frames:
             yield frame, jax.device_put(pad(frame))

@@ -29,12 +29,12 @@ from mfst_jax.targets import Target, check_boxes, check_names, default_names
 
 
 def in_a_batch(count: int, batch: bool | None = None) -> bool:
-    """Whether so many targets are one batch: as `batch` says, and where it is None not on CPUs. One alone never is."""
+    """Whether `count` targets are one batch: as `batch` says, and where it is None not on CPUs. One alone never is."""
     return count > 1 and (jax.default_backend() != "cpu" if batch is None else batch)
 
 
 def config_for(count: int, config: Config, *, batch: bool | None = None) -> Config:
-    """How `count` targets are tracked: as `config` says, but for `near_search`, which a batch does without.
+    """Configuration for `count` targets: `config`, but in a batch without near search.
 
     A batch computes the near and the whole search for all of its targets, whichever each of them needs, so that near
     search would cost time there and save none.
@@ -43,7 +43,7 @@ def config_for(count: int, config: Config, *, batch: bool | None = None) -> Conf
 
 
 class Tracks:
-    """What is remembered of all targets of a video: a state each, or a batch of them."""
+    """States of all targets of a video: one each, or a batch of them."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Tracks:
         return tuple(jax.tree.map(itemgetter(place), self._batch) for place in range(len(self._batch.scale)))
 
     def step(self, frame: jax.Array) -> list[Output]:
-        """What is found in the next frame, on the device: an output each, or one with a leading axis for the batch."""
+        """Outputs of the next frame, on the device: one for each target, or one with a leading axis for the batch."""
         if self._batch is not None:
             self._batch, output = _step_each(self._params, self._batch, frame)
             return [output]
@@ -92,7 +92,7 @@ class Tracks:
     def fetch(
         self, outputs: Sequence[Output], *, responses: bool = False
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """A step's outputs in NumPy: boxes [n, 4], scores [n], and the responses [n, 272, 272] if they are wanted."""
+        """Outputs of a step in NumPy: boxes [n, 4], scores [n], and the responses [n, 272, 272] if they are wanted."""
         wanted = [(output.box, output.score, output.response if responses else None) for output in outputs]
         box, score, response = zip(*jax.device_get(wanted), strict=True)
         maps = np.concatenate([each.reshape(-1, *each.shape[-2:]) for each in response]) if responses else None
@@ -100,14 +100,18 @@ class Tracks:
 
 
 class MultiTracker:
-    """Several objects of one video, followed frame by frame in one pass: `Tracker` for n targets.
+    """Tracker of several objects of one video, frame by frame in one pass: `Tracker` for n targets.
 
     Frames are padded (`mfst_jax.padding`), so that images of similar sizes share a compilation. On CPUs all numbers of
     targets share it too, with `Tracker`; each is then followed as by a `Tracker` of its own, to the last bit. Where
     targets are a batch, each number of them is a compilation of its own, and they are tracked with `near_search` 0.
 
     Attributes:
-      names: of the targets, in the order of all rows; empty before `init`.
+      names: Names of the targets, in the order of all rows; empty before `init`.
+      scores: Scores [n] float32 of the last boxes, in [0, 1]; a target's falls when it is lost.
+
+    Attributes:
+      names: Of the targets, in the order of all rows; empty before `init`.
       scores: [n] float32 of the last boxes, in [0, 1]; a target's falls when it is lost.
     """
 
@@ -133,11 +137,11 @@ class MultiTracker:
 
     @property
     def states(self) -> tuple[State, ...]:
-        """The `State` of each target; none before `init`."""
+        """States of the targets; none before `init`."""
         return () if self._tracks is None else self._tracks.states
 
     def warmup(self, size: tuple[int, int], count: int) -> None:
-        """Compiles all that `count` targets in images of `size` (height, width) and similar ones need."""
+        """Compiles everything that `count` targets in images of `size` (height, width) and similar ones need."""
         check_names(default_names(count), what="count")
         frame = to_device(np.zeros((*padded_size(size), 3), np.uint8))
         boxes = np.tile(np.array([0, 0, size[1], size[0]], np.float32), (count, 1))
@@ -168,7 +172,7 @@ class MultiTracker:
         self._shape, self.names, self.scores = frame.shape, names, np.ones(len(rows), np.float32)
 
     def update(self, image: AnyArray) -> np.ndarray:
-        """The targets' boxes (x, y, w, h) in the next image, [n, 4] float32, in the order of `names`.
+        """Boxes (x, y, w, h) of the targets in the next image, [n, 4] float32, in the order of `names`.
 
         Raises:
           InputError: an image that `mfst_jax.step` would refuse, or no call of `init` before.

@@ -39,6 +39,9 @@ class Behind:
     Leaving the block waits for all of them, by an exception too. After a call that raises no further one runs: its
     exception comes out of a later call or at the end of the block, unless the block raises one of its own.
 
+    Args:
+      depth: how many calls may wait or run.
+
     >>> with Behind(depth=2) as behind:
     ...     behind(video.write, frame)
     """

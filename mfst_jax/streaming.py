@@ -1,4 +1,4 @@
-"""`Tracker`: the state kept for you, behind the `init` / `update` contract of the got10k toolkit; and `warmup`."""
+"""`Tracker`, which keeps the state between frames and has the got10k toolkit's `init` and `update`; and `warmup`."""
 
 from collections.abc import Sequence
 
@@ -16,15 +16,21 @@ from mfst_jax.state import State
 
 
 class Tracker:
-    """A thin shell over `init` and `step`: one object, followed frame by frame.
+    """Tracker of one object, frame by frame: a thin wrapper of `init` and `step` that keeps the state.
 
     Frames are padded (`mfst_jax.padding`), so that images of similar sizes share a compilation.
 
     Attributes:
-      name: what a toolkit's tables call it.
+      name: Name in a toolkit's tables.
       is_deterministic: True: a toolkit needs to run it only once.
-      state: the tracker's `State`; None before `init`.
-      score: of the last box, in [0, 1]; it falls when the target is lost.
+      state: State of the track; None before `init`.
+      score: Score of the last box, in [0, 1]; it falls when the target is lost.
+
+    Attributes:
+      name: What a toolkit's tables call it.
+      is_deterministic: True: a toolkit needs to run it only once.
+      state: The tracker's `State`; None before `init`.
+      score: Of the last box, in [0, 1]; it falls when the target is lost.
     """
 
     def __init__(self, params: AnyParams | None = None, config: Config | None = None, *, name: str = "MFST"):
@@ -47,7 +53,7 @@ class Tracker:
         self._shape: tuple[int, ...] | None = None
 
     def warmup(self, size: tuple[int, int]) -> None:
-        """Compiles all that images of `size` (height, width) and similar ones need, so that none of them waits."""
+        """Compiles everything that images of `size` (height, width) and similar ones need, before any has to wait."""
         warmup(self._params, padded_size(size), config=self._config)
 
     def init(self, image: AnyArray, box: AnyNumbers) -> None:
@@ -64,7 +70,11 @@ class Tracker:
         self.score = 1.0
 
     def update(self, image: AnyArray) -> np.ndarray:
-        """The target's box (x, y, w, h) in the next image, [4] float32. Raises `InputError` as `mfst_jax.step` does."""
+        """Box (x, y, w, h) of the target in the next image, [4] float32.
+
+        Raises:
+          InputError: as `mfst_jax.step` does.
+        """
         if self.state is None:
             raise InputError("Tracker.update: expected a call of init first, found none")
         frame = validation.check_frame(image, expected=self._shape)
@@ -94,5 +104,5 @@ def warmup(params: AnyParams, frame_shape: Sequence[int], *, config: Config | No
 
 
 def to_padded(frame: np.ndarray | jax.Array) -> jax.Array:
-    """A padded copy of a frame, on JAX's device."""
+    """Padded copy of a frame, on JAX's device."""
     return jax.device_put(pad(np.asarray(jax.device_get(frame))))

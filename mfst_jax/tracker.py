@@ -1,4 +1,4 @@
-"""The tracker: `init`, `step` and `track`, pure functions over an explicit state (paper section IV-A d)."""
+"""Tracker: `init`, `step` and `track`, pure functions over an explicit state (paper section IV-A d)."""
 
 import dataclasses
 from functools import partial
@@ -22,7 +22,7 @@ from mfst_jax.search import crops_around, look, search_side, search_sides
 from mfst_jax.state import Output, Result, State
 
 SURE = 0.5
-"""Score above which a slow target is searched near."""
+"""Score above which a slow target is searched for in the middle of its search region."""
 
 
 def init(
@@ -143,7 +143,7 @@ def _scan_frames(params: AnyParams, frames: Any, going_on: tuple[State, Config] 
 
 
 def _take_frame_by_frame(params: AnyParams, frames: Any, going_on: tuple[State, Config] | None, begin: Any) -> Result:
-    """The same in a Python loop."""
+    """Goes on from a state, or begins with a first frame, in a Python loop."""
     rows: list[tuple[Any, Any]] = []
     coming = each_frame(frames)
     if going_on is None:
@@ -163,7 +163,7 @@ def _take_frame_by_frame(params: AnyParams, frames: Any, going_on: tuple[State, 
 def _begin(
     params: AnyParams, frame: Any, box: Any, config: Config | None, frame_size: Any
 ) -> tuple[State, np.ndarray | Array]:
-    """The state after a first frame that was checked, and the box as an array."""
+    """State after a first frame that was checked, and the box as an array."""
     config = resolve_config(validation.check_params(params).contents, config)
     frame_size = validation.check_frame_size(frame_size, frame.shape)
     box = validation.check_box(box, frame_size)
@@ -171,7 +171,7 @@ def _begin(
 
 
 def _check_going_on(params: Any, state: Any, config: Config | None) -> tuple[State, Config]:
-    """A state that these weights can go on from, and the configuration of its next step."""
+    """State that these weights can go on from, checked, and the configuration of its next step."""
     state = validation.check_state(state)
     contents = validation.check_params(params, expected=state.contents).contents
     return state, validation.check_step_config(state.config, config, contents)
@@ -185,7 +185,7 @@ def _init(params: AnyParams, frame: Array, box: Array, frame_size: Array, *, con
         sides = search_side(size, config) * jnp.asarray(config.exemplar_factors(), jnp.float32)
         images, ranges = crops_around(frame, centre, sides, fill, frame_size, EXEMPLAR_SIZE)
         exemplar = bind(params, config).exemplar(images)
-        # Of a target in which nothing is to be seen nothing is kept, so that nothing will ever resemble it.
+        # The features of a target in which nothing is visible are set to zero, so that nothing ever resembles it.
         visible = jnp.max(ranges) >= VISIBLE_RANGE
         features = jax.tree.map(lambda z: jnp.where(visible, z, jnp.zeros_like(z)), exemplar.features)
         exemplar = dataclasses.replace(exemplar, features=features)

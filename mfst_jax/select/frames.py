@@ -30,7 +30,11 @@ def encode(frame: Frame) -> bytes:
 
 
 class StoredFrames:
-    """Frames of a source that can be read again, by number. Safe to use from several threads."""
+    """Frames of a source that can be read again, by number. Safe to use from several threads.
+
+    Args:
+      source: the frames.
+    """
 
     def __init__(self, source: Source):
         self.source = source
@@ -84,7 +88,11 @@ class StoredFrames:
 
 
 class LiveFrames:
-    """Latest frame of a webcam, read on a thread so that none gets old, until tracking takes the stream over."""
+    """Latest frame of a webcam, read on a thread so that none gets old, until tracking takes the stream over.
+
+    Args:
+      source: the webcam.
+    """
 
     def __init__(self, source: Source):
         self.source, self._stream = source, source.frames()
