@@ -1,10 +1,10 @@
-"""What an accelerator reaches, beside what its limits allow: runs unattended, prints one table.
+"""Performance of an accelerator, beside what its limits allow: runs unattended, prints one table.
 
     python benchmarks/gpu.py [--presets paper siamfc] [--batches 1 8 32] [--rounds 9]
 
 A row is one compiled program: a step of every one of `batch` tracks, each in a video of its own. Its operations are
-those of its convolutions and matrix products, its bytes what these read and write, each array once; the roofline says
-that it cannot take less time than either at the card's limit, unless the compiler keeps arrays on the chip between
+those of its convolutions and matrix products, its bytes those that they read and write, each array once; the roofline
+says that it cannot take less time than either at the card's limit, unless the compiler keeps arrays on the chip between
 them. The limits are measured here, by the fastest of many large matrix products at the same precision and of many large
 copies; for cards that `CARDS` knows, the maker's data sheet stands beside. Without a GPU or TPU it says so, and runs on
 the CPU at a small size.

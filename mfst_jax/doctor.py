@@ -31,7 +31,7 @@ class Finding:
 
     Attributes:
       lines: Lines for people to read.
-      data: The same for programs, as JSON values.
+      data: Values for programs, as JSON values.
       problems: What keeps the tracker from working, a line each.
     """
 

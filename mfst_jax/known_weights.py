@@ -21,7 +21,7 @@ class Published:
 
     Attributes:
       url: Address that it is published at.
-      about: What it is, in words.
+      about: Description in words.
       terms: What its authors let others do with it, as far as they say.
       sha256: SHA-256 of the file; None where nobody has published one.
       size: Size in bytes; None where it is not known.
@@ -73,7 +73,7 @@ class WeightSet:
     """Set of weights with a name.
 
     Attributes:
-      about: What it is, in words.
+      about: Description in words.
       contents: Contents of the weights once loaded, with the SE-blocks that come with this package.
       sources: Files that it is put together from, as keys of `PUBLISHED`; none for a set that comes with the package.
       packaged: File of a set that comes with the package; None for any other.
@@ -97,7 +97,7 @@ KNOWN = {
         sources=("siamfc", "alexnet"),
     ),
 }
-"""All sets by name; `builtin` is the default."""
+"""Known sets by name; `builtin` is the default."""
 
 
 def find(name: str) -> WeightSet:

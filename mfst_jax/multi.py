@@ -75,7 +75,7 @@ class Tracks:
 
     @property
     def states(self) -> tuple[State, ...]:
-        """The state of each target."""
+        """State of each target."""
         if self._batch is None:
             return tuple(self._each)
         return tuple(jax.tree.map(itemgetter(place), self._batch) for place in range(len(self._batch.scale)))

@@ -84,7 +84,7 @@ class Source:
         return None if self.count is None or self.count <= self.first else self.count - self.first
 
     def starting_at(self, number: int) -> "Source":
-        """The same source without the frames before `number`; all numbers stay as they are.
+        """Source without the frames before `number`; all numbers stay as they are.
 
         A number beyond the last frame shows only when frames are read, since headers may count wrongly.
 

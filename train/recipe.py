@@ -30,9 +30,9 @@ class Recipe:
 
     Attributes:
       model: Backbone: S is `siamfc`, A is `alexnet`.
-      trains: What is trained: SE-blocks on the frozen backbone, or S itself.
-      network: Which network is trained as S: SiamFC's own, from random weights, or AlexNet, from ImageNet's weights.
-      frozen_convolutions: How many of S's convolutions stay as they are, from conv1 on, where it is AlexNet.
+      trains: Target of the training: SE-blocks on the frozen backbone, or S itself.
+      network: Network that is trained as S: SiamFC's own, from random weights, or AlexNet, from ImageNet's weights.
+      frozen_convolutions: Number of S's convolutions that stay as they are, from conv1 on, where it is AlexNet.
       loss_weights: Weights of the losses of conv3, conv4, conv5 in their sum; a layer of weight 0 has none.
       other_videos: Weight of a loss on each exemplar's responses to the search images of the batch's other videos,
         where nothing is the target.

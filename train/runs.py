@@ -72,7 +72,7 @@ class Run:
             self._board.flush()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines so far, without one that was cut short by a kill."""
+        """Lines of the metrics so far, without one that was cut short by a kill."""
         lines = []
         if self._metrics_path.is_file():
             for text in self._metrics_path.read_text().splitlines():

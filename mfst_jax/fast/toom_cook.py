@@ -21,7 +21,8 @@ from mfst_jax.fast.ordering import after
 
 Polynomial = list[Fraction]  # coefficients, the constant first
 Filters = Sequence[Sequence[Float[Any, "_ _ _"]]]
-"""For every `TOGETHER` row products, for each column product: matrices [row products x groups, inputs, outputs]."""
+"""Transformed filters: for every `TOGETHER` row products, for each column product, matrices [row products x groups,
+inputs, outputs]."""
 
 
 @dataclass(frozen=True)
