@@ -244,7 +244,16 @@ def paint_car(
 
 @dataclass
 class Scene:
-    """Everything that is painted once."""
+    """Everything that is painted once.
+
+    Attributes:
+      ground: Ground without shade, [H, W, 3].
+      shade: Light that the trees leave to the ground.
+      leaves: Colour of the leaves, [H, W, 3].
+      cover: How much the leaves hide, [H, W].
+      target: Picture of the target.
+      distractor: Picture of its twin.
+    """
 
     ground: np.ndarray
     shade: np.ndarray

@@ -63,8 +63,7 @@ class _Machine:
         self.data, self.position = data, position
         self.names, self.persistent, self.unread = names, persistent, unread
         self.stack: list[Any] = []
-        self.outer: list[list[Any]] = []
-        # The stack as it was at each open mark.
+        self.outer: list[list[Any]] = []  # the stack as it was at each open mark
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:

@@ -37,7 +37,7 @@ class SequenceScore:
     """Scores of a tracker on one sequence.
 
     Attributes:
-      measures: Measures, averaged over runs.
+      measures: Measures over the frames of all runs together.
       frames: Number of frames that count, over all runs.
       frames_per_second: Speed; None where nobody measured it.
       attributes: OTB's attributes of the sequence.

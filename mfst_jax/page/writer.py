@@ -94,8 +94,8 @@ class PageWriter:
         self._boxes: list[np.ndarray] = []
         self._scores: list[np.ndarray] = []
         self._lost: list[np.ndarray] = []
-        self._blocks: list[tuple[int, int, int]] = []
         # For each picture in the file: its frame, its offset, and its length.
+        self._blocks: list[tuple[int, int, int]] = []
         self._every = 1
 
     def __enter__(self) -> "PageWriter":

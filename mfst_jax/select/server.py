@@ -49,15 +49,14 @@ class Server:
       port: of 127.0.0.1; 0 for a free one.
 
     Raises:
-      InputError: the port is in use.
+      InputError: a port that does not exist or is in use.
     """
 
     def __init__(self, frames: Frames, port: int):
         self.frames, self.token = frames, secrets.token_urlsafe(24)
         self._came, self._last_sign = False, time.monotonic()
         self._pages: set[str] = set()
-        self._closed: float | None = None
-        # The time at which the last of the pages was closed.
+        self._closed: float | None = None  # the time at which the last of the pages was closed
         self._lock, self._settled, self._done = threading.Lock(), False, threading.Event()
         self._choice: tuple[int, list[Target]] | None = None
         if not 0 <= port <= 65535:
