@@ -4,6 +4,8 @@ Every stage returns its arrays by name, `{model: {layer: array}}`. Where "interm
 them there under `<model>_<layer>_<stage>`, the stage being exemplar, search or response.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -138,8 +140,10 @@ def equalise_energy(exemplars: Float[Array, "factors h w c"]) -> Float[Array, "f
 
 
 def correlate(
-    exemplars: Float[Array, "factors h w c"], search: Float[Array, "n height width c"]
+    exemplars: Float[Array, "factors h w c"],
+    search: Float[Array, "n height width c"],
+    by: Callable[[Array, Array], Array] = cross_correlate_by_taps,
 ) -> Float[Array, "scales rows columns"]:
     """The response map of each scale: of one exemplar over several search regions, or of several over one."""
-    maps = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(exemplars, search)
+    maps = jax.vmap(by, in_axes=(0, None))(exemplars, search)
     return maps.reshape(-1, *maps.shape[2:])

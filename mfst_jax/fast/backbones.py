@@ -21,7 +21,9 @@ from mfst_jax.fast import stem, toom_cook
 from mfst_jax.fast.folding import Folded
 from mfst_jax.params import AlexNetVariant
 
-Method = Literal["toom_cook", "direct"]
+Method = Literal["toom_cook", "direct", "quick"]
+"""How to compute: on CPUs, on accelerators, and on CPUs as long as the first is being compiled. The last two leave the
+convolutions of the backbones to the library, "quick" the correlation too."""
 Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
 """Filters and bias of each convolution, as `transform` makes them; of conv3 to conv5 as many as are needed."""
 Maps = Float[Array, "n _ _ _"]
@@ -35,7 +37,7 @@ SCHEMES = {"conv2": toom_cook.F_6_5, "conv3": toom_cook.F_4_3, "conv4": toom_coo
 def transform(name: str, folded: Folded, inputs: int, method: Method) -> tuple[Any, np.ndarray]:
     """Filters and bias of one convolution, from its kernel and bias and its number of input channels."""
     kernel, bias = folded
-    if method == "direct":
+    if method != "toom_cook":
         return kernel.astype(np.float32), bias.astype(np.float32)
     if name == "conv1":
         return stem.transform_filters(kernel), bias.astype(np.float32)
@@ -60,7 +62,7 @@ class Backbones:
 
     def features(self, images: Float[Array, "n side side 3"]) -> dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]:
         """conv3 to conv5 of RGB images in 0..255, as far down as there are weights."""
-        if self.method == "direct":
+        if self.method != "toom_cook":
             pooled = self._pooled_directly(images)
         else:  # one image at a time stays in cache
             pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
@@ -75,7 +77,7 @@ class Backbones:
 
     def directly(self) -> "Backbones":
         """The same by the library's convolutions: slower, but compiled in a fraction of the time."""
-        if self.method == "direct":
+        if self.method != "toom_cook":
             return self
         by_model = self.weights.items()
         weights = {model: {name: restore(name, layer) for name, layer in layers.items()} for model, layers in by_model}
@@ -136,7 +138,7 @@ class Backbones:
         """A layer with its bias and, but for conv5 of S, its ReLU."""
         filters, bias = self.weights[model][layer]
         activate = (lambda x: x) if (model, layer) == ("siamfc", "conv5") else jax.nn.relu
-        if self.method == "direct":
+        if self.method != "toom_cook":
             return activate(_convolve_directly(x, filters) + bias.reshape(1, 1, 1, -1))
         rows = toom_cook.convolve(x, filters, SCHEMES[layer], done=done)
         size = x.shape[1] - SCHEMES[layer].taps + 1
