@@ -86,11 +86,11 @@ class _QuicklyStarted(Tracks):
         with quickly() if self._taken < STEPS else nullcontext():
             found = super().step(frame)
         if self._taken == 1 and not self._only_quick:  # the first box does not have to wait for this
-            self._fast = _in_background(_make_fast, self._plain, self._each[0], frame)
+            self._fast = _in_background(make_fast, self._plain, self._each[0], frame)
         return found
 
 
-def _make_fast(params: Params, state: State, frame: jax.Array) -> AnyParams:
+def make_fast(params: Params, state: State, frame: jax.Array) -> AnyParams:
     """The weights of the fast program, which is compiled."""
     prepared = as_prepared(params, state.config)
     tracker.compile_step(prepared, state, frame)
