@@ -25,7 +25,6 @@ from mfst_jax.doctor import doctor
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
-from mfst_jax.fast import prepare
 from mfst_jax.following import choose_targets, follow, follow_all
 from mfst_jax.multi import config_for
 from mfst_jax.outputs import save_image
@@ -101,14 +100,12 @@ def track(
             targets = choose_targets(opened, box)
         names = [target.name for target in targets]
         chosen = config_for(len(targets), chosen)
-        prepared = prepare(params, chosen)
-        del params  # frees the plain weights while the video is tracked
     for note in opened.notes:
         print(note, file=sys.stderr)
     followed = follow_all(
         opened,
         targets,
-        prepared,
+        params,
         chosen,
         video=out,
         table=boxes,

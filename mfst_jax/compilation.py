@@ -1,7 +1,11 @@
 """Compilation: `jax.jit` with the compiler options that are best on this machine, chosen in one place."""
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 import jax
@@ -11,8 +15,17 @@ import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+Options = dict[str, str | bool | int | float]
+
 # XLA may send a CPU's float32 convolutions to YNNPACK, slow for these shapes. Only the empty string is accepted.
-CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+NO_YNNPACK: Options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+LEVEL = "xla_backend_optimization_level"
+"""How hard LLVM tries. Level 1 compiles sooner than the highest, XLA's default, and the steps are as fast."""
+USUAL: Options = {LEVEL: 1}
+QUICK: Options = {LEVEL: 0, "xla_cpu_use_fusion_emitters": False}
+"""What compiles a step on the library's convolutions in a quarter of the time, for steps half as fast."""
+
+_quick: ContextVar[bool] = ContextVar("quick", default=False)
 
 
 def jit(function: Function, static_argnames: tuple[str, ...] = ()) -> Function:
@@ -34,12 +47,90 @@ def jit(function: Function, static_argnames: tuple[str, ...] = ()) -> Function:
     return cast(Function, call)
 
 
+class Program:
+    """A function compiled as `jit` does it, which can also be traced and compiled before it is called."""
+
+    def __init__(self, function: Callable[..., Any]):
+        def flat(leaves: list[Any], tree: Any) -> Any:
+            args, kwargs = jax.tree.unflatten(tree, leaves)
+            return function(*args, **kwargs)
+
+        flat.__name__ = function.__name__
+        functools.update_wrapper(self, function)
+        self._nested = jax.jit(function)
+        self._asked: set[Any] = set()
+
+        @functools.cache
+        def outermost(quick: bool) -> Any:
+            # Of leaves alone: JAX would put descriptions of arrays into trees whose classes are made for arrays.
+            return jax.jit(flat, static_argnames="tree", compiler_options=compiler_options(quick=quick))
+
+        self._by_haste = outermost
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        return self._nested(*args, **kwargs) if _sees_tracers(leaves) else self._outermost()(leaves, tree=tree)
+
+    def is_new(self, *args: Any, **kwargs: Any) -> bool:
+        """Whether it is asked for the first time about arguments of these shapes and types."""
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        key = _quick.get(), tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        is_new = key not in self._asked
+        self._asked.add(key)
+        return is_new
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles it, so that its first call with arguments like these finds the program."""
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        self._outermost().lower(leaves, tree=tree).compile()
+
+    def zeros(self, *args: Any, **kwargs: Any) -> Any:
+        """Zeros in the place of all that it returns; it is traced, and nothing is computed."""
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        traced = self._outermost().trace(leaves, tree=tree)
+        found = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
+        return jax.tree.unflatten(traced.lower().out_tree, found)
+
+    @contextmanager
+    def compiled_beside(self, *args: Any, **kwargs: Any) -> Generator[None]:
+        """Compiles it on a thread of its own while the block runs.
+
+        Its first call with arguments like these then finds the program. Where it cannot be compiled, it is that call
+        that says so. Leaving the block waits for the compiler.
+        """
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        lowered = self._outermost().lower(leaves, tree=tree)
+        with ThreadPoolExecutor(1, "compiling") as thread:
+            thread.submit(lowered.compile)
+            yield
+
+    def _outermost(self) -> Any:
+        return self._by_haste(_quick.get())
+
+
+@contextmanager
+def quickly() -> Generator[None]:
+    """Programs of this block are others than those outside: sooner compiled, and slower.
+
+    That is for CPUs, and for each `Program`; it makes no difference to accelerators.
+    """
+    token = _quick.set(True)
+    try:
+        yield
+    finally:
+        _quick.reset(token)
+
+
 def is_traced(tree: Any) -> bool:
     """Whether a JAX transformation is active: an array of `tree` is a tracer, or every new array would be one.
 
     It costs microseconds: no array is made to find out.
     """
-    return _under_jit() or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return _sees_tracers(jax.tree.leaves(tree))
+
+
+def _sees_tracers(leaves: list[Any]) -> bool:
+    return _under_jit() or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 def _under_jit() -> bool:
@@ -50,13 +141,29 @@ def _under_jit() -> bool:
 
 
 @functools.cache
-def compiler_options() -> dict[str, str] | None:
-    """Compiler options for the default backend; None where there are none, or where this JAX does not know them."""
+def compiler_options(*, quick: bool = False) -> Options | None:
+    """Options for the default backend; None where there are none, or where this JAX does not know them.
+
+    Args:
+      quick: for programs that are to be compiled soon rather than to run fast.
+    """
     if jax.default_backend() != "cpu":
         return None
+    wanted = dict(NO_YNNPACK)
+    if quick:
+        wanted |= QUICK
+    elif LEVEL not in os.environ.get("XLA_FLAGS", ""):
+        wanted |= USUAL
+    if not _are_known(wanted):
+        wanted = {name: value for name, value in wanted.items() if _are_known({name: value})}
+    return wanted or None
+
+
+def _are_known(options: Options) -> bool:
+    """Whether this JAX takes the options: such as are experimental may go in any release."""
     try:
         number = jax.ShapeDtypeStruct((), np.float32)
-        jax.jit(lambda x: x + 1, compiler_options=CPU_OPTIONS).lower(number).compile()
-    except jax.errors.JaxRuntimeError:  # the option is experimental and may go in any release
-        return None
-    return dict(CPU_OPTIONS)
+        jax.jit(lambda x: x + 1, compiler_options=options).lower(number).compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True

@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from mfst_jax import memory
+from mfst_jax import memory, quick_start
 from mfst_jax.config import Config
 from mfst_jax.decoding import Frame
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams, as_prepared
+from mfst_jax.fast import AnyParams
 from mfst_jax.lost import is_lost
-from mfst_jax.multi import Tracks, config_for
+from mfst_jax.multi import config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
 from mfst_jax.pipeline import Behind, ahead
@@ -56,6 +56,7 @@ class Followed:
     boxes: Float32[np.ndarray, "frames *targets 4"]
     scores: Float32[np.ndarray, "frames *targets"]
     frames_per_second: float
+    """Of everything but the first frames, which wait for the compiler: reading, tracking, drawing, writing."""
     stopped: bool = False
     first: int = 0
 
@@ -155,7 +156,8 @@ def follow_all(
     check_boxes(targets, source.size)
     boxes = [np.array([target.box for target in targets], np.float32)]
     scores, size = [np.ones(len(targets), np.float32)], jnp.asarray(source.size, jnp.int32)
-    started, tracks, lost_in_a_row = time.perf_counter(), None, np.zeros(len(targets), int)
+    started, tracks, settled_after = time.perf_counter(), None, None
+    lost_in_a_row = np.zeros(len(targets), int)
     with ExitStack() as stack:
         # Whatever can be wrong with the outputs shows here, before any work.
         recorder = Recorder(
@@ -163,7 +165,6 @@ def follow_all(
             **{"video": video, "table": table, "page": page, "source_path": source_path, "see": see},
         )
         stack.enter_context(recorder)
-        weights = as_prepared(params, config)
         progress = stack.enter_context(progress_bar(quiet))
         task = progress.add_task(source.name, total=source.remaining)
         first_frames = stack.enter_context(ExitStack())
@@ -172,8 +173,10 @@ def follow_all(
         for number, (frame, padded) in enumerate(stack.enter_context(ahead(_on_device(source), DEPTH)), source.first):
             responses = None
             if tracks is None:
-                tracks = Tracks(weights, padded, boxes[0], config, size)
+                steps = None if source.remaining is None else source.remaining - 1
+                tracks = quick_start.begin(params, padded, boxes[0], config, size, steps=steps)
             else:
+                progress.update(task, compiling=tracks.is_compiling)
                 found, score, responses = tracks.fetch(tracks.step(padded), responses=recorder.maps)
                 boxes.append(found)
                 scores.append(score)
@@ -186,13 +189,14 @@ def follow_all(
             lost_in_a_row = np.where(is_lost(scores[-1]), lost_in_a_row + 1, 0)
             if lost_in_a_row.min() == stop_when_lost:
                 break
-            if number == source.first + 1:  # all is compiled
+            if settled_after is None and tracks.is_settled:
+                settled_after = len(boxes)
                 first_frames.close()
                 started = time.perf_counter()
             if number % TIDY_EVERY == 1:
                 memory.give_back()
     seconds = time.perf_counter() - started
-    rate = max(0, len(boxes) - 2) / seconds
+    rate = (len(boxes) - settled_after) / seconds if settled_after else 0.0
     stopped = bool(lost_in_a_row.min() == stop_when_lost)
     return Followed(np.stack(boxes), np.stack(scores), rate, stopped=stopped, first=source.first)
 
@@ -227,4 +231,5 @@ def _on_device(source: Source) -> Generator[tuple[Frame, jax.Array], None, None]
 
 class _FramesPerSecond(ProgressColumn):
     def render(self, task: Task) -> Any:
-        return Text(f"{task.speed:.1f} frames/s" if task.speed else "compiling", style="progress.data.speed")
+        waits = not task.speed or task.fields.get("compiling")
+        return Text("compiling" if waits else f"{task.speed:.1f} frames/s", style="progress.data.speed")

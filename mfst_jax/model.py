@@ -4,6 +4,8 @@ Every stage returns its arrays by name, `{model: {layer: array}}`. Where the col
 `MFST` also leaves them there under `<model>_<layer>_<stage>`; the stages are exemplar, search and response.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -149,8 +151,10 @@ def equalise_energy(exemplars: Float[Array, "factors h w c"]) -> Float[Array, "f
 
 
 def correlate(
-    exemplars: Float[Array, "factors h w c"], search: Float[Array, "n height width c"]
+    exemplars: Float[Array, "factors h w c"],
+    search: Float[Array, "n height width c"],
+    by: Callable[[Array, Array], Array] = cross_correlate_by_taps,
 ) -> Float[Array, "scales rows columns"]:
-    """Response map of each scale: one exemplar over several search regions, or several exemplars over one region."""
-    maps = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(exemplars, search)
+    """The response map of each scale: of one exemplar over several search regions, or of several over one."""
+    maps = jax.vmap(by, in_axes=(0, None))(exemplars, search)
     return maps.reshape(-1, *maps.shape[2:])

@@ -8,6 +8,7 @@ number of targets is a compilation of its own.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from operator import itemgetter
 
 import jax
@@ -66,12 +67,14 @@ class Tracks:
           batch: whether they are a batch; by default as `in_a_batch` says.
         """
         self._params = params
+        self._taken = 0
         self._batch: State | None = None
         self._each: list[State] = []
         if in_a_batch(len(boxes), batch):
             self._batch = _init_each(params, frame, to_device(boxes), to_device(np.asarray(frame_size)), config)
         else:
-            self._each = [tracker.init(params, frame, box, config=config, frame_size=frame_size) for box in boxes]
+            init = partial(tracker.init_before_step, params, frame, config=config, frame_size=frame_size)
+            self._each = [init(box) for box in boxes]
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -80,8 +83,19 @@ class Tracks:
             return tuple(self._each)
         return tuple(jax.tree.map(itemgetter(place), self._batch) for place in range(len(self._batch.scale)))
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all is compiled, so that steps to come take no longer than others."""
+        return self._taken > 0
+
+    @property
+    def is_compiling(self) -> bool:
+        """Whether the next step has to wait for the compiler."""
+        return not self.is_settled
+
     def step(self, frame: jax.Array) -> list[Output]:
-        """Outputs of the next frame, on the device: one for each target, or one with a leading axis for the batch."""
+        """What is found in the next frame, on the device: an output each, or one with a leading axis for the batch."""
+        self._taken += 1
         if self._batch is not None:
             self._batch, output = _step_each(self._params, self._batch, frame)
             return [output]

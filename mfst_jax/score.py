@@ -70,9 +70,7 @@ def cosine(
 def window_energy(search: Float[Array, "n height width c"], side: int) -> Float[Array, "n rows columns"]:
     """Energy `|x|**2` of each window x of `side` x `side` cells."""
     squares = jnp.sum(jnp.square(search), axis=-1)
-    rows, columns = squares.shape[1] - side + 1, squares.shape[2] - side + 1
-    by_row = jnp.asarray(sum(squares[:, :, v : v + columns] for v in range(side)))
-    return jnp.asarray(sum(by_row[:, u : u + rows] for u in range(side)))
+    return jax.lax.reduce_window(squares, 0.0, jax.lax.add, (1, side, side), (1, 1, 1), "VALID")
 
 
 def peak_contrast_score(

@@ -65,7 +65,8 @@ class Tracker:
         """
         frame = validation.check_frame(image)
         size = np.array(frame.shape[:2], np.int32)
-        self.state = tracker.init(self._params, to_padded(frame), box, config=self._config, frame_size=size)
+        padded = to_padded(frame)
+        self.state = tracker.init_before_step(self._params, padded, box, config=self._config, frame_size=size)
         self._shape = frame.shape
         self.score = 1.0
 
@@ -99,7 +100,7 @@ def warmup(params: AnyParams, frame_shape: Sequence[int], *, config: Config | No
         raise InputError(f"frame_shape: expected (height, width) of at least 1, found {tuple(frame_shape)}")
     frame = np.zeros(shape, np.uint8)
     box = np.array([0, 0, shape[1], shape[0]], np.float32)
-    state = tracker.init(params, frame, box, config=config)
+    state = tracker.init_before_step(params, frame, box, config=config)
     jax.block_until_ready(tracker.step(params, state, frame))
 
 

@@ -19,12 +19,14 @@ def scene_of_two(frames: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 
 class StandIn:
-    """In the place of `multi.Tracks`: every box moves by (1, 2) a frame; the scores are `SCORES` in turn."""
+    """In the place of `quick_start.begin`: every box moves by (1, 2) a frame; the scores are `SCORES` in turn."""
 
     SCORES: Any = ()
     """[frames, targets] of the frames after the first."""
 
-    def __init__(self, params: Any, frame: Any, boxes: np.ndarray, config: Any, frame_size: Any):
+    is_settled, is_compiling = True, False
+
+    def __init__(self, params: Any, frame: Any, boxes: np.ndarray, config: Any, frame_size: Any, *, steps: int | None):
         self.boxes, self.steps = boxes, 0
 
     def step(self, frame: Any) -> int:

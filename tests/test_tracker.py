@@ -14,7 +14,7 @@ from scenes import texture, video, zoom
 from searches import BY_FEATURES, CLOSE, MIRRORED, SEVERAL
 
 import mfst_jax
-from mfst_jax import InputError
+from mfst_jax import InputError, tracker
 from mfst_jax.config import Config
 from mfst_jax.padding import pad
 from mfst_jax.params import Contents, Params
@@ -272,3 +272,14 @@ def test_a_streaming_tracker_gives_the_same_boxes(params: Params):
     assert tracker.score == float(output.score)
     plain = mfst_jax.track(params, frames, truth[0])
     np.testing.assert_allclose(boxes, plain.box[1:], atol=0.05)
+
+
+def test_a_step_is_compiled_beside_init(params: Params):
+    frames, truth = video(0, frames=2)
+    config = replace(SEVERAL, window_influence=0.123)  # of no other test
+    state = tracker.init_before_step(params, frames[0], truth[0], config=config)
+    with counted_compilations() as seen:
+        _, output = mfst_jax.step(params, state, frames[1])
+    assert not seen
+    alone = mfst_jax.init(params, frames[0], truth[0], config=config)
+    np.testing.assert_array_equal(mfst_jax.step(params, alone, frames[1])[1].box, output.box)

@@ -21,7 +21,9 @@ from mfst_jax.fast import stem, toom_cook
 from mfst_jax.fast.folding import Folded
 from mfst_jax.params import AlexNetVariant
 
-Method = Literal["toom_cook", "direct"]
+Method = Literal["toom_cook", "direct", "quick"]
+"""How to compute: on CPUs, on accelerators, and on CPUs as long as the first is being compiled. The last two leave the
+convolutions of the backbones to the library, "quick" the correlation too."""
 Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
 """Filters and bias of each convolution, as `transform` makes them: conv1, conv2, and conv3 to conv5 as far as they are
 needed."""
@@ -43,7 +45,7 @@ def transform(name: str, folded: Folded, inputs: int, method: Method) -> tuple[A
       method: how it will be computed.
     """
     kernel, bias = folded
-    if method == "direct":
+    if method != "toom_cook":
         return kernel.astype(np.float32), bias.astype(np.float32)
     if name == "conv1":
         return stem.transform_filters(kernel), bias.astype(np.float32)
@@ -73,8 +75,8 @@ class Backbones:
     method: Method
 
     def features(self, images: Float[Array, "n side side 3"]) -> dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]:
-        """Features of conv3 to conv5, from RGB images in 0..255, as far down as there are weights."""
-        if self.method == "direct":
+        """conv3 to conv5 of RGB images in 0..255, as far down as there are weights."""
+        if self.method != "toom_cook":
             pooled = self._pooled_directly(images)
         else:  # one image at a time stays in cache
             pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
@@ -88,8 +90,8 @@ class Backbones:
         return features
 
     def directly(self) -> "Backbones":
-        """The same backbones by XLA's convolutions: slower, but compiled in a fraction of the time."""
-        if self.method == "direct":
+        """The same by the library's convolutions: slower, but compiled in a fraction of the time."""
+        if self.method != "toom_cook":
             return self
         by_model = self.weights.items()
         weights = {model: {name: restore(name, layer) for name, layer in layers.items()} for model, layers in by_model}
@@ -153,7 +155,7 @@ class Backbones:
         """Feature maps of a layer, with its bias and, but for conv5 of S, its ReLU."""
         filters, bias = self.weights[model][layer]
         activate = (lambda x: x) if (model, layer) == ("siamfc", "conv5") else jax.nn.relu
-        if self.method == "direct":
+        if self.method != "toom_cook":
             return activate(_convolve_directly(x, filters) + bias.reshape(1, 1, 1, -1))
         rows = toom_cook.convolve(x, filters, SCHEMES[layer], done=done)
         size = x.shape[1] - SCHEMES[layer].taps + 1

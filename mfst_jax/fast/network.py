@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from mfst_jax.attention import SEBlock, recalibrate
 from mfst_jax.config import Config, Layer, Model
+from mfst_jax.correlation import cross_correlate, cross_correlate_by_taps
 from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.prepared import PreparedParams
@@ -48,6 +49,7 @@ class PreparedNetwork:
         """Response maps of each layer at each scale, and the recalibrated search features that they come from."""
         responses: Responses = {}
         search: Features = {}
+        by = cross_correlate if self.weights.method == "quick" else cross_correlate_by_taps
         for model, features in self.features(images).items():
             responses[model], search[model] = {}, {}
             shared = exemplar.channel_weights.get(model)
@@ -57,9 +59,9 @@ class PreparedNetwork:
                 weights = own.get(layer) if shared is None else shared[layer][None]
                 recalibrated = maps if weights is None else recalibrate(maps, weights)
                 if weights is not None and len(weights) == 1:
-                    response = correlate(recalibrate(targets, weights), maps)
-                else:  # each region has SE weights of its own, which no shared exemplar can hold
-                    response = correlate(targets, recalibrated)
+                    response = correlate(recalibrate(targets, weights), maps, by)
+                else:  # with weights of its own each region would need an exemplar of its own
+                    response = correlate(targets, recalibrated, by)
                 responses[model][layer] = factor * response
                 search[model][layer] = recalibrated
         return responses, search

@@ -70,9 +70,17 @@ def prepare(params: Params, config: Config | None = None, *, platform: str | Non
     Raises:
       InputError: a configuration that asks for what the weights lack.
     """
+    return prepare_for(params, config, method_for(platform or jax.default_backend()))
+
+
+def method_for(platform: str) -> Method:
+    """How convolutions are computed soonest: the one place where platforms part."""
+    return "toom_cook" if platform == "cpu" else "direct"
+
+
+def prepare_for(params: Params, config: Config | None, method: Method) -> PreparedParams:
+    """What `prepare` returns, for a method of one's choice."""
     config = resolve_config(params.contents, config)
-    # The one place that depends on the platform: XLA's convolutions are slow on CPUs, and the best on accelerators.
-    method: Method = "toom_cook" if (platform or jax.default_backend()) == "cpu" else "direct"
     convolutions: dict[str, Any] = {}
     se: dict[str, Any] = {}
     for model in config.models:
