@@ -1,11 +1,11 @@
-"""From the start of a process: what imports take, and when the first box is there, preset by preset.
+"""Start of a process: the time of its imports, and the time until the first box, preset by preset.
 
     python benchmarks/startup.py [--presets paper realtime] [--caches empty warm] [--rounds 7] [--against TREE]
 
 Every start is a new process, all kinds in turns. "First box" is `mfst track` on two frames of the built-in clip, from
-start to end, which is one new box: without a compilation cache, with an empty one, and with what the round before left
-there. With `--frames 60` it is so much of the clip that the fast program is waited for too. Weights are random, unless some are given. With `--against`, another checkout of this project starts in the same
-turns.
+start to end, which is one new box: without a compilation cache, with an empty one, and with the one that the round
+before filled. With `--frames 60` the track is long enough to wait for the fast program too. Weights are random, unless
+some are given. With `--against`, another checkout of this project starts in the same turns.
 """
 
 import os
@@ -31,7 +31,7 @@ from mfst_jax.video import demo_source
 
 Cache = Literal["none", "empty", "warm"]
 Start = tuple[Path, list[str], dict[str, str]]
-"""Which checkout, what Python is to run, and in which environment."""
+"""Checkout, arguments of Python, and environment variables of a start."""
 
 OURS = Path(__file__).resolve().parents[1]
 IMPORTS = ("jax", "mfst_jax", "mfst_jax.cli")
@@ -101,7 +101,7 @@ def _in_turns(kinds: Mapping[str, Start], rounds: int) -> dict[str, list[tuple[f
 
 
 def _clip(folder: Path, frames: int) -> list[str]:
-    """The first frames of the built-in clip, and the box in the first, as `mfst track` takes them."""
+    """First frames of the built-in clip, and the box in the first, as `mfst track` takes them."""
     source = demo_source()
     assert source.ground_truth is not None
     folder.mkdir()

@@ -20,10 +20,11 @@ Options = dict[str, str | bool | int | float]
 # XLA may send a CPU's float32 convolutions to YNNPACK, slow for these shapes. Only the empty string is accepted.
 NO_YNNPACK: Options = {"xla_cpu_experimental_ynn_fusion_type": ""}
 LEVEL = "xla_backend_optimization_level"
-"""How hard LLVM tries. Level 1 compiles sooner than the highest, XLA's default, and the steps are as fast."""
+"""XLA option for how hard LLVM tries. Level 1 compiles sooner than the highest, XLA's default, and steps are as
+fast."""
 USUAL: Options = {LEVEL: 1}
 QUICK: Options = {LEVEL: 0, "xla_cpu_use_fusion_emitters": False}
-"""What compiles a step on the library's convolutions in a quarter of the time, for steps half as fast."""
+"""Options that compile a step on the library's convolutions in a quarter of the time, for steps half as fast."""
 
 _quick: ContextVar[bool] = ContextVar("quick", default=False)
 
@@ -48,7 +49,11 @@ def jit(function: Function, static_argnames: tuple[str, ...] = ()) -> Function:
 
 
 class Program:
-    """A function compiled as `jit` does it, which can also be traced and compiled before it is called."""
+    """Function that is compiled as by `jit`, and can also be traced and compiled before it is called.
+
+    Args:
+      function: the function.
+    """
 
     def __init__(self, function: Callable[..., Any]):
         def flat(leaves: list[Any], tree: Any) -> Any:
@@ -68,11 +73,12 @@ class Program:
         self._by_haste = outermost
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Result of the function, compiled at the outermost call."""
         leaves, tree = jax.tree.flatten((args, kwargs))
         return self._nested(*args, **kwargs) if _sees_tracers(leaves) else self._outermost()(leaves, tree=tree)
 
     def is_new(self, *args: Any, **kwargs: Any) -> bool:
-        """Whether it is asked for the first time about arguments of these shapes and types."""
+        """Whether this is the first time that it is asked about arguments of these shapes and types."""
         leaves, tree = jax.tree.flatten((args, kwargs))
         key = _quick.get(), tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         is_new = key not in self._asked
@@ -80,12 +86,12 @@ class Program:
         return is_new
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles it, so that its first call with arguments like these finds the program."""
+        """Compiles the function, so that its first call with arguments like these finds the program."""
         leaves, tree = jax.tree.flatten((args, kwargs))
         self._outermost().lower(leaves, tree=tree).compile()
 
     def zeros(self, *args: Any, **kwargs: Any) -> Any:
-        """Zeros in the place of all that it returns; it is traced, and nothing is computed."""
+        """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed."""
         leaves, tree = jax.tree.flatten((args, kwargs))
         traced = self._outermost().trace(leaves, tree=tree)
         found = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
@@ -93,10 +99,10 @@ class Program:
 
     @contextmanager
     def compiled_beside(self, *args: Any, **kwargs: Any) -> Generator[None]:
-        """Compiles it on a thread of its own while the block runs.
+        """Compiles the function on a thread of its own while the block runs.
 
-        Its first call with arguments like these then finds the program. Where it cannot be compiled, it is that call
-        that says so. Leaving the block waits for the compiler.
+        Its first call with arguments like these then finds the program. If it cannot be compiled, that call raises the
+        error. Leaving the block waits for the compiler.
         """
         leaves, tree = jax.tree.flatten((args, kwargs))
         lowered = self._outermost().lower(leaves, tree=tree)
@@ -110,9 +116,9 @@ class Program:
 
 @contextmanager
 def quickly() -> Generator[None]:
-    """Programs of this block are others than those outside: sooner compiled, and slower.
+    """Makes every `Program` of the block compile sooner and run slower, as a program of its own.
 
-    That is for CPUs, and for each `Program`; it makes no difference to accelerators.
+    That is for CPUs; it makes no difference to accelerators.
     """
     token = _quick.set(True)
     try:
@@ -142,7 +148,7 @@ def _under_jit() -> bool:
 
 @functools.cache
 def compiler_options(*, quick: bool = False) -> Options | None:
-    """Options for the default backend; None where there are none, or where this JAX does not know them.
+    """Compiler options for the default backend; None where there are none, or where this JAX does not know them.
 
     Args:
       quick: for programs that are to be compiled soon rather than to run fast.
@@ -160,7 +166,7 @@ def compiler_options(*, quick: bool = False) -> Options | None:
 
 
 def _are_known(options: Options) -> bool:
-    """Whether this JAX takes the options: such as are experimental may go in any release."""
+    """Whether this JAX takes the options, of which experimental ones may go in any release."""
     try:
         number = jax.ShapeDtypeStruct((), np.float32)
         jax.jit(lambda x: x + 1, compiler_options=options).lower(number).compile()

@@ -47,8 +47,8 @@ class Followed:
     Attributes:
       boxes: Boxes (x, y, w, h) in 0-indexed pixels.
       scores: Scores in [0, 1].
-      frames_per_second: Rate of reading, tracking, drawing and writing together, without the first two frames, which
-        wait for the compiler.
+      frames_per_second: Rate of reading, tracking, drawing and writing together, without the first frames, which wait
+        for the compiler.
       stopped: Whether it ended because every target was lost for long enough.
       first: Number of the frame of row 0 in the source.
     """
@@ -56,7 +56,6 @@ class Followed:
     boxes: Float32[np.ndarray, "frames *targets 4"]
     scores: Float32[np.ndarray, "frames *targets"]
     frames_per_second: float
-    """Of everything but the first frames, which wait for the compiler: reading, tracking, drawing, writing."""
     stopped: bool = False
     first: int = 0
 

@@ -155,6 +155,12 @@ def correlate(
     search: Float[Array, "n height width c"],
     by: Callable[[Array, Array], Array] = cross_correlate_by_taps,
 ) -> Float[Array, "scales rows columns"]:
-    """The response map of each scale: of one exemplar over several search regions, or of several over one."""
+    """Response map of each scale: one exemplar over several search regions, or several exemplars over one region.
+
+    Args:
+      exemplars: features of the exemplar at each factor.
+      search: features of the search regions.
+      by: the cross-correlation.
+    """
     maps = jax.vmap(by, in_axes=(0, None))(exemplars, search)
     return maps.reshape(-1, *maps.shape[2:])

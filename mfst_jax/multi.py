@@ -85,7 +85,7 @@ class Tracks:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all is compiled, so that steps to come take no longer than others."""
+        """Whether everything is compiled, so that steps to come take no longer than others."""
         return self._taken > 0
 
     @property
@@ -94,7 +94,7 @@ class Tracks:
         return not self.is_settled
 
     def step(self, frame: jax.Array) -> list[Output]:
-        """What is found in the next frame, on the device: an output each, or one with a leading axis for the batch."""
+        """Outputs of the next frame, on the device: one for each target, or one with a leading axis for the batch."""
         self._taken += 1
         if self._batch is not None:
             self._batch, output = _step_each(self._params, self._batch, frame)

@@ -1,7 +1,7 @@
-"""A quick start on CPUs: the first steps of a video by a program that compiles in a fraction of the time.
+"""Quick start on CPUs: the first steps of a video by a program that compiles in a fraction of the time.
 
-The fast program of a step (`mfst_jax.prepare`) takes XLA for CPUs three to six times as long to compile as one that
-leaves the convolutions to the library and is hardly optimised. That one takes the first `STEPS` steps of every video,
+XLA for CPUs takes three to six times as long to compile the fast program of a step (`mfst_jax.prepare`) as a quick one,
+which uses XLA's convolutions and is hardly optimised. The quick program takes the first `STEPS` steps of every video,
 whether the fast one is ready by then or not, so that results never depend on timing.
 """
 
@@ -22,8 +22,8 @@ from mfst_jax.params import Params
 from mfst_jax.state import Output, State
 
 STEPS = 5
-"""How many steps the quick program takes: enough to see that the right thing is followed, and little time lost where
-the fast one waits in a cache."""
+"""Number of steps that the quick program takes: enough to see that the right thing is followed, while little time is
+lost where a cache holds the fast program."""
 
 
 def begin(
@@ -35,7 +35,7 @@ def begin(
     *,
     steps: int | None = None,
 ) -> Tracks:
-    """Takes the objects in `boxes` as the targets, as `Tracks` does, with a quick start where one is to be had.
+    """Tracks of the objects in `boxes`, as by `Tracks`, with a quick start where that is possible.
 
     Args:
       params: the weights. Where they are prepared already, and on accelerators, nothing would start sooner.
@@ -52,7 +52,7 @@ def begin(
 
 
 class _QuicklyStarted(Tracks):
-    """Targets whose first `STEPS` steps are the quick program's, and the others the fast one's."""
+    """Tracks whose first `STEPS` steps are the quick program's, and the others the fast one's."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _QuicklyStarted(Tracks):
 
     def step(self, frame: jax.Array) -> list[Output]:
         if self._taken == STEPS:
-            # A header may have promised fewer frames than there are: then nothing was made ready.
+            # A header may have promised fewer frames than there are; then the fast program is not ready.
             config = self._each[0].config
             self._params = as_prepared(self._plain, config) if self._fast is None else self._fast.result()
             self._fast = None
@@ -91,7 +91,7 @@ class _QuicklyStarted(Tracks):
 
 
 def make_fast(params: Params, state: State, frame: jax.Array) -> AnyParams:
-    """The weights of the fast program, which is compiled."""
+    """Weights of the fast program, which is compiled when this returns."""
     prepared = as_prepared(params, state.config)
     tracker.compile_step(prepared, state, frame)
     return prepared

@@ -64,13 +64,19 @@ def init_before_step(
     config: Config | None = None,
     frame_size: AnyNumbers | None = None,
 ) -> State:
-    """`init`, which compiles `step` too, for frames like this one: both take less time side by side than in turn."""
+    """State as by `init`, with `step` compiled too for frames like this one, side by side, which takes less time."""
     state, _ = _begin(params, validation.check_frame(frame), box, config, frame_size, before_step=True)
     return state
 
 
 def compile_step(params: AnyParams, state: State, frame: Array) -> None:
-    """Compiles what a step on such a frame needs, so that it does not have to wait. `frame` is on the device."""
+    """Compiles what a step on such a frame needs, so that the step does not have to wait.
+
+    Args:
+      params: the weights.
+      state: from `init`.
+      frame: on the device.
+    """
     _step.compile(params, state, frame, config=state.config)
 
 
@@ -182,7 +188,7 @@ def _take_frame_by_frame(params: AnyParams, frames: Any, going_on: tuple[State, 
 def _begin(
     params: AnyParams, frame: Any, box: Any, config: Config | None, frame_size: Any, *, before_step: bool = False
 ) -> tuple[State, np.ndarray | Array]:
-    """The state after a first frame that was checked, and the box as an array.
+    """State after a first frame that was checked, and the box as an array.
 
     With `before_step`, `_step` is compiled too where nothing is traced, beside `_init`.
     """

@@ -22,8 +22,8 @@ from mfst_jax.fast.folding import Folded
 from mfst_jax.params import AlexNetVariant
 
 Method = Literal["toom_cook", "direct", "quick"]
-"""How to compute: on CPUs, on accelerators, and on CPUs as long as the first is being compiled. The last two leave the
-convolutions of the backbones to the library, "quick" the correlation too."""
+"""Ways to compute: on CPUs, on accelerators, and on CPUs as long as the first is being compiled. The last two leave the
+convolutions of the backbones to XLA, "quick" the correlation too."""
 Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
 """Filters and bias of each convolution, as `transform` makes them: conv1, conv2, and conv3 to conv5 as far as they are
 needed."""
@@ -75,7 +75,7 @@ class Backbones:
     method: Method
 
     def features(self, images: Float[Array, "n side side 3"]) -> dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]:
-        """conv3 to conv5 of RGB images in 0..255, as far down as there are weights."""
+        """Features of conv3 to conv5, from RGB images in 0..255, as far down as there are weights."""
         if self.method != "toom_cook":
             pooled = self._pooled_directly(images)
         else:  # one image at a time stays in cache
@@ -90,7 +90,7 @@ class Backbones:
         return features
 
     def directly(self) -> "Backbones":
-        """The same by the library's convolutions: slower, but compiled in a fraction of the time."""
+        """Backbones with the same weights by XLA's convolutions: slower, but compiled in a fraction of the time."""
         if self.method != "toom_cook":
             return self
         by_model = self.weights.items()

@@ -60,7 +60,7 @@ class PreparedNetwork:
                 recalibrated = maps if weights is None else recalibrate(maps, weights)
                 if weights is not None and len(weights) == 1:
                     response = correlate(recalibrate(targets, weights), maps, by)
-                else:  # with weights of its own each region would need an exemplar of its own
+                else:  # each region has SE weights of its own, which no shared exemplar can hold
                     response = correlate(targets, recalibrated, by)
                 responses[model][layer] = factor * response
                 search[model][layer] = recalibrated

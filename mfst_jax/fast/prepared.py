@@ -74,12 +74,15 @@ def prepare(params: Params, config: Config | None = None, *, platform: str | Non
 
 
 def method_for(platform: str) -> Method:
-    """How convolutions are computed soonest: the one place where platforms part."""
+    """Fastest way to compute on a platform; the one place that depends on it.
+
+    XLA's convolutions are slow on CPUs, and the best on accelerators.
+    """
     return "toom_cook" if platform == "cpu" else "direct"
 
 
 def prepare_for(params: Params, config: Config | None, method: Method) -> PreparedParams:
-    """What `prepare` returns, for a method of one's choice."""
+    """Prepared weights as by `prepare`, for a given method."""
     config = resolve_config(params.contents, config)
     convolutions: dict[str, Any] = {}
     se: dict[str, Any] = {}
