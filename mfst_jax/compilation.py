@@ -20,8 +20,7 @@ Options = dict[str, str | bool | int | float]
 # XLA may send a CPU's float32 convolutions to YNNPACK, slow for these shapes. Only the empty string is accepted.
 NO_YNNPACK: Options = {"xla_cpu_experimental_ynn_fusion_type": ""}
 LEVEL = "xla_backend_optimization_level"
-"""XLA option for how hard LLVM tries. Level 1 compiles sooner than the highest, XLA's default, and steps are as
-fast."""
+"""XLA option for how hard LLVM tries. Level 1 compiles sooner than the highest, XLA's default; steps are as fast."""
 USUAL: Options = {LEVEL: 1}
 QUICK: Options = {LEVEL: 0, "xla_cpu_use_fusion_emitters": False}
 """Options that compile a step on the library's convolutions in a quarter of the time, for steps half as fast."""
@@ -70,7 +69,7 @@ class Program:
             # Of leaves alone: JAX would put descriptions of arrays into trees whose classes are made for arrays.
             return jax.jit(flat, static_argnames="tree", compiler_options=compiler_options(quick=quick))
 
-        self._by_haste = outermost
+        self._jitted = outermost
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Result of the function, compiled at the outermost call."""
@@ -111,7 +110,7 @@ class Program:
             yield
 
     def _outermost(self) -> Any:
-        return self._by_haste(_quick.get())
+        return self._jitted(_quick.get())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import atexit
 import builtins
+import gc
 import os
 import shutil
 import tempfile
@@ -24,7 +25,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +41,14 @@ from mfst_jax.params import Contents, Params
 # An example's time says nothing: the first one compiles, and machines are shared.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_go_with_their_module() -> Iterator[None]:
+    """What a module compiled is dropped at its end: all together took gigabytes. Others find it on disk."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
