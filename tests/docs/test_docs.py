@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from examples import PAGES, ROOT, python_blocks
+from code_blocks import PAGES, ROOT, python_blocks
 from scenes import video
 
 import mfst_jax

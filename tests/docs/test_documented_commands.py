@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import tyro
-from examples import OURS, PAGES, ROOT, commands
+from code_blocks import OURS, PAGES, ROOT, commands
 
 from mfst_jax import cli
 

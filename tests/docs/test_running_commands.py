@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import ROOT, commands
+from code_blocks import ROOT, commands
 from random_weights import S
 from test_documented_commands import run
 

@@ -1,0 +1,78 @@
+"""The worked examples of CONTRIBUTING.md: they are applied to a copy of the code, where their tests then pass."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from code_blocks import ROOT
+
+PAGE = ROOT / "CONTRIBUTING.md"
+COPIED = ("mfst_jax", "weight_port", "train", "tests", "pyproject.toml")
+SECTIONS = dict(re.findall(r"^## (Add [^\n]*)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+
+
+def blocks(section: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+
+
+def apply(changes: str, folder: Path) -> None:
+    """Changes the files as a unified diff without line numbers says: what it takes away stands there once."""
+    for name, lines in re.findall(r"^--- (.+)\n((?:(?!--- ).*\n)+)", changes, re.MULTILINE):
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        for hunk in re.split(r"^@@\n", lines, flags=re.MULTILINE):
+            before, after = ("".join(re.findall(rf"^[{signs}](.*\n)", hunk, re.MULTILINE)) for signs in (" -", " +"))
+            assert text.count(before) == 1, f"{name} holds {text.count(before)} times:\n{before}"
+            text = text.replace(before, after)
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the code and its tests, without what was made of them."""
+    for name in COPIED:
+        source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=ignored)
+        else:
+            shutil.copy(source, tmp_path / name)
+    return tmp_path
+
+
+def test_there_is_a_worked_example_for_each_thing_that_people_add():
+    assert list(SECTIONS) == ["Add a backbone", "Add a checkpoint format", "Add a data set"]
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_a_worked_example_has_less_than_60_lines(title: str):
+    assert len(SECTIONS[title].splitlines()) < 60
+
+
+def test_the_tests_of_the_worked_examples_pass_with_their_changes(copy: Path):
+    names, count = [], 0
+    for section in SECTIONS.values():
+        (changes,), (test,) = blocks(section, "diff"), blocks(section, "python")
+        apply(changes, copy)
+        names.append(test.splitlines()[0].removeprefix("# "))
+        (copy / names[-1]).write_text(test, encoding="utf-8")
+        count += test.count("def test_")
+    if ruff := shutil.which("ruff", path=str(Path(sys.executable).parent)):
+        subprocess.run([ruff, "check", "--quiet", "."], cwd=copy, check=True)
+        subprocess.run([ruff, "format", "--quiet", "--check", "."], cwd=copy, check=True)
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", *names]
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    process = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout
+    assert f"{count} passed" in process.stdout
+
+
+def test_the_commands_are_those_that_ci_runs():
+    commands = "\n".join(blocks(PAGE.read_text("utf-8"), "sh"))
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    for each in ("ruff check .", "ruff format", "pyrefly check", "python -m pytest", "'.[dev]'"):
+        assert each in commands
+        assert each.removeprefix("python ").replace("ruff", 'ruff"').replace("pyrefly", 'pyrefly"') in script

@@ -1,0 +1,136 @@
+"""The scripts in examples/, run as a reader would run them, on the first frames of the built-in clip."""
+
+import re
+import runpy
+import shlex
+import sys
+from functools import partial, wraps
+from itertools import islice
+from pathlib import Path
+
+import jax
+import jaxtyping
+import numpy as np
+import pytest
+import tyro
+from PIL import Image
+
+import weight_port
+from mfst_jax.compilation import QUICK
+from mfst_jax.video import Source, demo_source
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+FRAMES = 3
+NUMBER = r"-?\d+\.\d+"
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # JAX fills trees with other things
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every source ends after the first few frames."""
+    whole = Source.frames
+    monkeypatch.setattr(Source, "frames", lambda source: islice(whole(source), FRAMES))
+
+
+@pytest.fixture
+def compiled_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an example compiles itself is compiled in a third of the time; it runs once."""
+    monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """Runs a script with these arguments and returns the lines that it prints."""
+
+    def run(name: str, *arguments: str | Path) -> list[str]:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def numbers(line: str) -> list[float]:
+    return [float(number) for number in re.findall(NUMBER, line)]
+
+
+def truth() -> np.ndarray:
+    boxes = demo_source().ground_truth
+    assert boxes is not None
+    return boxes[:FRAMES]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_an_example_has_less_than_40_lines_and_a_test(script: Path):
+    assert len(script.read_text(encoding="utf-8").splitlines()) < 40
+    assert f'run("{script.name}"' in Path(__file__).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_the_commands_on_top_of_an_example_are_commands_that_it_takes(script: Path):
+    names = runpy.run_path(str(script))
+    commands = re.findall(r"^python examples/(\S+)(.*)$", names["__doc__"], re.MULTILINE)
+    assert commands
+    for name, arguments in commands:
+        assert name == script.name
+        called: list[str] = []
+        main = wraps(names["main"])(lambda *_, **__: called.append(name))  # noqa: B023
+        tyro.cli(main, args=shlex.split(arguments))
+        assert called == [name]
+
+
+def test_following_an_object(run, tmp_path: Path):
+    lines = run("follow_an_object.py")
+    np.testing.assert_allclose([numbers(line)[:4] for line in lines], truth()[1:], atol=6)
+    assert all(numbers(line)[4] > 0.5 and "lost" not in line for line in lines)
+    for number, frame in enumerate(demo_source().frames()):
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+    assert run("follow_an_object.py", "--video", tmp_path, "--box", *["158", "208", "61", "44"]) == lines
+    blank = np.zeros_like(frame)
+    Image.fromarray(blank).save(tmp_path / "2.png")
+    assert run("follow_an_object.py", "--video", tmp_path)[1].endswith("score 0.00  lost?")
+
+
+def test_several_targets(run):
+    car, tree = run("several_targets.py")
+    assert car.startswith("car: moved by ")
+    assert tree.startswith("tree: moved by ")
+    expected = np.linalg.norm(truth()[-1, :2] - truth()[0, :2])
+    np.testing.assert_allclose(numbers(car)[0], expected, atol=6)
+    assert 0 <= numbers(tree)[0] < 10  # it stands; the camera moves
+    assert run("several_targets.py", *["--boxes", "158", "208", "61", "44", "--names", "car"]) == [car]
+
+
+@pytest.mark.usefixtures("compiled_in_a_hurry")
+def test_inside_a_pipeline(run):
+    lines = run("inside_a_pipeline.py", "--count", FRAMES)
+    assert [line.split(":")[0] for line in lines] == ["as it is", "mirrored"]
+    centres = truth()[:, :2] + truth()[:, 2:] / 2
+    speed = np.mean(np.linalg.norm(np.diff(centres, axis=0), axis=1))
+    np.testing.assert_allclose([numbers(line)[0] for line in lines], speed, atol=1.5)
+
+
+@pytest.mark.usefixtures("compiled_in_a_hurry")
+def test_gradient_of_the_image(run, tmp_path: Path):
+    (line,) = run("gradient_of_the_image.py", "--picture", tmp_path / "saliency.png")
+    area, share = numbers(line)
+    np.testing.assert_allclose(area, 100 * 61 * 44 / (640 * 360), atol=0.1)
+    assert 10 * area < share < 100
+    with Image.open(tmp_path / "saliency.png") as picture:
+        shown = np.asarray(picture)
+    assert shown.shape == (360, 640)
+    assert shown[208:252, 158:219].mean() > 10 * shown.mean()
+    assert not shown[:, 400:].any()  # outside the search region nothing counts
+
+
+def test_porting_a_checkpoint(run, tmp_path: Path):
+    weight_port.export("builtin", tmp_path / "alexnet.pth", to="torchvision-alexnet")
+    out = tmp_path / "ported.safetensors"
+    first, *rest = run("port_a_checkpoint.py", tmp_path / "alexnet.pth", "--out", out)
+    assert first == f"{out} holds AlexNet (torchvision)"
+    np.testing.assert_allclose([numbers(line)[:4] for line in rest], truth()[1:], atol=6)
