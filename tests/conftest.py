@@ -13,10 +13,14 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 # Most of the time goes to the compiler, so that it is told to hurry. What it makes for users differs by rounding alone:
 # tests/test_usual_compilation.py. The last of these flags ends a process of JAX 0.11 or newer, which does not know it.
-FLAGS = ["--xla_force_host_platform_device_count=2", "--xla_backend_optimization_level=0"]
-if version("jaxlib").startswith("0.10."):
-    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=2",
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else "",
+    ]
+)
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # What one test compiles serves all others, of both workers: they find the folder in their environment.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mfst_jax-compilations-")
