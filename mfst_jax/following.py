@@ -188,11 +188,12 @@ def follow_all(
             lost_in_a_row = np.where(is_lost(scores[-1]), lost_in_a_row + 1, 0)
             if lost_in_a_row.min() == stop_when_lost:
                 break
-            if settled_after is None and tracks.is_settled:
+            settles = settled_after is None and tracks.is_settled
+            if settles:
                 settled_after = len(boxes)
                 first_frames.close()
                 started = time.perf_counter()
-            if number % TIDY_EVERY == 1:
+            if settles or number % TIDY_EVERY == 1:
                 memory.give_back()
     seconds = time.perf_counter() - started
     rate = (len(boxes) - settled_after) / seconds if settled_after else 0.0

@@ -20,7 +20,7 @@ from several_targets import StandIn
 from track_pages import data_of, pictures_of
 
 import mfst_jax
-from mfst_jax import annotate, following, outputs, tracker
+from mfst_jax import annotate, following, outputs, quick_start, tracker
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.errors import InputError
 from mfst_jax.following import DEPTH, follow, follow_all
@@ -186,7 +186,7 @@ BOTH = [Target("car", (20, 30, 24, 28)), Target("bike", (90, 60, 30, 20))]
 def test_several_targets_are_in_table_video_and_page(
     params: mfst_jax.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(following.quick_start, "begin", StandIn)
+    monkeypatch.setattr(quick_start, "begin", StandIn)
     source, _ = scene()
     seen: list[np.ndarray] = []
     table, page = tmp_path / "boxes.csv", tmp_path / "page.html"
@@ -212,7 +212,7 @@ def test_several_targets_are_in_table_video_and_page(
 def test_a_page_of_many_targets_has_no_response_maps(
     params: mfst_jax.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(following.quick_start, "begin", StandIn)
+    monkeypatch.setattr(quick_start, "begin", StandIn)
     source, _ = scene()
     targets = [Target(f"{number}", (10 * number, 9, 8, 8)) for number in range(MOST_MAPS + 1)]
     for count, maps in ((MOST_MAPS, True), (MOST_MAPS + 1, False)):
@@ -226,7 +226,7 @@ def test_a_page_of_many_targets_has_no_response_maps(
 def test_what_was_tracked_of_several_targets_before_an_error_is_kept(
     params: mfst_jax.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
-    monkeypatch.setattr(following.quick_start, "begin", StandIn)
+    monkeypatch.setattr(quick_start, "begin", StandIn)
     source, _ = scene(fail_at=4)
     with pytest.raises(InputError, match="frame 4"):
         follow_all(source, BOTH, params, CONFIG, table=tmp_path / name, source_path=str(tmp_path / "clip.mp4"))
@@ -240,7 +240,7 @@ def test_what_was_tracked_of_several_targets_before_an_error_is_kept(
 def test_the_track_ends_when_all_targets_are_lost_for_long_enough(
     params: mfst_jax.Params, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(following.quick_start, "begin", StandIn)
+    monkeypatch.setattr(quick_start, "begin", StandIn)
     car, bike = [0.4, 0.4, 0.4, 0.9, 0.4, 0.4, 0.4, 0.4], [0.9, 0.4, 0.4, 0.4, 0.4, 0.9, 0.4, 0.4]
     monkeypatch.setattr(StandIn, "SCORES", [*zip(car, bike, strict=True)] + [(1, 1)] * FRAMES)
     source, _ = scene()
@@ -286,8 +286,12 @@ def test_idle_memory_goes_back_once_all_is_compiled_and_from_then_on(
     monkeypatch.setattr(following.memory, "give_back", lambda: gone.append(now[-1]))
     monkeypatch.setattr(following, "TIDY_EVERY", 5)
     follow(source, truth[0], params, CONFIG, hear=lambda number, *_: now.append(number))
-    # The first time when all is compiled: after the steps of a quick start and one of the fast program.
     assert gone == [1, 6, 11]
+    now.clear()
+    gone.clear()
+    monkeypatch.setattr(following, "TIDY_EVERY", 100)
+    follow(scene()[0], truth[0], params, CONFIG, hear=lambda number, *_: now.append(number))
+    assert gone == [1, quick_start.STEPS + 1]  # the step of the fast program is the last that is compiled
 
 
 def test_weights_may_be_prepared_already(params: mfst_jax.Params):
