@@ -1,5 +1,6 @@
-"""Pictures and videos that tests write, each frame as bright as its number says."""
+"""Pictures and videos that tests write, each frame as bright as its number says; sources that end early."""
 
+from itertools import islice
 from typing import cast
 
 import av
@@ -9,6 +10,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from mfst_jax.errors import InputError
+from mfst_jax.video import Source
 
 KINDS = {
     "a.mp4": {},
@@ -24,6 +26,12 @@ KINDS = {
     "a.mpg": {"codec": "mpeg2video"},
 }
 """How to make videos of many kinds, by the name of the file."""
+
+
+def end_sources_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every source ends after so many frames, the built-in clip too."""
+    whole = Source.frames
+    monkeypatch.setattr(Source, "frames", lambda source: islice(whole(source), count))
 
 
 def noisy(level, size=(48, 64)):

@@ -10,9 +10,19 @@ OURS = re.compile("(mfst|python) ")
 """How a command begins that runs one of our programs."""
 
 
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a text in a language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
 def python_blocks(page: Path) -> list[str]:
     """The Python blocks of a page, in their order."""
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return blocks(page.read_text(encoding="utf-8"), "python")
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
 def commands(page: Path) -> Iterator[str]:
@@ -21,7 +31,7 @@ def commands(page: Path) -> Iterator[str]:
     A command that goes on in the next line is one, and so is each part of one with `&&`.
     """
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    fenced = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    fenced = "\n".join(blocks(text, "sh"))
     indented = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    ") and OURS.match(line[4:]))
     for line in f"{fenced}\n{indented}".splitlines():
         for part in re.sub(r"\s+#.*", "", line).split(" && "):

@@ -8,15 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from code_blocks import ROOT
+from code_blocks import ROOT, blocks
 
 PAGE = ROOT / "CONTRIBUTING.md"
 COPIED = ("mfst_jax", "weight_port", "train", "tests", "pyproject.toml")
 SECTIONS = dict(re.findall(r"^## (Add [^\n]*)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
-
-
-def blocks(section: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
 
 
 def apply(changes: str, folder: Path) -> None:

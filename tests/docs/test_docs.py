@@ -9,10 +9,11 @@ import jaxtyping
 import numpy as np
 import pytest
 from code_blocks import PAGES, ROOT, python_blocks
+from media import end_sources_after
 from scenes import video
 
 import mfst_jax
-from mfst_jax.video import Source, demo_source
+from mfst_jax.video import demo_source
 
 RUN = {"README.md", "jax.md", "page.md", "targets.md"}
 """Pages with a test below."""
@@ -33,22 +34,12 @@ def execute(block: str, names: dict) -> None:
     exec(compile(block, "<example>", "exec"), names)
 
 
-def short(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """The built-in clip, but for all frames after the first few."""
-    whole = Source.frames
-
-    def frames(self: Source):
-        return (frame for frame, _ in zip(whole(self), range(count), strict=False))
-
-    monkeypatch.setattr(Source, "frames", frames)
-
-
 def test_every_page_with_examples_is_run_here():
     assert {page.name for page in PAGES if python_blocks(page)} == RUN
 
 
 def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    short(monkeypatch, 3)
+    end_sources_after(3, monkeypatch)
     clip, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
     clip, box = jnp.asarray(clip), jnp.asarray(truth[0])
     padded = jnp.zeros((len(clip), 384, 640, 3), jnp.uint8)
@@ -81,14 +72,14 @@ def test_the_examples_for_jax_run_and_agree(tmp_path: Path):
 
 
 def test_the_example_for_pages_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    short(monkeypatch, 3)
+    end_sources_after(3, monkeypatch)
     monkeypatch.chdir(tmp_path)
     run(ROOT / "docs" / "page.md", {})
     assert (tmp_path / "page.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
 
 
 def test_the_example_for_several_targets_follows_both(monkeypatch: pytest.MonkeyPatch):
-    short(monkeypatch, 3)
+    end_sources_after(3, monkeypatch)
     run(ROOT / "docs" / "targets.md", names := {})
     assert names["tracker"].names == ("car", "tree")
     assert names["boxes"].shape == (2, 4)

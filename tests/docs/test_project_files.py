@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from code_blocks import PAGES, ROOT
+from code_blocks import PAGES, ROOT, prose
 
 import mfst_jax
 
@@ -21,15 +21,13 @@ def read(name: str) -> str:
 
 def anchors(page: Path) -> set[str]:
     """What a link may name behind `#`: headings in small letters, without punctuation, with hyphens for spaces; ids."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_a_page_links_to_files_and_headings_that_are_there(page: Path):
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if not target.startswith(("http://", "https://")):
             name, _, anchor = target.partition("#")
             found = (page.parent / name).resolve() if name else page

@@ -4,20 +4,18 @@ import re
 import runpy
 import shlex
 import sys
-from functools import partial, wraps
-from itertools import islice
+from functools import wraps
 from pathlib import Path
 
-import jax
 import jaxtyping
 import numpy as np
 import pytest
 import tyro
+from media import end_sources_after
 from PIL import Image
 
 import weight_port
-from mfst_jax.compilation import QUICK
-from mfst_jax.video import Source, demo_source
+from mfst_jax.video import demo_source
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
@@ -32,15 +30,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every source ends after the first few frames."""
-    whole = Source.frames
-    monkeypatch.setattr(Source, "frames", lambda source: islice(whole(source), FRAMES))
-
-
-@pytest.fixture
-def compiled_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an example compiles itself is compiled in a third of the time; it runs once."""
-    monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK))
+    end_sources_after(FRAMES, monkeypatch)
 
 
 @pytest.fixture
@@ -106,7 +96,6 @@ def test_several_targets(run):
     assert run("several_targets.py", *["--boxes", "158", "208", "61", "44", "--names", "car"]) == [car]
 
 
-@pytest.mark.usefixtures("compiled_in_a_hurry")
 def test_inside_a_pipeline(run):
     lines = run("inside_a_pipeline.py", "--count", FRAMES)
     assert [line.split(":")[0] for line in lines] == ["as it is", "mirrored"]
@@ -115,7 +104,6 @@ def test_inside_a_pipeline(run):
     np.testing.assert_allclose([numbers(line)[0] for line in lines], speed, atol=1.5)
 
 
-@pytest.mark.usefixtures("compiled_in_a_hurry")
 def test_gradient_of_the_image(run, tmp_path: Path):
     (line,) = run("gradient_of_the_image.py", "--picture", tmp_path / "saliency.png")
     area, share = numbers(line)
