@@ -7,6 +7,7 @@ python examples/follow_an_object.py --video my.mp4 --box 158 208 61 44
 import tyro
 
 import mfst_jax
+from mfst_jax.lost import LOST_BELOW
 from mfst_jax.video import demo_source, open_source
 
 
@@ -23,7 +24,7 @@ def main(video: str | None = None, box: tuple[float, float, float, float] = (158
     tracker.init(next(frames), box)
     for number, frame in enumerate(frames, start=1):
         x, y, width, height = tracker.update(frame)
-        lost = "  lost?" if tracker.score < 0.5 else ""
+        lost = "  lost?" if tracker.score < LOST_BELOW else ""
         print(f"frame {number}: {x:.1f},{y:.1f},{width:.1f},{height:.1f}  score {tracker.score:.2f}{lost}")
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import tyro
 
 import mfst_jax
+from mfst_jax.lost import LOST_BELOW
 from mfst_jax.video import demo_source
 
 
@@ -18,7 +19,7 @@ def speed(params: mfst_jax.PreparedParams, frames: jax.Array, box: jax.Array) ->
     result = mfst_jax.track(params, frames, box)
     centres = result.box[:, :2] + result.box[:, 2:] / 2
     steps = jnp.linalg.norm(jnp.diff(centres, axis=0), axis=1)
-    return jnp.mean(steps, where=result.score[1:] > 0.5)
+    return jnp.mean(steps, where=result.score[1:] >= LOST_BELOW)
 
 
 def main(count: int = 12) -> None:

@@ -26,7 +26,6 @@ from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
 from mfst_jax.following import choose_targets, follow, follow_all
-from mfst_jax.multi import config_for
 from mfst_jax.outputs import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
@@ -99,7 +98,6 @@ def track(
         else:
             targets = choose_targets(opened, box)
         names = [target.name for target in targets]
-        chosen = config_for(len(targets), chosen)
     for note in opened.notes:
         print(note, file=sys.stderr)
     followed = follow_all(

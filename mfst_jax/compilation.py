@@ -86,13 +86,11 @@ class Program:
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compiles the function, so that its first call with arguments like these finds the program."""
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        self._outermost().lower(leaves, tree=tree).compile()
+        self._traced(args, kwargs).lower().compile()
 
     def zeros(self, *args: Any, **kwargs: Any) -> Any:
         """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed."""
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        traced = self._outermost().trace(leaves, tree=tree)
+        traced = self._traced(args, kwargs)
         found = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
         return jax.tree.unflatten(traced.lower().out_tree, found)
 
@@ -103,11 +101,14 @@ class Program:
         Its first call with arguments like these then finds the program. If it cannot be compiled, that call raises the
         error. Leaving the block waits for the compiler.
         """
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        lowered = self._outermost().lower(leaves, tree=tree)
+        lowered = self._traced(args, kwargs).lower()
         with ThreadPoolExecutor(1, "compiling") as thread:
             thread.submit(lowered.compile)
             yield
+
+    def _traced(self, args: Any, kwargs: Any) -> Any:
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        return self._outermost().trace(leaves, tree=tree)
 
     def _outermost(self) -> Any:
         return self._jitted(_quick.get())

@@ -123,10 +123,6 @@ class MultiTracker:
     Attributes:
       names: Names of the targets, in the order of all rows; empty before `init`.
       scores: Scores [n] float32 of the last boxes, in [0, 1]; a target's falls when it is lost.
-
-    Attributes:
-      names: Of the targets, in the order of all rows; empty before `init`.
-      scores: [n] float32 of the last boxes, in [0, 1]; a target's falls when it is lost.
     """
 
     def __init__(self, params: AnyParams | None = None, config: Config | None = None, *, batch: bool | None = None):

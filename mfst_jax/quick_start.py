@@ -7,7 +7,6 @@ whether the fast one is ready by then or not, so that results never depend on ti
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Any
 
 import jax
 import numpy as np
@@ -86,7 +85,9 @@ class _QuicklyStarted(Tracks):
         with quickly() if self._taken < STEPS else nullcontext():
             found = super().step(frame)
         if self._taken == 1 and not self._only_quick:  # the first box does not have to wait for this
-            self._fast = _in_background(make_fast, self._plain, self._each[0], frame)
+            thread = ThreadPoolExecutor(1, "compiling")
+            self._fast = thread.submit(make_fast, self._plain, self._each[0], frame)
+            thread.shutdown(wait=False)
         return found
 
 
@@ -95,11 +96,3 @@ def make_fast(params: Params, state: State, frame: jax.Array) -> AnyParams:
     prepared = as_prepared(params, state.config)
     tracker.compile_step(prepared, state, frame)
     return prepared
-
-
-def _in_background(function: Any, *args: Any) -> Future[Any]:
-    thread = ThreadPoolExecutor(1, "compiling")
-    try:
-        return thread.submit(function, *args)
-    finally:
-        thread.shutdown(wait=False)

@@ -40,10 +40,6 @@ class Recorder:
     Attributes:
       draws: Whether frames are wanted, so that `show` has to be called.
       maps: Whether `show` wants response maps.
-
-    Attributes:
-      draws: Whether frames are wanted, and so `show` is to be called.
-      maps: Whether `show` wants response maps.
     """
 
     def __init__(

@@ -25,12 +25,6 @@ class Tracker:
       is_deterministic: True: a toolkit needs to run it only once.
       state: State of the track; None before `init`.
       score: Score of the last box, in [0, 1]; it falls when the target is lost.
-
-    Attributes:
-      name: What a toolkit's tables call it.
-      is_deterministic: True: a toolkit needs to run it only once.
-      state: The tracker's `State`; None before `init`.
-      score: Of the last box, in [0, 1]; it falls when the target is lost.
     """
 
     def __init__(self, params: AnyParams | None = None, config: Config | None = None, *, name: str = "MFST"):
