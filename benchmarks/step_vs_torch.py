@@ -36,8 +36,9 @@ import tyro
 from torch._inductor import config as inductor_config
 
 import mfst_jax
-from mfst_jax import bench
-from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
+from mfst_jax.bench import random_inputs
+from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, spread, table
+from mfst_jax.bench.steps import Kind
 from mfst_jax.cache import keep_compilations
 from mfst_jax.config import PRESETS, Preset
 from mfst_jax.params import Params, resolve_config
@@ -60,12 +61,10 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 def random_params(preset: Preset) -> Params:
     """Random weights for a preset, with SE-blocks."""
-    return bench.random_params(PRESETS[preset], bench.alexnet_of(preset))
+    return random_inputs.random_params(PRESETS[preset], random_inputs.alexnet_of(preset))
 
 
-def make_jax(
-    preset: Preset, kind: bench.Kind, expected: np.ndarray | None, near: bool = False
-) -> Callable[[], np.ndarray]:
+def make_jax(preset: Preset, kind: Kind, expected: np.ndarray | None, near: bool = False) -> Callable[[], np.ndarray]:
     """Step to time in JAX, from the first frame's state to the second frame's box; `near` for a slow target."""
     keep_compilations()
     params, (frames, box) = random_params(preset), scene()

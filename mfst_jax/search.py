@@ -14,9 +14,9 @@ from mfst_jax.config import Config
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, VISIBLE_RANGE, crop_with_range, mean_colour
 from mfst_jax.fast import AnyParams
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.growth import choose_growth
 from mfst_jax.model import Features, Responses
 from mfst_jax.network import bind
+from mfst_jax.scale_from_features import choose_growth
 from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.state import State
 

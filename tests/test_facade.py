@@ -8,7 +8,7 @@ import mfst_jax
 HEAVY = (
     *("PIL", "av", "matplotlib", "optax", "orbax", "scipy", "tensorflow", "tensorflow_datasets", "torch", "tyro"),
     *("grain", "jax2onnx", "pandas", "train", "weight_port"),
-    *("mfst_jax.cli", "mfst_jax.evaluation", "mfst_jax.following", "mfst_jax.video"),
+    *("mfst_jax.cli", "mfst_jax.evaluation", "mfst_jax.following", "mfst_jax.media.sources"),
 )
 
 

@@ -18,15 +18,15 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import config, localisation, params
-from mfst_jax.arguments import Settings, in_turn
 from mfst_jax.crops import SEARCH_SIZE
 from mfst_jax.evaluation import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
+from mfst_jax.media.sources import open_source
 from mfst_jax.network import bind
+from mfst_jax.program.arguments import Settings, in_turn
 from mfst_jax.score import mean_similarity
 from mfst_jax.search import at_scale, search_regions, search_sides
 from mfst_jax.state import State
-from mfst_jax.video import open_source
 
 FOLDS = 8
 IN_USE = "contrast: similarity at the peak - mean"

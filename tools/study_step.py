@@ -22,10 +22,10 @@ from mfst_jax.compilation import jit
 from mfst_jax.crops import mean_colour
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.growth import choose_growth
 from mfst_jax.model import MFST, correlate
 from mfst_jax.network import bind
 from mfst_jax.params import Contents, Params
+from mfst_jax.scale_from_features import choose_growth
 from mfst_jax.score import window_energy
 from mfst_jax.search import search_regions
 

@@ -12,8 +12,8 @@ from mfst_jax.config import LAYERS, SIAMFC, Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
 from mfst_jax.params import SiamFCVariant
-from train.augment import Augmentation
-from train.losses import Distance
+from mfst_jax.train.data.augmentation import Augmentation
+from mfst_jax.train.losses import Distance
 
 Best = Literal["loss", "centre_error", "tracking"]
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]

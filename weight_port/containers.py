@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax import checkpoints, file_kinds, known_weights
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import file_kinds, known_weights
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from weight_port import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
-from weight_port.pickled_values import Tree
+from weight_port.formats import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
+from weight_port.formats.pickled_values import Tree
 from weight_port.problems import SourceError
 
 LIMIT = pickled_values.LIMIT

@@ -13,7 +13,7 @@ from media import end_sources_after
 from scenes import video
 
 import mfst_jax
-from mfst_jax.video import demo_source
+from mfst_jax.media.sources import demo_source
 
 RUN = {"README.md", "jax.md", "page.md", "targets.md"}
 """Pages with a test below."""

@@ -7,8 +7,8 @@ import pytest
 from sequences import write_sequences
 
 from mfst_jax.params import Contents, Params
-from train import folders
-from train.data import Data, split
+from mfst_jax.train.data import curation
+from mfst_jax.train.data.split import Data, split
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +28,4 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(sequences: Path, cache: Path) -> Data:
-    return Data(*split(folders.curate(sequences, cache / "crops")[0]))
+    return Data(*split(curation.curate(sequences, cache / "crops")[0]))

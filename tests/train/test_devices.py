@@ -15,7 +15,7 @@ from small_runs import make_recipe, numbers
 
 from mfst_jax import checkpoints
 from mfst_jax.errors import InputError
-from train.loop import train
+from mfst_jax.train.loop import train
 
 
 @pytest.mark.slow

@@ -3,6 +3,6 @@
 python -m train demo [--data DATA]
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(model="alexnet", epochs=5, pairs_per_epoch=1_600, cached_pairs=400, validation_pairs=64, clip=True)

@@ -13,7 +13,7 @@ On 40 short sequences (32 to train on: 1,698 crops), twenty minutes on two busy 
     held-out success AUC: 0.343 without SE, 0.331 best, -0.012 (95 % interval -0.049 to +0.020)
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="alexnet",

@@ -11,7 +11,7 @@ On 40 short sequences (32 to train on: 1,698 crops), half an hour on two busy CP
     held-out success AUC: 0.319 without SE, 0.296 best, -0.022 (95 % interval -0.074 to +0.008)
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="siamfc",

@@ -6,7 +6,7 @@ It starts from the AlexNet of `--weights`, by default the built-in one. DATA is 
 sequences in OTB's or GOT-10k's layout.
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="siamfc",

@@ -15,7 +15,7 @@ about ten minutes on two CPU cores and was still learning:
     held-out success AUC, conv5 alone: 0.195 before, 0.303 last, +0.108 (95 % interval +0.039 to +0.199)
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="siamfc",
