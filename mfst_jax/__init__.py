@@ -1,4 +1,10 @@
-"""MFST, the Multi-Features Siamese Tracker, in pure JAX."""
+"""MFST, the Multi-Features Siamese Tracker, in pure JAX.
+
+Public are the names in `__all__` and the modules in `MODULES`; all else may change at any time.
+"""
+
+from importlib import import_module
+from types import ModuleType
 
 from mfst_jax.checkpoints import load, save
 from mfst_jax.config import ALEXNET, AUTHORS, BEST, PAPER, REALTIME, SIAMFC, Config
@@ -36,3 +42,16 @@ __all__ = [
     "track",
     "warmup",
 ]
+
+MODULES = ("cache", "checkpoints", "config", "evaluation", "media", "padding", "page", "sequences", "tracks")
+"""Names of the public modules, each of which is imported when it is first asked for."""
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *MODULES])
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

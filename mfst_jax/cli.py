@@ -1,4 +1,4 @@
-"""The command `mfst`: track, view a track, run the demonstration, say what weights hold, evaluate, time, get weights.
+"""The command `mfst`: track, view a track, run the demonstration, say what weights hold, evaluate, time, train.
 
 `mfst --version` says which version this is, `mfst doctor` whether all is well.
 """
@@ -20,7 +20,7 @@ from mfst_jax import checkpoints, config
 from mfst_jax.bench.command import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.checkpoints import bundled_se
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
 from mfst_jax.following.loop import choose_targets, follow, follow_all
@@ -171,21 +171,43 @@ def info(weights: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME|
     return 0
 
 
+def train(arguments: Positional[tuple[str, ...]] = ()) -> int:
+    """Train SE-blocks, SiamFC or the fusion, by a recipe or one of your own: mfst train --help.
+
+    Args:
+        arguments: The recipe, or `build` or `fusion`, and their options.
+    """
+    try:
+        from mfst_jax.train import command
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("mfst_jax"):
+            raise
+        raise MissingExtraError(error.name, "train", "mfst train") from None
+    return command.main(arguments)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if [*arguments] in (["--version"], ["-V"]):
+    arguments = sys.argv[1:] if arguments is None else [*arguments]
+    if arguments in (["--version"], ["-V"]):
         print(f"mfst_jax {__version__}")
         return 0
+    if arguments[:1] == ["train"]:  # its options are those of a command of its own, which the extra `train` is for
+        return exit_status(partial(train, tuple(arguments[1:])), program="mfst")
     commands = {"track": track, "view": view, "demo": demo, "info": info}
-    commands |= {"eval": evaluate, "score": score, "bench": bench}
+    commands |= {"eval": evaluate, "score": score, "bench": bench, "train": train}
     commands |= {"weights": weights_command, "doctor": doctor}
     command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
     return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
 
 
 def command() -> int:
-    """Runs `main` as a program: SIGTERM ends a track as Ctrl-C does, and compilations are kept."""
+    """Runs `main` as a program: SIGTERM ends a track as Ctrl-C does, and compilations are kept.
+
+    Training has its own ways: its threads allocate side by side, and it goes on from its checkpoints however it ended.
+    """
+    if sys.argv[1:2] == ["train"]:
+        return main()
     allocator.keep_little()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep_compilations()

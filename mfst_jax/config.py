@@ -60,7 +60,7 @@ class Config:
         III-B b], or those of each input, for itself [code].
       scale_search: What is compared at several scales: the search region of each frame (`search`) [paper IV-A d]; the
         exemplar, in the first frame alone (`exemplar`); or the features of one search region around the peak
-        (`features`, see `growth.py`). The latter two need one search region a frame.
+        (`features`, see `scale_from_features.py`). The latter two need one search region a frame.
       scale_step: Ratio of one scale to the next, at least 1 [paper IV-A e].
       scale_count: Number of scales, odd [paper IV-A e].
       scale_every: Frames from one search at all scales to the next; the frames between are searched at the middle scale

@@ -22,7 +22,7 @@ def build(sources: tyro.conf.Positional[tuple[Path, ...]], /, *, out: Path = bun
     """Writes the SE-blocks of each file, and prints their SHA-256.
 
     Args:
-        sources: Files that `python -m train` wrote.
+        sources: Files that `mfst train` wrote.
         out: The folder to write to.
     """
     for source in sources:

@@ -162,18 +162,13 @@ def find_recipe(text: str) -> tuple[str, Recipe]:
     return path.stem, of_module(text, module)
 
 
-def main(arguments: Sequence[str] | None = None, *, program: str = "mfst train") -> int:
-    """Runs the command; the exit status is 2 where the input is unusable, 1 where training diverged.
-
-    Args:
-      arguments: of the command line, without the program's name; by default those of this process.
-      program: the program's name, for its help.
-    """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command = partial(tyro.cli, run, args=arguments, prog=program, description=__doc__)
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; the exit status is 2 where the input is unusable, 1 where training diverged."""
+    arguments = list(arguments)
+    command = partial(tyro.cli, run, args=arguments, prog="mfst train", description=__doc__)
     for name, other in (("fusion", fit), ("build", build.command)):
         if arguments[:1] == [name]:
-            command = partial(tyro.cli, other, args=arguments[1:], prog=f"{program} {name}")
+            command = partial(tyro.cli, other, args=arguments[1:], prog=f"mfst train {name}")
     try:
         return exit_status(
             command, program="train", interrupted="interrupted; the same command goes on from the last checkpoint"

@@ -61,7 +61,7 @@ def train(
       recipe: what to do.
       params: weights that hold the recipe's backbone; or what is to lie beside a backbone that is trained itself.
       data: the videos.
-      out: the run's folder (`runs.py`).
+      out: the run's folder (`run_folder.py`).
       cache: the folder for correlations that are computed once.
       devices: what to train on, by default all devices; each takes its share of every batch.
       source: what the weights' provenance is to say about `params`.

@@ -63,8 +63,8 @@ class Recipe:
       label_radius: Radius of positive labels, in samples of the search region.
       label_distance: Distance that the radius is measured in (`losses.labels`).
       max_frame_gap: Greatest number of frames between the two of a pair.
-      cached_pairs: Size of a fixed pool of pairs whose correlations are computed once (`pools.py`); 0: features in each
-        step.
+      cached_pairs: Size of a fixed pool of pairs whose correlations are computed once (`correlation_pools.py`); 0:
+        features in each step.
       cache_type: Type of the maps in that pool.
       validation_pairs: Number of held-out pairs, the same ones after each epoch and in each run.
       tracking_epochs: Number of epochs from one tracking of the held-out sequences to the next; 0: they are not
@@ -216,5 +216,7 @@ def of_module(name: str, module: types.ModuleType) -> Recipe:
     """`RECIPE` of a recipe's file. Raises `InputError` if it has none."""
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
-        raise InputError(f"{name}: expected a file that defines RECIPE, a train.recipe.Recipe, found {recipe!r:.80}")
+        raise InputError(
+            f"{name}: expected a file that defines RECIPE, a mfst_jax.train.recipe.Recipe, found {recipe!r:.80}"
+        )
     return recipe

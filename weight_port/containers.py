@@ -1,7 +1,7 @@
 """Containers: the files that weights come in, told apart by their first bytes, and the named arrays inside them.
 
-A container knows nothing of networks: `tables` says what its names mean. Files are taken for hostile: nothing in them
-runs, and one that is or unpacks to more than `LIMIT` bytes is refused unread.
+A container knows nothing of networks: `name_tables` says what its names mean. Files are taken for hostile: nothing in
+them runs, and one that is or unpacks to more than `LIMIT` bytes is refused unread.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Checkpoints: weights in an Orbax directory or a `.safetensors` file, with a configuration and a provenance.
 
-Both hold the arrays under the names of `layout` and one JSON object: in the file's metadata under `mfst_jax`, in the
-directory as `mfst_jax.json`. It has the `version` of this scheme, `config` (the recommended one as `config.to_dict`
+Both hold the arrays under the names of `weight_names` and one JSON object: in the file's metadata under `mfst_jax`, in
+the directory as `mfst_jax.json`. It has the `version` of this scheme, `config` (the recommended one as `config.to_dict`
 gives it, or null), `provenance` (where the numbers come from), and what the arrays are verified by: `sha256` of all
 arrays in a file, and `files`, the SHA-256 of each file of a directory. Checkpoints without that object, such as those
 of other programs, load too if their tensors fit.

@@ -16,7 +16,7 @@ def summary(
     """Summary of a track: how many frames, how fast, how well, which stretches are lost, and why it ended.
 
     Args:
-      followed: from `following.follow_all`.
+      followed: from `loop.follow_all`.
       names: of the targets.
       truth: true boxes [rows, 4] from the source's first frame on, NaN where there is none. They are of one target, and
         are ignored where there are several.

@@ -3,8 +3,8 @@
 COLOURS = ("#c44e00", "#3d7bd6", "#0e5c4a", "#b04fb8", "#2b1c80", "#5d5210", "#c4808c")
 """Colours on white: the first tracker or target has the first one, the others take the rest in turn."""
 BRIGHT_COLOURS = ("#ffb000", "#3f86f5", "#a9ecc9", "#e878e8", "#7f55d9", "#93871f", "#d08a80")
-"""Colours of the same hues for dark grounds and for pictures. The first is `annotate.TRACKED`, and all are apart from
-`annotate.TRUE` too."""
+"""Colours of the same hues for dark grounds and for pictures. The first is `drawing.TRACKED`, and all are apart from
+`drawing.TRUE` too."""
 
 
 def colour(place: int) -> int:

@@ -1,4 +1,4 @@
-"""`checkpoints` and `layout`: what is saved comes back bit by bit, and the built-in weights are the documented ones."""
+"""Checkpoints: what is saved comes back bit by bit, and the built-in weights are the documented ones."""
 
 import dataclasses
 import hashlib

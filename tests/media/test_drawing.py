@@ -1,4 +1,4 @@
-"""What `annotate` draws."""
+"""What `drawing` draws."""
 
 import jax.numpy as jnp
 import numpy as np

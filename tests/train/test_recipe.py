@@ -29,7 +29,7 @@ def library_alone():
 def test_every_recipe_is_one_and_says_its_command_on_top(name):
     module = importlib.import_module(f"mfst_jax.train.recipes.{name}")
     assert of_module(name, module) == find_recipe(name)[1]
-    assert f"python -m train {name}" in (module.__doc__ or "")
+    assert f"mfst train {name}" in (module.__doc__ or "")
 
 
 def test_settings_reach_every_kind_of_field():

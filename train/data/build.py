@@ -1,6 +1,6 @@
-"""`python -m train build`: curates a data set once, into array_record files that any number of runs and hosts read.
+"""`mfst train build`: curates a data set once, into array_record files that any number of runs and hosts read.
 
-    python -m train build ROOT --out DATA
+    mfst train build ROOT --out DATA
 
 ROOT holds ILSVRC2015-VID, GOT-10k or any folder of sequences. Curation uses all cores, says how far it is, and goes on
 where it was interrupted; `--data` of later runs is the folder that the command prints.
@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax.errors import InputError
+from mfst_jax.errors import MissingExtraError
 
 
 def build(root: Path, out: Path) -> Path:
@@ -22,7 +22,7 @@ def build(root: Path, out: Path) -> Path:
 
         from mfst_jax.train.data.curated_crops.curated_crops_dataset_builder import Builder
     except ImportError as error:
-        raise InputError(f"build: expected the extra `train` to be installed, found no {error.name}") from error
+        raise MissingExtraError(error.name or "tensorflow_datasets", "train", "mfst train build") from error
     builder = Builder(data_dir=out, file_format="array_record")
     config = tfds.download.DownloadConfig(manual_dir=root)
     builder.download_and_prepare(download_config=config)

@@ -1,6 +1,6 @@
-"""`python -m train fusion`: fits the fusion on replayed tracks, then tracks for real what was chosen.
+"""`mfst train fusion`: fits the fusion on replayed tracks, then tracks for real what was chosen.
 
-    python -m train fusion --data DATA --weights WEIGHTS --out OUT
+    mfst train fusion --data DATA --weights WEIGHTS --out OUT
 
 The folder of the run holds `surroundings/`, `choices.json`, `results/` with the real tracks (as `mfst eval` writes
 them), and `table.md`. The same command goes on where it was interrupted.

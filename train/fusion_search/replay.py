@@ -1,4 +1,4 @@
-"""Replay of tracks and single steps from kept responses (`surroundings.py`): hundreds of fusions at the cost of one.
+"""Replay of tracks and single steps from response volumes that are kept: hundreds of fusions at the cost of one.
 
 A replayed track differs from a real one in that responses come from interpolation, between cells and between scales, on
 a map of 4 samples a cell instead of 16; and that a track which has left the true target's surroundings stands still.
@@ -36,7 +36,7 @@ Volume = Float[Array, "layers grid wide wide"]
 
 @struct.dataclass
 class Candidate:
-    """Fusion and motion parameters to try, or a batch of them. `fusion.to_config` makes a `Config` of them.
+    """Fusion and motion parameters to try, or a batch of them. `random_search.to_config` makes a `Config` of them.
 
     Attributes:
       layers: Weights of conv3, conv4, conv5 of S, then of A.

@@ -1,6 +1,6 @@
 """A demonstration of a few minutes: SE-blocks for the built-in AlexNet, on the built-in clip or on a folder.
 
-python -m train demo [--data DATA]
+mfst train demo [--data DATA]
 """
 
 from mfst_jax.train.recipe import Recipe

@@ -1,6 +1,6 @@
 """SE-blocks for torchvision's AlexNet (A), frozen, on a pool of pairs whose correlations are computed once.
 
-    python -m train se_alexnet --data DATA
+    mfst train se_alexnet --data DATA
 
 DATA is a folder of sequences (docs/sequences.md); the backbone is the built-in one.
 

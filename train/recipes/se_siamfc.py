@@ -1,6 +1,6 @@
 """SE-blocks for SiamFC (S), its published weights frozen, on a pool of pairs whose correlations are computed once.
 
-    python -m train se_siamfc --data DATA --weights WEIGHTS
+    mfst train se_siamfc --data DATA --weights WEIGHTS
 
 DATA is a folder of sequences (docs/sequences.md), WEIGHTS hold a SiamFC backbone.
 

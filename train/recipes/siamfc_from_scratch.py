@@ -1,6 +1,6 @@
 """SiamFC (S) from random weights, as its paper trains it (Bertinetto et al. 2016, section 4.1), with augmentation.
 
-    python -m train siamfc_from_scratch --data DATA
+    mfst train siamfc_from_scratch --data DATA
 
 DATA is ILSVRC2015-VID, GOT-10k, or a folder of sequences (docs/sequences.md). The result lies beside the
 backbone of `--weights`, the built-in AlexNet where there are none.

@@ -1,10 +1,10 @@
 """TFDS builder: annotated videos -> curated crops in array_record files, one record a crop, no TensorFlow needed.
 
-    python -m train build ROOT --out DATA
+    mfst train build ROOT --out DATA
 
 or, in a program, `Builder(data_dir=..., file_format="array_record")` and `download_and_prepare` with a `DownloadConfig`
 whose `manual_dir` is the root of ILSVRC2015-VID, of GOT-10k, or of a folder of sequences: the layout is recognised
-(`targets.py`). All of them have to be downloaded by hand.
+(`annotated_videos.py`). All of them have to be downloaded by hand.
 """
 
 import io

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.train.data.curation import Counts, Crop, Video
 
 
@@ -24,21 +24,20 @@ def read(path: Path) -> tuple[list[Video], list[Video], Counts]:
 
     Raises:
       InputError: no complete data set of curated crops there.
+      MissingExtraError: without TFDS installed.
     """
-    import tensorflow_datasets as tfds
-
+    tfds = _import_tfds()
     try:
         builder = tfds.builder_from_directory(path)
         sides = [_open(builder, name) for name in ("train", "held_out")]
         counts = Counts(**builder.info.metadata["counts"])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: expected curated crops as `python -m train build` writes, found {error}") from error
+        raise InputError(f"{path}: expected curated crops as `mfst train build` writes, found {error}") from error
     return sides[0], sides[1], counts
 
 
 def _open(builder: Any, name: str) -> list[Video]:
-    import tensorflow_datasets as tfds
-
+    tfds = _import_tfds()
     source = builder.as_data_source(split=name, decoders={"crop": tfds.decode.SkipDecoding()})
     videos, first = [], 0
     for described in builder.info.metadata[name]:
@@ -52,3 +51,12 @@ def _open(builder: Any, name: str) -> list[Video]:
     if first != len(source):
         raise ValueError(f"{len(source)} records instead of {first} in {name}")
     return videos
+
+
+def _import_tfds() -> Any:
+    """TFDS. Raises `MissingExtraError` where it is not installed."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise MissingExtraError(error.name or "tensorflow_datasets", "train", "reading curated crops") from None
+    return tfds
