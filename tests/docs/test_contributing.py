@@ -33,7 +33,7 @@ def copy(tmp_path: Path) -> Path:
     for name in COPIED:
         source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=ignored)
+            shutil.copytree(source, tmp_path / name, ignore=ignored, symlinks=True)
         else:
             shutil.copy(source, tmp_path / name)
     return tmp_path
