@@ -64,15 +64,15 @@ def random_params(preset: Preset) -> Params:
 
 
 def make_jax(
-    preset: Preset, kind: bench.Kind, expected: np.ndarray | None, near: bool = False
+    preset: Preset, kind: bench.Kind, expected: np.ndarray | None, in_centre: bool = False
 ) -> Callable[[], np.ndarray]:
-    """Step to time in JAX, from the first frame's state to the second frame's box; `near` for a slow target."""
+    """Step to time in JAX, from the first frame's state to the second frame's box; `in_centre` for a slow target."""
     keep_compilations()
     params, (frames, box) = random_params(preset), scene()
     config = resolve_config(params.contents, PRESETS[preset])
     weights = mfst_jax.prepare(params, config) if kind == "prepared" else params
     state = mfst_jax.init(weights, frames[0], box, config=config)
-    state = dataclasses.replace(state, near=jnp.asarray(near))
+    state = dataclasses.replace(state, searches_centre=jnp.asarray(in_centre))
     frame = jnp.asarray(frames[1])
     return checked(lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box), expected)
 
@@ -173,8 +173,10 @@ def main(
         variants.append("onnxruntime")
     contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("prepared", "plain")}
     contestants |= {variant: Contestant(make_torch, preset, variant, expected) for variant in variants}
-    less = {"REALTIME, whole search region": False, "REALTIME, its middle": True} if realtime else {}
-    contestants |= {name: Contestant(make_jax, "realtime", "prepared", None, near) for name, near in less.items()}
+    realtimes = {"REALTIME, whole search region": False, "REALTIME, its centre": True} if realtime else {}
+    contestants |= {
+        name: Contestant(make_jax, "realtime", "prepared", None, in_centre) for name, in_centre in realtimes.items()
+    }
     products = {"product by XLA": Contestant(floor.make_matmul), "product by PyTorch": Contestant(make_torch_matmul)}
     print(f"{preset}, 640 x 480; {machine()}; {rounds} rounds of {calls} steps")
     print(f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}; median (quartiles)\n")
@@ -201,7 +203,7 @@ def main(
     rate = floor.MATMUL_FLOPS / min(second for name in products for second in times[name].wall)
     least = operations / rate
     print(f"\ncompiled to the best of the others, {best}: {spread(ratios(ours.wall, times[best].wall))}")
-    for name in less:
+    for name in realtimes:
         print(f"{name}, to {best}: {spread(ratios(times[name].wall, times[best].wall))}")
     print(f"floor: {operations / 1e9:.1f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {1000 * least:.0f} ms; ", end="")
     print(f"prepared to it: {spread([second / least for second in ours.wall])}")

@@ -1,7 +1,7 @@
 """MFST, the Multi-Features Siamese Tracker, in pure JAX."""
 
 from mfst_jax.checkpoints import load, save
-from mfst_jax.config import ALEXNET, AUTHORS, BEST, PAPER, REALTIME, SIAMFC, Config
+from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.multi import MultiTracker
@@ -14,7 +14,6 @@ from mfst_jax.version import __version__
 __all__ = [
     "ALEXNET",
     "AUTHORS",
-    "BEST",
     "PAPER",
     "REALTIME",
     "SIAMFC",

@@ -132,7 +132,7 @@ def follow_all(
 
     Args:
       source: the frames.
-      targets: what to follow, at least one; a batch of them is tracked without near search (`multi.config_for`).
+      targets: what to follow, at least one; a batch of them is tracked without centre search (`multi.config_for`).
       params: the weights, which are prepared here if they are not yet.
       config: how to track; by default what the weights imply.
       video: where to write the annotated video; of one target the true boxes are drawn too, as far as there are some.

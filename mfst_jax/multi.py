@@ -1,7 +1,7 @@
 """Several targets of one video in one pass: `MultiTracker`, and the states behind it.
 
 Every frame is decoded, padded and handed to the device once. On CPUs one target after the other then takes the step
-that a target alone takes: nothing more is compiled, and near search saves what it saves; a batch takes longer there
+that a target alone takes: nothing more is compiled, and centre search saves what it saves; a batch takes longer there
 (docs/targets.md). On accelerators the search regions of all targets go through the backbones as one batch, and each
 number of targets is a compilation of its own.
 """
@@ -35,12 +35,12 @@ def in_a_batch(count: int, batch: bool | None = None) -> bool:
 
 
 def config_for(count: int, config: Config, *, batch: bool | None = None) -> Config:
-    """Configuration for `count` targets: `config`, but in a batch without near search.
+    """Configuration for `count` targets: `config`, but in a batch without centre search.
 
-    A batch computes the near and the whole search for all of its targets, whichever each of them needs, so that near
-    search would cost time there and save none.
+    A batch computes the centre and the whole search for all of its targets, whichever each of them needs, so that
+    centre search would cost time there and save none.
     """
-    return dataclasses.replace(config, near_search=0.0) if in_a_batch(count, batch) else config
+    return dataclasses.replace(config, centre_search=0.0) if in_a_batch(count, batch) else config
 
 
 class Tracks:
@@ -118,7 +118,7 @@ class MultiTracker:
 
     Frames are padded (`mfst_jax.padding`), so that images of similar sizes share a compilation. On CPUs all numbers of
     targets share it too, with `Tracker`; each is then followed as by a `Tracker` of its own, to the last bit. Where
-    targets are a batch, each number of them is a compilation of its own, and they are tracked with `near_search` 0.
+    targets are a batch, each number of them is a compilation of its own, and they are tracked with `centre_search` 0.
 
     Attributes:
       names: Names of the targets, in the order of all rows; empty before `init`.

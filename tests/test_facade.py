@@ -20,7 +20,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 PUBLIC = {
-    *("ALEXNET", "AUTHORS", "BEST", "PAPER", "REALTIME", "SIAMFC", "Config"),
+    *("ALEXNET", "AUTHORS", "PAPER", "REALTIME", "SIAMFC", "Config"),
     *("PreparedParams", "Params", "prepare", "load", "save"),
     *("InputError", "Output", "Result", "State", "init", "step", "track"),
     *("MultiTracker", "Tracker", "__version__", "warmup"),

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mfst_jax import boxes, localisation
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, PAPER
-from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.evaluation.metrics import SUCCESS_THRESHOLDS
 from mfst_jax.localisation import CELL, RESPONSE_SIZE, UPSAMPLING_FACTOR
 from train.surroundings import SCALES, SLACK, WIDE, Surroundings
@@ -92,7 +92,7 @@ def step_from_truth(candidate: Candidate, seen: Surroundings) -> Float[Array, "f
     def step(_: None, frame: Any) -> tuple[None, Array]:
         responses, truth, draw = frame
         true_centre, true_size = boxes.to_centre(truth)
-        true_side = search_side(true_size)
+        true_side = search_side(true_size, PAPER.context)
         side = true_side * jnp.exp(SCALE_DEVIATION * draw[2])
         offset = PLACE_DEVIATION * draw[:2] * true_side / SEARCH_SIZE
         factors = candidate.scale_step ** jnp.array([-1.0, 0.0, 1.0])
@@ -116,7 +116,7 @@ def follow(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames 4"]
         centre, scale = state
         responses, truth, counted = frame
         true_centre, true_size = boxes.to_centre(truth)
-        side, true_side = search_side(size) * scale, search_side(true_size)
+        side, true_side = search_side(size, PAPER.context) * scale, search_side(true_size, PAPER.context)
         factors = candidate.scale_step ** jnp.array([-1.0, 0.0, 1.0])
         maps = look(responses, (centre - true_centre) * SEARCH_SIZE / CELL, side, true_side, factors)
         cells, best = localise(maps, candidate)
@@ -132,11 +132,6 @@ def follow(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames 4"]
     start = centre, jnp.ones(())
     _, rest = lax.scan(step, start, (seen.responses[1:], truth[1:], jnp.asarray(seen.counted)[1:]))
     return jnp.concatenate([truth[:1], rest])
-
-
-def search_side(size: Float[Array, "2"]) -> Side:
-    """Side in pixels of the search region of a target of `size` (w, h)."""
-    return boxes.context_side(size, PAPER.context) * (SEARCH_SIZE / EXEMPLAR_SIZE)
 
 
 def look(

@@ -19,7 +19,7 @@ from mfst_jax import checkpoints, layout
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, Config
 from mfst_jax.correlation import cross_correlate_by_taps
-from mfst_jax.crops import SEARCH_SIZE, central_exemplar
+from mfst_jax.crops import SEARCH_SIZE, central_exemplar, search_side
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import prepare
@@ -28,7 +28,7 @@ from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.params import Params
 from mfst_jax.video import read_image
-from train.folders import search_side, square_crop
+from train.folders import CONTEXT, square_crop
 
 SLACK = 8
 """Cells beyond a response map on each side."""
@@ -96,7 +96,7 @@ def _look(sequence: Sequence, prepared: PreparedParams) -> Surroundings:
     exemplar = None
     for number in np.flatnonzero(counted):
         frame, box = read_image(sequence.frames[number]), truth[number].astype(np.float64)
-        centre, of_target = box[:2] + (box[2:] - 1) / 2, search_side(box[2:])
+        centre, of_target = box[:2] + (box[2:] - 1) / 2, float(search_side(box[2:], CONTEXT))
         if exemplar is None:
             region = square_crop(frame, centre, of_target, 0)
             exemplar = _features(prepared, central_exemplar(jnp.asarray(region, jnp.float32))[None])
