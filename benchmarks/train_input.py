@@ -28,7 +28,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mfst_jax.config import Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
-from mfst_jax.pipeline import ahead
+from mfst_jax.pipeline import prefetch
 from train import loop, pools, se
 from train import steps as training
 from train.folders import CROP_SIZE, Video, open_video
@@ -69,7 +69,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
         state, advance, key = training.init(cached, params), training.compiled(cached), jax.random.key(0)
         everywhere = _everywhere()
         batches = (loop._batch(cached, kept, everywhere, number) for number in range(steps))
-        with ahead(batches, depth=1) as coming:
+        with prefetch(batches, depth=1) as coming:
             for done, batch in enumerate(coming, start=1):
                 state = advance(state, None, batch, key)
                 if done >= FRAMES and (done & (done - 1) == 0 or done == steps):

@@ -19,7 +19,7 @@ from mfst_jax.config import MODELS, PRESETS, Config, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.fast import prepare
 from mfst_jax.model import MFST
-from mfst_jax.multi import Tracks, config_for
+from mfst_jax.multi import Start, Tracks, config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import AlexNetVariant, Contents, Params, resolve_config
 
@@ -126,7 +126,8 @@ def step_of(
     if targets == 1:
         state = tracker.init(weights, first, boxes[0], config=config, frame_size=frame_size)
         return lambda: np.asarray(tracker.step(weights, state, second)[1].box)
-    tracks = Tracks(weights, first, boxes, config_for(targets, config, batch=batch), frame_size, batch=batch)
+    start = Start(first, boxes, frame_size, config_for(targets, config, batch=batch))
+    tracks = Tracks(weights, start, batch=batch)
     return lambda: tracks.fetch(tracks.step(second))[0]
 
 

@@ -23,12 +23,12 @@ def fuse(
         case "hard":  # (5) r* = sum_t w_t r_t
             return jnp.sum(shares * responses, axis=0)
         case "soft_mean":  # (6) r* = sum_t r_t / max(r_t)
-            return jnp.sum(_by_maximum(responses), axis=0)
+            return jnp.sum(by_maximum(responses), axis=0)
         case "soft":  # (7) r* = sum_t w_t r_t / max(r_t)
-            return jnp.sum(shares * _by_maximum(responses), axis=0)
+            return jnp.sum(shares * by_maximum(responses), axis=0)
 
 
-def _by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "maps scales h w"]:
+def by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "maps scales h w"]:
     """Maps r_t / |max(r_t)|.
 
     Signs stay, so that a map below zero everywhere keeps its peak; a map of zeros stays zero.

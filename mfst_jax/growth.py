@@ -6,6 +6,7 @@ cropped wider, and compared with the exemplar. docs/choices.md compares this wit
 """
 
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +14,22 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.config import Config
+from mfst_jax.config import Config, Layer, Model
 from mfst_jax.localisation import CELL, scale_priors
-from mfst_jax.model import Exemplar, Features
+from mfst_jax.model import Exemplar
 from mfst_jax.score import cosine
 
+RegionFeatures = Mapping[Model, Mapping[Layer, Float[Array, "n n _"]]]
 
-def growth_factor(exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config) -> Float[Array, ""]:
+
+def growth_factor(
+    exemplar: Exemplar, search: RegionFeatures, offset: Float[Array, "2"], config: Config
+) -> Float[Array, ""]:
     """Scale factor at which the target looks most like its exemplar; 1 where no other makes it look more alike.
 
     Args:
       exemplar: the target's features.
-      search: recalibrated features [n, n, c] of one search region, or of its centre.
+      search: recalibrated features of one search region, or of its centre.
       offset: from the region's centre to the target's new place, (x, y) in samples of the search crop.
       config: the scale factors, the penalty on all but the middle one, and the tilt.
     """
@@ -35,7 +40,7 @@ def growth_factor(exemplar: Exemplar, search: Features, offset: Float[Array, "2"
 
 
 def similarity_by_factor(
-    exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config
+    exemplar: Exemplar, search: RegionFeatures, offset: Float[Array, "2"], config: Config
 ) -> Float[Array, "scales"]:
     """Cosine similarity of the exemplar and the features at the target's new place, for each scale factor.
 

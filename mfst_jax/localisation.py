@@ -93,9 +93,12 @@ def choose_region(fused: Float[Array, "regions n n"], config: Config) -> Int[Arr
 
     Several regions are one for each scale.
     """
-    if len(fused) == 1:
-        return jnp.int32(0)
-    return jnp.argmax(jnp.max(fused, axis=(1, 2)) * scale_priors(config)).astype(jnp.int32)
+    return jnp.int32(0) if len(fused) == 1 else highest_peak(fused, scale_priors(config))
+
+
+def highest_peak(maps: Float[Array, "maps n n"], priors: Float[Any, "maps"]) -> Int[Array, ""]:
+    """Number of the map whose peak, times its prior, is the highest; the first of equal ones."""
+    return jnp.argmax(jnp.max(maps, axis=(1, 2)) * priors).astype(jnp.int32)
 
 
 def scale_priors(config: Config) -> np.ndarray:
@@ -114,18 +117,34 @@ def peak_displacement(response: Float[Array, "n n"], config: Config) -> Float[Ar
     return displacement(windowed, config.upsampling, config.peak_temperature)
 
 
-def add_window(response: Float[Array, "n n"], influence: float) -> Float[Array, "n n"]:
+def add_window(
+    response: Float[Array, "n n"],
+    influence: float | Float[Array, ""],
+    window: Float[np.ndarray, "n n"] | None = None,
+) -> Float[Array, "n n"]:
     """Response map with the Hann window mixed in: `(1 - influence) r + influence h`.
 
     The map r is shifted to a minimum of 0 and divided by its sum, as the window h has a sum of 1.
+
+    Args:
+      response: the map.
+      influence: share of the window, in [0, 1].
+      window: the window; by default `hann_window` of the map's size.
     """
+    window = hann_window(len(response)) if window is None else window
     response = response - jnp.min(response)
     total = jnp.sum(response)
     response = response / jnp.where(total > 0, total, 1)
-    return (1 - influence) * response + influence * jnp.asarray(hann_window(len(response)), response.dtype)
+    return (1 - influence) * response + influence * jnp.asarray(window, response.dtype)
 
 
-def displacement(response: Float[Array, "n n"], geometry: Upsampling, temperature: float = 0.0) -> Float[Array, "2"]:
+def displacement(
+    response: Float[Array, "n n"],
+    geometry: Upsampling,
+    temperature: float = 0.0,
+    *,
+    samples_per_cell: int = UPSAMPLING_FACTOR,
+) -> Float[Array, "2"]:
     """Displacement from the search region's centre to the map's peak, (x, y) in samples of the search crop.
 
     Each component is at most 64, in a centre search at most 32. The peak is the first highest sample in row-major
@@ -133,10 +152,10 @@ def displacement(response: Float[Array, "n n"], geometry: Upsampling, temperatur
     as the authors do, and so overshoots by 6 %.
     """
     size = len(response)
-    cells = size // UPSAMPLING_FACTOR
-    samples_per_cell = (size - 1) / (cells - 1) if geometry == "corners" else UPSAMPLING_FACTOR
+    cells = size // samples_per_cell
+    spacing = (size - 1) / (cells - 1) if geometry == "corners" else samples_per_cell
     peak = soft_argmax(response, temperature) if temperature else _argmax(response)
-    offset = (peak - (size - 1) / 2) / samples_per_cell
+    offset = (peak - (size - 1) / 2) / spacing
     reach = (cells - 1) / 2
     return jnp.clip(offset, -reach, reach) * CELL
 

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from mfst_jax import boxes, validation
 from mfst_jax.arrays import AnyArray, AnyNumbers, each_frame, to_device
-from mfst_jax.compilation import Program, is_traced
+from mfst_jax.compilation import is_traced, jit
 from mfst_jax.config import Config
 from mfst_jax.crops import (
     CENTRE_SIZE,
@@ -224,7 +224,7 @@ def _check_going_on(params: Any, state: Any, config: Config | None) -> tuple[Sta
     return state, validation.check_step_config(state.config, config, contents)
 
 
-@Program
+@jit
 def _init(params: AnyParams, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
     """State after the first frame (paper section IV-A d)."""
     with jax.default_matmul_precision(config.precision):
@@ -265,7 +265,7 @@ def _zero_like(exemplar: Exemplar) -> Array:
     return jnp.where(first > 0, np.float32(0), np.float32(0))
 
 
-@Program
+@jit
 def _step(params: AnyParams, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     """State and output of a step, which searches the whole search region or, where that is enough, its centre alone."""
     with jax.default_matmul_precision(config.precision):

@@ -21,7 +21,7 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax import config, params
 from mfst_jax.alternation import table
-from mfst_jax.arguments import Settings, in_turn
+from mfst_jax.arguments import Settings, flatten_settings
 from mfst_jax.compilation import jit
 from mfst_jax.crops import CENTRE_SIZE, EXEMPLAR_SIZE, SEARCH_SIZE, crop_with_range, search_side
 from mfst_jax.decoding import Frame
@@ -91,7 +91,7 @@ def main(
         plain: Weights as they are, instead of those that `mfst track` makes of them.
     """
     loaded = mfst_jax.load(weights)
-    chosen = params.choose_config(loaded.contents, preset, in_turn(set))
+    chosen = params.choose_config(loaded.contents, preset, flatten_settings(set))
     used = loaded if plain else mfst_jax.prepare(loaded, chosen)
     seen: dict[str, list[np.ndarray]] = defaultdict(list)
     exemplars = []

@@ -23,7 +23,7 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax import boxes, evaluation
 from mfst_jax.alternation import table
-from mfst_jax.arguments import Settings, in_turn
+from mfst_jax.arguments import Settings, flatten_settings
 from mfst_jax.config import Config, Preset
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import PreparedParams
@@ -70,7 +70,7 @@ def main(
         looks: How many at each frame.
     """
     params = mfst_jax.load(weights)
-    config = choose_config(params.contents, preset, in_turn(set))
+    config = choose_config(params.contents, preset, flatten_settings(set))
     prepared = mfst_jax.prepare(params, config)
     rows = []
     for count in looks:

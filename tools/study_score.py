@@ -18,7 +18,7 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import config, localisation, params
-from mfst_jax.arguments import Settings, in_turn
+from mfst_jax.arguments import Settings, flatten_settings
 from mfst_jax.evaluation import overlaps
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
@@ -104,7 +104,7 @@ def main(
         set: As for `mfst track`.
     """
     loaded = mfst_jax.load(weights)
-    chosen = params.choose_config(loaded.contents, preset, in_turn(set))
+    chosen = params.choose_config(loaded.contents, preset, flatten_settings(set))
     prepared = mfst_jax.prepare(loaded, chosen)
     advance = jax.jit(candidates, static_argnames="chosen")
     values: dict[str, list[float]] = {}

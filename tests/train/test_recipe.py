@@ -35,10 +35,10 @@ def test_every_recipe_is_one_and_says_its_command_on_top(name):
 def test_settings_reach_every_kind_of_field():
     changed = override(
         Recipe(model="siamfc"),
-        ["model=alexnet", "factors=1,.1,1e-2", "epochs=3", "flip=on", "learning_rate=1", "label_distance=euclidean"],
+        ["model=alexnet", "factors=1,.1,1e-2", "epochs=3", "flip=on", "learning_rate=1", "label_radius=24"],
     )
     assert changed == Recipe(
-        model="alexnet", factors=(1.0, 0.1, 0.01), epochs=3, flip=True, learning_rate=1.0, label_distance="euclidean"
+        model="alexnet", factors=(1.0, 0.1, 0.01), epochs=3, flip=True, learning_rate=1.0, label_radius=24.0
     )
 
 
