@@ -108,7 +108,7 @@ def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:
     """Rows of the table, one whenever the number of frames has doubled."""
     keep_compilations()
     config = PRESETS[preset]
-    params = bench.random_params(config, bench.alexnet_of(preset))
+    params = bench.preset_params(preset)
     config = resolve_config(params.contents, config)
     weights = mfst_jax.prepare(params, config)
     pictures = [jnp.asarray(pad(frame)) for frame in bench.noise(SIZE, 4)]

@@ -40,7 +40,7 @@ from mfst_jax import bench
 from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
 from mfst_jax.cache import keep_compilations
 from mfst_jax.config import PRESETS, Preset
-from mfst_jax.params import Params, resolve_config
+from mfst_jax.params import resolve_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference
@@ -58,17 +58,12 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
     return frames, boxes[0]
 
 
-def random_params(preset: Preset) -> Params:
-    """Random weights for a preset, with SE-blocks."""
-    return bench.random_params(PRESETS[preset], bench.alexnet_of(preset))
-
-
 def make_jax(
     preset: Preset, kind: bench.Kind, expected: np.ndarray | None, in_centre: bool = False
 ) -> Callable[[], np.ndarray]:
     """Step to time in JAX, from the first frame's state to the second frame's box; `in_centre` for a slow target."""
     keep_compilations()
-    params, (frames, box) = random_params(preset), scene()
+    params, (frames, box) = bench.preset_params(preset), scene()
     config = resolve_config(params.contents, PRESETS[preset])
     weights = mfst_jax.prepare(params, config) if kind == "prepared" else params
     state = mfst_jax.init(weights, frames[0], box, config=config)
@@ -80,7 +75,7 @@ def make_jax(
 def make_torch(preset: Preset, variant: Variant, expected: np.ndarray | None) -> Callable[[], np.ndarray]:
     """Step to time in PyTorch, as `make_jax` makes it."""
     torch.set_num_threads(CORES)
-    params, (frames, box) = random_params(preset), scene()
+    params, (frames, box) = bench.preset_params(preset), scene()
     network = torch_reference.MFST(params.contents, PRESETS[preset], params)
     if variant != "eager":
         for weight in network.parameters():
@@ -197,9 +192,8 @@ def main(
     print(table(("variant", "ms a step", "CPU ms", "MiB", "prepared to it, wall", "prepared to it, CPU"), rows))
 
     best = min(variants, key=lambda name: statistics.median(times[name].wall))
-    operations = floor.step_flops(
-        random_params(preset), resolve_config(random_params(preset).contents, PRESETS[preset])
-    )
+    params = bench.preset_params(preset)
+    operations = floor.step_flops(params, resolve_config(params.contents, PRESETS[preset]))
     rate = floor.MATMUL_FLOPS / min(second for name in products for second in times[name].wall)
     least = operations / rate
     print(f"\ncompiled to the best of the others, {best}: {spread(ratios(ours.wall, times[best].wall))}")

@@ -6,6 +6,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.multi import MultiTracker
 from mfst_jax.params import Params
+from mfst_jax.random_weights import random_params
 from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup
 from mfst_jax.tracker import init, step, track
@@ -30,6 +31,7 @@ __all__ = [
     "init",
     "load",
     "prepare",
+    "random_params",
     "save",
     "step",
     "track",

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from mfst_jax.attention import SEBlocks, recalibrate
 from mfst_jax.backbones import AlexNet, siamfc
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.correlation import cross_correlate_by_taps
+from mfst_jax.correlation import cross_correlate
 from mfst_jax.params import Contents, uses_se
 from mfst_jax.pytrees import register_for_export, repr_shapes
 
@@ -99,7 +99,7 @@ class MFST(nn.Module):
         responses: Responses = {}
         for model, features in search.items():
             responses[model] = {
-                layer: factor * cross_correlate_by_taps(exemplar.features[model][layer], features[layer])
+                layer: factor * cross_correlate(exemplar.features[model][layer], features[layer])
                 for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True)
             }
             self._sow(model, responses[model], "response")

@@ -14,12 +14,13 @@ import pytest
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
-from random_weights import ALL, FORMATS, A, S, assert_same, few, random_arrays, random_params
+from random_weights import ALL, FORMATS, A, S, assert_same, few, random_arrays
 
 from mfst_jax import checkpoints, layout
 from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config
 from mfst_jax.model import MFST
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config
+from mfst_jax.random_weights import random_params
 
 # The table
 

@@ -21,7 +21,7 @@ def modules_after(statement: str) -> set[str]:
 
 PUBLIC = {
     *("ALEXNET", "AUTHORS", "PAPER", "REALTIME", "SIAMFC", "Config"),
-    *("PreparedParams", "Params", "prepare", "load", "save"),
+    *("PreparedParams", "Params", "prepare", "random_params", "load", "save"),
     *("InputError", "Output", "Result", "State", "init", "step", "track"),
     *("MultiTracker", "Tracker", "__version__", "warmup"),
 }

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from random_weights import ALL, FORMATS, A, S, assert_same, message, random_arrays, random_params
+from random_weights import ALL, FORMATS, A, S, assert_same, message, random_arrays
 
 from mfst_jax import checkpoints, layout
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
+from mfst_jax.random_weights import random_params
 
 
 def save_with_orbax(path: Path, tree: Any) -> None:

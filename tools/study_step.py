@@ -6,6 +6,7 @@ Weights are random. Times are CPU milliseconds of all threads together, which ot
 the median over rounds, in each of which everything is timed once.
 """
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -19,14 +20,12 @@ import tyro
 import mfst_jax
 from mfst_jax import config, localisation
 from mfst_jax.compilation import jit
-from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.crops import mean_colour
 from mfst_jax.fast.backbones import Backbones
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.growth import growth_factor
-from mfst_jax.model import MFST
 from mfst_jax.network import bind
-from mfst_jax.params import Contents, Params
 from mfst_jax.score import window_energy
 from mfst_jax.search import search_regions, take_region
 
@@ -34,16 +33,9 @@ TILES, INPUTS, OUTPUTS, PRODUCTS = 49, 256, 384, 36
 """Sizes of the matrix products in conv3 of S: 26 x 26 cells in tiles of 4 x 4."""
 
 
-def random_params(chosen: config.Config) -> Params:
-    """Random weights of the backbones that a configuration uses."""
-    contents = Contents("siamfc" in chosen.models, "torchvision" if "alexnet" in chosen.models else None)
-    images = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
-    return Params(dict(jax.jit(MFST(contents, chosen).init)(jax.random.key(0), *images)), contents)
-
-
 def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], Any]]:
     """Parts of a step, each by itself, on what the parts before it gave."""
-    weights = mfst_jax.prepare(random_params(chosen), chosen)
+    weights = mfst_jax.prepare(mfst_jax.random_params(dataclasses.replace(chosen, se=False)), chosen)
     height, width = frame.shape[:2]
     box = np.array([width / 2, height / 2, width / 8, height / 8], np.float32)
     state = mfst_jax.init(weights, frame, box, config=chosen)

@@ -18,12 +18,12 @@ from jaxtyping import Array, Bool, Float, Float32
 from mfst_jax import checkpoints, layout
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, Config
-from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.crops import SEARCH_SIZE, central_exemplar, search_side
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import prepare
 from mfst_jax.fast.backbones import Backbones
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.params import Params

@@ -10,9 +10,10 @@ from jaxtyping import Array, Float
 
 from mfst_jax.attention import SEBlock, recalibrate
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.correlation import cross_correlate, cross_correlate_by_taps
+from mfst_jax.correlation import cross_correlate
 from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.model import Exemplar, Features, Responses, as_exemplar
 
