@@ -90,6 +90,7 @@ class Config:
     models: tuple[Model, ...] = MODELS
 
     siamfc_layers: tuple[Layer, ...] = LAYERS
+    # Sec. IV-A e): the weights of the fusion
     siamfc_fusion: Strategy = "hard"
     siamfc_weights: tuple[float, float, float] = (0.1, 0.3, 0.7)
     siamfc_factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
@@ -191,6 +192,7 @@ class Config:
 
     def scale_factors(self) -> tuple[float, ...]:
         """Factors by which the target may have grown since the last frame, ascending: `scale_step ** (-1, 0, 1)`."""
+        # Sec. IV-A e): 1.025^{-1, 0, 1}
         reach = self.scale_count // 2
         return tuple(self.scale_step**exponent for exponent in range(-reach, reach + 1))
 

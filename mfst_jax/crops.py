@@ -14,10 +14,11 @@ from jaxtyping import Array, Float, Float32, Int, UInt8, UInt16, UInt32
 
 from mfst_jax.boxes import context_side
 
+# Sec. IV-A b)
 EXEMPLAR_SIZE = 127
-"""Side of the exemplar, in samples (paper section IV-A b)."""
+"""Side of the exemplar, in samples."""
 SEARCH_SIZE = 255
-"""Side of the search region, in samples (paper section IV-A b)."""
+"""Side of the search region, in samples."""
 CENTRE_SIZE = 191
 """Side in samples of the centre of the search region that a centre search sees: 9 cells of a response map."""
 VISIBLE_RANGE = 4.0

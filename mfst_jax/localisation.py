@@ -15,8 +15,9 @@ from jaxtyping import Array, Float, Int
 
 from mfst_jax.config import Config, Layer, Model, Upsampling
 
+# Sec. IV-A b)
 RESPONSE_SIZE = 17
-"""Cells on a side of a response map (paper section IV-A b)."""
+"""Cells on a side of a response map."""
 UPSAMPLING_FACTOR = 16
 UPSAMPLED_SIZE = RESPONSE_SIZE * UPSAMPLING_FACTOR
 CELL = 8

@@ -41,13 +41,14 @@ register_for_export(Exemplar)
 
 
 class MFST(nn.Module):
-    """The network: response maps from exemplar and search images, for the backbones and layers that a `config` uses.
+    """Network (paper figure 1): response maps from exemplar and search images, for the models and layers in use.
 
     Attributes:
       contents: What the weights hold.
       config: A resolved configuration (`params.resolve_config`).
     """
 
+    # Sec. III-A, Fig. 1
     contents: Contents
     config: Config
 
@@ -69,6 +70,7 @@ class MFST(nn.Module):
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
         """Features of the backbones before any SE-block, from RGB images in 0..255."""
+        # Sec. III-B a): conv3, conv4 and conv5 of each model
         features: Features = {}
         for model in self.config.models:
             by_layer = getattr(self, model)(images)
@@ -116,6 +118,7 @@ class MFST(nn.Module):
 
 def as_exemplar(features: Features, weights: ChannelWeights, config: Config) -> Exemplar:
     """Exemplar from the features of one image before any SE-block, and from the channel weights that these set."""
+    # Sec. III-B b): exemplar and search region "use the same channel weight"
     recalibrated = {model: recalibrate_layers(maps, weights.get(model, {})) for model, maps in features.items()}
     shared = {model: by_layer for model, by_layer in weights.items() if by_layer and config.se_statistics == "exemplar"}
     return Exemplar(*jax.tree.map(lambda array: array[0], (recalibrated, shared)))

@@ -226,9 +226,9 @@ def _check_going_on(params: Any, state: Any, config: Config | None) -> tuple[Sta
 
 @jit
 def _init(params: AnyParams, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
-    """State after the first frame (paper section IV-A d)."""
+    """State after the first frame."""
     with jax.default_matmul_precision(config.precision):
-        # Crop the exemplar around the target; what lies outside the frame has the frame's mean colour.
+        # Sec. IV-A d): crop the exemplar around the target; what lies outside the frame has the frame's mean colour.
         centre, size = boxes.to_centre(box)
         fill, side = mean_colour(frame, frame_size), search_side(size, config.context)
         image, colours = crop_with_range(frame, centre, side, fill=fill, frame_size=frame_size, samples=EXEMPLAR_SIZE)
@@ -283,7 +283,7 @@ def _search_region(
 
     This is the paper's section IV-A d), line by line.
     """
-    # Crop the search regions around the last position: one for each scale, or one for all scales.
+    # Sec. IV-A d): crop the search regions around the last position, one for each scale or one for all scales.
     regions = search_regions(state, frame, config, samples)
 
     # Features of the regions, and their correlation with the exemplar's: a response map for each layer of each model.

@@ -77,6 +77,7 @@ def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""
         done = step.astype(jnp.float32) / (recipe.epochs * recipe.steps_per_epoch)
         share = 0.5 * (1 + jnp.cos(jnp.pi * done))
         return warm * (recipe.final_learning_rate + share * (recipe.learning_rate - recipe.final_learning_rate))
+    # Sec. IV-A c): by one factor after each epoch
     epoch = step // recipe.steps_per_epoch
     decay = (recipe.final_learning_rate / recipe.learning_rate) ** (1 / max(1, recipe.epochs - 1))
     return warm * recipe.learning_rate * jnp.float32(decay) ** epoch.astype(jnp.float32)
