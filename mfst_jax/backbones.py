@@ -29,7 +29,11 @@ CHANNELS = {
     "caffe": (96, 256, 384, 384, 256),
 }
 """Numbers of filters of conv1 to conv5."""
-GROUPS = {"siamfc": (1, 2, 1, 2, 2), "torchvision": (1, 1, 1, 1, 1), "caffe": (1, 2, 1, 2, 2)}
+GROUPS = {
+    "siamfc": (1, 2, 1, 2, 2),
+    "torchvision": (1, 1, 1, 1, 1),
+    "caffe": (1, 2, 1, 2, 2),
+}
 """Numbers of groups of conv1 to conv5."""
 SIDES = (11, 5, 3, 3, 3)
 """Sides of the filters of conv1 to conv5, in cells."""

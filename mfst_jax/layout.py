@@ -6,7 +6,7 @@ is the input channels of one group), dense kernels [in, out]; everything is floa
 
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,9 +17,6 @@ from mfst_jax.config import LAYERS
 from mfst_jax.params import AlexNetVariant, Contents, SiamFCVariant
 
 Shape = tuple[int, ...]
-
-Network = Literal["siamfc", "torchvision", "caffe"]
-"""Networks that a backbone may be."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -40,8 +37,8 @@ def expected(contents: Contents) -> dict[str, Shape]:
     return shapes
 
 
-def _kernels(network: Network) -> tuple[Shape, ...]:
-    """Shapes of the kernels of conv1 to conv5."""
+def _kernels(network: str) -> tuple[Shape, ...]:
+    """Shapes of the kernels of conv1 to conv5, of a network in `CHANNELS`."""
     outputs, groups = CHANNELS[network], GROUPS[network]
     inputs = 3, *outputs[:-1]
     return tuple((side, side, i // g, o) for side, i, g, o in zip(SIDES, inputs, groups, outputs, strict=True))

@@ -63,12 +63,8 @@ def test_the_index_has_all_equations_and_tables():
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_mark_is_in_the_index(path: Path):
     source = path.read_text(encoding="utf-8")
-    places = [
-        (marks, place.partition(":")[2])
-        for marks, those in index()
-        for place in those
-        if ROOT / place.partition(":")[0] == path
-    ]
+    named = [(row, *place.split(":")) for row, places in index() for place in places]
+    here = [(row, lines_of(source, name)) for row, file, name in named if ROOT / file == path]
     for line, marks in marks_of(source).items():
         known = {mark for row, lines in here if line in lines for mark in row}
         assert set(marks) <= known, f"{path}:{line}"
