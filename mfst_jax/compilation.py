@@ -81,8 +81,8 @@ class Program:
     def zeros(self, *args: Any, **kwargs: Any) -> Any:
         """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed."""
         traced = self._traced(args, kwargs)
-        found = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
-        return jax.tree.unflatten(traced.lower().out_tree, found)
+        leaves = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
+        return jax.tree.unflatten(traced.lower().out_tree, leaves)
 
     @contextmanager
     def compiled_beside(self, *args: Any, **kwargs: Any) -> Generator[None]:

@@ -76,8 +76,8 @@ class PreparedNetwork:
         return Backbones(weights, self.weights.contents.alexnet, self.weights.method)
 
     def _features(self, images: Float[Array, "n side side 3"], backbones: Backbones) -> Features:
-        found = backbones.features(images).items()
-        return {model: {layer: maps[layer] for layer in self.config.layers(model)} for model, maps in found}
+        features = backbones.features(images)
+        return {m: {layer: features[m][layer] for layer in self.config.layers(m)} for m in features}
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""

@@ -148,7 +148,7 @@ def convolve(
     # V = B d B^T
     rows = jnp.stack(combine(scheme.inputs, scheme.sweep(maps, down, axis=1)))
     rows = lax.optimization_barrier(sequence_after(done, rows))
-    found: list[Float[Array, "n down across tile groups o"]] = []
+    row_products: list[Float[Array, "n down across tile groups o"]] = []
     for part, matrices in zip(jnp.split(rows, len(filters)), filters, strict=True):
         columns = scheme.sweep(part, across, axis=3)  # [row product, n, tile row, tile column, channel] each
         columns = [jnp.moveaxis(x.reshape(*x.shape[:-1], groups, channels // groups), -2, 1) for x in columns]
@@ -161,8 +161,8 @@ def convolve(
         # y = A M A^T, here by columns
         columns = jnp.stack(combine(scheme.outputs, lax.optimization_barrier(outputs)), axis=1)
         columns = lax.optimization_barrier(columns).reshape(-1, groups, tile, n, down, across, columns.shape[-1])
-        found += [x.transpose(2, 3, 4, 1, 0, 5) for x in columns]
-    return combine(scheme.outputs, found)
+        row_products += [x.transpose(2, 3, 4, 1, 0, 5) for x in columns]
+    return combine(scheme.outputs, row_products)
 
 
 def join(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *rest"]:
