@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_weights import A, S, few, message, random_params
+from random_weights import A, S, few, message
 
 import mfst_jax
 from mfst_jax import checkpoints
@@ -15,6 +15,7 @@ from mfst_jax.cache import CACHE_VARIABLE
 from mfst_jax.checkpoints import known_weights
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED, locate
 from mfst_jax.errors import InputError
+from mfst_jax.random_weights import random_params
 
 
 @pytest.fixture(autouse=True)
