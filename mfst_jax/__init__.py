@@ -44,8 +44,8 @@ __all__ = [
     "warmup",
 ]
 
-MODULES = ("cache", "checkpoints", "config", "evaluation", "media", "padding", "page", "sequences", "tracks")
-"""Names of the public modules, each of which is imported when it is first asked for."""
+MODULES = ("media", "tracks", "padding", "cache", "checkpoints", "page", "sequences", "evaluation")
+"""Names of the public modules. Public in each is its `__all__`; it is imported when it is first asked for."""
 
 
 def __dir__() -> list[str]:

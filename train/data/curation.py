@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from mfst_jax.checkpoints import replacing
+from mfst_jax.checkpoints.files import replacing
 from mfst_jax.config import PAPER
 from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.errors import InputError

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import weight_names
+from mfst_jax.checkpoints import files, weight_names
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, Config
 from mfst_jax.crops import SEARCH_SIZE, central_exemplar, search_side
@@ -82,7 +82,7 @@ def gather(
         path = root / f"{sequence.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}.npz"
         if not path.is_file():
             computed = _compute(sequence, prepared)
-            with checkpoints.replacing(path) as new, new.open("wb") as file:
+            with files.replacing(path) as new, new.open("wb") as file:
                 np.savez(file, **computed._asdict())
         with np.load(path) as arrays:
             volumes.append(ResponseVolumes(**arrays))
