@@ -37,6 +37,7 @@ import jax.numpy as jnp
 import pytest
 
 from mfst_jax.config import MODELS, Config
+from mfst_jax.fast import prepared
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
 
@@ -51,6 +52,21 @@ def programs_go_with_their_module() -> Iterator[None]:
     yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def convolutions_that_compile_soon(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Prepared weights use XLA's convolutions, as on accelerators, but in modules marked `toom_cook`.
+
+    XLA takes three to six times as long to compile a step by Toom-Cook. That it computes the same is the subject of
+    tests/fast; what is built around a step does not depend on it.
+    """
+    if request.node.get_closest_marker("toom_cook"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "method_for", lambda platform: "direct")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The blocks of code in README.md and docs/: Python, and commands as a reader would type them."""
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,14 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS = re.compile("(mfst|python) ")
 """How a command begins that runs one of our programs."""
+
+
+def package(name: str) -> Path:
+    """The folder of a package, which may be an installed one far from these tests."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def blocks(text: str, language: str) -> list[str]:

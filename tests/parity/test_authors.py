@@ -18,6 +18,8 @@ from mfst_jax.video import open_source
 
 LETTERS = {"siamfc": "s", "alexnet": "a"}
 
+pytestmark = pytest.mark.toom_cook
+
 
 @pytest.fixture(scope="module")
 def params(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Params:
