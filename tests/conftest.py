@@ -35,6 +35,7 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import pytest
+from compilations import hurry
 
 from mfst_jax.config import MODELS, Config
 from mfst_jax.fast import prepared
@@ -54,19 +55,29 @@ def programs_go_with_their_module() -> Iterator[None]:
     gc.collect()
 
 
+def hurry_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    before, hurry.on = hurry.on, request.node.get_closest_marker("toom_cook") is None
+    yield
+    hurry.on = before
+
+
 @pytest.fixture(scope="module", autouse=True)
 def convolutions_that_compile_soon(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Prepared weights use XLA's convolutions, as on accelerators, but in modules marked `toom_cook`.
+    """Convolutions are XLA's, as on accelerators, but in modules and tests marked `toom_cook`.
 
     XLA takes three to six times as long to compile a step by Toom-Cook. That it computes the same is the subject of
     tests/fast; what is built around a step does not depend on it.
     """
-    if request.node.get_closest_marker("toom_cook"):
-        yield
-        return
+    method_for = prepared.method_for
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepared, "method_for", lambda platform: "direct")
-        yield
+        patch.setattr(prepared, "method_for", lambda platform: "direct" if hurry.on else method_for(platform))
+        yield from hurry_unless_marked(request)
+
+
+@pytest.fixture(autouse=True)
+def convolutions_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As the marks of the test itself have it."""
+    yield from hurry_unless_marked(request)
 
 
 @pytest.fixture(scope="session")
