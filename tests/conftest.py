@@ -37,6 +37,7 @@ import jax.numpy as jnp
 import pytest
 from compilations import hurry
 
+from mfst_jax import memory
 from mfst_jax.config import MODELS, Config
 from mfst_jax.fast import prepared
 from mfst_jax.model import MFST
@@ -46,6 +47,8 @@ from mfst_jax.params import Contents, Params
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+memory.keep_little()
+
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_go_with_their_module() -> Iterator[None]:
@@ -53,6 +56,7 @@ def programs_go_with_their_module() -> Iterator[None]:
     yield
     jax.clear_caches()
     gc.collect()
+    memory.give_back()
 
 
 def hurry_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
