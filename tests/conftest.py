@@ -34,13 +34,18 @@ from pathlib import Path
 import hypothesis
 import jax
 import pytest
+from compilations import hurry
 
 import mfst_jax
+from mfst_jax.fast import prepared
 from mfst_jax.params import Contents, Params
+from mfst_jax.program import allocator
 
 # An example's time says nothing: the first one compiles, and machines are shared.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+allocator.keep_little()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,6 +54,32 @@ def programs_go_with_their_module() -> Iterator[None]:
     yield
     jax.clear_caches()
     gc.collect()
+    allocator.give_back()
+
+
+def hurry_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    before, hurry.on = hurry.on, request.node.get_closest_marker("toom_cook") is None
+    yield
+    hurry.on = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def convolutions_that_compile_soon(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Convolutions are XLA's, as on accelerators, but in modules and tests marked `toom_cook`.
+
+    XLA takes three to six times as long to compile a step by Toom-Cook. That it computes the same is the subject of
+    tests/fast; what is built around a step does not depend on it.
+    """
+    method_for = prepared.method_for
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "method_for", lambda platform: "direct" if hurry.on else method_for(platform))
+        yield from hurry_unless_marked(request)
+
+
+@pytest.fixture(autouse=True)
+def convolutions_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As the marks of the test itself have it."""
+    yield from hurry_unless_marked(request)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,8 @@ CONTENTS = {
     "grey": Contents(True, None, siamfc_grey=True),
 }
 
+pytestmark = pytest.mark.toom_cook
+
 
 @pytest.fixture
 def images() -> jax.Array:

@@ -21,6 +21,8 @@ from mfst_jax.state import Output
 CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 SIZE = np.array([120, 160], np.int32)
 
+pytestmark = pytest.mark.toom_cook
+
 
 @pytest.fixture(scope="module")
 def params() -> mfst_jax.Params:

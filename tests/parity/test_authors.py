@@ -18,6 +18,8 @@ from mfst_jax.params import Params, resolve_config
 
 LETTERS = {"siamfc": "s", "alexnet": "a"}
 
+pytestmark = pytest.mark.toom_cook
+
 
 @pytest.fixture(scope="module")
 def params(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Params:

@@ -53,7 +53,7 @@ for pool in (16, 0):
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_and_go_on_after_one_was_killed(sequences, params, tmp_path):
     checkpoints.save(params, tmp_path / "weights.safetensors")
-    command = [sys.executable, "-m", "train", "demo", "--data", str(sequences)]
+    command = [sys.executable, "-m", "mfst_jax.train", "demo", "--data", str(sequences)]
     command += ["--weights", str(tmp_path / "weights.safetensors"), "--cache", str(tmp_path / "cache")]
     command += [
         "--set=batch_size=4",
