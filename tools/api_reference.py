@@ -1,0 +1,240 @@
+"""The pages of the API reference, written from the public names themselves: what stands in `PUBLIC`, and nothing else.
+
+`tools/build_docs.py` puts them into the documentation site; tests/docs/test_api_reference.py holds them against the code.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+PUBLIC: dict[str, tuple[str, ...] | None] = {
+    "mfst_jax": None,
+    "mfst_jax.video": ("open_source", "demo_source", "Source"),
+    "mfst_jax.lost": ("LOST_BELOW", "is_lost", "stretches", "describe"),
+    "mfst_jax.padding": ("pad", "padded_size"),
+    "mfst_jax.cache": ("keep_compilations", "cache_folder"),
+    "mfst_jax.page": None,
+    "mfst_jax.sequences": ("places_in", "read_sequence", "Place", "Sequence"),
+    "mfst_jax.evaluation": None,
+    "weight_port": None,
+}
+"""Public modules in the order of the reference, each with its public names; None stands for its `__all__`."""
+TYPES = ("AnyParams", "AnyArray", "AnyNumbers")
+"""Names that signatures use for unions of types; the reference says once what they stand for."""
+SIGNATURES_OF = "Types in signatures"
+
+Kind = Literal["function", "class", "exception", "data"]
+TITLES: dict[Kind, str] = {
+    "function": "Functions",
+    "class": "Classes",
+    "exception": "Exceptions",
+    "data": "Constants",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One public name of a module.
+
+    Attributes:
+      module: the module that it is public in, such as `mfst_jax`.
+      name: the name itself.
+    """
+
+    module: str
+    name: str
+
+    @property
+    def value(self) -> Any:
+        """What the name stands for."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of thing it is."""
+        if inspect.isclass(self.value):
+            return "exception" if issubclass(self.value, BaseException) else "class"
+        return "function" if inspect.isroutine(self.value) else "data"
+
+    @property
+    def docstring(self) -> str:
+        """Its docstring, as `inspect.cleandoc` leaves it; of a constant the string below its assignment."""
+        text = self.value.__doc__ if self.kind != "data" else string_below(self.module.partition(".")[0], self.name)
+        return inspect.cleandoc(text or "")
+
+
+def entries() -> list[Entry]:
+    """All public names in the order of the reference, without those that begin with two underscores.
+
+    What two modules have in common is listed where it comes first.
+    """
+    found: dict[tuple[str, int], Entry] = {}
+    for module, names in PUBLIC.items():
+        for name in importlib.import_module(module).__all__ if names is None else names:
+            if not name.startswith("__"):
+                entry = Entry(module, name)
+                found.setdefault((name, id(entry.value)), entry)
+    return [*found.values()]
+
+
+def pages() -> dict[str, str]:
+    """The reference in reStructuredText: file name -> text, `index.rst` and a page for each public module."""
+    listed = {module: [entry for entry in entries() if entry.module == module] for module in PUBLIC}
+    written = {f"{module}.rst": _page(module, of_module) for module, of_module in listed.items()}
+    rows = [f"   * - :doc:`{module}`\n     - {summary(importlib.import_module(module))}\n" for module in PUBLIC]
+    types = "\n\n".join(
+        f"``{name}`` = ``{source}``\n{textwrap.indent(as_rst(text), '   ')}" for name, source, text in _types()
+    )
+    written["index.rst"] = (
+        f"{_title('API reference', '=')}"
+        "What is listed here is public and `stays <../CONTRIBUTING.html#what-stays-and-for-how-long>`__; "
+        "everything else may change in any release.\n\n"
+        ".. list-table::\n   :widths: auto\n\n" + "".join(rows) + "\n"
+        ".. toctree::\n   :hidden:\n\n" + "".join(f"   {module}\n" for module in PUBLIC) + "\n"
+        f"{_title(SIGNATURES_OF, '-')}{types}\n"
+    )
+    return written
+
+
+def summary(value: Any) -> str:
+    """First sentence of a docstring, in reStructuredText."""
+    first = inspect.cleandoc(value.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    return as_rst(first)
+
+
+def signature(value: Any) -> tuple[str, str | None] | None:
+    """Parameters and returned type of a function or method as its source has them; None where there is no source.
+
+    Signatures that `inspect` prints spell out every union, which fills the page.
+    """
+    try:
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
+    except (OSError, TypeError, SyntaxError):
+        return None
+    if not isinstance(node, ast.FunctionDef):
+        return None
+    arguments = node.args
+    if arguments.args and arguments.args[0].arg in ("self", "cls"):
+        arguments.args.pop(0)
+    names = _Names(inspect.unwrap(value).__globals__)
+    for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
+        if each is not None and each.annotation is not None:
+            each.annotation = names.visit(each.annotation)
+    returns = None if node.returns is None else names.spell(ast.unparse(names.visit(node.returns)))
+    return names.spell(f"({ast.unparse(arguments)})"), returns
+
+
+def fields(cls: type) -> dict[str, str]:
+    """Fields of a class, each with its type and default as the source has them: `Float[Array, '4']`, `int = 3`."""
+    found: dict[str, str] = {}
+    for each in reversed(cls.__mro__[:-1]):
+        try:
+            (node,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        except (OSError, TypeError):
+            continue
+        assert isinstance(node, ast.ClassDef)
+        for statement in node.body:
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                default = statement.value
+                simple = default is not None and not isinstance(default, ast.Call)
+                shown = f" = {ast.unparse(default)}" if simple and default is not None else ""
+                found[statement.target.id] = ast.unparse(statement.annotation) + shown
+    return found
+
+
+def as_rst(text: str) -> str:
+    """Docstring in reStructuredText: names and code between single backticks become literals."""
+    pieces = text.split("``")
+    for number in range(0, len(pieces), 2):  # between pairs of double backticks
+        parts = pieces[number].split("`")
+        pieces[number] = "".join(part if i % 2 == 0 else f"``{part}``" for i, part in enumerate(parts))
+        pieces[number] = pieces[number].replace("``s ", "``\\s ")
+    return "``".join(pieces)
+
+
+class _Names(ast.NodeTransformer):
+    """Spells out which class each name of an annotation stands for, as `~package.module.Name`.
+
+    Sphinx shows the last part of that, and links to no other class of that name.
+    """
+
+    def __init__(self, known: dict[str, Any]):
+        self.known = known
+        self.places: dict[str, str] = {}
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802
+        value = self.known.get(node.id)
+        if not inspect.isclass(value) or value.__module__ == "builtins":
+            return node
+        public = next((e for e in entries() if e.name == value.__name__ and e.value is value), None)
+        place = f"{public.module}.{public.name}" if public else f"{value.__module__}.{value.__qualname__}"
+        key = f"NAME{len(self.places)}NAME"
+        self.places[key] = place
+        return ast.Name(key)
+
+    def spell(self, source: str) -> str:
+        """Source code with the names put in."""
+        return re.sub(r"NAME\d+NAME", lambda match: f"~{self.places[match[0]]}", source)
+
+
+@cache
+def string_below(package: str, name: str) -> str:
+    """The string below the assignment of a constant, in whichever module of a package that is; empty where none is."""
+    for statement, after in _assignments(package):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            match after:
+                case ast.Expr(value=ast.Constant(value=str() as text)):
+                    return text
+    return ""
+
+
+def _assignments(package: str) -> Iterator[tuple[ast.Assign | ast.AnnAssign, ast.stmt | None]]:
+    """Every assignment at the top level of a package's modules, with the statement after it."""
+    (folder,) = importlib.import_module(package).__path__
+    for path in sorted(Path(folder).rglob("*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for statement, after in zip(body, [*body[1:], None], strict=True):
+            if isinstance(statement, ast.Assign | ast.AnnAssign):
+                yield statement, after
+
+
+def _types() -> Iterator[tuple[str, str, str]]:
+    """Each name of `TYPES` with the source of its type and the string below it."""
+    for name in TYPES:
+        for statement, _ in _assignments("mfst_jax"):
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+            if isinstance(target, ast.Name) and target.id == name and statement.value is not None:
+                yield name, ast.unparse(statement.value), string_below("mfst_jax", name)
+
+
+def _page(module: str, of_module: list[Entry]) -> str:
+    imported: ModuleType = importlib.import_module(module)
+    parts = [_title(module, "="), f".. py:module:: {module}\n\n", as_rst(inspect.cleandoc(imported.__doc__ or "")), "\n\n"]
+    for kind, title in TITLES.items():
+        chosen = [entry for entry in of_module if entry.kind == kind]
+        if chosen:
+            parts.append(_title(title, "-"))
+            parts.extend(_directive(entry) for entry in chosen)
+    return "".join(parts)
+
+
+def _directive(entry: Entry) -> str:
+    if entry.kind == "data":
+        text = textwrap.indent(as_rst(entry.docstring), "   ")
+        value = repr(entry.value).replace("\\", "\\\\")
+        return f".. py:data:: {entry.name}\n   :value: {value}\n\n{text}\n\n"
+    options = "   :members:\n" if entry.kind == "class" else ""
+    return f".. auto{entry.kind}:: {entry.module}.{entry.name}\n{options}\n"
+
+
+def _title(text: str, underline: str) -> str:
+    return f"{text}\n{underline * len(text)}\n\n"
