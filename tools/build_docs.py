@@ -107,8 +107,8 @@ def for_site(page: Path, folder: Path) -> str:
 
     def picture(match: re.Match[str]) -> str:
         dark, words, light = match[1], match[2], match[3]
-        shown = f"```{{image}} {{}}\n:class: only-{{}}\n:alt: {words}\n```"
-        return shown.format(light, "light") + "\n\n" + shown.format(dark, "dark")
+        shown = [(light, "light"), (dark, "dark")]
+        return "\n\n".join(f"```{{image}} {name}\n:class: only-{which}\n:alt: {words}\n```" for name, which in shown)
 
     parts = FENCED.split((ROOT / page).read_text(encoding="utf-8"))
     for number in range(0, len(parts), 2):
