@@ -150,14 +150,27 @@ def fields(cls: type) -> dict[str, str]:
     return found
 
 
-def as_rst(text: str) -> str:
-    """Docstring in reStructuredText: names and code between single backticks become literals."""
-    pieces = text.split("``")
-    for number in range(0, len(pieces), 2):  # between pairs of double backticks
-        parts = pieces[number].split("`")
-        pieces[number] = "".join(part if i % 2 == 0 else f"``{part}``" for i, part in enumerate(parts))
-        pieces[number] = pieces[number].replace("``s ", "``\\s ")
-    return "``".join(pieces)
+def as_rst(text: str, module: str = "mfst_jax") -> str:
+    """Docstring in reStructuredText: what stands between backticks becomes a literal, or a link if it is public.
+
+    Args:
+      text: the docstring.
+      module: the module whose names go before those of the others.
+    """
+
+    def literal(match: re.Match[str]) -> str:
+        code = match[1]
+        for place in (f"{module}.{code}", f"mfst_jax.{code}", code):
+            if place in _places():
+                return f":py:obj:`{code} <{place}>`"
+        return f"``{code}``"
+
+    return re.sub(r"(?<!`)`([^`]+)`(?!`)", literal, text)
+
+
+@cache
+def _places() -> set[str]:
+    return {f"{entry.module}.{entry.name}" for entry in entries()}
 
 
 class _Names(ast.NodeTransformer):
@@ -218,7 +231,7 @@ def _types() -> Iterator[tuple[str, str, str]]:
 
 def _page(module: str, of_module: list[Entry]) -> str:
     imported: ModuleType = importlib.import_module(module)
-    parts = [_title(module, "="), f".. py:module:: {module}\n\n", as_rst(inspect.cleandoc(imported.__doc__ or "")), "\n\n"]
+    parts = [_title(module, "="), f".. py:module:: {module}\n\n", as_rst(inspect.cleandoc(imported.__doc__ or ""), module), "\n\n"]
     for kind, title in TITLES.items():
         chosen = [entry for entry in of_module if entry.kind == kind]
         if chosen:
@@ -229,7 +242,7 @@ def _page(module: str, of_module: list[Entry]) -> str:
 
 def _directive(entry: Entry) -> str:
     if entry.kind == "data":
-        text = textwrap.indent(as_rst(entry.docstring), "   ")
+        text = textwrap.indent(as_rst(entry.docstring, entry.module), "   ")
         value = repr(entry.value).replace("\\", "\\\\")
         return f".. py:data:: {entry.name}\n   :value: {value}\n\n{text}\n\n"
     options = "   :members:\n" if entry.kind == "class" else ""

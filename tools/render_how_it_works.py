@@ -138,8 +138,8 @@ def compute(params: mfst_jax.Params, config: mfst_jax.Config, number: int) -> St
 
 def draw_crops(stages: Stages, config: mfst_jax.Config) -> plt.Figure:
     """The first frame, the exemplar, the frame, and its search regions."""
-    figure = plt.figure(figsize=(10, 6.75), layout="constrained")
-    top, middle = figure.subfigures(2, 1, height_ratios=(3.2, 3.55))
+    figure = plt.figure(figsize=(10, 6.95), layout="constrained")
+    top, middle = figure.subfigures(2, 1, height_ratios=(3.4, 3.55))
     frames = top.subplots(1, 2)
     _image(frames[0], stages.first, "first frame, with the given box")
     _box(frames[0], stages.given, BOX)

@@ -4,7 +4,7 @@ import inspect
 import re
 from typing import Any
 
-from api_reference import as_rst, fields, signature
+from api_reference import PUBLIC, as_rst, fields, signature
 
 import mfst_jax
 
@@ -27,6 +27,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_favicon = "static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
@@ -57,4 +58,5 @@ def _to_rst(app: Any, what: str, name: str, value: Any, options: Any, lines: lis
             match = re.match(r"(\s+)(\w+): (.*)", line)
             if match and match[2] in types:
                 lines[number] = f"{match[1]}{match[2]} (`{types[match[2]]}`): {match[3]}"
-    lines[:] = as_rst("\n".join(lines)).split("\n")
+    module = max((each for each in PUBLIC if name.startswith(f"{each}.")), key=len)
+    lines[:] = as_rst("\n".join(lines), module).split("\n")
