@@ -1,6 +1,6 @@
 """The pages of the API reference, written from the public names themselves: what stands in `PUBLIC`, and nothing else.
 
-`tools/build_docs.py` puts them into the documentation site; tests/docs/test_api_reference.py holds them against the code.
+`tools/build_docs.py` puts them into the documentation site; tests/docs/test_api_reference.py checks them.
 """
 
 import ast
@@ -8,7 +8,6 @@ import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +28,6 @@ PUBLIC: dict[str, tuple[str, ...] | None] = {
 """Public modules in the order of the reference, each with its public names; None stands for its `__all__`."""
 TYPES = ("AnyParams", "AnyArray", "AnyNumbers")
 """Names that signatures use for unions of types; the reference says once what they stand for."""
-SIGNATURES_OF = "Types in signatures"
 
 Kind = Literal["function", "class", "exception", "data"]
 TITLES: dict[Kind, str] = {
@@ -67,7 +65,10 @@ class Entry:
     @property
     def docstring(self) -> str:
         """Its docstring, as `inspect.cleandoc` leaves it; of a constant the string below its assignment."""
-        text = self.value.__doc__ if self.kind != "data" else string_below(self.module.partition(".")[0], self.name)
+        if self.kind == "data":
+            _, text = constants(self.module.partition(".")[0])[self.name]
+        else:
+            text = self.value.__doc__
         return inspect.cleandoc(text or "")
 
 
@@ -90,16 +91,14 @@ def pages() -> dict[str, str]:
     listed = {module: [entry for entry in entries() if entry.module == module] for module in PUBLIC}
     written = {f"{module}.rst": _page(module, of_module) for module, of_module in listed.items()}
     rows = [f"   * - :doc:`{module}`\n     - {summary(importlib.import_module(module))}\n" for module in PUBLIC]
-    types = "\n\n".join(
-        f"``{name}`` = ``{source}``\n{textwrap.indent(as_rst(text), '   ')}" for name, source, text in _types()
-    )
+    types = "\n\n".join(f"``{name}`` = ``{{}}``\n   {{}}".format(*constants("mfst_jax")[name]) for name in TYPES)
     written["index.rst"] = (
         f"{_title('API reference', '=')}"
         "What is listed here is public and `stays <../CONTRIBUTING.html#what-stays-and-for-how-long>`__; "
         "everything else may change in any release.\n\n"
         ".. list-table::\n   :widths: auto\n\n" + "".join(rows) + "\n"
         ".. toctree::\n   :hidden:\n\n" + "".join(f"   {module}\n" for module in PUBLIC) + "\n"
-        f"{_title(SIGNATURES_OF, '-')}{types}\n"
+        f"{_title('Types in signatures', '-')}{as_rst(types)}\n"
     )
     return written
 
@@ -183,10 +182,10 @@ class _Names(ast.NodeTransformer):
         self.known = known
         self.places: dict[str, str] = {}
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.Name:
         value = self.known.get(node.id)
-        if not inspect.isclass(value) or value.__module__ == "builtins":
-            return node
+        if not inspect.isclass(value) or value.__module__ == "builtins" or value.__name__ != node.id:
+            return node  # a builtin, or a short name for a type of many parts
         public = next((e for e in entries() if e.name == value.__name__ and e.value is value), None)
         place = f"{public.module}.{public.name}" if public else f"{value.__module__}.{value.__qualname__}"
         key = f"NAME{len(self.places)}NAME"
@@ -199,39 +198,29 @@ class _Names(ast.NodeTransformer):
 
 
 @cache
-def string_below(package: str, name: str) -> str:
-    """The string below the assignment of a constant, in whichever module of a package that is; empty where none is."""
-    for statement, after in _assignments(package):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            match after:
-                case ast.Expr(value=ast.Constant(value=str() as text)):
-                    return text
-    return ""
-
-
-def _assignments(package: str) -> Iterator[tuple[ast.Assign | ast.AnnAssign, ast.stmt | None]]:
-    """Every assignment at the top level of a package's modules, with the statement after it."""
-    (folder,) = importlib.import_module(package).__path__
-    for path in sorted(Path(folder).rglob("*.py")):
+def constants(package: str) -> dict[str, tuple[str, str]]:
+    """Constants of a package's modules: the source of each, and the string below it or an empty one."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted(Path(str(importlib.import_module(package).__file__)).parent.rglob("*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         for statement, after in zip(body, [*body[1:], None], strict=True):
-            if isinstance(statement, ast.Assign | ast.AnnAssign):
-                yield statement, after
-
-
-def _types() -> Iterator[tuple[str, str, str]]:
-    """Each name of `TYPES` with the source of its type and the string below it."""
-    for name in TYPES:
-        for statement, _ in _assignments("mfst_jax"):
+            if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+                continue
             target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-            if isinstance(target, ast.Name) and target.id == name and statement.value is not None:
-                yield name, ast.unparse(statement.value), string_below("mfst_jax", name)
+            match after:
+                case ast.Expr(value=ast.Constant(value=str() as text)):
+                    pass
+                case _:
+                    text = ""
+            if isinstance(target, ast.Name) and not found.get(target.id, ("", ""))[1]:
+                found[target.id] = ast.unparse(statement.value), text
+    return found
 
 
 def _page(module: str, of_module: list[Entry]) -> str:
     imported: ModuleType = importlib.import_module(module)
-    parts = [_title(module, "="), f".. py:module:: {module}\n\n", as_rst(inspect.cleandoc(imported.__doc__ or ""), module), "\n\n"]
+    words = as_rst(inspect.cleandoc(imported.__doc__ or ""), module)
+    parts = [_title(module, "="), f".. py:module:: {module}\n\n{words}\n\n"]
     for kind, title in TITLES.items():
         chosen = [entry for entry in of_module if entry.kind == kind]
         if chosen:

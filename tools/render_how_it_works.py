@@ -1,4 +1,4 @@
-"""Pictures docs/how_it_works_*.webp: figure 1 of the paper, drawn from a real frame: `python tools/render_how_it_works.py`.
+"""Pictures docs/how_it_works_*.webp, figure 1 of the paper from a real frame: `python tools/render_how_it_works.py`.
 
 What is drawn is computed: the built-in clip is tracked up to a frame, and the stages of that frame's step are kept. The
 fused map is compared with the one that `step` returns. Needs the extras `video` and `plots`.
@@ -73,7 +73,7 @@ def main(weights: str | None = None, number: int = 60, out: Path = DOCS, prefix:
     """Renders the pictures, each for light and for dark pages.
 
     Args:
-        weights: A name (see mfst weights) or a checkpoint, by default the built-in weights. Every backbone in it is drawn.
+        weights: A name (see mfst weights) or a checkpoint, by default the built-in ones. All its backbones are drawn.
         number: The frame of the built-in clip whose step is drawn, from 1.
         out: The folder for the pictures.
         prefix: How the names of the pictures begin.
@@ -115,7 +115,9 @@ def compute(params: mfst_jax.Params, config: mfst_jax.Config, number: int) -> St
             regions = search_regions(state, frame, config)
             responses, _ = bind(params, config).match(state.exemplar, regions)
             upsampled = {
-                model: localisation.upsample(jnp.stack([maps[layer] for layer in config.layers(model)]), config.upsampling)
+                model: localisation.upsample(
+                    jnp.stack([maps[layer] for layer in config.layers(model)]), config.upsampling
+                )
                 for model, maps in responses.items()
             }
             by_model = {m: fuse(maps, config.fusion(m), config.weights(m)) for m, maps in upsampled.items()}
@@ -139,7 +141,7 @@ def compute(params: mfst_jax.Params, config: mfst_jax.Config, number: int) -> St
 def draw_crops(stages: Stages, config: mfst_jax.Config) -> plt.Figure:
     """The first frame, the exemplar, the frame, and its search regions."""
     figure = plt.figure(figsize=(10, 6.95), layout="constrained")
-    top, middle = figure.subfigures(2, 1, height_ratios=(3.4, 3.55))
+    top, middle = np.ravel(np.array(figure.subfigures(2, 1, height_ratios=(3.4, 3.55))))
     frames = top.subplots(1, 2)
     _image(frames[0], stages.first, "first frame, with the given box")
     _box(frames[0], stages.given, BOX)

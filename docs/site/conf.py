@@ -10,7 +10,7 @@ import mfst_jax
 
 project = "mfst_jax"
 version = release = mfst_jax.__version__
-copyright = "the mfst_jax authors"  # noqa: A001
+copyright = "the mfst_jax authors"
 html_title = "mfst_jax"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 root_doc = "index"
@@ -51,8 +51,8 @@ def _to_rst(app: Any, what: str, name: str, value: Any, options: Any, lines: lis
     if what == "class" and inspect.isclass(value):
         if "__init__" in vars(value) and value.__init__.__doc__ and not hasattr(value, "__dataclass_fields__"):
             # What it is made from, below what it is.
-            arguments = inspect.cleandoc(value.__init__.__doc__).splitlines()
-            lines += ["", *arguments[next((i for i, line in enumerate(arguments) if line == "Args:"), len(arguments)) :], ""]
+            _, _, arguments = inspect.cleandoc(value.__init__.__doc__).partition("\nArgs:\n")
+            lines += ["", "Args:", *arguments.splitlines(), ""] if arguments else []
         types = fields(value)
         for number, line in enumerate(lines):
             match = re.match(r"(\s+)(\w+): (.*)", line)

@@ -45,25 +45,31 @@ def parameters(function) -> dict[str, str]:
 def described(docstring: str) -> dict[str, str]:
     """What the section `Args:` of a docstring says of each parameter."""
     section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)*)", docstring, re.MULTILINE)
-    found = re.findall(r"^ {2,4}(\w+): ((?:.*\n?)(?:^ {4,}(?!\w+: ).*\n?)*)", section[1] if section else "", re.MULTILINE)
-    return dict(found)
+    given = r"^ {2,4}(\w+): ((?:.*\n?)(?:^ {4,}(?!\w+: ).*\n?)*)"
+    return dict(re.findall(given, section[1] if section else "", re.MULTILINE))
+
+
+def names_of(module: str) -> set[str]:
+    """Public names of a module."""
+    names = PUBLIC[module]
+    return {*(importlib.import_module(module).__all__ if names is None else names)} - {"__version__"}
 
 
 def begins_with_a_verb(docstring: str) -> bool:
     """Whether it says what is done (`Finds the target`), not what is returned (`Weights from a file`)."""
-    return bool(re.match(r"[A-Z]\w+s (the|a|an|and|all|on|what|`)\b?", docstring))
+    return bool(re.match(r"[A-Z]\w+s ((the|an?|and|all|on|what)\b|`)", docstring))
 
 
 def test_every_public_name_is_in_the_reference_once():
     text = pages()
-    listed = {module: importlib.import_module(module).__all__ if names is None else names for module, names in PUBLIC.items()}
-    assert set(mfst_jax.__all__) - {"__version__"} <= set(listed["mfst_jax"])
+    assert names_of("mfst_jax") == {*mfst_jax.__all__} - {"__version__"}
     counted: Counter[tuple[str, int]] = Counter()
-    for module, names in listed.items():
-        for name in set(names) - {"__version__"}:
+    for module in PUBLIC:
+        for name in names_of(module):
             counted[name, id(getattr(importlib.import_module(module), name))] += 0
     for entry in entries():
-        directive = f".. py:data:: {entry.name}\n" if entry.kind == "data" else f".. auto{entry.kind}:: {title(entry)}\n"
+        constant, other = f".. py:data:: {entry.name}\n", f".. auto{entry.kind}:: {title(entry)}\n"
+        directive = constant if entry.kind == "data" else other
         counted[entry.name, id(entry.value)] += text[f"{entry.module}.rst"].count(directive)
     assert set(counted.values()) == {1}
 
@@ -74,12 +80,9 @@ def test_every_public_module_has_a_page_that_the_index_lists():
 
 
 def test_every_module_that_the_documentation_imports_is_public():
-    imported = set()
-    for page in PAGES:
-        for names in re.findall(r"^(?:from|import) ((?:mfst_jax|weight_port)[\w.]*)", page.read_text("utf-8"), re.MULTILINE):
-            imported.add(names)
-    assert imported
-    assert imported <= set(PUBLIC)
+    statement = re.compile(r"^(?:from|import) ((?:mfst_jax|weight_port)[\w.]*)", re.MULTILINE)
+    imported = {name for page in PAGES for name in statement.findall(page.read_text("utf-8"))}
+    assert {"mfst_jax", "weight_port"} <= imported <= set(PUBLIC)
 
 
 @pytest.mark.parametrize("entry", entries(), ids=title)
@@ -95,7 +98,8 @@ def test_a_function_says_what_goes_in(entry: Entry):
         shaped = re.search(r"\[.*, '[^']*'\]", annotation)
         assert name in said or shaped or re.search(rf"\b{name}\b", entry.docstring), f"nothing is said of {name}"
         if any(each in annotation for each in SHAPELESS) and not shaped:
-            assert re.search(r"\[\w.*\]|\(\w+, \w+.*\)| as `?[\w.]+`? takes it", said.get(name, "")), f"{name} has no shape"
+            shape = re.search(r"\[\w.*\]|\(\w+, \w+.*\)| as `?[\w.]+`? takes it", said.get(name, ""))
+            assert shape, f"nothing is said of the shape of {name}"
 
 
 @pytest.mark.parametrize("entry", FUNCTIONS, ids=title)
@@ -131,7 +135,9 @@ def test_fields_have_their_shapes_and_defaults():
 
 def test_backticks_become_literals_and_public_names_become_links():
     assert as_rst("a `b c` and ``d``") == "a ``b c`` and ``d``"
-    assert as_rst("`step`, `mfst_jax.load`") == ":py:obj:`step <mfst_jax.step>`, :py:obj:`mfst_jax.load <mfst_jax.load>`"
+    assert (
+        as_rst("`step`, `mfst_jax.load`") == ":py:obj:`step <mfst_jax.step>`, :py:obj:`mfst_jax.load <mfst_jax.load>`"
+    )
     assert as_rst("`read`") == "``read``"
     assert as_rst("`read`", "weight_port") == ":py:obj:`read <weight_port.read>`"
 

@@ -1,4 +1,4 @@
-"""The quick start, the page of conventions and the tutorials: their Python blocks, run on the first frames of the clip."""
+"""The quick start, the conventions and the tutorials: their Python blocks, run on the first frames of the clip."""
 
 import shlex
 from collections.abc import Callable
@@ -80,7 +80,9 @@ def test_the_conventions_are_those_of_the_tracker(run_page, frames):
 
 
 def test_frames_of_opencv_are_turned_around(run_page, frames, truth):
-    names = run_page("tutorials/own_video.md", 3, first_of_opencv=frames[0][..., ::-1], second_of_opencv=frames[1][..., ::-1])
+    names = run_page(
+        "tutorials/own_video.md", 3, first_of_opencv=frames[0][..., ::-1], second_of_opencv=frames[1][..., ::-1]
+    )
     np.testing.assert_allclose(names["box"], truth[1], atol=6)
 
 
