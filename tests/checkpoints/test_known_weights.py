@@ -93,7 +93,7 @@ def test_a_path_goes_before_a_name_and_a_line_says_so(cache: Path, caplog: pytes
         assert mfst_jax.load("paper").contents == A
         assert mfst_jax.load("./paper").contents == A
         assert mfst_jax.load(cache / "weights" / "paper.safetensors").contents == S
-    assert [record.message for record in caplog.records if record.name == "mfst_jax.checkpoints"] == [
+    assert [record.message for record in caplog.records if record.name == "mfst_jax.checkpoints.files"] == [
         "weights 'paper': taken from the path of that name, not from the known weights that are called so"
     ]
 

@@ -9,24 +9,24 @@ from mfst_jax.program import allocator
 
 PRELUDE = """
 from pathlib import Path
-from mfst_jax import memory
+from mfst_jax.program import allocator
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])
 
 """
 PROGRAM = """
-memory.keep_little()
+allocator.keep_little()
 blocks = [bytearray(2**16) for _ in range(2000)]  # small enough to lie in an arena
 last = bytearray(2**16)  # keeps the heap from shrinking by itself
 before = resident()
 del blocks
 kept = resident()
-memory.give_back()
+allocator.give_back()
 print(before, kept, resident())
 """
 COMPILING = """
-with memory.compiling():
+with allocator.compiling():
     blocks = [bytearray(100_000) for _ in range(2000)]  # in the heap, by default
     last = [bytearray(50_000) for _ in range(100)]  # keeps the heap from shrinking by itself
 before = resident()
