@@ -17,7 +17,7 @@ from typing import Any, Literal
 PUBLIC: dict[str, tuple[str, ...] | None] = {
     "mfst_jax": None,
     "mfst_jax.video": ("open_source", "demo_source", "Source"),
-    "mfst_jax.lost": ("LOST_BELOW", "is_lost", "stretches", "describe"),
+    "mfst_jax.lost": ("LOST_BELOW", "is_lost"),
     "mfst_jax.padding": ("pad", "padded_size"),
     "mfst_jax.cache": ("keep_compilations", "cache_folder"),
     "mfst_jax.page": None,
@@ -25,7 +25,7 @@ PUBLIC: dict[str, tuple[str, ...] | None] = {
     "mfst_jax.evaluation": None,
     "weight_port": None,
 }
-"""Public modules in the order of the reference, each with its public names; None stands for its `__all__`."""
+"""Public modules in the order of the reference, each with its public names; None: those that `public_names` finds."""
 TYPES = ("AnyParams", "AnyArray", "AnyNumbers")
 """Names that signatures use for unions of types; the reference says once what they stand for."""
 
@@ -79,11 +79,17 @@ def entries() -> list[Entry]:
     """
     found: dict[tuple[str, int], Entry] = {}
     for module, names in PUBLIC.items():
-        for name in importlib.import_module(module).__all__ if names is None else names:
-            if not name.startswith("__"):
-                entry = Entry(module, name)
-                found.setdefault((name, id(entry.value)), entry)
+        for name in public_names(module) if names is None else names:
+            entry = Entry(module, name)
+            found.setdefault((name, id(entry.value)), entry)
     return [*found.values()]
+
+
+def public_names(module: str) -> list[str]:
+    """Names in a module's `__all__`, or else of its own functions and classes; without `__version__` and the like."""
+    imported = importlib.import_module(module)
+    own = [name for name, value in vars(imported).items() if getattr(value, "__module__", None) == module]
+    return [name for name in getattr(imported, "__all__", own) if not name.startswith("_")]
 
 
 def pages() -> dict[str, str]:
