@@ -17,7 +17,7 @@ from typing import Any, Literal
 import mfst_jax
 
 PUBLIC = ["mfst_jax", *(f"mfst_jax.{name}" for name in mfst_jax.MODULES), "weight_port"]
-"""Public modules in the order of the reference; what is public in each is its `__all__`."""
+"""Public modules in the order of the reference; `public_names` says what is public in each."""
 TYPES = ("AnyParams", "AnyArray", "AnyNumbers")
 """Names that signatures use for unions of types; the reference says once what they stand for."""
 
@@ -71,11 +71,17 @@ def entries() -> list[Entry]:
     """
     found: dict[tuple[str, int], Entry] = {}
     for module in PUBLIC:
-        for name in importlib.import_module(module).__all__:
-            if not name.startswith("__"):
-                entry = Entry(module, name)
-                found.setdefault((name, id(entry.value)), entry)
+        for name in public_names(module):
+            entry = Entry(module, name)
+            found.setdefault((name, id(entry.value)), entry)
     return [*found.values()]
+
+
+def public_names(module: str) -> list[str]:
+    """Names in a module's `__all__`, or else of its own functions and classes; without `__version__` and the like."""
+    imported = importlib.import_module(module)
+    own = [name for name, value in vars(imported).items() if getattr(value, "__module__", None) == module]
+    return [name for name in getattr(imported, "__all__", own) if not name.startswith("_")]
 
 
 def pages() -> dict[str, str]:

@@ -322,7 +322,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of the names.
 
     Args:
-      arrays: arrays [...] by their names, of any shapes and dtypes.
+      arrays: arrays [any axes] of any dtype, by their names.
     """
     sha256 = hashlib.sha256()
     for name, array in sorted(arrays.items()):

@@ -16,7 +16,7 @@ import mfst_jax
 
 sys.path.insert(0, str(ROOT / "tools"))
 import api_reference
-from api_reference import PUBLIC, Entry, as_rst, entries, fields, pages, signature
+from api_reference import PUBLIC, Entry, as_rst, entries, fields, pages, public_names, signature
 
 FUNCTIONS = [entry for entry in entries() if entry.kind == "function"]
 CLASSES = [entry for entry in entries() if entry.kind == "class"]
@@ -51,7 +51,7 @@ def described(docstring: str) -> dict[str, str]:
 
 def names_of(module: str) -> set[str]:
     """Public names of a module."""
-    return {*importlib.import_module(module).__all__} - {"__version__"}
+    return {*public_names(module)}
 
 
 def begins_with_a_verb(docstring: str) -> bool:

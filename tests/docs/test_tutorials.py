@@ -57,7 +57,7 @@ def test_the_quick_start_follows_the_car_in_three_ways(run_page, truth, capsys):
     names = run_page("quick_start.md", 3)
     np.testing.assert_allclose(names["result"].box, truth[:3], atol=6)
     np.testing.assert_allclose(names["last"], names["result"].box[-1], atol=1e-3)
-    assert capsys.readouterr().out.endswith("never lost\n")
+    assert capsys.readouterr().out.endswith("lost in frames []\n")
 
 
 def test_the_conventions_are_those_of_the_tracker(run_page, frames):
