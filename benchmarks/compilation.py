@@ -49,7 +49,7 @@ def main(
 def measure(preset: Preset, kind: bench.Kind) -> Iterator[tuple[str, float]]:
     """Causes of compilation, and the seconds that each costs."""
     config = PRESETS[preset]
-    plain = bench.random_params(config, bench.alexnet_of(preset))
+    plain = bench.preset_params(preset)
     params = mfst_jax.prepare(plain, config) if kind == "prepared" else plain
     init, step = partial(mfst_jax.init, params, config=config), partial(mfst_jax.step, params)
     frames, box = bench.noise(SIZE, 3), bench.random_boxes(SIZE, 1)[0]

@@ -104,7 +104,7 @@ def main(
 
 def _program(config: Config, preset: Preset, size: bench.Size, batch: int) -> tuple[Any, tuple[Any, ...], floor.Work]:
     """Compiled step of all tracks, the arguments to call it with, and its work."""
-    params = bench.random_params(config, bench.alexnet_of(preset))
+    params = bench.preset_params(preset)
     config = resolve_config(params.contents, config)
     weights = mfst_jax.prepare(params, config)
     frames = jnp.stack([jnp.asarray(pad(frame)) for frame in bench.noise(size, min(batch, 4))])

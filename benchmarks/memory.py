@@ -19,7 +19,7 @@ from PIL import Image
 
 import mfst_jax
 from mfst_jax import memory
-from mfst_jax.arguments import Settings, in_turn
+from mfst_jax.arguments import Settings, flatten_settings
 from mfst_jax.following import follow
 from mfst_jax.outputs import VideoWriter
 from mfst_jax.params import choose_config
@@ -74,7 +74,7 @@ def main(
 
         with memory.compiling():
             params = mfst_jax.load(weights)
-            chosen = choose_config(params.contents, None, in_turn(set))
+            chosen = choose_config(params.contents, None, flatten_settings(set))
             prepared = mfst_jax.prepare(params, chosen)
             del params  # as `mfst track` does
         tracked = follow(open_source(path), box, prepared, chosen, table=Path(folder, "boxes.csv"), hear=report)

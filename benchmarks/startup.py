@@ -114,7 +114,7 @@ def _weights(given: str | Path | None, preset: Preset, folder: Path) -> str:
     if given is not None:
         return str(known_weights.locate(given).absolute())
     path = folder / f"{preset}.safetensors"
-    checkpoints.save(bench.random_params(PRESETS[preset], bench.alexnet_of(preset)), path)
+    checkpoints.save(bench.preset_params(preset), path)
     return str(path)
 
 

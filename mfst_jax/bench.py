@@ -1,7 +1,7 @@
 """The command `mfst bench`: the time of a tracking step on this machine, by preset, weights, frame size and targets."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,13 +15,13 @@ from mfst_jax import checkpoints, tracker
 from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
 from mfst_jax.arguments import Weights
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import MODELS, PRESETS, Config, Preset
+from mfst_jax.config import PRESETS, Config, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.fast import prepare
-from mfst_jax.model import MFST
-from mfst_jax.multi import Tracks, config_for
+from mfst_jax.multi import Start, Tracks, config_for
 from mfst_jax.padding import pad
-from mfst_jax.params import AlexNetVariant, Contents, Params, resolve_config
+from mfst_jax.params import Params, contents_for, resolve_config
+from mfst_jax.random_weights import random_params
 
 Kind = Literal["prepared", "plain"]
 Size = tuple[int, int]
@@ -69,11 +69,11 @@ def bench(
     times = alternate(contestants, rounds=rounds, calls=calls)
     first = next(iter(times.values()))
     rows = []
-    for (preset, kind, (size, _), count), found in zip(cases, times.values(), strict=True):
-        wall, cpu = ([1000 * second for second in seconds] for seconds in (found.wall, found.cpu))
+    for (preset, kind, (size, _), count), its in zip(cases, times.values(), strict=True):
+        wall, cpu = ([1000 * second for second in seconds] for seconds in (its.wall, its.cpu))
         rate = 1000 * count / float(np.median(wall))
-        ratio = spread(ratios(found.wall, first.wall))
-        cells = (spread(wall, 1), f"{np.median(cpu):.1f}", f"{rate:.1f}", f"{found.peak:.0f}", ratio)
+        ratio = spread(ratios(its.wall, first.wall))
+        cells = (spread(wall, 1), f"{np.median(cpu):.1f}", f"{rate:.1f}", f"{its.peak:.0f}", ratio)
         rows.append((preset, kind, size, str(count), *cells))
     header = ("preset", "weights", "frame", "targets", "ms a frame (quartiles)", "CPU ms", "boxes/s", "MiB", "to first")
     print(table(header, rows))
@@ -103,7 +103,7 @@ def make_step(
     """
     keep_compilations()
     config = PRESETS[preset]
-    params = random_params(config, alexnet_of(preset)) if weights is None else checkpoints.load(weights)
+    params = preset_params(preset) if weights is None else checkpoints.load(weights)
     config = resolve_config(params.contents, config)
     return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets, batch)
 
@@ -126,7 +126,8 @@ def step_of(
     if targets == 1:
         state = tracker.init(weights, first, boxes[0], config=config, frame_size=frame_size)
         return lambda: np.asarray(tracker.step(weights, state, second)[1].box)
-    tracks = Tracks(weights, first, boxes, config_for(targets, config, batch=batch), frame_size, batch=batch)
+    start = Start(first, boxes, frame_size, config_for(targets, config, batch=batch))
+    tracks = Tracks(weights, start, batch=batch)
     return lambda: tracks.fetch(tracks.step(second))[0]
 
 
@@ -142,32 +143,6 @@ def random_boxes(size: Size, count: int) -> np.ndarray:
     return np.hstack([corners, np.tile([width / 6, height / 6], (count, 1))]).astype(np.float32)
 
 
-def alexnet_of(preset: Preset) -> AlexNetVariant:
-    """Variant of AlexNet that a preset is meant for."""
-    return "caffe" if preset == "authors" else "torchvision"
-
-
-def random_params(config: Config, alexnet: AlexNetVariant = "torchvision", *, se: bool = True) -> Params:
-    """Random weights of the backbones that `config` uses, with features of the usual size.
-
-    Args:
-      config: which backbones there are.
-      alexnet: the variant of the backbone A.
-      se: whether there are SE-blocks, unless `config` turns them off.
-    """
-    siamfc, has_alexnet = (model in config.models for model in MODELS)
-    se = se and config.se is not False
-    contents = Contents(siamfc, alexnet if has_alexnet else None, siamfc and se, has_alexnet and se)
-    example = jnp.zeros((127, 127, 3), jnp.float32), jnp.zeros((1, 255, 255, 3), jnp.float32)
-    shapes = jax.eval_shape(MFST(contents, config).init, jax.random.key(0), *example)
-    rng = np.random.default_rng(0)
-
-    def fill(path: Sequence[Any], leaf: Any) -> jax.Array:
-        name = path[-1].key
-        if name == "kernel":
-            values = rng.standard_normal(leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
-        else:
-            values = np.full(leaf.shape, 1.0 if name in ("scale", "var") else 0.0)
-        return jnp.asarray(values, leaf.dtype)
-
-    return Params(dict(jax.tree_util.tree_map_with_path(fill, shapes)), contents)
+def preset_params(preset: Preset) -> Params:
+    """Random weights for a preset, with SE-blocks unless it has none, and with the AlexNet that it is meant for."""
+    return random_params(contents_for(PRESETS[preset], "caffe" if preset == "authors" else "torchvision"))

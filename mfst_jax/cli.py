@@ -18,7 +18,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from mfst_jax import checkpoints, config, memory, own_se, video
 from mfst_jax.annotate import contact_sheet
-from mfst_jax.arguments import File, Settings, Weights, exit_status, in_turn
+from mfst_jax.arguments import File, Settings, Weights, exit_status, flatten_settings
 from mfst_jax.bench import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.doctor import doctor
@@ -88,7 +88,7 @@ def track(
         raise InputError(f"{'--no-browser' if port is None else '--port'}: expected --select beside it, found none")
     with memory.compiling():
         params = checkpoints.load(weights)
-        chosen = choose_config(params.contents, preset, in_turn(set))
+        chosen = choose_config(params.contents, preset, flatten_settings(set))
         _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
         opened = video.open_source(source)
         if select:

@@ -33,14 +33,12 @@ from pathlib import Path
 
 import hypothesis
 import jax
-import jax.numpy as jnp
 import pytest
 from compilations import hurry
 
+import mfst_jax
 from mfst_jax import memory
-from mfst_jax.config import MODELS, Config
 from mfst_jax.fast import prepared
-from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
 
 # An example's time says nothing: the first one compiles, and machines are shared.
@@ -95,17 +93,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def random_params() -> Callable[[Contents], Params]:
-    """Random weights of any contents, from Flax's own initialisers; the same ones at each call."""
-
-    @cache
-    def make(contents: Contents) -> Params:
-        models = tuple(model for model in MODELS if contents.holds(model))
-        network = MFST(contents, Config(models=models))
-        exemplar, search = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
-        variables = jax.jit(network.init)(jax.random.key(0), exemplar, search)
-        return Params(dict(variables), contents)
-
-    return make
+    """Random weights of any contents; the same ones at each call."""
+    return cache(mfst_jax.random_params)
 
 
 @pytest.fixture

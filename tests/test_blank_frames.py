@@ -120,13 +120,13 @@ def test_a_covered_camera_finds_its_target_again(alexnet: Params):
     assert float(result.score[5]) > 0.5
 
 
-def test_near_searches_end_in_a_blank_frame(alexnet: Params):
-    config = replace(SEVERAL, near_search=8.0)
+def test_centre_searches_end_in_a_blank_frame(alexnet: Params):
+    config = replace(SEVERAL, centre_search=8.0)
     state = mfst_jax.init(alexnet, SCENE, BOXES["inside"], config=config)
     state, _ = mfst_jax.step(alexnet, state, SCENE)
-    assert state.near
+    assert state.searches_centre
     blank, output = mfst_jax.step(alexnet, state, BLANK["black"])
-    assert not blank.near
+    assert not blank.searches_centre
     assert float(output.score) == 0
     np.testing.assert_array_equal(blank.centre, state.centre)
     assert blank.background == state.background

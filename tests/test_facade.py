@@ -20,8 +20,8 @@ def modules_after(statement: str) -> set[str]:
 
 
 PUBLIC = {
-    *("ALEXNET", "AUTHORS", "BEST", "PAPER", "REALTIME", "SIAMFC", "Config"),
-    *("PreparedParams", "Params", "prepare", "load", "save"),
+    *("ALEXNET", "AUTHORS", "PAPER", "REALTIME", "SIAMFC", "Config"),
+    *("PreparedParams", "Params", "prepare", "random_params", "load", "save"),
     *("InputError", "Output", "Result", "State", "init", "step", "track"),
     *("MultiTracker", "Tracker", "__version__", "warmup"),
 }

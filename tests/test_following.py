@@ -38,7 +38,7 @@ FRAMES = 12
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     def mine() -> set[threading.Thread]:
-        return {thread for thread in threading.enumerate() if thread.name.startswith(("ahead", "behind"))}
+        return {thread for thread in threading.enumerate() if thread.name.startswith(("prefetch", "calls"))}
 
     assert mine() == set()
     yield

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_weights import A, S, few, message, random_params
+from random_weights import A, S, few, message
 
 import mfst_jax
 from mfst_jax import checkpoints, known_weights
 from mfst_jax.cache import CACHE_VARIABLE
 from mfst_jax.errors import InputError
 from mfst_jax.known_weights import KNOWN, PUBLISHED, locate
+from mfst_jax.random_weights import random_params
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@
 
 Each mutant is a module with one small change: `+` for `-`, `<=` for `<`, another number or string, a condition turned
 round, an entry of a table left out. It is killed if a test of the module fails. Starting JAX anew for each would take
-longer than the tests, so every mutant runs in a fork of a process that has imported everything but our own packages, and
-what is compiled is kept from one to the next. How to read what survives: CONTRIBUTING.md.
+longer than the tests, so every mutant runs in a fork of a process that has imported everything but our own packages,
+and what is compiled is kept from one to the next. How to read what survives: CONTRIBUTING.md.
 """
 
 import argparse
@@ -94,7 +94,10 @@ def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 yield f"entry {place} left out", changed(elts=[*entries[:place], *entries[place + 1 :]])
         case ast.Dict(keys=keys, values=values) if len(keys) > 1:
             for at in range(len(keys)):
-                yield f"entry {at} left out", changed(keys=keys[:at] + keys[at + 1 :], values=values[:at] + values[at + 1 :])
+                yield (
+                    f"entry {at} left out",
+                    changed(keys=keys[:at] + keys[at + 1 :], values=values[:at] + values[at + 1 :]),
+                )
         case ast.Expr(value=ast.Call()):
             yield "call left out", ast.Pass()
 
@@ -139,9 +142,11 @@ class Mutated(importlib.machinery.SourceFileLoader):
         self._tree = tree
 
     def get_code(self, fullname: str) -> Any:
+        """Code of the changed module."""
         return compile(self._tree, self.path, "exec")
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        """Specification of the module; None for any other."""
         return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
 
 
@@ -173,7 +178,15 @@ def import_all_but_ours(folder: str) -> None:
     os.environ |= {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise", "JAX_PLATFORMS": "cpu"}
     os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     os.environ |= {"JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1", "HYPOTHESIS_STORAGE_DIRECTORY": folder}
-    names = ("flax.linen", "hypothesis.strategies", "jax.numpy", "jaxtyping", "PIL.Image", "safetensors.numpy", "scipy.io")
+    names = (
+        "flax.linen",
+        "hypothesis.strategies",
+        "jax.numpy",
+        "jaxtyping",
+        "PIL.Image",
+        "safetensors.numpy",
+        "scipy.io",
+    )
     for name in (*names, "pytest", "tyro", "rich.progress", "orbax.checkpoint.v1"):
         importlib.import_module(name)
 

@@ -18,7 +18,7 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax.alternation import table
-from mfst_jax.arguments import Settings, in_turn
+from mfst_jax.arguments import Settings, flatten_settings
 from mfst_jax.config import Preset
 from mfst_jax.evaluation import Sequence, load, overlaps
 from mfst_jax.evaluation.statistics import bootstrap_interval
@@ -150,7 +150,7 @@ def main(
         set: As for `mfst track`.
     """
     loaded = mfst_jax.load(weights)
-    chosen = choose_config(loaded.contents, preset, in_turn(set))
+    chosen = choose_config(loaded.contents, preset, flatten_settings(set))
     tracker = mfst_jax.Tracker(loaded, chosen)
     print(f"{preset or 'implied preset'} with {loaded.contents.describe()} on {jax.devices()[0].platform}")
     for root in roots:

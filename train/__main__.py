@@ -18,7 +18,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
-from mfst_jax.arguments import Settings, exit_status, in_turn
+from mfst_jax.arguments import Settings, exit_status, flatten_settings
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.sequences import Place, read_sequence
@@ -67,7 +67,7 @@ def run(
     if coordinator is not None:
         hosts.join(coordinator, processes, process)
     name, found = find_recipe(recipe)
-    chosen = override(found, in_turn(set))
+    chosen = override(found, flatten_settings(set))
     if not data and not chosen.clip:
         raise InputError(f"--data: expected a folder of sequences for the recipe {name!r}, found none")
     params = checkpoints.load(weights, own_se=False)

@@ -17,7 +17,7 @@ from mfst_jax import checkpoints, layout
 from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
-from mfst_jax.pipeline import ahead
+from mfst_jax.pipeline import prefetch
 from train import backbone, hosts, pairs, pools, steps
 from train.calibration import Calibration, calibrate
 from train.data import Data
@@ -25,7 +25,7 @@ from train.folders import Video
 from train.recipe import Recipe
 from train.responses import Correlations, Crops
 from train.runs import Run, open_run
-from train.validation import Judge, merit
+from train.validation import Validator, merit
 from train.weights import finished, write_weights
 
 CHECK_STEPS = 100
@@ -96,12 +96,12 @@ def train(
             biases = state.result.biases
             write_weights(run.folder / name, trained, recipe, biases=biases, metrics=metrics, data=data, source=source)
 
-        judge = Judge(recipe, params, held_out, data.sequences)
+        validator = Validator(recipe, params, held_out, data.sequences)
         state = steps.init(recipe, params, calibration.biases)
         state, best = _everywhere((state, np.float32(np.inf)), everywhere)
         state, best = run.resume((state, best))
         if run.latest_step is None:
-            run.log(judge.first_line(state, calibration))
+            run.log(validator.first_line(state, calibration))
         frozen = _everywhere(steps.frozen_part(recipe, params), everywhere)
         advance = steps.compiled(recipe)
         key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
@@ -109,7 +109,7 @@ def train(
         task = progress.add_task("training", total=total, completed=start)
         saved, epoch_started = time.monotonic(), time.monotonic()
         batches = ((step, _batch(recipe, feed, everywhere, step)) for step in range(start, total))
-        with ahead(batches, depth=1) as coming:
+        with prefetch(batches, depth=1) as coming:
             for step, batch in coming:
                 state = advance(state, frozen, batch, key)
                 done = step + 1
@@ -120,7 +120,7 @@ def train(
                     _check(state, run)
                     progress.update(task, completed=done)
                 if end:
-                    line = judge.line(state, time.monotonic() - epoch_started)
+                    line = validator.line(state, time.monotonic() - epoch_started)
                     run.log(line)
                     if merit(recipe, line) < float(best):
                         best = _everywhere(np.float32(merit(recipe, line)), everywhere)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from mfst_jax.attention import SEBlocks
 from mfst_jax.config import LAYERS, Config, Layer
-from mfst_jax.correlation import cross_correlate_by_taps
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.network import PreparedNetwork
 from mfst_jax.fast.prepared import AnyParams, PreparedParams, prepare
 from mfst_jax.localisation import RESPONSE_SIZE

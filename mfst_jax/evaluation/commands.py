@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.arguments import Settings, Weights, in_turn
+from mfst_jax.arguments import Settings, Weights, flatten_settings
 from mfst_jax.config import PRESETS, Preset, override
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import runner, scoring
@@ -66,9 +66,9 @@ def evaluate(
     """
     params = checkpoints.load(weights)
     if ablation is None:
-        chosen = choose_config(params.contents, preset, in_turn(set))
+        chosen = choose_config(params.contents, preset, flatten_settings(set))
     else:  # the rows say which models are used
-        chosen = override(PRESETS[preset or "paper"], in_turn(set))
+        chosen = override(PRESETS[preset or "paper"], flatten_settings(set))
     dataset = load(root, protocol)
     run = runner.plan(weights, params, chosen, dataset.protocol, batch)
     if ablation is not None:

@@ -34,7 +34,6 @@ def images() -> jax.Array:
     return jax.image.resize(jnp.asarray(smooth, jnp.float32), (4, 255, 255, 3), "linear")
 
 
-@pytest.mark.parametrize("scale_search", ["search", "exemplar"])
 @pytest.mark.parametrize(
     ("name", "se_statistics", "platform"),
     [
@@ -46,18 +45,17 @@ def images() -> jax.Array:
         ("grey", "exemplar", "cpu"),
     ],
 )
-def test_responses(random_params, images, name: str, se_statistics, platform: str, scale_search):
+def test_responses(random_params, images, name: str, se_statistics, platform: str):
     contents = CONTENTS[name]
     models = tuple(model for model in ("siamfc", "alexnet") if contents.holds(model))
-    config = Config(models=models, se_statistics=se_statistics, scale_search=scale_search)
+    config = Config(models=models, se_statistics=se_statistics)
     params = random_params(contents)
     prepared = mfst_jax.prepare(params, config, platform=platform)
     plain, fast = bind(params, config), bind(prepared, config)
-    exemplars, regions = len(config.exemplar_factors()), len(config.search_factors())
-    exemplars, regions = images[:exemplars, 64:191, 64:191], images[-regions:]
-    target = jax.jit(plain.exemplar)(exemplars)
+    image, regions = images[0, 64:191, 64:191], images[1:]
+    target = jax.jit(plain.exemplar)(image)
     for (path, expected), found in zip(
-        jax.tree_util.tree_leaves_with_path(target), jax.tree.leaves(jax.jit(fast.exemplar)(exemplars)), strict=True
+        jax.tree_util.tree_leaves_with_path(target), jax.tree.leaves(jax.jit(fast.exemplar)(image)), strict=True
     ):
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), path
     responses, search = jax.jit(plain.match)(target, regions)
@@ -83,7 +81,7 @@ def test_only_what_is_used_is_prepared(random_params):
         mfst_jax.prepare(random_params(Contents(True, None)), Config())
 
 
-@pytest.mark.parametrize("scale_search", ["search", "exemplar", "features"])
+@pytest.mark.parametrize("scale_search", ["crops", "features"])
 def test_tracks_and_transformations(random_params, scale_search):
     params = random_params(Contents(False, "torchvision", alexnet_se=True))
     config = dataclasses.replace(ALEXNET, scale_search=scale_search)
