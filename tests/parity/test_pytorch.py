@@ -66,7 +66,8 @@ def test_every_layer_of_a_backbone(model, variant, side, weights):
     config = Config(models=(model,))
     images = pixels(2, side, side, 3)
     network = MFST(params.contents, config)
-    found = jax.jit(lambda x: network.apply(params.variables, x, method="features"))(jnp.asarray(images))
+    apply: Any = jax.jit(network.apply, static_argnames="method")
+    found = apply(params.variables, jnp.asarray(images), method="features")
     with torch.inference_mode():
         expected = reference.MFST(params.contents, config, params).features(nchw(images))
     for layer in LAYERS:
