@@ -21,12 +21,12 @@ from matplotlib.patches import Rectangle
 import mfst_jax
 from mfst_jax import localisation
 from mfst_jax.config import MODELS
-from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, mean_colour
+from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, crop, mean_colour, search_side
 from mfst_jax.fusion import fuse, fuse_hierarchy
 from mfst_jax.media.sources import demo_source
 from mfst_jax.network import bind
 from mfst_jax.params import resolve_config
-from mfst_jax.search import crops_around, search_regions, search_side, search_sides
+from mfst_jax.search import search_regions
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAMES = {"siamfc": "S", "alexnet": "A"}
@@ -109,23 +109,16 @@ def compute(params: mfst_jax.Params, config: mfst_jax.Config, number: int) -> St
     def stages(params: Any, state: mfst_jax.State, first: jax.Array, frame: jax.Array) -> Any:
         with jax.default_matmul_precision("highest"):
             start = jnp.asarray(given[:2] + (given[2:] - 1) / 2)
-            side = search_side(state.size, config)[None]
-            fill = mean_colour(first, state.frame_size)
-            exemplar, _ = crops_around(first, start, side, fill, state.frame_size, EXEMPLAR_SIZE)
+            side, fill = search_side(state.size, config.context), mean_colour(first, state.frame_size)
+            exemplar = crop(first, start, side, fill=fill, frame_size=state.frame_size, samples=EXEMPLAR_SIZE)
             regions = search_regions(state, frame, config)
-            responses, _ = bind(params, config).match(state.exemplar, regions)
-            upsampled = {
-                model: localisation.upsample(
-                    jnp.stack([maps[layer] for layer in config.layers(model)]), config.upsampling
-                )
-                for model, maps in responses.items()
-            }
+            responses, _ = bind(params, config).match(state.exemplar, regions.images)
+            upsampled = localisation.upsample_layers(responses, config)
             by_model = {m: fuse(maps, config.fusion(m), config.weights(m)) for m, maps in upsampled.items()}
             fused = fuse_hierarchy(upsampled, config)
-            best = localisation.choose_scale(fused, config)
+            best = localisation.choose_region(fused, config)
             windowed = localisation.add_window(fused[best], config.window_influence)
-            sides = search_sides(state, config)
-        return exemplar[0], state.centre, sides, regions, upsampled, by_model, fused, best, windowed
+        return exemplar, state.centre, regions.sides, regions.images, upsampled, by_model, fused, best, windowed
 
     found = jax.device_get(stages(prepared, state, before[0], frame))
     exemplar, centre, sides, regions, responses, by_model, fused, best, windowed = found
