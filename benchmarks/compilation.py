@@ -18,16 +18,17 @@ import numpy as np
 import tyro
 
 import mfst_jax
-from mfst_jax import bench
-from mfst_jax.alternation import machine, table
+from mfst_jax.bench import random_inputs
+from mfst_jax.bench.side_by_side import machine, table
+from mfst_jax.bench.steps import Kind
 from mfst_jax.config import PRESETS, Preset
 
-SIZE: bench.Size = (256, 384)
+SIZE: random_inputs.Size = (256, 384)
 
 
 def main(
     presets: tuple[Preset, ...] = ("alexnet", "siamfc", "realtime", "paper"),
-    kinds: tuple[bench.Kind, ...] = ("prepared", "plain"),
+    kinds: tuple[Kind, ...] = ("prepared", "plain"),
 ) -> None:
     """Prints the table.
 
@@ -46,13 +47,13 @@ def main(
     print(table(("what is new", *heads), [(trigger, *row) for trigger, row in cells.items()]))
 
 
-def measure(preset: Preset, kind: bench.Kind) -> Iterator[tuple[str, float]]:
+def measure(preset: Preset, kind: Kind) -> Iterator[tuple[str, float]]:
     """Causes of compilation, and the seconds that each costs."""
     config = PRESETS[preset]
-    plain = bench.preset_params(preset)
+    plain = random_inputs.preset_params(preset)
     params = mfst_jax.prepare(plain, config) if kind == "prepared" else plain
     init, step = partial(mfst_jax.init, params, config=config), partial(mfst_jax.step, params)
-    frames, box = bench.noise(SIZE, 3), bench.random_boxes(SIZE, 1)[0]
+    frames, box = random_inputs.noise(SIZE, 3), random_inputs.random_boxes(SIZE, 1)[0]
     yield "the first `init`", compiling(init, frames[0], box)
     state = init(frames[0], box)
     yield "the first `step`", compiling(step, state, frames[1])

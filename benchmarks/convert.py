@@ -18,9 +18,10 @@ import numpy as np
 import tyro
 
 import weight_port
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import files, weight_names
 from mfst_jax.params import Contents, Params
-from weight_port import torch_files
+from weight_port.formats import torch_files
 
 FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
 
@@ -28,9 +29,11 @@ FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
 def write_sources(folder: Path) -> dict[str, list[Path]]:
     """Files of the same weights in every format, by format."""
     rng = np.random.default_rng(0)
-    arrays = {name: np.abs(rng.standard_normal(shape, np.float32)) for name, shape in layout.expected(FULL).items()}
+    arrays = {
+        name: np.abs(rng.standard_normal(shape, np.float32)) for name, shape in weight_names.expected(FULL).items()
+    }
     ours = folder / "ours.safetensors"
-    checkpoints.save(Params(layout.nest(arrays), FULL), ours)
+    checkpoints.save(Params(weight_names.nest(arrays), FULL), ours)
     directory, bundle, mat = folder / "orbax", folder / "model.ckpt-0", folder / "siamfc.mat"
     weight_port.convert([ours], directory)
     weight_port.export(ours, bundle, "tf1")
@@ -45,7 +48,7 @@ def write_sources(folder: Path) -> dict[str, list[Path]]:
     }
     sizes = {"1": (4096, 9216), "4": (4096, 4096), "6": (1000, 4096)}
     state |= {f"classifier.{place}.weight": np.zeros(size, np.float32) for place, size in sizes.items()}
-    torch_files.write_zip(alexnet, state, checkpoints.make_metadata(None, {}))
+    torch_files.write_zip(alexnet, state, files.make_metadata(None, {}))
     return {
         "ours, safetensors": [ours],
         "ours, Orbax": [directory],

@@ -23,8 +23,9 @@ import numpy as np
 import tyro
 
 import mfst_jax
-from mfst_jax import bench, tracker
-from mfst_jax.alternation import machine, spread, table
+from mfst_jax import tracker
+from mfst_jax.bench import command, random_inputs
+from mfst_jax.bench.side_by_side import machine, spread, table
 from mfst_jax.cache import keep_compilations
 from mfst_jax.compilation import compiler_options
 from mfst_jax.config import PRESETS, Config, Preset
@@ -65,7 +66,7 @@ def main(
         precision: Of products on the accelerator, as in `Config.precision`.
     """
     keep_compilations()
-    device, shape, side, megabytes = jax.devices()[0], bench.parse_size(size), 8192, 1024
+    device, shape, side, megabytes = jax.devices()[0], command.parse_size(size), 8192, 1024
     if device.platform == "cpu":
         print("no GPU or TPU here: on the CPU, at a small size, to show that this runs")
         batches, shape, side, megabytes, precision = batches[:2], (240, 320), 1024, 64, precision[:1]
@@ -102,14 +103,16 @@ def main(
     print(table((*header, *roofline), rows))
 
 
-def _program(config: Config, preset: Preset, size: bench.Size, batch: int) -> tuple[Any, tuple[Any, ...], floor.Work]:
+def _program(
+    config: Config, preset: Preset, size: random_inputs.Size, batch: int
+) -> tuple[Any, tuple[Any, ...], floor.Work]:
     """Compiled step of all tracks, the arguments to call it with, and its work."""
-    params = bench.preset_params(preset)
+    params = random_inputs.preset_params(preset)
     config = resolve_config(params.contents, config)
     weights = mfst_jax.prepare(params, config)
-    frames = jnp.stack([jnp.asarray(pad(frame)) for frame in bench.noise(size, min(batch, 4))])
+    frames = jnp.stack([jnp.asarray(pad(frame)) for frame in random_inputs.noise(size, min(batch, 4))])
     frames = frames[jnp.arange(batch) % len(frames)]
-    boxes = jnp.asarray(bench.random_boxes(size, batch))
+    boxes = jnp.asarray(random_inputs.random_boxes(size, batch))
 
     def init(weights: Any, frame: jax.Array, box: jax.Array) -> tracker.State:
         return mfst_jax.init(weights, frame, box, config=config)

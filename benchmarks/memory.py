@@ -18,12 +18,12 @@ import tyro
 from PIL import Image
 
 import mfst_jax
-from mfst_jax import memory
-from mfst_jax.arguments import Settings, flatten_settings
-from mfst_jax.following import follow
-from mfst_jax.outputs import VideoWriter
+from mfst_jax.following.loop import follow
+from mfst_jax.media.sources import demo_source, open_source
+from mfst_jax.media.writers import VideoWriter
 from mfst_jax.params import choose_config
-from mfst_jax.video import demo_source, open_source
+from mfst_jax.program import allocator
+from mfst_jax.program.arguments import Settings, flatten_settings
 
 HEIGHT, WIDTH = 1080, 1920
 
@@ -49,7 +49,7 @@ def main(
         weights: As for `mfst track`.
         set: As for `mfst track`.
     """
-    memory.keep_little()
+    allocator.keep_little()
     source = demo_source()
     assert source.ground_truth is not None
     height, width = source.size
@@ -72,7 +72,7 @@ def main(
                     flush=True,
                 )
 
-        with memory.compiling():
+        with allocator.compiling():
             params = mfst_jax.load(weights)
             chosen = choose_config(params.contents, None, flatten_settings(set))
             prepared = mfst_jax.prepare(params, chosen)

@@ -19,13 +19,13 @@ from pathlib import Path
 import jax
 import tyro
 
-from mfst_jax import bench
-from mfst_jax.alternation import Contestant, alternate, machine
+from mfst_jax.bench.side_by_side import Contestant, alternate, machine
+from mfst_jax.bench.steps import Kind, make_step
 
 RECORD = Path(__file__).with_name("ratio.json")
 SLACK = 1.25
 SIZE = (480, 640)
-KINDS: tuple[bench.Kind, ...] = ("prepared", "plain")
+KINDS: tuple[Kind, ...] = ("prepared", "plain")
 
 
 def main(rounds: int = 7, attempts: int = 6, pause: float = 45, record: bool = False) -> int:
@@ -47,7 +47,7 @@ def main(rounds: int = 7, attempts: int = 6, pause: float = 45, record: bool = F
         if attempt:
             time.sleep(pause)
         described = f"{machine()}; jax {jax.__version__} on {jax.default_backend()}"
-        steps: dict[str, Contestant] = {kind: Contestant(bench.make_step, None, "paper", kind, SIZE) for kind in KINDS}
+        steps: dict[str, Contestant] = {kind: Contestant(make_step, None, "paper", kind, SIZE) for kind in KINDS}
         times = alternate(steps, rounds=rounds)
         fastest = {kind: min(fastest[kind], *times[kind].cpu) for kind in KINDS}
         ratio = fastest["prepared"] / fastest["plain"]

@@ -21,13 +21,15 @@ from typing import Literal
 import tyro
 from PIL import Image
 
-from mfst_jax import bench, checkpoints, known_weights
-from mfst_jax.alternation import machine, ratios, spread, table
-from mfst_jax.arguments import File
+from mfst_jax import checkpoints
+from mfst_jax.bench import random_inputs
+from mfst_jax.bench.side_by_side import machine, ratios, spread, table
 from mfst_jax.cache import CACHE_VARIABLE
+from mfst_jax.checkpoints import known_weights
 from mfst_jax.config import PRESETS, Preset
 from mfst_jax.errors import InputError
-from mfst_jax.video import demo_source
+from mfst_jax.media.sources import demo_source
+from mfst_jax.program.arguments import File
 
 Cache = Literal["none", "empty", "warm"]
 Start = tuple[Path, list[str], dict[str, str]]
@@ -114,7 +116,7 @@ def _weights(given: str | Path | None, preset: Preset, folder: Path) -> str:
     if given is not None:
         return str(known_weights.locate(given).absolute())
     path = folder / f"{preset}.safetensors"
-    checkpoints.save(bench.preset_params(preset), path)
+    checkpoints.save(random_inputs.preset_params(preset), path)
     return str(path)
 
 

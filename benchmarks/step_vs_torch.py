@@ -36,8 +36,9 @@ import tyro
 from torch._inductor import config as inductor_config
 
 import mfst_jax
-from mfst_jax import bench
-from mfst_jax.alternation import Contestant, alternate, machine, ratios, spread, table
+from mfst_jax.bench import random_inputs
+from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, spread, table
+from mfst_jax.bench.steps import Kind
 from mfst_jax.cache import keep_compilations
 from mfst_jax.config import PRESETS, Preset
 from mfst_jax.params import resolve_config
@@ -59,11 +60,11 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_jax(
-    preset: Preset, kind: bench.Kind, expected: np.ndarray | None, in_centre: bool = False
+    preset: Preset, kind: Kind, expected: np.ndarray | None, in_centre: bool = False
 ) -> Callable[[], np.ndarray]:
     """Step to time in JAX, from the first frame's state to the second frame's box; `in_centre` for a slow target."""
     keep_compilations()
-    params, (frames, box) = bench.preset_params(preset), scene()
+    params, (frames, box) = random_inputs.preset_params(preset), scene()
     config = resolve_config(params.contents, PRESETS[preset])
     weights = mfst_jax.prepare(params, config) if kind == "prepared" else params
     state = mfst_jax.init(weights, frames[0], box, config=config)
@@ -75,7 +76,7 @@ def make_jax(
 def make_torch(preset: Preset, variant: Variant, expected: np.ndarray | None) -> Callable[[], np.ndarray]:
     """Step to time in PyTorch, as `make_jax` makes it."""
     torch.set_num_threads(CORES)
-    params, (frames, box) = bench.preset_params(preset), scene()
+    params, (frames, box) = random_inputs.preset_params(preset), scene()
     network = torch_reference.MFST(params.contents, PRESETS[preset], params)
     if variant != "eager":
         for weight in network.parameters():
@@ -192,7 +193,7 @@ def main(
     print(table(("variant", "ms a step", "CPU ms", "MiB", "prepared to it, wall", "prepared to it, CPU"), rows))
 
     best = min(variants, key=lambda name: statistics.median(times[name].wall))
-    params = bench.preset_params(preset)
+    params = random_inputs.preset_params(preset)
     operations = floor.step_flops(params, resolve_config(params.contents, PRESETS[preset]))
     rate = floor.MATMUL_FLOPS / min(second for name in products for second in times[name].wall)
     least = operations / rate

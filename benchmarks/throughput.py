@@ -54,8 +54,8 @@ def _measure(
     from PIL import Image
 
     import mfst_jax
-    from mfst_jax import bench
-    from mfst_jax.alternation import machine, ratios, spread, table
+    from mfst_jax.bench import random_inputs
+    from mfst_jax.bench.side_by_side import machine, ratios, spread, table
     from mfst_jax.cache import keep_compilations
     from mfst_jax.config import PRESETS
     from mfst_jax.errors import InputError
@@ -70,7 +70,7 @@ def _measure(
         raise InputError(f"expected a preset of {', '.join(PRESETS)}, 2 rounds or more and batches of 1 or more")
     keep_compilations()
     config = PRESETS[preset]
-    params = bench.preset_params(preset)
+    params = random_inputs.preset_params(preset)
     config = resolve_config(params.contents, config)
     if scale_count is not None:
         config = dataclasses.replace(config, scale_count=scale_count)

@@ -25,12 +25,12 @@ from torch.nn import functional as F
 from mfst_jax.config import SIAMFC
 from mfst_jax.params import Contents, Params
 from mfst_jax.random_weights import random_params
-from train import backbone
-from train.folders import CROP_SIZE, MARGIN
-from train.losses import labels
-from train.recipe import Recipe
-from train.responses import Crops
-from train.steps import compiled, frozen_part, init, reset_losses
+from mfst_jax.train import backbone
+from mfst_jax.train.data.curation import CROP_SIZE, MARGIN
+from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.losses import labels
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.steps import compiled, frozen_part, init, reset_losses
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference
@@ -69,7 +69,7 @@ def torch_step(start: Params, recipe: Recipe, crops: Crops) -> Callable[[], floa
 
 
 def jax_step(start: Params, recipe: Recipe, crops: Crops) -> Callable[[], float]:
-    """Training step of `train.loop`."""
+    """Training step of `mfst_jax.train.loop`."""
     advance, frozen, key = compiled(recipe), frozen_part(recipe, start), jax.random.key(0)
     held = [init(recipe, start)]
 

@@ -26,13 +26,13 @@ import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mfst_jax.params import Contents, Params
-from mfst_jax.pipeline import prefetch
+from mfst_jax.program.threads import prefetch
 from mfst_jax.random_weights import random_params
-from train import loop, pools, se
-from train import steps as training
-from train.folders import CROP_SIZE, Video, open_video
-from train.recipe import Recipe
-from train.responses import CELLS, freeze
+from mfst_jax.train import correlation_pools, loop, se_blocks
+from mfst_jax.train import steps as training
+from mfst_jax.train.data.curation import CROP_SIZE, Video, open_video
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import CELLS, freeze
 
 FRAMES, ROUNDS = 64, 5
 
@@ -49,7 +49,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
     with tempfile.TemporaryDirectory() as folder:
         videos = [_video(Path(folder), "random")]
         _write_pool(Path(folder), params, recipe, pool)
-        kept = pools.Pool(Path(folder), se.layer_channels(params, recipe))
+        kept = correlation_pools.Pool(Path(folder), se_blocks.layer_channels(params, recipe))
         cached = dataclasses.replace(recipe, cached_pairs=pool)
         print("pairs a second, medians of the rounds; 8 pairs a step")
         print(f"{'':<26} {'read':>8} {'stepped':>8} {'ratio':>8}")
@@ -109,11 +109,11 @@ def _video(folder: Path, name: str) -> Video:
 
 
 def _write_pool(folder: Path, params: Params, recipe: Recipe, pairs: int) -> None:
-    channels = se.layer_channels(params, recipe)
+    channels = se_blocks.layer_channels(params, recipe)
     draws = np.random.default_rng(1)
     for layer, count in channels.items():
         shape = (pairs, CELLS, count)
-        maps = np.lib.format.open_memmap(folder / pools.maps_file(layer), "w+", np.dtype(np.float16), shape)
+        maps = np.lib.format.open_memmap(folder / correlation_pools.maps_file(layer), "w+", np.dtype(np.float16), shape)
         for row in range(pairs):
             maps[row] = draws.standard_normal(shape[1:], np.float32) / 100
         maps.flush()

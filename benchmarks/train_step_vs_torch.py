@@ -26,13 +26,13 @@ from torch.nn import functional as F
 from mfst_jax.config import LAYERS, Config
 from mfst_jax.params import Contents, Params
 from mfst_jax.random_weights import random_params
-from train import pools
-from train.folders import CROP_SIZE, MARGIN, Video
-from train.losses import labels
-from train.pairs import load, sample
-from train.recipe import Recipe
-from train.responses import freeze
-from train.steps import TrainState, compiled, init, reset_losses
+from mfst_jax.train import correlation_pools
+from mfst_jax.train.data.curation import CROP_SIZE, MARGIN, Video
+from mfst_jax.train.data.pairs import load, sample
+from mfst_jax.train.losses import labels
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import freeze
+from mfst_jax.train.steps import TrainState, compiled, init, reset_losses
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference
@@ -87,7 +87,7 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
 
 
 def jax_step(frozen: Any, recipe: Recipe, state: TrainState, batch: Any) -> Callable[[], float]:
-    """Training step of `train.loop` on a batch that is on the host."""
+    """Training step of `mfst_jax.train.loop` on a batch that is on the host."""
     advance = compiled(recipe)
     held, key = [state], jax.random.key(0)
 
@@ -111,7 +111,7 @@ def main(pairs: int = 8, rounds: int = 5) -> None:
     chosen = sample(videos, pairs, seed=0, step=0, max_frame_gap=100)
     crops = load(videos, chosen)
     with tempfile.TemporaryDirectory() as folder:
-        kept = pools.make(folder, params, recipe, videos, chosen).batch(np.arange(pairs))
+        kept = correlation_pools.make(folder, params, recipe, videos, chosen).batch(np.arange(pairs))
     steps = {
         "PyTorch, features in the step": torch_step(params, recipe, state.trainable, crops),
         "ours, features in the step": jax_step(freeze(params, recipe), recipe, state, crops),

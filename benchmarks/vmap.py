@@ -16,8 +16,9 @@ import numpy as np
 import tyro
 
 import mfst_jax
-from mfst_jax import bench, model
-from mfst_jax.alternation import machine, ratios, spread, table
+from mfst_jax import model
+from mfst_jax.bench import random_inputs
+from mfst_jax.bench.side_by_side import machine, ratios, spread, table
 from mfst_jax.compilation import compiler_options
 from mfst_jax.config import PRESETS, Config, Preset
 from mfst_jax.correlation import cross_correlate
@@ -50,9 +51,9 @@ def main(preset: Preset = "alexnet", videos: int = 4, frames: int = 3, rounds: i
         frames: How many each has.
         rounds: How often each program takes its turn.
     """
-    config, params = PRESETS[preset], bench.preset_params(preset)
-    clips = bench.noise(SIZE, videos * frames).reshape(videos, frames, *SIZE, 3)
-    boxes = bench.random_boxes(SIZE, videos)
+    config, params = PRESETS[preset], random_inputs.preset_params(preset)
+    clips = random_inputs.noise(SIZE, videos * frames).reshape(videos, frames, *SIZE, 3)
+    boxes = random_inputs.random_boxes(SIZE, videos)
     programs = {
         "plain": compile_tracks(params, config, clips, boxes, cross_correlate),
         "plain, by matrix products": compile_tracks(params, config, clips, boxes, cross_correlate_by_taps),

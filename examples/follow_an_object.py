@@ -7,8 +7,8 @@ python examples/follow_an_object.py --video my.mp4 --box 158 208 61 44
 import tyro
 
 import mfst_jax
-from mfst_jax.lost import LOST_BELOW
-from mfst_jax.video import demo_source, open_source
+from mfst_jax.media import demo_source, open_source
+from mfst_jax.tracks import LOST_BELOW
 
 
 def main(video: str | None = None, box: tuple[float, float, float, float] = (158, 208, 61, 44)) -> None:

@@ -11,7 +11,7 @@ import tyro
 from PIL import Image
 
 import mfst_jax
-from mfst_jax.video import demo_source
+from mfst_jax.media import demo_source
 
 
 def main(picture: str | None = None) -> None:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import tyro
 
 import mfst_jax
-from mfst_jax.lost import LOST_BELOW
-from mfst_jax.video import demo_source
+from mfst_jax.media import demo_source
+from mfst_jax.tracks import LOST_BELOW
 
 
 def speed(params: mfst_jax.PreparedParams, frames: jax.Array, box: jax.Array) -> jax.Array:

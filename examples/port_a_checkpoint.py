@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 import mfst_jax
 import weight_port
-from mfst_jax.video import demo_source, open_source
+from mfst_jax.media import demo_source, open_source
 
 Box = tuple[float, float, float, float]
 CAR = (158.0, 208.0, 61.0, 44.0)

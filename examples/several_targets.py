@@ -8,7 +8,7 @@ import numpy as np
 import tyro
 
 import mfst_jax
-from mfst_jax.video import demo_source, open_source
+from mfst_jax.media import demo_source, open_source
 
 Box = tuple[float, float, float, float]
 CAR, TREE = (158.0, 208.0, 61.0, 44.0), (300.0, 60.0, 80.0, 60.0)

@@ -1,4 +1,10 @@
-"""MFST, the Multi-Features Siamese Tracker, in pure JAX."""
+"""MFST, the Multi-Features Siamese Tracker, in pure JAX.
+
+Public are the names in `__all__` and the modules in `MODULES`; all else may change at any time.
+"""
+
+from importlib import import_module
+from types import ModuleType
 
 from mfst_jax.checkpoints import load, save
 from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
@@ -37,3 +43,16 @@ __all__ = [
     "track",
     "warmup",
 ]
+
+MODULES = ("media", "tracks", "padding", "cache", "checkpoints", "page", "sequences", "evaluation")
+"""Names of the public modules. Public in each is its `__all__`; it is imported when it is first asked for."""
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *MODULES])
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command `mfst`: track, view a track, run the demonstration, say what weights hold, evaluate, time, get weights.
+"""The command `mfst`: track, view a track, run the demonstration, say what weights hold, evaluate, time, train.
 
 `mfst --version` says which version this is, `mfst doctor` whether all is well.
 """
@@ -16,25 +16,28 @@ import numpy as np
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
-from mfst_jax import checkpoints, config, memory, own_se, video
-from mfst_jax.annotate import contact_sheet
-from mfst_jax.arguments import File, Settings, Weights, exit_status, flatten_settings
-from mfst_jax.bench import bench
+from mfst_jax import checkpoints, config
+from mfst_jax.bench.command import bench
 from mfst_jax.cache import keep_compilations
-from mfst_jax.doctor import doctor
-from mfst_jax.errors import InputError
+from mfst_jax.checkpoints import bundled_se
+from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
-from mfst_jax.following import choose_targets, follow, follow_all
-from mfst_jax.outputs import save_image
+from mfst_jax.following.loop import choose_targets, follow, follow_all
+from mfst_jax.following.recording import check_files
+from mfst_jax.following.summary import summary
+from mfst_jax.media import sources
+from mfst_jax.media.drawing import contact_sheet
+from mfst_jax.media.writers import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
-from mfst_jax.recording import check_files
+from mfst_jax.program import allocator
+from mfst_jax.program.arguments import File, Settings, Weights, exit_status, flatten_settings
+from mfst_jax.program.doctor import doctor
+from mfst_jax.program.weights_command import weights as weights_command
 from mfst_jax.select import select_targets
-from mfst_jax.summary import summary
-from mfst_jax.tables import csv_header, csv_rows
+from mfst_jax.tracks.tables import csv_header, csv_rows
 from mfst_jax.version import __version__
-from mfst_jax.weights_command import weights as weights_command
 
 Boxes = Annotated[UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[NAME=]X,Y,W,H")]
 
@@ -86,11 +89,11 @@ def track(
         raise InputError("--select: expected no --box beside it, found both")
     if not select and (port is not None or not browser):
         raise InputError(f"{'--no-browser' if port is None else '--port'}: expected --select beside it, found none")
-    with memory.compiling():
+    with allocator.compiling():
         params = checkpoints.load(weights)
         chosen = choose_config(params.contents, preset, flatten_settings(set))
         _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
-        opened = video.open_source(source)
+        opened = sources.open_source(source)
         if select:
             check_files(opened, video=out, table=boxes, page=page)
             selection = select_targets(opened, open_browser=browser, port=port or 0)
@@ -126,7 +129,7 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
         out: The folder for demo.mp4 (annotated), demo.html (a page to scrub through it), demo.png (a contact sheet) and
             demo.csv (the boxes).
     """
-    source, params = video.demo_source(), checkpoints.load()
+    source, params = sources.demo_source(), checkpoints.load()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -157,8 +160,8 @@ def info(weights: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME|
     Args:
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
     """
-    stored = checkpoints.load(weights, own_se=False)
-    params = own_se.attach(stored)
+    stored = checkpoints.load(weights, bundled_se=False)
+    params = bundled_se.attach(stored)
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
     print(f"holds: {params.contents.describe()}; {sum(sizes):,} numbers in {len(sizes)} arrays")
     if params is not stored:
@@ -168,22 +171,44 @@ def info(weights: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME|
     return 0
 
 
+def train(arguments: Positional[tuple[str, ...]] = ()) -> int:
+    """Train SE-blocks, SiamFC or the fusion, by a recipe or one of your own: mfst train --help.
+
+    Args:
+        arguments: The recipe, or `build` or `fusion`, and their options.
+    """
+    try:
+        from mfst_jax.train import command
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("mfst_jax"):
+            raise
+        raise MissingExtraError(error.name, "train", "mfst train") from None
+    return command.main(arguments)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if [*arguments] in (["--version"], ["-V"]):
+    arguments = sys.argv[1:] if arguments is None else [*arguments]
+    if arguments in (["--version"], ["-V"]):
         print(f"mfst_jax {__version__}")
         return 0
+    if arguments[:1] == ["train"]:  # its options are those of a command of its own, which the extra `train` is for
+        return exit_status(partial(train, tuple(arguments[1:])), program="mfst")
     commands = {"track": track, "view": view, "demo": demo, "info": info}
-    commands |= {"eval": evaluate, "score": score, "bench": bench}
+    commands |= {"eval": evaluate, "score": score, "bench": bench, "train": train}
     commands |= {"weights": weights_command, "doctor": doctor}
     command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
     return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
 
 
 def command() -> int:
-    """Runs `main` as a program: SIGTERM ends a track as Ctrl-C does, and compilations are kept."""
-    memory.keep_little()
+    """Runs `main` as a program: SIGTERM ends a track as Ctrl-C does, and compilations are kept.
+
+    Training has its own ways: its threads allocate side by side, and it goes on from its checkpoints however it ended.
+    """
+    if sys.argv[1:2] == ["train"]:
+        return main()
+    allocator.keep_little()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep_compilations()
     return main()

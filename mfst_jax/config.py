@@ -59,7 +59,7 @@ class Config:
       se_statistics: The features whose channel means set the SE weights: those of the exemplar, for both inputs [paper
         III-B b], or those of each input, for itself [code].
       scale_search: What is compared at several scales: crops of the search region (`crops`) [paper IV-A e]; or the
-        features of a single one around the peak (`features`, see `growth.py`).
+        features of a single one around the peak (`features`, see `scale_from_features.py`).
       scale_step: Ratio of one scale to the next, at least 1 [paper IV-A e].
       scale_count: Number of scales, odd [paper IV-A e].
       scale_penalty: Factor in (0, 1] on the peak of every scale but the middle one [code].

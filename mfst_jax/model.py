@@ -9,12 +9,12 @@ import jax
 from flax import struct
 from jaxtyping import Array, Float
 
-from mfst_jax.attention import SEBlocks, recalibrate
 from mfst_jax.backbones import AlexNet, siamfc
 from mfst_jax.config import Config, Layer, Model
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.params import Contents, uses_se
 from mfst_jax.pytrees import register_for_export, repr_shapes
+from mfst_jax.se_block import SEBlocks, recalibrate
 
 Features = dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]
 ChannelWeights = dict[Model, dict[Layer, Float[Array, "n _"]]]

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config
 from mfst_jax.params import Contents, Params, contents_for
 
@@ -22,12 +22,12 @@ def random_params(config: Config | Contents, seed: int = 0) -> Params:
       seed: seed of the kernels; the same one gives the same weights.
 
     Returns:
-      Weights with the names and shapes that `layout.expected` lists, float32, on JAX's default device.
+      Weights with the names and shapes that `weight_names.expected` lists, float32, on JAX's default device.
     """
     contents = contents_for(config) if isinstance(config, Config) else config
     rng = np.random.default_rng(seed)
-    arrays = {name: jnp.asarray(_draw(rng, name, shape)) for name, shape in layout.expected(contents).items()}
-    return Params(layout.nest(arrays), contents)
+    arrays = {name: jnp.asarray(_draw(rng, name, shape)) for name, shape in weight_names.expected(contents).items()}
+    return Params(weight_names.nest(arrays), contents)
 
 
 def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -26,11 +26,11 @@ from mfst_jax.crops import (
 from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.growth import damped, growth_factor
 from mfst_jax.localisation import choose_region, pad_response, peak_displacement, upsample_layers
 from mfst_jax.model import Exemplar
 from mfst_jax.network import bind
 from mfst_jax.params import resolve_config
+from mfst_jax.scale_from_features import damped, growth_factor
 from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import Output, Result, State

@@ -37,15 +37,15 @@ import pytest
 from compilations import hurry
 
 import mfst_jax
-from mfst_jax import memory
 from mfst_jax.fast import prepared
 from mfst_jax.params import Contents, Params
+from mfst_jax.program import allocator
 
 # An example's time says nothing: the first one compiles, and machines are shared.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-memory.keep_little()
+allocator.keep_little()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +54,7 @@ def programs_go_with_their_module() -> Iterator[None]:
     yield
     jax.clear_caches()
     gc.collect()
-    memory.give_back()
+    allocator.give_back()
 
 
 def hurry_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:

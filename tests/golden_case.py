@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import mfst_jax
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import ALEXNET, AUTHORS, PAPER, Config
 from mfst_jax.params import Contents, Params
 
@@ -58,12 +58,12 @@ def make_params(contents: Contents | None) -> Params:
     if contents is None:
         return mfst_jax.load()
     random, arrays = np.random.RandomState(1), {}
-    for name, shape in sorted(layout.expected(contents).items()):
+    for name, shape in sorted(weight_names.expected(contents).items()):
         low, high = {"scale": (0.5, 1.5), "var": (0.5, 1.5), "mean": (-10, 10), "bias": (-0.5, 0.5)}.get(
             name.rsplit("/", 1)[1], (-(reach := np.sqrt(6 / np.prod(shape[:-1]))), reach)
         )
         arrays[name] = random.uniform(low, high, shape).astype(np.float32)
-    return Params(layout.nest(arrays), contents)
+    return Params(weight_names.nest(arrays), contents)
 
 
 def sampled(response: np.ndarray) -> np.ndarray:

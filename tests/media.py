@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from mfst_jax.errors import InputError
-from mfst_jax.video import Source
+from mfst_jax.media.sources import Source
 
 KINDS = {
     "a.mp4": {},

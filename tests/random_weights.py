@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
 
@@ -18,14 +18,15 @@ few = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scope
 def random_arrays(contents: Contents, dtype: type = np.float32, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
-        name: rng.standard_normal(shape, np.float32).astype(dtype) for name, shape in layout.expected(contents).items()
+        name: rng.standard_normal(shape, np.float32).astype(dtype)
+        for name, shape in weight_names.expected(contents).items()
     }
 
 
 def assert_same(params: Params, expected: Params | dict[str, np.ndarray]) -> None:
     """Bit by bit: -0.0 is not 0.0."""
-    found = layout.flatten(params.variables)
-    arrays = layout.flatten(expected.variables) if isinstance(expected, Params) else expected
+    found = weight_names.flatten(params.variables)
+    arrays = weight_names.flatten(expected.variables) if isinstance(expected, Params) else expected
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert found[name].dtype == np.float32, name

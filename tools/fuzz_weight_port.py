@@ -35,7 +35,8 @@ import safetensors.numpy
 import tyro
 
 import weight_port
-from weight_port import SourceError, containers, crc32c, matconvnet, tf1_bundles, torch_files
+from weight_port import SourceError, containers
+from weight_port.formats import crc32c, matconvnet, tf1_bundles, torch_files
 
 ADDRESSES = 3 * 2**30
 SECONDS = 5

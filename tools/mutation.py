@@ -44,7 +44,7 @@ TARGETS = {
     "crops": Target("mfst_jax.crops", ("tests/test_crops.py",)),
     "localisation": Target("mfst_jax.localisation", ("tests/test_localisation.py", "tests/test_savings.py")),
     "tracker": Target("mfst_jax.tracker", ("tests/test_transformations.py", "tests/test_tracker_input.py")),
-    "tables": Target("weight_port.tables", ("tests/porting/test_name_tables.py",), ("mfst_jax",)),
+    "tables": Target("weight_port.name_tables", ("tests/porting/test_name_tables.py",), ("mfst_jax",)),
     "rules": Target("weight_port.rules", ("tests/porting/test_rules.py",), ("mfst_jax",)),
 }
 SWAPPED: dict[type, type] = {

@@ -12,10 +12,10 @@ from PIL import Image
 from screenshots import screenshot
 
 import mfst_jax
-from mfst_jax.following import follow
-from mfst_jax.lost import is_lost, stretches
-from mfst_jax.outputs import save_image
-from mfst_jax.video import demo_source
+from mfst_jax.following.loop import follow
+from mfst_jax.media.sources import demo_source
+from mfst_jax.media.writers import save_image
+from mfst_jax.tracks.lost_frames import is_lost, stretches
 
 DESKTOP, PHONE = (1280, 900), (390, 900)
 """Width and height of the windows, in pixels."""

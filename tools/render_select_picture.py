@@ -14,9 +14,9 @@ import tyro
 from PIL import Image
 
 from mfst_jax.errors import InputError
-from mfst_jax.outputs import save_image
+from mfst_jax.media.sources import demo_source
+from mfst_jax.media.writers import save_image
 from mfst_jax.select import select_targets
-from mfst_jax.video import demo_source
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import Page, find_chromium, open_browser

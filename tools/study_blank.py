@@ -20,18 +20,18 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import config, params
-from mfst_jax.alternation import table
-from mfst_jax.arguments import Settings, flatten_settings
+from mfst_jax.bench.side_by_side import table
 from mfst_jax.compilation import jit
 from mfst_jax.crops import CENTRE_SIZE, EXEMPLAR_SIZE, SEARCH_SIZE, crop_with_range, search_side
-from mfst_jax.decoding import Frame
 from mfst_jax.fast import AnyParams
+from mfst_jax.media.decoding import Frame
+from mfst_jax.media.sources import open_source
 from mfst_jax.network import bind
 from mfst_jax.padding import pad
+from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.score import contrast, mean_similarity
 from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import State
-from mfst_jax.video import open_source
 
 COLOURS = (0, 16, 128, 255, (0, 0, 255))
 AMPLITUDES = (0, 1, 4, 16)

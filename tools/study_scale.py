@@ -22,14 +22,14 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import boxes, evaluation
-from mfst_jax.alternation import table
-from mfst_jax.arguments import Settings, flatten_settings
+from mfst_jax.bench.side_by_side import table
 from mfst_jax.config import Config, Preset
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import PreparedParams
+from mfst_jax.media.images import read_image
 from mfst_jax.padding import pad
 from mfst_jax.params import choose_config
-from mfst_jax.video import read_image
+from mfst_jax.program.arguments import Settings, flatten_settings
 
 
 def errors(prepared: PreparedParams, config: Config, sequence: Sequence, steps: int) -> np.ndarray:

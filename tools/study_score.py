@@ -18,15 +18,15 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import config, localisation, params
-from mfst_jax.arguments import Settings, flatten_settings
 from mfst_jax.evaluation import overlaps
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
+from mfst_jax.media.sources import open_source
 from mfst_jax.network import bind
+from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.score import mean_similarity
 from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import State
-from mfst_jax.video import open_source
 
 FOLDS = 8
 IN_USE = "contrast: similarity at the peak - mean"

@@ -23,15 +23,16 @@ from mfst_jax.config import MODELS, PAPER, Config, Model
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params
-from train import folders, pairs, pools, steps
-from train.calibration import FIRST_WEIGHT, calibrate
-from train.fusion import folds as split_in_folds
-from train.measures import measure
-from train.recipe import Recipe
-from train.recipes import se_alexnet, se_siamfc
-from train.responses import Trainable
-from train.validation import success_aucs
-from train.weights import finished
+from mfst_jax.train import correlation_pools, steps
+from mfst_jax.train.calibration import FIRST_WEIGHT, calibrate
+from mfst_jax.train.data import curation, pairs
+from mfst_jax.train.epoch_validation import success_aucs
+from mfst_jax.train.fusion_search.random_search import folds as split_in_folds
+from mfst_jax.train.measures import measure
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.recipes import se_alexnet, se_siamfc
+from mfst_jax.train.responses import Trainable
+from mfst_jax.train.trained_weights import finished
 
 RECIPES: dict[Model, Recipe] = {"siamfc": se_siamfc.RECIPE, "alexnet": se_alexnet.RECIPE}
 CONFIGS: dict[str, Config] = {
@@ -64,8 +65,8 @@ def main(
         statistics: Whose channel means set the SE weight.
         models: Which backbones get SE-blocks.
     """
-    params = checkpoints.load(weights, own_se=False)
-    videos, _ = folders.curate(root, out / "crops", workers=folders.default_workers())
+    params = checkpoints.load(weights, bundled_se=False)
+    videos, _ = curation.curate(root, out / "crops", workers=curation.default_workers())
     dataset = evaluation.load(root, "folder")
     parts = list(split_in_folds([video.name for video in videos], folds))
     losses: dict[Model, list[np.ndarray]] = {model: [] for model in models}
@@ -97,14 +98,16 @@ def main(
     print(_table(aucs, losses))
 
 
-def _pool(out: Path, params: Params, recipe: Recipe, videos: Sequence[folders.Video]) -> tuple[pools.Pool, np.ndarray]:
+def _pool(
+    out: Path, params: Params, recipe: Recipe, videos: Sequence[curation.Video]
+) -> tuple[correlation_pools.Pool, np.ndarray]:
     """Pairs of all videos, and the video of each."""
     chosen = pairs.sample(videos, recipe.cached_pairs, seed=0, step=0, max_frame_gap=recipe.max_frame_gap)
-    return pools.make(out / "pools", params, recipe, videos, chosen), chosen[:, 0]
+    return correlation_pools.make(out / "pools", params, recipe, videos, chosen), chosen[:, 0]
 
 
 def _train(
-    params: Params, recipe: Recipe, pool: pools.Pool, video: np.ndarray, part: np.ndarray
+    params: Params, recipe: Recipe, pool: correlation_pools.Pool, video: np.ndarray, part: np.ndarray
 ) -> tuple[Params, np.ndarray]:
     """Weights with SE-blocks trained on all but `part`, and mean losses on it without and with them."""
     inside, outside = np.flatnonzero(part[video]), np.flatnonzero(~part[video])
@@ -124,7 +127,7 @@ def _train(
     return finished(params, recipe, state.trainable, {}), np.array(losses)
 
 
-def _loss(trainable: Trainable, pool: pools.Pool, rows: np.ndarray, recipe: Recipe) -> float:
+def _loss(trainable: Trainable, pool: correlation_pools.Pool, rows: np.ndarray, recipe: Recipe) -> float:
     total = 0.0
     for first in range(0, len(rows) - 31, 32):
         found = measure(trainable, pool.batch(rows[first : first + 32]), recipe=recipe).losses

@@ -24,8 +24,8 @@ from mfst_jax.crops import mean_colour
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.growth import growth_factor
 from mfst_jax.network import bind
+from mfst_jax.scale_from_features import growth_factor
 from mfst_jax.score import window_energy
 from mfst_jax.search import search_regions, take_region
 

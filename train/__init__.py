@@ -1,1 +1,1 @@
-"""Training: sequences -> curated crops -> pairs -> responses -> loss. `python -m train RECIPE` runs it."""
+"""Training: sequences -> curated crops -> pairs -> responses -> loss. `mfst train RECIPE` runs it."""

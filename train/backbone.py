@@ -21,10 +21,11 @@ from mfst_jax.crops import EXEMPLAR_SIZE
 from mfst_jax.errors import InputError
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.params import Contents, Params
-from train.augment import augment
-from train.operations import operations
-from train.recipe import Recipe
-from train.responses import Crops, Features, Responses
+from mfst_jax.train.backbone_operations import operations
+from mfst_jax.train.data.augmentation import augment
+from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import Features, Responses
 
 CONVOLUTIONS = tuple(f"conv{number}" for number in range(1, 6))
 

@@ -13,20 +13,23 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
-from mfst_jax.pipeline import prefetch
-from train import backbone, hosts, pairs, pools, steps
-from train.calibration import Calibration, calibrate
-from train.data import Data
-from train.folders import Video
-from train.recipe import Recipe
-from train.responses import Correlations, Crops
-from train.runs import Run, open_run
-from train.validation import Validator, merit
-from train.weights import finished, write_weights
+from mfst_jax.program.threads import prefetch
+from mfst_jax.train import backbone, correlation_pools, hosts, steps
+from mfst_jax.train.calibration import Calibration, calibrate
+from mfst_jax.train.data import pairs
+from mfst_jax.train.data.curation import Video
+from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.data.split import Data
+from mfst_jax.train.epoch_validation import Validator, merit
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import Correlations
+from mfst_jax.train.run_folder import Run, open_run
+from mfst_jax.train.trained_weights import finished, write_weights
 
 CHECK_STEPS = 100
 """Steps from one check of the losses to the next."""
@@ -58,7 +61,7 @@ def train(
       recipe: what to do.
       params: weights that hold the recipe's backbone; or what is to lie beside a backbone that is trained itself.
       data: the videos.
-      out: the run's folder (`runs.py`).
+      out: the run's folder (`run_folder.py`).
       cache: the folder for correlations that are computed once.
       devices: what to train on, by default all devices; each takes its share of every batch.
       source: what the weights' provenance is to say about `params`.
@@ -84,7 +87,7 @@ def train(
     everywhere = NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec())
     identity = {
         **dataclasses.asdict(recipe),
-        "weights": checkpoints.digest(layout.flatten(params.variables)),
+        "weights": checkpoints.digest(weight_names.flatten(params.variables)),
         "data": data.key(),
     }
     with open_run(out, identity) as run, _progress(quiet) as progress:
@@ -139,22 +142,22 @@ def train(
 
 def _prepare(
     recipe: Recipe, params: Params, data: Data, cache: Path, progress: Progress
-) -> tuple[pools.Pool | Sequence[Video], pools.Pool | pairs.Chosen, Calibration]:
+) -> tuple[correlation_pools.Pool | Sequence[Video], correlation_pools.Pool | pairs.Chosen, Calibration]:
     """Source of the batches, the held-out pairs, and the first response factors and biases."""
 
     def choose(videos: Sequence[Video], count: int, seed: int) -> pairs.Chosen:
         return pairs.Chosen(videos, pairs.sample(videos, count, seed=seed, step=0, max_frame_gap=recipe.max_frame_gap))
 
-    def make(params: Params, videos: Sequence[Video], count: int, seed: int, what: str) -> pools.Pool:
+    def make(params: Params, videos: Sequence[Video], count: int, seed: int, what: str) -> correlation_pools.Pool:
         task = progress.add_task(what, total=count)
         chosen = choose(videos, count, seed).pairs
         show = lambda done, _: progress.update(task, completed=done)  # noqa: E731
         with hosts.first_alone(what):
-            pool = pools.make(cache, params, recipe, videos, chosen, advance=show)
+            pool = correlation_pools.make(cache, params, recipe, videos, chosen, advance=show)
         progress.update(task, completed=count)
         return pool
 
-    feed: pools.Pool | Sequence[Video] = data.training
+    feed: correlation_pools.Pool | Sequence[Video] = data.training
     if recipe.trains == "backbone":
         held_out: Any = choose(data.held_out, recipe.validation_pairs, VALIDATION_SEED)
         first = backbone.alone(params, *backbone.fresh(recipe, params, {}), recipe)
@@ -167,13 +170,13 @@ def _prepare(
     if not count:
         return feed, held_out, Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
     pool = feed
-    if not isinstance(pool, pools.Pool):
+    if not isinstance(pool, correlation_pools.Pool):
         pool = make(first, data.training, count, POOL_SEED, "pairs to calibrate by")
     return feed, held_out, calibrate(pool.batch(np.arange(min(count, len(pool)))), recipe)
 
 
 def _batch(
-    recipe: Recipe, feed: pools.Pool | Sequence[Video], everywhere: NamedSharding, step: int
+    recipe: Recipe, feed: correlation_pools.Pool | Sequence[Video], everywhere: NamedSharding, step: int
 ) -> Correlations | Crops:
     """Batch of a step: a first axis for the parts to accumulate over, the second shared among the devices.
 
@@ -184,7 +187,7 @@ def _batch(
     places: Any = sharding.addressable_devices_indices_map(shape).values()
     mine = [each[1].indices(shape[1])[:2] for each in places]
     columns = slice(min(first for first, _ in mine), max(last for _, last in mine))
-    if isinstance(feed, pools.Pool):
+    if isinstance(feed, correlation_pools.Pool):
         rows = pairs.shuffled(len(feed), recipe.batch_size, seed=recipe.seed, step=step)
         batch: Any = feed.batch(rows.reshape(shape)[:, columns])
     else:

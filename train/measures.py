@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 from mfst_jax import fusion, localisation
 from mfst_jax.compilation import jit
 from mfst_jax.config import Layer
-from train.losses import balanced_logistic, labels
-from train.recipe import Recipe
-from train.responses import Correlations, Trainable, responses_from_correlations
+from mfst_jax.train.losses import balanced_logistic, labels
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import Correlations, Trainable, responses_from_correlations
 
 
 class Measures(NamedTuple):

@@ -12,7 +12,7 @@ from mfst_jax.config import LAYERS, SIAMFC, Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
 from mfst_jax.params import SiamFCVariant
-from train.augment import Augmentation
+from mfst_jax.train.data.augmentation import Augmentation
 
 Best = Literal["loss", "centre_error", "tracking"]
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
@@ -59,8 +59,8 @@ class Recipe:
         instead of the last weights; 0: the last ones. Over the first steps it is the mean of them all.
       label_radius: Radius of positive labels, in samples of the search region.
       max_frame_gap: Greatest number of frames between the two of a pair.
-      cached_pairs: Size of a fixed pool of pairs whose correlations are computed once (`pools.py`); 0: features in each
-        step.
+      cached_pairs: Size of a fixed pool of pairs whose correlations are computed once (`correlation_pools.py`); 0:
+        features in each step.
       cache_type: Type of the maps in that pool.
       validation_pairs: Number of held-out pairs, the same ones after each epoch and in each run.
       tracking_epochs: Number of epochs from one tracking of the held-out sequences to the next; 0: they are not
@@ -210,5 +210,7 @@ def of_module(name: str, module: types.ModuleType) -> Recipe:
     """`RECIPE` of a recipe's file. Raises `InputError` if it has none."""
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
-        raise InputError(f"{name}: expected a file that defines RECIPE, a train.recipe.Recipe, found {recipe!r:.80}")
+        raise InputError(
+            f"{name}: expected a file that defines RECIPE, a mfst_jax.train.recipe.Recipe, found {recipe!r:.80}"
+        )
     return recipe

@@ -6,16 +6,15 @@ training needs of a pair are its channel-wise correlations `x_c * z_c` and the c
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Key
 
-from mfst_jax.attention import SEBlocks
 from mfst_jax.config import LAYERS, Config, Layer
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.network import PreparedNetwork
@@ -23,8 +22,10 @@ from mfst_jax.fast.prepared import AnyParams, PreparedParams, prepare
 from mfst_jax.localisation import RESPONSE_SIZE
 from mfst_jax.model import MFST
 from mfst_jax.params import Params
-from train.augment import augment
-from train.recipe import Recipe
+from mfst_jax.se_block import SEBlocks
+from mfst_jax.train.data.augmentation import augment
+from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.recipe import Recipe
 
 TAPS: dict[Layer, int] = {"conv3": 10 * 10, "conv4": 8 * 8, "conv5": 6 * 6}
 """Number of cells of an exemplar's features."""
@@ -33,20 +34,6 @@ CELLS = RESPONSE_SIZE**2
 
 Features = dict[Layer, Float[Array, "n _ _ _"]]
 Responses = dict[Layer, Float[Array, "n 17 17"]]
-
-
-class Crops(NamedTuple):
-    """Curated crops of pairs.
-
-    Attributes:
-      exemplar: Crops of the exemplars.
-      search: Crops of the search regions.
-      video: Number of each pair's video; targets in one video have the same.
-    """
-
-    exemplar: UInt8[Array | np.ndarray, "*batch 287 287 3"]
-    search: UInt8[Array | np.ndarray, "*batch 287 287 3"]
-    video: Int[Array | np.ndarray, "*batch"]
 
 
 @struct.dataclass

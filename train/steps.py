@@ -16,12 +16,12 @@ from jaxtyping import Array, Float, Int, Key
 from mfst_jax.compilation import compiler_options
 from mfst_jax.config import Layer
 from mfst_jax.params import Params
-from train import backbone, se
-from train.losses import balanced_logistic, labels, nothing_there
-from train.recipe import Recipe
-from train.responses import (
+from mfst_jax.train import backbone, se_blocks
+from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.losses import balanced_logistic, labels, nothing_there
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import (
     Correlations,
-    Crops,
     Responses,
     Trainable,
     freeze,
@@ -63,7 +63,7 @@ def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = 
     if recipe.trains == "backbone":
         trainable, running = backbone.fresh(recipe, params, biases or {})
     else:
-        trainable, running = se.fresh(recipe, params, biases or {}), {}
+        trainable, running = se_blocks.fresh(recipe, params, biases or {}), {}
     first = optimiser(recipe).init(trainable)
     averaged = trainable if recipe.average else None
     return TrainState(jnp.zeros((), jnp.int32), trainable, running, first, averaged, _zeros(trainable))

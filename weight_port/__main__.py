@@ -10,9 +10,10 @@ import numpy as np
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax import checkpoints, file_kinds, layout
-from mfst_jax.arguments import exit_status
-from weight_port import containers, conversion, copies, exporting, fetching, tables, verification
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import file_kinds, weight_names
+from mfst_jax.program.arguments import exit_status
+from weight_port import containers, conversion, copies, exporting, fetching, name_tables, verification
 from weight_port.progress import download_bar
 
 Sources = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
@@ -93,7 +94,7 @@ def inspect(file: Source, /) -> int:
         file: As the sources of convert.
     """
     container = containers.read(file)
-    networks = copies.networks(tables.TABLES, list(container.arrays))
+    networks = copies.networks(name_tables.TABLES, list(container.arrays))
     layouts = " and ".join(found[0].table.name for found in networks) or "weights of an unknown layout"
     print(f"{container.name}: {layouts} ({container.kind})")
     print(f"SHA-256 {container.sha256}")
@@ -103,7 +104,7 @@ def inspect(file: Source, /) -> int:
             print(f"{len(whole)} copies of the network, to choose from by --prefix: {', '.join(whole)}")
     for name, array in container.arrays.items():
         line = f"{file_kinds.printable(name)}  {array.dtype.name}{list(array.shape)}"
-        if array.size and array.dtype.name in layout.FLOATS:
+        if array.size and array.dtype.name in weight_names.FLOATS:
             numbers = array.astype(np.float64)
             line += f"  mean {numbers.mean():.6g}  std {numbers.std():.6g}"
         print(line)

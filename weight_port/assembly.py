@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mfst_jax import checkpoints, known_weights, layout
+from mfst_jax import checkpoints
 from mfst_jax.cache import cache_folder
+from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.checkpoints.known_weights import PUBLISHED, downloads_folder
 from mfst_jax.errors import InputError
-from mfst_jax.known_weights import PUBLISHED, downloads_folder
 from weight_port import conversion, fetching
 from weight_port.downloads import DownloadError, Progress, storing
 from weight_port.locks import exclusive
@@ -67,7 +68,7 @@ def _is_there(path: Path, say: Say) -> bool:
     if not path.exists():
         return False
     try:
-        contents, problems = layout.check(checkpoints.read(path).arrays)
+        contents, problems = weight_names.check(checkpoints.read(path).arrays)
     except InputError:
         contents, problems = None, []
     if contents is None or problems:

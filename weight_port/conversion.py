@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.version import __version__
@@ -37,7 +38,7 @@ def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) 
     read_sources, problems = read_each(sources, prefix=prefix)
     complete = len(read_sources) == len(sources)
     arrays, origins, clashes = _join(read_sources)
-    contents, faults = layout.check(arrays)
+    contents, faults = weight_names.check(arrays)
     for fault in faults:
         name = fault.split(":")[0]
         if name in origins:
@@ -48,7 +49,7 @@ def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) 
     if contents is None or problems:
         raise SourceError(", ".join(names), problems)
     alone = read_sources[0].config if len(read_sources) == 1 else None  # it was chosen for unmerged weights
-    params = Params(layout.nest(arrays), dataclasses.replace(contents, config=alone))
+    params = Params(weight_names.nest(arrays), dataclasses.replace(contents, config=alone))
     return params, {"tool": f"weight_port {__version__}", "sources": [source.provenance for source in read_sources]}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax import file_kinds, layout
+from mfst_jax.checkpoints import file_kinds, weight_names
 from mfst_jax.params import Contents
 from weight_port.rules import Arrays, Line, Table, scope
 
@@ -72,7 +72,7 @@ class Copy:
     @property
     def whole(self) -> bool:
         """Whether it has every tensor of a backbone."""
-        return any(self.ours.issuperset(layout.expected(contents)) for contents in _BACKBONES)
+        return any(self.ours.issuperset(weight_names.expected(contents)) for contents in _BACKBONES)
 
     def claims(self, name: str) -> bool:
         """Whether a name that the table does not know is of this network all the same, as far as names can tell.
@@ -174,7 +174,7 @@ def apply(
             applied.problems.append(f"{expected}: expected a tensor of that name beside {origin}, found none")
             continue
         sources = [arrays[named[name]] if name in named else None for name in line.theirs]
-        wrong = [name for name in present if arrays[named[name]].dtype.name not in layout.FLOATS]
+        wrong = [name for name in present if arrays[named[name]].dtype.name not in weight_names.FLOATS]
         if wrong:
             dtypes = ", ".join(arrays[named[name]].dtype.name for name in wrong)
             applied.problems.append(f"{origin}: expected floating point, found {dtypes}")
@@ -192,7 +192,7 @@ def _claim(applied: Applied, line: Line, origin: str, sources: list[np.ndarray |
         if name in applied.arrays:
             applied.problems.append(f"{name}: expected one source, found {applied.origins[name]} and {origin}")
             return
-    numbers = [None if source is None else layout.to_float32(source) for source in sources]
+    numbers = [None if source is None else weight_names.to_float32(source) for source in sources]
     try:
         targets = line.change.to_ours(*numbers)
     except (ValueError, IndexError):  # of a shape that the change cannot take

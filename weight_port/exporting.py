@@ -10,11 +10,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import files, weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
-from weight_port import containers, matconvnet, rules, tables, tf1_bundles, torch_files
+from weight_port import containers, name_tables, rules
 from weight_port.conversion import merge
+from weight_port.formats import matconvnet, tf1_bundles, torch_files
 from weight_port.reading import Source
 from weight_port.rules import Table
 
@@ -89,7 +91,7 @@ def export(
         checkpoints.save(params, out, provenance=provenance)
         return []
     chosen = _format(to, out, legacy=legacy)
-    arrays = layout.flatten(params.variables)
+    arrays = weight_names.flatten(params.variables)
     if chosen.needs and not any(name.split("/")[1] == chosen.needs for name in arrays):
         raise InputError(f"{source}: expected {_BRANCHES[chosen.needs]} for {to}, found {params.contents.describe()}")
     if params.contents.siamfc_variant == "alexnet" and to in ("torch-siamfc", "matconvnet", "tf1"):
@@ -106,7 +108,7 @@ def export(
     if to == "tf1" and _SIAMFC_BIAS in kept:
         theirs[_SIAMFC_BIAS] = np.zeros(1, np.float32)
     theirs.update({name: np.full_like(theirs[name], value) for name, value in kept.items() if name in theirs})
-    metadata = checkpoints.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
+    metadata = files.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
     chosen.write(out, theirs, metadata)
     return notes
 
@@ -114,12 +116,12 @@ def export(
 def _format(to: str, out: Path, *, legacy: bool) -> _Format:
     torch = _whole(torch_files.write_legacy if legacy else torch_files.write_zip)
     if out.suffix == checkpoints.SUFFIX:
-        torch = _whole(checkpoints.write_safetensors)
+        torch = _whole(files.write_safetensors)
     formats = {
-        "torch-siamfc": _Format(tables.TORCH_SIAMFC, "siamfc", torch, _complete_torch),
-        "torchvision-alexnet": _Format(tables.TORCHVISION_ALEXNET, "alexnet", torch),
-        "tf1": _Format(tables.TF1, "", _write_tf1, _complete_tf1),
-        "matconvnet": _Format(tables.MATCONVNET, "siamfc", _whole(matconvnet.write), _complete_mat),
+        "torch-siamfc": _Format(name_tables.TORCH_SIAMFC, "siamfc", torch, _complete_torch),
+        "torchvision-alexnet": _Format(name_tables.TORCHVISION_ALEXNET, "alexnet", torch),
+        "tf1": _Format(name_tables.TF1, "", _write_tf1, _complete_tf1),
+        "matconvnet": _Format(name_tables.MATCONVNET, "siamfc", _whole(matconvnet.write), _complete_mat),
     }
     if to not in formats:
         raise InputError(f"to: expected one of {', '.join(get_args(Layout))}, found {to!r}")
@@ -130,7 +132,7 @@ def _whole(write: Writer) -> Writer:
     """Writer like `write`, whose file takes its place only once it is complete."""
 
     def replace(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-        with checkpoints.replacing(out) as new:
+        with files.replacing(out) as new:
             write(new, arrays, metadata)
 
     return replace
@@ -138,7 +140,7 @@ def _whole(write: Writer) -> Writer:
 
 def _complete_torch(arrays: Arrays, contents: Contents) -> Arrays:
     """Arrays with the biases that siamfc-pytorch's convolutions all have, and its BN layers' counts of batches."""
-    for number in tables.NORMALISED:
+    for number in name_tables.NORMALISED:
         scale = arrays[f"backbone.conv{number}.1.weight"]
         arrays.setdefault(f"backbone.conv{number}.0.bias", np.zeros_like(scale))
         arrays[f"backbone.conv{number}.1.num_batches_tracked"] = np.zeros((), np.int64)
@@ -146,7 +148,7 @@ def _complete_torch(arrays: Arrays, contents: Contents) -> Arrays:
 
 
 def _complete_mat(arrays: Arrays, contents: Contents) -> Arrays:
-    for number in tables.NORMALISED:
+    for number in name_tables.NORMALISED:
         arrays.setdefault(f"conv{number}b", np.zeros_like(arrays[f"bn{number}b"]))
     return arrays | {
         "adjust_f": np.full((1, 1), _RESPONSE_FACTOR, np.float32),
@@ -166,7 +168,7 @@ def _complete_tf1(arrays: Arrays, contents: Contents) -> Arrays:
 def _biases_into_means(arrays: Mapping[str, np.ndarray]) -> Arrays:
     """Arrays without the biases before BN: BN of x + bias is BN of x with the mean less by that bias."""
     moved = dict(arrays)
-    for number in tables.NORMALISED:
+    for number in name_tables.NORMALISED:
         mean = f"batch_stats/siamfc/bn{number}/mean"
         moved[mean] = moved[mean] - moved.pop(f"params/siamfc/conv{number}/bias")
     return moved

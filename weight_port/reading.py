@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax import file_kinds, layout
+from mfst_jax.checkpoints import file_kinds, weight_names
 from mfst_jax.config import Config
 from mfst_jax.params import Contents
-from weight_port import containers, copies, tables
+from weight_port import containers, copies, name_tables
 from weight_port.copies import Copy
 from weight_port.problems import SourceError
 
-_SHAPES: dict[str, list[layout.Shape]] = {}
+_SHAPES: dict[str, list[weight_names.Shape]] = {}
 for _contents in (
     Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True, siamfc_bias=True),
     Contents(siamfc=True, alexnet="caffe", siamfc_se=True, alexnet_se=True, siamfc_grey=True),
 ):
-    for _name, _shape in layout.expected(_contents).items():
+    for _name, _shape in weight_names.expected(_contents).items():
         _SHAPES.setdefault(_name, []).append(_shape)
-_BIASES = tuple(f"params/siamfc/conv{number}/bias" for number in tables.NORMALISED)
+_BIASES = tuple(f"params/siamfc/conv{number}/bias" for number in name_tables.NORMALISED)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Source:
 
     Attributes:
       name: Name of the source.
-      arrays: Arrays in float32, by the flat names of `mfst_jax.layout`.
+      arrays: Arrays in float32, by the flat names of `mfst_jax.checkpoints.weight_names`.
       origins: Name of each array in the source.
       provenance: `name`, `format`, `sha256` and `notes`; `kept`, the small tensors that MFST has no place for; for a
         checkpoint of ours also `sources`, where that comes from.
@@ -140,7 +140,7 @@ def _read(path: str | Path, prefix: str | None) -> tuple[Source, str, bool]:
 
 def _parts(container: containers.Container, prefix: str | None) -> list[_Part]:
     """Networks of a file, each with the copy to take."""
-    networks = copies.networks(tables.TABLES, list(container.arrays))
+    networks = copies.networks(name_tables.TABLES, list(container.arrays))
     if not networks:
         raise SourceError(container.name, [_unrecognised(container)])
     return [_choose(container, found, prefix) for found in networks]
@@ -209,7 +209,7 @@ def _unrecognised(container: containers.Container) -> str:
     objects = file_kinds.listed([f"{name} ({what})" if name else what for name, what in container.unread.items()])
     if objects and not container.arrays:
         return f"expected tensors by name, found objects that are not read: {objects}; {advice}"
-    known = "; ".join(table.name for table in tables.TABLES)
+    known = "; ".join(table.name for table in name_tables.TABLES)
     problem = f"expected tensors named as in one of: {known}; "
     problem += f"found {file_kinds.listed(sorted(container.arrays)) or 'no tensor at all'}"
     if objects:

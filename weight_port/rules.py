@@ -1,8 +1,8 @@
 """Name tables, and their application to our arrays for export; `copies` applies them to foreign arrays.
 
-A rule names the tensors of one layout and ours, the flat names of `mfst_jax.layout`, by templates: `{field}` stands for
-each of the words that the table lists for it. So every rule comes down to a few lines of plain names, and whatever a
-line cannot place is a problem. Nothing here raises on strange arrays: problems are gathered.
+A rule names the tensors of one layout and ours, the flat names of `mfst_jax.checkpoints.weight_names`, by templates:
+`{field}` stands for each of the words that the table lists for it. So every rule comes down to a few lines of plain
+names, and whatever a line cannot place is a problem. Nothing here raises on strange arrays: problems are gathered.
 """
 
 import functools
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -155,7 +155,7 @@ def invert(table: Table, arrays: Arrays) -> tuple[dict[str, np.ndarray], list[st
     for line in table.lines:
         if line.change.to_theirs is None or not all(name in left for name in line.ours):
             continue
-        numbers = line.change.to_theirs(*(layout.to_float32(arrays[name]) for name in line.ours))
+        numbers = line.change.to_theirs(*(weight_names.to_float32(arrays[name]) for name in line.ours))
         for name, array in zip(line.theirs, numbers, strict=True):
             theirs[table.prefix + name] = np.ascontiguousarray(array)
         for name in line.ours:

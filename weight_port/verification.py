@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfst_jax.attention import SEBlocks
 from mfst_jax.backbones import AlexNet, siamfc
 from mfst_jax.params import Params
+from mfst_jax.se_block import SEBlocks
 from weight_port.conversion import merge
 from weight_port.problems import SourceError
 from weight_port.reading import Source, read_each

@@ -12,7 +12,6 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.arguments import Settings, Weights, flatten_settings
 from mfst_jax.config import PRESETS, Preset, override
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import runner, scoring
@@ -23,6 +22,7 @@ from mfst_jax.evaluation.results import Results, find_results, write_atomically,
 from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
 from mfst_jax.params import choose_config
+from mfst_jax.program.arguments import Settings, Weights, flatten_settings
 from mfst_jax.sequences.otb import ATTRIBUTES
 
 _HEADER = "normalised  SR.50  SR.75     AO"

@@ -16,8 +16,8 @@ from jaxtyping import Float64
 
 from mfst_jax import streaming
 from mfst_jax.config import Config
+from mfst_jax.media.images import read_image
 from mfst_jax.params import Params
-from mfst_jax.video import read_image
 
 
 class Tracker(streaming.Tracker):

@@ -12,7 +12,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from mfst_jax.annotate import TRUE
 from mfst_jax.evaluation.datasets import Dataset
 from mfst_jax.evaluation.plots import PLOTS, attributes_svg, curves_svg, rank
 from mfst_jax.evaluation.report_strips import draw_strips
@@ -28,7 +27,8 @@ from mfst_jax.evaluation.report_tables import (
 )
 from mfst_jax.evaluation.results import Results, write_atomically
 from mfst_jax.evaluation.scoring import Summary
-from mfst_jax.palette import BRIGHT_COLOURS, COLOURS
+from mfst_jax.media.drawing import TRUE
+from mfst_jax.media.palette import BRIGHT_COLOURS, COLOURS
 
 HERE = Path(__file__).parent
 GOT10K_MAIN_MEASURES = ("average_overlap", "success_rate_50")

@@ -18,9 +18,9 @@ from mfst_jax.evaluation.datasets import Dataset
 from mfst_jax.evaluation.metrics import overlaps
 from mfst_jax.evaluation.report_tables import Tracker, name_of, text_of
 from mfst_jax.evaluation.results import Result
-from mfst_jax.palette import colour
+from mfst_jax.media.images import read_image
+from mfst_jax.media.palette import colour
 from mfst_jax.sequences import Sequence
-from mfst_jax.video import read_image
 
 PICTURES = 6
 """Number of pictures in a strip."""

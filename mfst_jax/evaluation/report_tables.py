@@ -9,7 +9,7 @@ from mfst_jax.evaluation.plots import printable
 from mfst_jax.evaluation.results import Results
 from mfst_jax.evaluation.scoring import Summary, paired
 from mfst_jax.evaluation.statistics import holm
-from mfst_jax.palette import colour
+from mfst_jax.media.palette import colour
 from mfst_jax.sequences.otb import ATTRIBUTES
 
 LABELS = {

@@ -18,7 +18,8 @@ import jax
 import jaxlib
 import numpy as np
 
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.datasets import Dataset, Protocol
@@ -26,8 +27,8 @@ from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_at
 from mfst_jax.evaluation.scoring import Summary, score
 from mfst_jax.evaluation.tracking import Track, track_sequences
 from mfst_jax.fast import prepare
-from mfst_jax.following import progress_bar
 from mfst_jax.params import Params
+from mfst_jax.program.progress import progress_bar
 from mfst_jax.sequences import Sequence
 from mfst_jax.sequences.text import read_numbers
 from mfst_jax.version import __version__
@@ -60,7 +61,7 @@ class Run:
             "config": to_dict(self.config),
             "weights": {
                 "contents": self.params.contents.describe(),
-                "sha256": checkpoints.digest(layout.flatten(self.params.variables)),
+                "sha256": checkpoints.digest(weight_names.flatten(self.params.variables)),
                 "provenance": dict(self.provenance),
             },
             "versions": {

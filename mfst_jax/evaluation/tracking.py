@@ -20,13 +20,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mfst_jax import tracker, validation
 from mfst_jax.compilation import jit
 from mfst_jax.config import Config
-from mfst_jax.decoding import USUAL_FPS, Frame, Labelled
 from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams
+from mfst_jax.media.decoding import USUAL_FPS, Frame, Labelled
+from mfst_jax.media.images import read_image
+from mfst_jax.media.sources import Source
 from mfst_jax.padding import padded_size
 from mfst_jax.sequences import Sequence
 from mfst_jax.state import State
-from mfst_jax.video import Source, read_image
 
 SLOTS = PartitionSpec("slot")
 """Sharding of a batch: its first axis is split over the devices."""

@@ -14,12 +14,12 @@ from typing import Any
 import tyro
 
 from mfst_jax import checkpoints
-from mfst_jax.arguments import Settings, Weights, flatten_settings
 from mfst_jax.config import Preset
 from mfst_jax.errors import InputError, MissingExtraError
+from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
+from mfst_jax.program.arguments import Settings, Weights, flatten_settings
 from mfst_jax.streaming import Tracker
-from mfst_jax.video import read_image
 
 
 def serve(*, weights: Weights = None, preset: Preset | None = None, set: Settings = ()) -> int:

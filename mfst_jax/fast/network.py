@@ -8,7 +8,6 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from mfst_jax.attention import SEBlock, recalibrate
 from mfst_jax.config import Config, Layer, Model
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.errors import InputError
@@ -16,6 +15,7 @@ from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.model import Exemplar, Features, Responses, as_exemplar
+from mfst_jax.se_block import SEBlock, recalibrate
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import numpy as np
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax.arguments import File
 from mfst_jax.errors import InputError
-from mfst_jax.following import progress_bar
+from mfst_jax.media.sources import Source, open_source
 from mfst_jax.page.writer import PageTarget, PageWriter
-from mfst_jax.track_files import Record, Track, read_record, read_table, record_path
-from mfst_jax.video import Source, open_source
+from mfst_jax.program.arguments import File
+from mfst_jax.program.progress import progress_bar
+from mfst_jax.tracks.files import Record, Track, read_record, read_table, record_path
 
 
 def view(

@@ -12,8 +12,8 @@ from mfst_jax import boxes as box_algebra
 from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.evaluation.metrics import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
-from mfst_jax.lost import stretches
-from mfst_jax.palette import colour
+from mfst_jax.media.palette import colour
+from mfst_jax.tracks.lost_frames import stretches
 
 BOX_DIGITS, SCORE_DIGITS = 2, 4
 

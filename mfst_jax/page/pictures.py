@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from mfst_jax.decoding import Frame
+from mfst_jax.media.decoding import Frame
 
 BUDGET = 18_000_000
 """Number of characters that all pictures and maps of a page may take together."""

@@ -18,13 +18,13 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float, Num
 
-from mfst_jax.annotate import TRUE
-from mfst_jax.decoding import Frame
-from mfst_jax.lost import LOST_BELOW, is_lost
-from mfst_jax.outputs import AtomicFile
+from mfst_jax.media.decoding import Frame
+from mfst_jax.media.drawing import TRUE
+from mfst_jax.media.palette import BRIGHT_COLOURS, COLOURS
+from mfst_jax.media.writers import AtomicFile
 from mfst_jax.page.data import describe_target, map_share, plain, script_json
 from mfst_jax.page.pictures import BUDGET, MAP_SIDE, MOST_MAPS, MOST_PICTURES, FrameEncoder, encode_bytes, encode_map
-from mfst_jax.palette import BRIGHT_COLOURS, COLOURS
+from mfst_jax.tracks.lost_frames import LOST_BELOW, is_lost
 
 HERE = Path(__file__).parent
 SUFFIXES = (".html", ".htm")

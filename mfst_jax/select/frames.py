@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from PIL import Image
 
-from mfst_jax.decoding import Frame, Labelled
 from mfst_jax.errors import InputError
-from mfst_jax.video import Source
+from mfst_jax.media.decoding import Frame, Labelled
+from mfst_jax.media.sources import Source
 
 KEPT = 24
 """Number of encoded frames that are kept, to go back and forth."""

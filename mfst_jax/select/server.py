@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.palette import BRIGHT_COLOURS, colour
+from mfst_jax.media.palette import BRIGHT_COLOURS, colour
 from mfst_jax.select.frames import Frames
 from mfst_jax.targets import MOST_TARGETS, Number, Target, check_boxes, check_names, default_names
 

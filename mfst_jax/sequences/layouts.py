@@ -11,8 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from mfst_jax.errors import InputError
-from mfst_jax.images import IMAGE_SUFFIXES
-from mfst_jax.sequences.images import describe, is_image, natural_key
+from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, describe, is_image, natural_key
 
 TRUTH_FILES = ("groundtruth_rect.txt", "groundtruth.txt")
 LASOT_LABELS = ("full_occlusion.txt", "out_of_view.txt")

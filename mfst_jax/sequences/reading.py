@@ -14,7 +14,7 @@ from PIL import Image
 from mfst_jax.errors import InputError
 from mfst_jax.sequences import otb
 from mfst_jax.sequences.annotations import Polygons, read_boxes
-from mfst_jax.sequences.images import by_number, choose_images
+from mfst_jax.sequences.image_files import by_number, choose_images
 from mfst_jax.sequences.layouts import LASOT_LABELS, TRUTH_FILES, Place, list_images
 from mfst_jax.sequences.text import line_numbers, read_text
 

@@ -11,7 +11,7 @@ import pytest
 from code_blocks import ROOT, blocks, package
 
 PAGE = ROOT / "CONTRIBUTING.md"
-PACKAGES = ("mfst_jax", "weight_port", "train")
+PACKAGES = ("mfst_jax", "weight_port")
 SECTIONS = dict(re.findall(r"^## (Add [^\n]*)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
 
 

@@ -85,8 +85,9 @@ def test_an_issue_template_asks_something_and_names_its_fields_once(path: Path):
 def test_release_steps_name_what_there_is():
     steps = read("RELEASE.md")
     assert "mfst_jax-VERSION" in steps
-    for folder in tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-        assert f"`{folder}/`" in steps
+    packages = tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert packages == ["mfst_jax", "weight_port"]  # and no module called `train`
+    assert all(f"`{folder}/`" in steps for folder in packages)
     for name in ("mfst_jax/version.py", "CITATION.cff", "CHANGELOG.md", "mfst_jax/assets/demo.mp4", ".ci/run"):
         assert name in steps
         assert (package("mfst_jax").parent / name if name.startswith("mfst_jax/") else ROOT / name).is_file()

@@ -18,7 +18,7 @@ from test_documented_commands import run
 import mfst_jax
 import weight_port
 from mfst_jax import checkpoints
-from mfst_jax.video import demo_source
+from mfst_jax.media.sources import demo_source
 
 FRAMES = 3
 DOCS = ROOT / "docs"

@@ -15,7 +15,7 @@ from mfst_jax.config import ALEXNET, override
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import find_results, load, score, vot
 from mfst_jax.evaluation.got10k import Tracker
-from mfst_jax.video import read_image
+from mfst_jax.media.images import read_image
 
 CONFIG = override(ALEXNET, CHEAP)
 

@@ -15,7 +15,7 @@ from media import end_sources_after
 from PIL import Image
 
 import weight_port
-from mfst_jax.video import demo_source
+from mfst_jax.media.sources import demo_source
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))

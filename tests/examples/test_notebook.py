@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mfst_jax.video import demo_source
+from mfst_jax.media.sources import demo_source
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "quickstart.ipynb"
 FRAMES = 3

@@ -13,10 +13,10 @@ from track_pages import COUNT, LOST, SCORES, SIZE, box_of, data_of, frame_of, pi
 
 from mfst_jax import cli
 from mfst_jax.config import ALEXNET
+from mfst_jax.media.sources import open_source
 from mfst_jax.params import Contents
-from mfst_jax.tables import CsvTable, open_table
-from mfst_jax.track_files import Record, record_path
-from mfst_jax.video import open_source
+from mfst_jax.tracks.files import Record, record_path
+from mfst_jax.tracks.tables import CsvTable, open_table
 
 
 @pytest.fixture

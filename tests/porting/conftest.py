@@ -10,7 +10,7 @@ from servers import Server, running
 from sources import A, affine_arrays, affine_names, lpips_names, random_arrays, write_npz
 
 from mfst_jax.cache import CACHE_VARIABLE
-from mfst_jax.known_weights import PUBLISHED
+from mfst_jax.checkpoints.known_weights import PUBLISHED
 
 Files = dict[str, bytes]
 

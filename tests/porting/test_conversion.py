@@ -29,7 +29,8 @@ from sources import (
 )
 
 import weight_port
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
@@ -82,7 +83,7 @@ def test_checkpoints_of_ours_merge(tmp_path: Path):
 
 def test_a_source_may_be_replaced_by_what_it_becomes(tmp_path: Path):
     path = tmp_path / "a.safetensors"
-    checkpoints.save(Params(layout.nest(random_arrays(A)), A), path)
+    checkpoints.save(Params(weight_names.nest(random_arrays(A)), A), path)
     siamfc = write_npz(tmp_path / "s.npz", affine_names(affine_arrays()))
     assert weight_port.convert([path, siamfc], path).contents == BOTH
     assert checkpoints.load(path).contents == BOTH
@@ -91,7 +92,7 @@ def test_a_source_may_be_replaced_by_what_it_becomes(tmp_path: Path):
 def test_a_recommended_configuration_stays_with_its_weights(tmp_path: Path):
     config = Config(models=("alexnet",), scale_step=1.03)
     recommending = Contents(siamfc=False, alexnet="torchvision", config=config)
-    checkpoints.save(Params(layout.nest(random_arrays(A)), recommending), tmp_path / "a.safetensors")
+    checkpoints.save(Params(weight_names.nest(random_arrays(A)), recommending), tmp_path / "a.safetensors")
     assert weight_port.convert([tmp_path / "a.safetensors"], tmp_path / "b").contents.config == config
     siamfc = write_npz(tmp_path / "s.npz", affine_names(affine_arrays()))
     merged = weight_port.convert([tmp_path / "a.safetensors", siamfc], tmp_path / "c.safetensors")
@@ -177,7 +178,7 @@ def test_the_shared_weights(shared: Path, tmp_path: Path):
     files = [shared / "weights" / name for name in ("siamfc_color_dequantised.npz", "alexnet_torchvision_conv.npz")]
     params = weight_port.convert(files, tmp_path / "both.safetensors")
     assert params.contents == BOTH
-    found = layout.flatten(params.variables)
+    found = weight_names.flatten(params.variables)
     siamfc, alexnet = (np.load(file, allow_pickle=False) for file in files)
     for number in range(1, 6):
         np.testing.assert_array_equal(found[f"params/siamfc/conv{number}/kernel"], siamfc[f"conv{number}.kernel"])
@@ -190,7 +191,7 @@ def test_the_shared_weights(shared: Path, tmp_path: Path):
 def test_the_authors_golden_weights(shared: Path, tmp_path: Path):
     params = weight_port.convert([shared / "golden" / "weights_authors.npz"], tmp_path / "authors.safetensors")
     assert params.contents == AUTHORS
-    found = layout.flatten(params.variables)
+    found = weight_names.flatten(params.variables)
     golden = np.load(shared / "golden" / "weights_authors.npz", allow_pickle=False)
     np.testing.assert_array_equal(found["batch_stats/siamfc/bn2/var"], golden["siam/conv2/var"].astype(np.float32))
     np.testing.assert_array_equal(

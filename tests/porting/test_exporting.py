@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from sources import AUTHORS, BOTH, A, Arrays, S, assert_same, random_arrays
 
 import weight_port
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
-from weight_port import containers, matconvnet, rules, tables, tf1_bundles, torch_files
+from weight_port import containers, name_tables, rules
 from weight_port.exporting import Layout
+from weight_port.formats import matconvnet, tf1_bundles, torch_files
 
 FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
 BIASED = dataclasses.replace(S, siamfc_bias=True)
@@ -32,7 +34,7 @@ NAMES = {
 
 
 def write(path: Path, contents: Contents, arrays: Arrays) -> Path:
-    checkpoints.save(Params(layout.nest(arrays), contents), path)
+    checkpoints.save(Params(weight_names.nest(arrays), contents), path)
     return path
 
 
@@ -130,7 +132,7 @@ def rewrite(to: str, path: Path, arrays: Arrays) -> None:
 def test_the_bias_of_siamfcs_response_in_tensorflow(tmp_path: Path, prefix: str):
     """SiamFC has one there, where MFST has one for each of its layers."""
     arrays = positive_variances(random_arrays(S))
-    names, _ = rules.invert(tables.TF1, arrays)
+    names, _ = rules.invert(name_tables.TF1, arrays)
     names |= {"detection/biases": np.full(1, 0.25, np.float32), "global_step": np.array(332499)}
     theirs = {prefix + name: array for name, array in names.items()}
     tf1_bundles.write(tmp_path / "model.ckpt-1", theirs | {"beta1_power": np.float32(0.9)})

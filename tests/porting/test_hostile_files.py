@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from sources import AUTHORS, authors_names, lpips_names, lpips_tree, write_npz, write_pickle, write_sdist, write_wheel
 
 import weight_port
-from mfst_jax import checkpoints, layout
-from weight_port import containers, pickles
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
+from weight_port import containers
+from weight_port.formats import pickles
 
 
 class Calls:
@@ -135,7 +137,7 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One of each kind of file, with tensors of a few numbers: shapes are not the readers' business."""
     folder = tmp_path_factory.mktemp("small")
-    tiny = {name: np.arange(4, dtype=np.float32) for name in layout.expected(AUTHORS)}
+    tiny = {name: np.arange(4, dtype=np.float32) for name in weight_names.expected(AUTHORS)}
     metadata = {"version": 1, "config": None, "provenance": {}, "sha256": checkpoints.digest(tiny)}
     safetensors.numpy.save_file(tiny, folder / "x.safetensors", metadata={"mfst_jax": json.dumps(metadata)})
     write_sdist(folder / "x.tar.gz", pickle.dumps(lpips_tree(tiny), 4))

@@ -5,7 +5,7 @@ import pytest
 
 from mfst_jax import layout
 from mfst_jax.params import Contents
-from weight_port import tables
+from weight_port import name_tables as tables
 from weight_port.rules import Change, Table
 
 Pairs = dict[tuple[str, ...], tuple[str, ...]]

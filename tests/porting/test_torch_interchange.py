@@ -11,7 +11,8 @@ import pytest
 from torch_archives import DTYPES, METADATA, SIX, WRITERS, read, tensor, text, zipped
 
 import weight_port
-from weight_port import containers, torch_files, torch_tensors
+from weight_port import containers
+from weight_port.formats import torch_files, torch_tensors
 
 
 @pytest.fixture

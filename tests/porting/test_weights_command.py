@@ -10,9 +10,11 @@ import safetensors.numpy
 from servers import Server
 
 import mfst_jax
-from mfst_jax import cli, layout, own_se, weights_command
-from mfst_jax.known_weights import KNOWN, PUBLISHED
+from mfst_jax import cli
+from mfst_jax.checkpoints import bundled_se, weight_names
+from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.params import Contents
+from mfst_jax.program import weights_command
 
 BOTH = "SiamFC, AlexNet (torchvision)"
 ALL = "SiamFC + SE, AlexNet (torchvision) + SE"
@@ -23,16 +25,16 @@ def own_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on our SE-blocks are for the backbones that the server has, which are zeros."""
     contents = Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True)
     for model in ("siamfc", "alexnet"):
-        shapes = {name: shape for name, shape in layout.expected(contents).items() if f"/{model}_se/" in name}
-        filters = own_se.read(model)[own_se.FINGERPRINT].shape
+        shapes = {name: shape for name, shape in weight_names.expected(contents).items() if f"/{model}_se/" in name}
+        filters = bundled_se.read(model)[bundled_se.FINGERPRINT].shape
         arrays = {name: np.ones(shape, np.float16) for name, shape in shapes.items()}
         safetensors.numpy.save_file(
-            arrays | {own_se.FINGERPRINT: np.zeros(filters, np.float32)}, tmp_path / f"{model}_se.safetensors"
+            arrays | {bundled_se.FINGERPRINT: np.zeros(filters, np.float32)}, tmp_path / f"{model}_se.safetensors"
         )
-    monkeypatch.setattr(own_se, "FOLDER", tmp_path)
-    own_se.read.cache_clear()
+    monkeypatch.setattr(bundled_se, "FOLDER", tmp_path)
+    bundled_se.read.cache_clear()
     yield
-    own_se.read.cache_clear()
+    bundled_se.read.cache_clear()
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict]:
@@ -70,7 +72,7 @@ def test_what_is_got_is_listed_and_goes_by_its_name(
     assert f"holds: {ALL}" in told
     assert "SE-blocks: they come with mfst_jax" in told
     assert PUBLISHED["siamfc"].name in told
-    assert mfst_jax.load("paper", own_se=False).contents.describe() == BOTH
+    assert mfst_jax.load("paper", bundled_se=False).contents.describe() == BOTH
 
 
 def test_backbones_that_no_se_blocks_are_for_are_named(server: Server, cache: Path, capsys: pytest.CaptureFixture[str]):

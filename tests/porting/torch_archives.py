@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from weight_port import torch_files
+from weight_port.formats import torch_files
 
 REFUSAL = (pickle.UnpicklingError, ValueError, zipfile.BadZipFile)
 TMP_PATH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,8 +13,8 @@ import pytest
 from browser import Page, find_chromium, open_browser
 
 from mfst_jax.errors import InputError
+from mfst_jax.media.sources import Source, demo_source
 from mfst_jax.select import Selection, select_targets, server
-from mfst_jax.video import Source, demo_source
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -19,9 +19,9 @@ from track_pages import data_of
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError
+from mfst_jax.media.sources import open_source
 from mfst_jax.select import select_targets
-from mfst_jax.track_files import read_record
-from mfst_jax.video import open_source
+from mfst_jax.tracks.files import read_record
 
 pytestmark = pytest.mark.timeout(240)
 

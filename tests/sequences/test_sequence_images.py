@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences.images import choose_images, describe, natural_key
+from mfst_jax.sequences.image_files import choose_images, describe, natural_key
 
 
 def test_natural_key():

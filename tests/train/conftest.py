@@ -8,8 +8,9 @@ from compilations import hurry
 from sequences import write_sequences
 
 from mfst_jax.params import Contents, Params
-from train import backbone, folders
-from train.data import Data, split
+from mfst_jax.train import backbone
+from mfst_jax.train.data import curation
+from mfst_jax.train.data.split import Data, split
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,4 +39,4 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(sequences: Path, cache: Path) -> Data:
-    return Data(*split(folders.curate(sequences, cache / "crops")[0]))
+    return Data(*split(curation.curate(sequences, cache / "crops")[0]))

@@ -7,7 +7,7 @@ import numpy as np
 import scenes
 from PIL import Image
 
-from train.folders import CROP_SIZE, Video
+from mfst_jax.train.data.curation import CROP_SIZE, Video
 
 
 def write_sequence(folder: Path, seed: int, frames: int = 4) -> np.ndarray:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mfst_jax import checkpoints, layout
-from train.recipe import Recipe
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
+from mfst_jax.train.recipe import Recipe
 
 
 def numbers(out: Path) -> tuple[dict[str, np.ndarray], list[dict]]:
     """All that a run came to, but for how long it took."""
-    weights = layout.flatten(checkpoints.load(out / "last.safetensors").variables)
+    weights = weight_names.flatten(checkpoints.load(out / "last.safetensors").variables)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return weights, [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 

@@ -12,18 +12,20 @@ import pytest
 from sequences import video
 
 import mfst_jax
-from mfst_jax import checkpoints, layout
+from mfst_jax import checkpoints
 from mfst_jax.backbones import BATCH_NORM_MOMENTUM, SiamFC
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import SIAMFC
 from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
-from train import backbone, pairs, pools
-from train.loop import train
-from train.losses import balanced_logistic, labels
-from train.recipe import Recipe
-from train.responses import Crops
-from train.steps import init, train_step
+from mfst_jax.train import backbone, correlation_pools
+from mfst_jax.train.data import pairs
+from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.loop import train
+from mfst_jax.train.losses import balanced_logistic, labels
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.steps import init, train_step
 
 RECIPE = Recipe(
     model="siamfc",
@@ -104,7 +106,7 @@ def test_what_is_measured_goes_by_running_statistics(beside, crops):
     done = advance(RECIPE, init(RECIPE, beside), crops)
     alone = backbone.alone(beside, done.trainable, done.statistics, RECIPE)
     z, x = (SiamFC().apply(alone_variables(alone), each)["conv5"] for each in images(crops))
-    kept = pools.see(alone, crops, recipe=RECIPE)
+    kept = correlation_pools.see(alone, crops, recipe=RECIPE)
     for row in range(2):
         response = jax.lax.conv_general_dilated(
             x[row][None], z[row][..., None], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -121,8 +123,8 @@ def test_the_new_backbone_takes_the_place_of_another_and_of_its_se_blocks(beside
     state = init(RECIPE, beside)
     found = backbone.with_backbone(beside, state.trainable, state.statistics, RECIPE)
     assert found.contents == Contents(siamfc=True, alexnet="torchvision", alexnet_se=True)
-    flat = layout.flatten(found.variables)
-    assert {name: each.shape for name, each in flat.items()} == layout.expected(found.contents)
+    flat = weight_names.flatten(found.variables)
+    assert {name: each.shape for name, each in flat.items()} == weight_names.expected(found.contents)
     assert (flat["params/alexnet/conv2/kernel"] == beside.variables["params"]["alexnet"]["conv2"]["kernel"]).all()
     assert "siamfc_se" in beside.variables["params"]
 
@@ -161,7 +163,9 @@ def test_it_overfits_one_batch(beside, crops):
         losses.append(float(state.losses["conv5"]) - before)
     assert losses[0] > 0.5
     assert losses[-1] < 0.05
-    kept = pools.see(backbone.alone(beside, state.trainable, state.statistics, recipe), crops, recipe=recipe)
+    kept = correlation_pools.see(
+        backbone.alone(beside, state.trainable, state.statistics, recipe), crops, recipe=recipe
+    )
     response = 1e-3 * 36 * np.asarray(kept.maps["conv5"]).sum(-1).reshape(2, 17, 17) + state.trainable.biases["conv5"]
     assert float(jnp.mean(balanced_logistic(jnp.asarray(response), jnp.asarray(labels())))) < 0.3  # in inference mode
 

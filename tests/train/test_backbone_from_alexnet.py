@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from sequences import video
 
-from mfst_jax import layout
 from mfst_jax.backbones import AlexNet
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
-from train import backbone, pairs
-from train.losses import balanced_logistic, labels, nothing_there
-from train.recipe import Recipe
-from train.responses import Crops
-from train.steps import frozen_part, init, train_step
+from mfst_jax.train import backbone
+from mfst_jax.train.data import pairs
+from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.losses import balanced_logistic, labels, nothing_there
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.steps import frozen_part, init, train_step
 
 RECIPE = Recipe(
     model="siamfc",
@@ -87,9 +88,9 @@ def test_only_what_is_not_frozen_is_trained_and_the_result_is_s_beside_a(start, 
     assert sorted(done.trainable.weights) == ["conv3", "conv4", "conv5"]
     found = backbone.with_backbone(start, done.trainable, done.statistics, RECIPE)
     assert found.contents == Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet")
-    flat = layout.flatten(found.variables)
-    assert {name: each.shape for name, each in flat.items()} == layout.expected(found.contents)
-    assert layout.identify({name: each.shape for name, each in flat.items()}) == found.contents
+    flat = weight_names.flatten(found.variables)
+    assert {name: each.shape for name, each in flat.items()} == weight_names.expected(found.contents)
+    assert weight_names.identify({name: each.shape for name, each in flat.items()}) == found.contents
     for layer in ("conv1", "conv2"):
         np.testing.assert_array_equal(flat[f"params/siamfc/{layer}/kernel"], flat[f"params/alexnet/{layer}/kernel"])
     assert (flat["params/siamfc/conv3/kernel"] != flat["params/alexnet/conv3/kernel"]).any()
@@ -124,7 +125,7 @@ def test_targets_of_one_video_are_not_others_to_each_other():
 
 
 def test_the_schedules_begin_and_end_where_they_should():
-    from train.steps import learning_rate
+    from mfst_jax.train.steps import learning_rate
 
     recipe = dataclasses.replace(
         RECIPE, schedule="cosine", warmup_steps=3, epochs=10, pairs_per_epoch=20, final_learning_rate=1e-5

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mfst_jax.config import LAYERS
-from train.calibration import calibrate
-from train.losses import balanced_logistic, labels
-from train.recipe import Recipe
-from train.responses import TAPS, Correlations, Trainable, responses_from_correlations
+from mfst_jax.train.calibration import calibrate
+from mfst_jax.train.losses import balanced_logistic, labels
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import TAPS, Correlations, Trainable, responses_from_correlations
 
 CHANNELS = 4
 

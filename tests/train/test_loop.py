@@ -19,13 +19,13 @@ from mfst_jax import checkpoints, evaluation
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
-from train import pools
-from train.__main__ import main
-from train.data import Data
-from train.loop import DivergedError, train
-from train.steps import init
-from train.validation import success_aucs
-from train.weights import with_se
+from mfst_jax.train import correlation_pools
+from mfst_jax.train.command import main
+from mfst_jax.train.data.split import Data
+from mfst_jax.train.epoch_validation import success_aucs
+from mfst_jax.train.loop import DivergedError, train
+from mfst_jax.train.steps import init
+from mfst_jax.train.trained_weights import with_se
 
 
 class Killed(Exception):  # noqa: N818 (it stands for a signal)
@@ -137,7 +137,7 @@ def test_weights_without_the_backbone_are_refused(params, data, cache, tmp_path)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_layer(params, data, cache, tmp_path, monkeypatch):
-    plain = pools.Pool.batch
+    plain = correlation_pools.Pool.batch
     taken = []
 
     def batch(self, rows):
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_layer(params, data
                 found.maps["conv4"][..., 5, :] = np.nan
         return found
 
-    monkeypatch.setattr(pools.Pool, "batch", batch)
+    monkeypatch.setattr(correlation_pools.Pool, "batch", batch)
     out = tmp_path / "run"
     with pytest.raises(DivergedError, match=r"the loss of conv4 .* by step 8; the last good checkpoint is of step 4"):
         train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
@@ -156,9 +156,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_layer(params, data
 
 
 def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(params, data, cache, tmp_path, monkeypatch):
-    from train import runs
+    from mfst_jax.train import run_folder
 
-    plain, saved = runs.Run.save, []
+    plain, saved = run_folder.Run.save, []
 
     def save(self, step, state):
         saved.append(step)
@@ -169,7 +169,7 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(params, data, cac
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs.Run, "save", save)
+    monkeypatch.setattr(run_folder.Run, "save", save)
     with pytest.raises(InputError, match="No space left on device; the last complete one is of step 4"):
         train(make_recipe(), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
 
@@ -191,7 +191,8 @@ def test_features_in_the_step_train_too_and_resume_with_augmentation(params, dat
 def test_cached_training_has_the_losses_of_uncached_training(params, data, cache, tmp_path, monkeypatch):
     """The pool of the first epoch's very pairs, in their order."""
     recipe = make_recipe(cached_pairs=0, epochs=1, pairs_per_epoch=8, factors=(1e-3, 1e-3, 1e-3))
-    from train import loop, pairs
+    from mfst_jax.train import loop
+    from mfst_jax.train.data import pairs
 
     direct = train(recipe, params, data, tmp_path / "direct", cache=cache / "pools", quiet=True)
 
@@ -230,7 +231,7 @@ def test_the_command_runs_on_a_folder_and_is_killed_and_goes_on(sequences, param
     command += ["--set=factors=1,1,1", "--set=pairs_per_epoch=16", "--set=cached_pairs=12", "--set=validation_pairs=4"]
     command += ["--set=epochs=40", "--set=clip=false"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-m", "train", *command], env=environment, cwd=tmp_path)
+    process = subprocess.Popen([sys.executable, "-m", "mfst_jax.train", *command], env=environment, cwd=tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not metrics.is_file() or len(metrics.read_text().splitlines()) < 3:

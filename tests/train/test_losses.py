@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train.losses import balanced_logistic, labels
+from mfst_jax.train.losses import balanced_logistic, labels
 
 
 def test_thirteen_cells_around_the_centre_are_positive_at_a_radius_of_16():

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import train.recipes
 from mfst_jax.errors import InputError
-from train.__main__ import find_recipe
-from train.recipe import FIELD_TYPES, Recipe, of_module, override
-from train.steps import learning_rate
+from mfst_jax.train import recipes
+from mfst_jax.train.command import find_recipe
+from mfst_jax.train.recipe import FIELD_TYPES, Recipe, of_module, override
+from mfst_jax.train.steps import learning_rate
 
-RECIPES = sorted(path.stem for path in Path(train.recipes.__file__).parent.glob("[!_]*.py"))
+RECIPES = sorted(path.stem for path in Path(recipes.__file__).parent.glob("[!_]*.py"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -29,9 +29,9 @@ def library_alone():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_one_and_says_its_command_on_top(name):
-    module = importlib.import_module(f"train.recipes.{name}")
+    module = importlib.import_module(f"mfst_jax.train.recipes.{name}")
     assert of_module(name, module) == find_recipe(name)[1]
-    assert f"python -m train {name}" in (module.__doc__ or "")
+    assert f"mfst train {name}" in (module.__doc__ or "")
 
 
 def test_the_papers_recipe_has_the_papers_schedule():

@@ -1,6 +1,6 @@
 """SE-blocks for torchvision's AlexNet (A), frozen, on a pool of pairs whose correlations are computed once.
 
-    python -m train se_alexnet --data DATA
+    mfst train se_alexnet --data DATA
 
 DATA is a folder of sequences (docs/sequences.md); the backbone is the built-in one.
 
@@ -13,7 +13,7 @@ On 40 short sequences (32 to train on: 1,698 crops), twenty minutes on two busy 
     held-out success AUC: 0.343 without SE, 0.331 best, -0.012 (95 % interval -0.049 to +0.020)
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="alexnet",

@@ -1,6 +1,6 @@
 """SE-blocks for SiamFC (S), its published weights frozen, on a pool of pairs whose correlations are computed once.
 
-    python -m train se_siamfc --data DATA --weights WEIGHTS
+    mfst train se_siamfc --data DATA --weights WEIGHTS
 
 DATA is a folder of sequences (docs/sequences.md), WEIGHTS hold a SiamFC backbone.
 
@@ -11,7 +11,7 @@ On 40 short sequences (32 to train on: 1,698 crops), half an hour on two busy CP
     held-out success AUC: 0.319 without SE, 0.296 best, -0.022 (95 % interval -0.074 to +0.008)
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="siamfc",

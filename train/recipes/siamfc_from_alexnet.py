@@ -1,12 +1,12 @@
 """S as torchvision's AlexNet trained on for similarity: conv1 and conv2 as ImageNet left them, conv3 to conv5 moved.
 
-    python -m train siamfc_from_alexnet --data DATA [MORE ...] --held-out SEQUENCES
+    mfst train siamfc_from_alexnet --data DATA [MORE ...] --held-out SEQUENCES
 
 It starts from the AlexNet of `--weights`, by default the built-in one. DATA is ILSVRC2015-VID, GOT-10k, or a folder of
 sequences in OTB's or GOT-10k's layout.
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="siamfc",

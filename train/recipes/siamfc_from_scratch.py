@@ -1,6 +1,6 @@
 """SiamFC (S) from random weights, as its paper trains it (Bertinetto et al. 2016, section 4.1), with augmentation.
 
-    python -m train siamfc_from_scratch --data DATA
+    mfst train siamfc_from_scratch --data DATA
 
 DATA is ILSVRC2015-VID, GOT-10k, or a folder of sequences (docs/sequences.md). The result lies beside the
 backbone of `--weights`, the built-in AlexNet where there are none.
@@ -15,7 +15,7 @@ about ten minutes on two CPU cores and was still learning:
     held-out success AUC, conv5 alone: 0.195 before, 0.303 last, +0.108 (95 % interval +0.039 to +0.199)
 """
 
-from train.recipe import Recipe
+from mfst_jax.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="siamfc",

@@ -1,0 +1,75 @@
+"""Arguments that several commands take, and exit statuses."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import UseAppendAction
+
+from mfst_jax.errors import InputError
+from mfst_jax.program.jax_health import backend_problem
+
+File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+Weights = Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")]
+"""Weights as `checkpoints.load` takes them."""
+Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
+"""Values of every `--set`, each with all that follows it."""
+
+
+def flatten_settings(settings: tuple[tuple[str, ...], ...]) -> list[str]:
+    """Settings of a command line one after the other, as `config.override` reads them."""
+    return [setting for group in settings for setting in group]
+
+
+def exit_status(command: Callable[[], int], *, program: str, interrupted: str = "interrupted") -> int:
+    """Exit status of a command: what it returns, 2 where its input or JAX is unusable, 130 where it is interrupted.
+
+    In the latter two cases one line says why. A character that standard output cannot show, such as one of a file's
+    name, becomes a question mark.
+
+    Args:
+      command: takes no argument.
+      program: what the line begins with.
+      interrupted: what to say after Ctrl-C.
+    """
+    try:
+        with _replacing():
+            return command()
+    except InputError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: {interrupted}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        problem = backend_problem()
+        if problem is None:
+            raise
+        print(f"{program}: {problem}", file=sys.stderr)
+        return 2
+
+
+@contextmanager
+def _replacing() -> Iterator[None]:
+    """Makes standard output replace characters that its encoding lacks.
+
+    Standard error does so by itself. Other choices of the user's are kept.
+    """
+    stream = sys.stdout
+    if not isinstance(stream, TextIOWrapper) or stream.errors not in ("strict", "surrogateescape"):
+        yield
+        return
+    before = stream.errors
+    stream.reconfigure(errors="replace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)

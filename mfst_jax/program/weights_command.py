@@ -1,0 +1,165 @@
+"""The command `mfst weights`: which weights have a name, which of them are here, and how the others come here."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+from mfst_jax import checkpoints
+from mfst_jax.cache import content, megabytes
+from mfst_jax.checkpoints import known_weights
+from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
+from mfst_jax.config import PRESETS
+from mfst_jax.errors import InputError
+from mfst_jax.params import Contents, implied_config
+
+
+@dataclass(frozen=True)
+class ListWeights:
+    """Say which weights have a name, what they hold, where they are, and how to get those that are not here.
+
+    Attributes:
+      json: Print JSON, for programs.
+    """
+
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class GetWeights:
+    """Download what others have published, check it, put it together and keep it in the cache.
+
+    A download that breaks off goes on with the next try. Where the weights are there already, nothing is downloaded.
+
+    Attributes:
+      name: Which weights: `mfst weights` lists the names.
+      source: Where the published files are, instead of at their authors': the address of a folder on the web, or a
+        folder.
+    """
+
+    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
+    source: Annotated[str | None, tyro.conf.arg(name="from", metavar="ADDRESS|FOLDER")] = None
+
+
+Action = Annotated[GetWeights, tyro.conf.subcommand("get")] | Annotated[ListWeights, tyro.conf.subcommand("list")]
+
+
+_LIST = ListWeights()
+_NOTES = 10_000
+"""Bytes that notes about downloads may take; a larger file is a download."""
+
+
+def weights(action: Annotated[Action, tyro.conf.arg(name="")] = _LIST) -> int:
+    """List the weights that have a name, or get some: mfst weights get paper.
+
+    A name stands for its weights wherever a command takes --weights, and in mfst_jax.load. Only `get` downloads.
+    """
+    if isinstance(action, GetWeights):
+        return _get(action.name, action.source)
+    found = [survey(name) for name in KNOWN]
+    folder, unfinished = known_weights.weights_folder(), content(known_weights.downloads_folder())[1]
+    if action.json:
+        print(json.dumps({"weights": found, "folder": str(folder), "unfinished_bytes": unfinished}, indent=2))
+        return 0
+    for each in found:
+        print("\n".join(_describe(each)), end="\n\n")
+    parts = f"; {megabytes(unfinished)} of unfinished downloads lie there" if unfinished > _NOTES else ""
+    print(f"what is downloaded is kept in {folder}{parts}")
+    return 0
+
+
+def survey(name: str) -> dict[str, Any]:
+    """Description of a known set of weights, as JSON values.
+
+    Returns:
+      `name`; `state`: built in, in the cache, not here or damaged; `about`; `holds`; `preset`, which that implies;
+      `path`; `bytes`, None where it is not here; `problem` of a damaged one; `sources`, the published files, with
+      `url`, `about`, `terms`, `bytes` and `sha256`, the last two None where they are not known.
+
+    Raises:
+      InputError: there is no such name, or no cache folder.
+    """
+    known, path = known_weights.find(name), known_weights.place(name)
+    contents, state, problem = known.contents, "not here", None
+    if path.exists():
+        try:
+            contents = checkpoints.load(path).contents
+            state = "built in" if known.packaged else "in the cache"
+        except InputError as error:
+            state, problem = "damaged", str(error)
+    sources = [PUBLISHED[what] for what in known.sources]
+    return {
+        "name": name,
+        "state": state,
+        "about": known.about,
+        "holds": contents.describe(),
+        "preset": _implied_preset(contents),
+        "path": str(path),
+        "bytes": path.stat().st_size if path.exists() else None,
+        "problem": problem,
+        "sources": [
+            {"url": each.url, "about": each.about, "terms": each.terms, "bytes": each.size, "sha256": each.sha256}
+            for each in sources
+        ],
+    }
+
+
+def _implied_preset(contents: Contents) -> str | None:
+    """Name of the preset that weights imply; None where they imply a configuration of their own."""
+    implied = implied_config(contents)
+    return next((name for name, config in PRESETS.items() if config == implied), None)
+
+
+def _describe(found: dict[str, Any]) -> Iterator[str]:
+    """Lines about a set of weights."""
+    size = "" if found["bytes"] is None else f", {megabytes(found['bytes'])}"
+    how = {"not here": "not here yet: ", "damaged": "damaged: "}.get(found["state"], found["state"] + size)
+    if found["state"] in ("not here", "damaged"):
+        how += f"mfst weights get {found['name']}" if found["sources"] else "install mfst_jax again"
+    indent = " " * 10
+    yield f"{found['name']:<10}{how}"
+    yield f"{indent}{found['about']}"
+    preset = f"; tracks with the preset {found['preset']} by default" if found["preset"] else ""
+    yield f"{indent}holds {found['holds']}{preset}"
+    if found["state"] == "not here":
+        for source in found["sources"]:
+            size = f" ({megabytes(source['bytes'])})" if source["bytes"] else ""
+            yield f"{indent}from {source['url']}{size}"
+            yield f"{indent}     {source['about']}"
+            yield f"{indent}     {source['terms']}"
+    else:
+        yield f"{indent}{found['path']}"
+    if found["problem"]:
+        yield f"{indent}{found['problem']}"
+
+
+def _get(name: str, source: str | None) -> int:
+    # Imported here, since the library and its other commands work without weight_port.
+    from weight_port.assembly import get
+    from weight_port.progress import download_bar
+
+    known_weights.find(name)
+    try:
+        with download_bar(name) as progress:
+            path = get(name, source=source, progress=progress, say=lambda line: print(line, file=sys.stderr))
+    except KeyboardInterrupt:
+        print("mfst: interrupted; the same command goes on from there", file=sys.stderr)
+        return 130
+    contents, promised = checkpoints.load(path).contents, KNOWN[name].contents
+    print(f"{path}: {megabytes(path.stat().st_size)}, {contents.describe()}")
+    if contents != promised:
+        print(
+            f"mfst: {name}: expected {promised.describe()}, found {contents.describe()}; SE-blocks come along for the "
+            "published backbones alone, which these are not",
+            file=sys.stderr,
+        )
+    shadowed = Path(name).exists()
+    if shadowed:
+        print(f"mfst: {name}: a path of that name is here, and goes before the name", file=sys.stderr)
+    print(f"track with them: mfst track VIDEO --box X,Y,W,H --weights {path if shadowed else name}", file=sys.stderr)
+    return 0

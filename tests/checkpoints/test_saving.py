@@ -1,0 +1,115 @@
+"""Writing a checkpoint: a failure leaves the old one, and what is no checkpoint is not replaced."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from random_weights import ALL, FORMATS, A, S, assert_same, message, random_arrays
+
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints import weight_names
+from mfst_jax.errors import InputError
+from mfst_jax.params import Params
+from mfst_jax.random_weights import random_params
+
+
+def save_with_orbax(path: Path, tree: Any) -> None:
+    """As another program would."""
+    from orbax.checkpoint import v1
+
+    v1.save(str(path), tree)
+
+
+def test_a_file_is_for_whoever_may_read_the_folder(tmp_path: Path):
+    checkpoints.save(random_params(A), tmp_path / "weights.safetensors")
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "weights.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("stage", ["writing", "renaming"])
+def test_a_failure_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, stage: str):
+    checkpoints.save(random_params(A), tmp_path / name)
+
+    def fail(*_args: object, **_options: object):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    original_rename = Path.rename
+
+    def fail_for_the_new(self: Path, target: Path):
+        return fail() if self.name == "new" else original_rename(self, target)
+
+    with monkeypatch.context() as patch:
+        if stage == "renaming":
+            patch.setattr(Path, "replace", fail)
+            patch.setattr(Path, "rename", fail_for_the_new)
+        elif name.endswith(".safetensors"):
+            patch.setattr(safetensors.numpy, "save_file", fail)
+        else:
+            from orbax.checkpoint import v1
+
+            def half(path: Path, *_args: object, **_options: object):
+                path.mkdir()
+                (path / "half").write_text("half")
+                fail()
+
+            patch.setattr(v1, "save", half)
+        with pytest.raises(InputError, match="No space left on device") as error:
+            checkpoints.save(random_params(S), tmp_path / name)
+        message(error)
+    assert_same(checkpoints.load(tmp_path / name), random_params(A))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    checkpoints.save(random_params(S), tmp_path / name)
+    assert_same(checkpoints.load(tmp_path / name), random_params(S))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_is_no_checkpoint_is_not_replaced(tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"meow")
+    (tmp_path / "file").write_text("hello")
+    (tmp_path / "folder.safetensors").mkdir()
+    for name in ("photos", "file", "folder.safetensors"):
+        with pytest.raises(InputError, match="to replace") as error:
+            checkpoints.save(random_params(S), tmp_path / name)
+        assert str(tmp_path / name) in message(error)
+    assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"meow"
+
+
+def test_another_programs_orbax_checkpoint_is_not_replaced(tmp_path: Path):
+    save_with_orbax(tmp_path / "theirs", {"step": np.zeros(3, np.float32)})
+    with pytest.raises(InputError, match="to replace"):
+        checkpoints.save(random_params(S), tmp_path / "theirs")
+    with pytest.raises(InputError, match="found step"):
+        checkpoints.load(tmp_path / "theirs")
+
+
+def test_another_programs_orbax_checkpoint_of_mfst_loads(tmp_path: Path):
+    save_with_orbax(tmp_path / "theirs", weight_names.nest(random_arrays(A)))
+    assert_same(checkpoints.load(tmp_path / "theirs"), random_arrays(A))
+
+
+def test_an_empty_directory_may_be_filled(tmp_path: Path):
+    (tmp_path / "new").mkdir()
+    checkpoints.save(random_params(S), tmp_path / "new")
+    assert_same(checkpoints.load(tmp_path / "new"), random_params(S))
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path):
+    (tmp_path / "file").write_text("hello")
+    with pytest.raises(InputError, match="expected a place to write a checkpoint") as error:
+        checkpoints.save(random_params(S), tmp_path / "file" / "x.safetensors")
+    message(error)
+
+
+def test_weights_unfit_for_use_are_not_saved(tmp_path: Path):
+    arrays = random_arrays(S)
+    arrays["batch_stats/siamfc/bn1/var"][0] = np.inf
+    with pytest.raises(InputError, match="expected finite numbers"):
+        checkpoints.save(Params(weight_names.nest(arrays), S), tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="found SiamFC where the contents say SiamFC"):
+        checkpoints.save(Params(weight_names.nest(random_arrays(S)), ALL), tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,109 @@
+"""How commands end, and what they print where the terminal or the file cannot show it."""
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+
+import pytest
+
+import weight_port.__main__
+from mfst_jax import cli
+from mfst_jax.errors import InputError
+from mfst_jax.program.arguments import exit_status
+from mfst_jax.train import command as train_command
+
+NAME = "跟踪 é"
+
+
+def show() -> int:
+    """Prints a name."""
+    print(NAME)
+    return 0
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.BytesIO]:
+    """Makes standard output one of this encoding, and gives what arrives there."""
+
+    def make(encoding: str, errors: str = "strict") -> io.BytesIO:
+        arrived = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(arrived, encoding, errors, write_through=True))
+        return arrived
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "arguments"),
+    [
+        (cli, "info", ["info"]),
+        (cli, "track", ["track"]),
+        (cli, "evaluate", ["eval"]),
+        (cli, "score", ["score"]),
+        (cli, "bench", ["bench"]),
+        (cli, "demo", ["demo"]),
+        (weight_port.__main__, "inspect", ["inspect"]),
+        (weight_port.__main__, "convert", ["convert"]),
+        (train_command, "run", []),
+        (train_command, "fit", ["fusion"]),
+    ],
+)
+def test_characters_that_the_output_lacks_are_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+    printed: Callable[..., io.BytesIO],
+    module: object,
+    function: str,
+    arguments: Sequence[str],
+):
+    monkeypatch.setattr(module, function, show)
+    arrived = printed("cp1252")
+    assert module.main(arguments) == 0  # type: ignore[attr-defined]
+    assert arrived.getvalue().decode("cp1252").splitlines() == ["?? é"]
+
+
+@pytest.mark.parametrize("module", [cli, weight_port.__main__, train_command])
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252"])
+def test_help_can_be_printed_anywhere(printed: Callable[..., io.BytesIO], module: object, encoding: str):
+    arrived = printed(encoding)
+    with pytest.raises(SystemExit) as ended:
+        module.main(["--help"])  # type: ignore[attr-defined]
+    assert ended.value.code == 0
+    assert "usage" in arrived.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "errors", "expected"),
+    [
+        ("ascii", "surrogateescape", "?? ?"),
+        ("utf-8", "strict", NAME),
+        ("ascii", "xmlcharrefreplace", "&#36319;&#36394; &#233;"),  # somebody's own choice
+    ],
+)
+def test_only_what_would_fail_is_replaced(
+    printed: Callable[..., io.BytesIO], encoding: str, errors: str, expected: str
+):
+    arrived = printed(encoding, errors)
+    assert exit_status(show, program="mfst") == 0
+    assert arrived.getvalue().decode(encoding) == expected + "\n"
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    assert sys.stdout.errors == errors
+
+
+def test_names_that_are_no_text_can_be_printed(printed: Callable[..., io.BytesIO]):
+    arrived = printed("utf-8")
+    assert exit_status(lambda: print("a\udcfc.mp4") or 0, program="mfst") == 0
+    assert arrived.getvalue() == b"a?.mp4\n"
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+def test_any_kind_of_output_will_do(monkeypatch: pytest.MonkeyPatch, stream: object):
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert exit_status(show, program="mfst") == 0
+
+
+def test_unusable_input_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]):
+    def fail() -> int:
+        raise InputError(f"video {NAME}: expected more")
+
+    assert exit_status(fail, program="mfst") == 2
+    assert capsys.readouterr().err == f"mfst: video {NAME}: expected more\n"

@@ -1,0 +1,92 @@
+"""Augmentation: each kind by itself does what it says, and none of them does nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import video
+
+from mfst_jax.errors import InputError
+from mfst_jax.train.data.augmentation import Augmentation, augment, blur, resample
+from mfst_jax.train.data.curation import CROP_SIZE, MARGIN
+
+
+@pytest.fixture(scope="module")
+def crops() -> tuple[np.ndarray, np.ndarray]:
+    read = video("a", range(8)).read
+    return np.stack([read(0), read(1), read(2)]), np.stack([read(3), read(4), read(5)])
+
+
+def run(crops, **settings):
+    by = Augmentation(**settings)
+    return [np.asarray(each) for each in jax.jit(augment, static_argnames="by")(jax.random.key(1), *crops, by=by)]
+
+
+def test_with_all_of_them_off_images_are_the_exact_middle_of_their_crops(crops):
+    exemplars, searches = run(crops)
+    np.testing.assert_array_equal(searches, crops[1][:, 16:271, 16:271])
+    np.testing.assert_array_equal(exemplars, crops[0][:, 80:207, 80:207])
+
+
+def test_resampling_by_nothing_changes_nothing_and_whole_shifts_move_pixels(crops):
+    images = jnp.asarray(crops[0], jnp.float32)
+    nothing = resample(images, jnp.ones((3, 2)), jnp.zeros((3, 2)))
+    np.testing.assert_array_equal(nothing, images[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
+    moved = resample(images, jnp.ones((3, 2)), jnp.tile(jnp.array([[3.0, -2.0]]), (3, 1)))
+    # 3 to the right, 2 up: what is at (y, x) was at (y + 2, x - 3).
+    np.testing.assert_allclose(moved, images[:, MARGIN + 2 : 2 - MARGIN, MARGIN - 3 : -3 - MARGIN], atol=1e-3)
+
+
+def test_a_stretched_ramp_keeps_its_centre_and_is_less_steep():
+    ramp = np.broadcast_to(np.arange(CROP_SIZE, dtype=np.float32)[None, None, :, None], (1, CROP_SIZE, CROP_SIZE, 3))
+    wide = np.asarray(resample(jnp.asarray(ramp), jnp.array([[1.05, 0.95]]), jnp.zeros((1, 2))))[0, 0, :, 0]
+    np.testing.assert_allclose(wide, 143 + (np.arange(255) - 127) / 1.05, atol=1e-3)
+
+
+def test_flip_is_of_both_images_of_a_pair_or_of_none(crops):
+    plain, flipped = run(crops), run(crops, flip=True)
+    kinds = set()
+    for row in range(3):
+        of_row = [
+            "same" if (new[row] == old[row]).all() else "flipped" if (new[row] == old[row][:, ::-1]).all() else "other"
+            for new, old in zip(flipped, plain, strict=True)
+        ]
+        assert of_row[0] == of_row[1] != "other"
+        kinds.add(of_row[0])
+    assert kinds == {"same", "flipped"}
+
+
+def test_grey_has_equal_channels_and_keeps_the_luminance(crops):
+    (exemplars, _), (plain, _) = run(crops, grey=1.0), run(crops)
+    np.testing.assert_array_equal(exemplars[..., 0], exemplars[..., 2])
+    np.testing.assert_allclose(exemplars[..., 1], plain @ np.array([0.2989, 0.587, 0.114]), rtol=1e-4)
+
+
+def test_colour_scales_channels_within_bounds(crops):
+    (_, found), (_, plain) = run(crops, colour=0.1), run(crops)
+    ratio = np.median(found / np.maximum(plain, 1), axis=(1, 2))
+    assert (np.abs(ratio - 1) <= 0.1 + 1e-3).all()
+    assert ratio.std() > 0.01
+    assert found.max() <= 255
+
+
+def test_blur_keeps_a_flat_image_and_by_nothing_keeps_any(crops):
+    flat = jnp.full((2, 20, 20, 3), 7.0)
+    np.testing.assert_allclose(blur(flat, jnp.array([0.5, 2.0])), flat, rtol=1e-6)
+    image = jnp.asarray(crops[0][:1], jnp.float32)
+    np.testing.assert_array_equal(blur(image, jnp.zeros(1)), image)
+
+
+def test_blur_spreads_a_dot_as_a_gaussian():
+    dot = jnp.zeros((1, 9, 9, 3)).at[0, 4, 4].set(1.0)
+    weights = np.exp(-np.square(np.arange(-3, 4)) / 2)
+    weights /= weights.sum()
+    np.testing.assert_allclose(blur(dot, jnp.ones(1))[0, 1:8, 1:8, 0], np.outer(weights, weights), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"stretch": 0.2}, {"shift": 17.0}, {"grey": 1.5}, {"blur": -1.0}, {"colour": 2.0}]
+)
+def test_what_has_no_room_is_refused(settings):
+    with pytest.raises(InputError, match="expected"):
+        Augmentation(**settings)

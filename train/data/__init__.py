@@ -1,0 +1,1 @@
+"""Data of training: annotated videos -> curated crops -> those held out -> pairs, augmented."""

@@ -1,0 +1,132 @@
+"""Augmentation of curated crops, on the batch and jitted: flip, stretch and shift, grey, colour, blur.
+
+Each can be off, and is then not compiled at all; with all of them off an image is the exact middle of its crop.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt8
+
+from mfst_jax.backbones import LUMINANCE
+from mfst_jax.crops import SEARCH_SIZE, central_exemplar
+from mfst_jax.fields import require
+from mfst_jax.train.data.curation import CROP_SIZE, MARGIN
+
+BLUR_TAPS = 3
+"""Pixels on each side that a blur reaches."""
+
+Images = Float[Array, "n side side 3"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strength of each augmentation. Raises `InputError` where a crop has no room for it.
+
+    Attributes:
+      flip: Whether half of the pairs are flipped left to right, both images of a pair.
+      stretch: Greatest relative change of each side of each image (SiamFC: 0.05).
+      shift: Greatest shift of each image on each axis, in samples (SiamFC: 4). Labels stay.
+      grey: Share of pairs seen in grey (SiamFC: 0.25).
+      colour: Greatest relative change of each of an image's channels.
+      blur: Greatest standard deviation of a Gaussian blur, in samples; each image has its own.
+    """
+
+    flip: bool = False
+    stretch: float = 0.0
+    shift: float = 0.0
+    grey: float = 0.0
+    colour: float = 0.0
+    blur: float = 0.0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            require(0 <= value <= 127, field.name, "0 or more", value)
+        require(
+            self.grey <= 1 and self.colour <= 1 and self.stretch < 1, "grey, colour, stretch", "at most 1", vars(self)
+        )
+        reach = (SEARCH_SIZE - 1) / 2 * self.stretch + self.shift
+        require(reach <= MARGIN, "stretch and shift", f"a reach of at most {MARGIN} samples", reach)
+
+    @property
+    def active(self) -> bool:
+        """Whether any augmentation is on."""
+        return any(vars(self).values())
+
+
+def augment(
+    key: Key[Array, ""],
+    exemplars: UInt8[Array | np.ndarray, "n 287 287 3"],
+    searches: UInt8[Array | np.ndarray, "n 287 287 3"],
+    by: Augmentation,
+) -> tuple[Float[Array, "n 127 127 3"], Float[Array, "n 255 255 3"]]:
+    """Exemplar and search images from the crops of a batch, RGB in 0..255.
+
+    Args:
+      key: of the random draws.
+      exemplars: crops of the exemplars.
+      searches: crops of the search regions.
+      by: the augmentation.
+    """
+    count = len(exemplars)
+    images = jnp.concatenate([exemplars, searches]).astype(jnp.float32)
+    keys = dict(zip(vars(by), jax.random.split(key, len(vars(by))), strict=True))
+
+    def of_pairs(name: str, share: float) -> Array:
+        return jnp.tile(jax.random.bernoulli(keys[name], share, (count,)), 2)[:, None, None, None]
+
+    if by.flip:
+        images = jnp.where(of_pairs("flip", 0.5), images[:, :, ::-1], images)
+    if by.stretch or by.shift:
+        scale = 1 + by.stretch * jax.random.uniform(keys["stretch"], (2 * count, 2), minval=-1)
+        shift = by.shift * jax.random.uniform(keys["shift"], (2 * count, 2), minval=-1)
+        images = resample(images, scale, shift)
+    else:
+        images = images[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    if by.grey:
+        luminance = jnp.einsum("nhwc,c->nhw", images, jnp.asarray(LUMINANCE.ravel()))
+        grey = jnp.broadcast_to(luminance[..., None], images.shape)
+        images = jnp.where(of_pairs("grey", by.grey), grey, images)
+    if by.colour:
+        gains = 1 + by.colour * jax.random.uniform(keys["colour"], (2 * count, 1, 1, 3), minval=-1)
+        images = jnp.clip(images * gains, 0, 255)
+    if by.blur:
+        images = blur(images, by.blur * jax.random.uniform(keys["blur"], (2 * count,)))
+    return central_exemplar(images[:count]), images[count:]
+
+
+def resample(
+    crops: Float[Array, "n 287 287 3"], scale: Float[Array, "n 2"], shift: Float[Array, "n 2"]
+) -> Float[Array, "n 255 255 3"]:
+    """Middle of each crop, stretched by `scale` (x, y) around its centre and moved by `shift` (x, y); bilinear."""
+    cells = jnp.arange(SEARCH_SIZE).astype(jnp.float32) - (SEARCH_SIZE - 1) / 2
+
+    def along(image: Float[Array, "length across 3"], scale: Array, shift: Array) -> Float[Array, "255 across 3"]:
+        # The sample at c comes from (c - shift) / scale.
+        position = (CROP_SIZE - 1) / 2 + (cells - shift) / scale
+        low = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, CROP_SIZE - 2)
+        share = jnp.clip(position - low.astype(jnp.float32), 0, 1)[:, None, None]
+        return image[low] * (1 - share) + image[low + 1] * share
+
+    def one(crop: Array, scale: Array, shift: Array) -> Array:
+        tall = along(crop, scale[1], shift[1])
+        return along(tall.swapaxes(0, 1), scale[0], shift[0]).swapaxes(0, 1)
+
+    return jax.vmap(one)(crops, scale, shift)
+
+
+def blur(images: Images, deviations: Float[Array, "n"]) -> Images:
+    """Images blurred by a Gaussian each, with a standard deviation in pixels, cut off at 3; the edge is repeated."""
+    taps = jnp.arange(-BLUR_TAPS, BLUR_TAPS + 1).astype(jnp.float32)
+    weights = jnp.exp(-jnp.square(taps)[None] / (2 * jnp.square(deviations)[:, None] + 1e-6))
+    weights = (weights / weights.sum(axis=1, keepdims=True))[:, :, None, None, None]
+    for axis in (1, 2):
+        length = images.shape[axis]
+        padded = jnp.pad(images, [(BLUR_TAPS,) * 2 if a == axis else (0, 0) for a in range(4)], mode="edge")
+        shifted = [jax.lax.slice_in_dim(padded, tap, tap + length, axis=axis) for tap in range(2 * BLUR_TAPS + 1)]
+        images = sum((weights[:, tap] * part for tap, part in enumerate(shifted)), jnp.zeros_like(images))
+    return images

@@ -1,0 +1,1 @@
+"""Search for a fusion on replayed tracks: `mfst train fusion`."""

@@ -1,0 +1,181 @@
+"""Folder of a run: what the run is, its checkpoints, its metrics. Starting again in it goes on where it stopped.
+
+`run.json` says what the run is; `metrics.jsonl` has a line for each epoch, and `tensorboard/` the same where
+tensorboardX is installed; `checkpoints/` has the last states, by Orbax; `best.safetensors` and `last.safetensors` are
+weights to track with.
+"""
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from mfst_jax.checkpoints.files import replacing
+from mfst_jax.errors import InputError
+from mfst_jax.train import hosts
+
+KEPT = 2
+"""Number of checkpoints that are kept, the last ones."""
+
+
+class Run:
+    """Open run; `open_run` makes one."""
+
+    def __init__(self, folder: Path, checkpointer: Any, board: Any = None):
+        self.folder = folder
+        self._checkpointer, self._board = checkpointer, board
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the last complete checkpoint; None where there is none."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    def resume(self, start: Any) -> Any:
+        """Last state, with the shapes, types and devices of `start`, or `start` itself where there is none yet.
+
+        Metrics of later steps are dropped.
+        """
+        step = self.latest_step
+        lines = [line for line in self.metrics() if step is not None and line["step"] <= step]
+        hosts.wait("metrics read")
+        if hosts.is_first():
+            with self._writing(), replacing(self._metrics_path) as new:
+                new.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if step is None:
+            return start
+        named = _by_name(start)
+        abstract = {k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for k, x in named.items()}
+        loaded = self._checkpointer.load(step, abstract)
+        return jax.tree.unflatten(jax.tree.structure(start), [loaded[name] for name in named])
+
+    def save(self, step: int, state: Any) -> None:
+        """Begins to write a checkpoint, once the one before is complete. `close` waits for the last one."""
+        with self._writing():
+            self._checkpointer.wait()
+            if self.latest_step != step:
+                self._checkpointer.save_async(step, _by_name(state))
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Appends to the metrics, and to TensorBoard's where tensorboardX is installed; in the first process alone."""
+        if not hosts.is_first():
+            return
+        with self._writing(), self._metrics_path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in _scalars(line):
+                self._board.add_scalar(name, value, line["step"])
+            self._board.flush()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Lines of the metrics so far, without one that was cut short by a kill."""
+        lines = []
+        if self._metrics_path.is_file():
+            for text in self._metrics_path.read_text().splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    lines.append(json.loads(text))
+        return lines
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is complete."""
+        with self._writing():
+            self._checkpointer.wait()
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: expected room for a checkpoint, found {error.strerror or error}; "
+                f"the last complete one is of step {self.latest_step}"
+            ) from error
+
+
+@contextlib.contextmanager
+def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
+    """Run in `folder`, a new one where it is empty or not there.
+
+    Args:
+      folder: the run's.
+      identity: JSON values: everything that decides the run's numbers, by name.
+
+    Raises:
+      InputError: the folder holds a run of another identity (the differences are named) or something else.
+    """
+    folder = Path(folder)
+    path = folder / "run.json"
+    identity = json.loads(json.dumps(identity))
+    with hosts.first_alone("run.json"):
+        _identify(folder, path, identity)
+    v1 = _orbax()
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint
+    checkpointer = v1.training.Checkpointer(
+        (folder / "checkpoints").absolute(),
+        save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(
+            1
+        ),  # every time that it is asked to
+        preservation_policy=v1.training.preservation_policies.LatestN(KEPT),
+        cleanup_tmp_directories=True,
+    )
+    board = _tensorboard(folder) if hosts.is_first() else None
+    with checkpointer, contextlib.closing(board) if board is not None else contextlib.nullcontext():
+        yield Run(folder, checkpointer, board)
+
+
+def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
+    """Writes the identity of the run to `path`, or makes sure that it is the one there."""
+    if path.is_file():
+        found = json.loads(path.read_text())
+        names = sorted({*identity, *found})
+        changed = [f"{name} {found.get(name)!r}, here {identity.get(name)!r}" for name in names]
+        changed = [text for name, text in zip(names, changed, strict=True) if found.get(name) != identity.get(name)]
+        if changed:
+            raise InputError(
+                f"{folder}: expected the run that it holds to be continued, found others: {'; '.join(changed)}"
+            )
+    else:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: expected a run, an empty folder or a place for one, found something else")
+        with replacing(path) as new:
+            new.write_text(json.dumps(identity, indent=2))
+
+
+def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Numbers of a line by their paths: `losses/conv3`."""
+    for key, value in line.items():
+        if isinstance(value, dict):
+            yield from _scalars(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and key not in ("step", "epoch"):
+            yield prefix + key, value
+
+
+def _tensorboard(folder: Path) -> Any:
+    """Writer of event files, or None without tensorboardX."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def _by_name(state: Any) -> dict[str, Any]:
+    """Arrays of a state by their paths, so that files do not depend on our classes."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _orbax() -> Any:
+    """Orbax, imported at first use: it takes seconds."""
+    from orbax.checkpoint import v1
+
+    return v1

@@ -1,0 +1,79 @@
+"""Weights that training hands over: with what was trained, and with where they come from."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mfst_jax import checkpoints
+from mfst_jax.config import Config, Layer
+from mfst_jax.params import Params, implied_config
+from mfst_jax.train import hosts
+from mfst_jax.train.backbone import Backbone, with_backbone
+from mfst_jax.train.data.split import Data
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import Trainable
+from mfst_jax.version import __version__
+
+
+def finished(params: Params, recipe: Recipe, trainable: Trainable | Backbone, running: dict[str, Any]) -> Params:
+    """Weights with everything that was trained."""
+    if isinstance(trainable, Backbone):
+        return with_backbone(params, trainable, running, recipe)
+    return with_se(params, recipe, trainable)
+
+
+def with_se(params: Params, recipe: Recipe, trainable: Trainable) -> Params:
+    """Weights with the trained SE-blocks, and with a configuration that uses them as they were trained."""
+    blocks = jax.tree.map(np.asarray, trainable.blocks)
+    variables = {**params.variables, "params": {**params.variables["params"], f"{recipe.model}_se": blocks}}
+    held: Any = {f"{recipe.model}_se": True}
+    contents = dataclasses.replace(params.contents, config=None, **held)
+    implied = implied_config(contents)
+    both = contents.siamfc and contents.alexnet is not None
+    config = implied if both else Config(models=(recipe.model,))
+    config = dataclasses.replace(config, se_statistics=recipe.se_statistics)
+    return Params(variables, dataclasses.replace(contents, config=None if config == implied else config))
+
+
+def write_weights(
+    path: Path,
+    trained: Params,
+    recipe: Recipe,
+    *,
+    biases: Mapping[Layer, Any],
+    metrics: Mapping[str, Any],
+    data: Data,
+    source: Mapping[str, Any] | None,
+) -> None:
+    """Writes the weights, with the recipe, the videos' names, the epoch's metrics and the biases.
+
+    The first process alone does.
+
+    Args:
+      path: a .safetensors file.
+      trained: all weights (`finished`).
+      recipe: what was done.
+      biases: of the responses.
+      metrics: of the epoch.
+      data: what it was trained on.
+      source: where the backbones come from.
+    """
+    if not hosts.is_first():
+        return
+    provenance = {
+        "tool": f"mfst_jax {__version__}, train",
+        "sources": [source] if source else [],
+        "recipe": dataclasses.asdict(recipe),
+        "data": {
+            "key": data.key(),
+            "training": [video.name for video in data.training],
+            "held_out": [video.name for video in data.held_out],
+        },
+        "metrics": dict(metrics),
+        "biases": {layer: float(bias) for layer, bias in biases.items()},
+    }
+    checkpoints.save(trained, path, provenance=provenance)
