@@ -32,6 +32,11 @@ def test_soft_strategies_do_not_mind_a_maps_magnitude(strategy):
     np.testing.assert_allclose(fuse(scaled, strategy, (0.3, 0.7)), fuse(MAPS, strategy, (0.3, 0.7)), rtol=1e-5)
 
 
+def test_the_maximum_is_one_number_over_scales_rows_and_columns():
+    response = jnp.asarray([[[1.0, 2.0], [4.0, 3.0]], [[0.0, 8.0], [2.0, 1.0]]])
+    np.testing.assert_array_equal(fuse(response[None], "soft_mean", (1.0,)), response / 8)
+
+
 def test_soft_mean_uses_no_weights():
     np.testing.assert_array_equal(fuse(MAPS, "soft_mean", (0.0, 9.0)), fuse(MAPS, "soft_mean", (1.0, 1.0)))
 

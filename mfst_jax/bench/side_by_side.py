@@ -137,7 +137,7 @@ def idle_share(seconds: float = 1.0) -> float | None:
         before = _jiffies()
         time.sleep(seconds)
         idle, total = (after - earlier for after, earlier in zip(_jiffies(), before, strict=True))
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return None
     return idle / total if total else None
 

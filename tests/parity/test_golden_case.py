@@ -58,6 +58,7 @@ def test_the_reference_follows_a_target_that_moves_and_grows(name: str, recorded
     assert (np.diff(recorded[f"{name} boxes"][:, 2]) > 0).any()
 
 
+@pytest.mark.slow
 def test_the_record_is_what_the_reference_says_today(recorded: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("torch", reason="PyTorch is the reference: pip install 'mfst-jax[parity]'")
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[2] / "tools"), *sys.path])
