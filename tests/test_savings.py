@@ -47,7 +47,7 @@ def test_a_slow_target_is_searched_in_the_centre_and_a_fast_one_in_the_whole_reg
     assert not state.searches_centre
     state, _ = mfst_jax.step(params, state, frames[0])  # it stood still
     assert state.searches_centre
-    side = float(mfst_jax.boxes.context_side(state.size, NEAR.context)) * 255 / 127
+    side = float(mfst_jax.boxes.context_side(state.size, CENTRE.context)) * 255 / 127
     moved = np.roll(frames[0], round(20 / 255 * side), axis=1)  # by 20 samples, within reach
     state, output = mfst_jax.step(params, state, moved)
     assert not state.searches_centre
