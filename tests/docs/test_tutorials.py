@@ -17,6 +17,7 @@ import mfst_jax
 from mfst_jax import padding
 from mfst_jax.media.sources import demo_source
 from mfst_jax.sequences import places_in, read_sequence
+from mfst_jax.sequences.layouts import folders_in
 
 DOCS = ROOT / "docs"
 BOX = np.float32([158, 208, 61, 44])
@@ -120,7 +121,8 @@ def test_the_clip_becomes_four_sequences(run_page, monkeypatch: pytest.MonkeyPat
     blocks = python_blocks(DOCS / "tutorials" / "train_on_your_data.md")
     assert len(blocks) == 1
     short(blocks[0], 2, tmp_path, monkeypatch)
-    found = {place.name: read_sequence(place) for part in ("data", "held_out") for place in places_in(tmp_path / part)}
+    folders = [folder for part in ("data", "held_out") for folder in folders_in(tmp_path / part)]
+    found = {place.name: read_sequence(place) for folder in folders for place in places_in(folder)}
     assert list(found) == ["first", "second", "fourth", "third"]
     np.testing.assert_allclose(found["second"].ground_truth, truth[2:4], rtol=1e-5)
     np.testing.assert_allclose(found["fourth"].ground_truth, truth[6:8], rtol=1e-5)
