@@ -1,12 +1,14 @@
-"""What all tests stand on: strict JAX, two devices, shared compilations, the evaluation material, random weights."""
+"""What all tests stand on: strict JAX, two devices, no network, shared compilations, evaluation material, weights."""
 
 import atexit
 import builtins
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
@@ -27,18 +29,26 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
+# Tests stay on loopback, and so does every Python that they start, which finds a `sitecustomize` in this folder.
+sys.path.insert(0, str(Path(__file__).parent / "offline"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
+os.environ["MFST_TESTS_NETWORK_ATTEMPTS"] = str(Path(tempfile.mkdtemp(prefix="mfst_jax-network-"), "attempts"))
+
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 
 import hypothesis
 import jax
 import jax.numpy as jnp
+import offline
 import pytest
 
 from mfst_jax.config import MODELS, Config
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
+
+offline.install()
+atexit.register(shutil.rmtree, Path(os.environ[offline.NOTES]).parent, ignore_errors=True)
 
 # An example's time says nothing: the first one compiles, and machines are shared.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -51,6 +61,13 @@ def programs_go_with_their_module() -> Iterator[None]:
     yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """A test that leaves loopback fails, whatever the code under test makes of being refused."""
+    yield
+    assert offline.take_attempts() == []
 
 
 @pytest.fixture(scope="session")

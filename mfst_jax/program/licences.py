@@ -119,7 +119,7 @@ def report(*, as_json: bool = False) -> int:
 
 
 def _closure(extra: str | None) -> set[str]:
-    """Names of the packages that an extra needs, directly or through others; of those always needed where it is None."""
+    """Names of the packages that an extra needs, directly or through others; those always needed where it is None."""
     waiting = deque([(installation.PACKAGE, extra)])
     seen = {*waiting}
     while waiting:
