@@ -12,6 +12,10 @@ import offline
 import pytest
 from PIL import Image
 from scenes import video
+from servers import running
+
+from mfst_jax.errors import InputError
+from mfst_jax.media import open_source
 
 NOWHERE = "192.0.2.1"
 """An address that is kept for documentation, and leads nowhere."""
@@ -63,6 +67,25 @@ def test_loopback_and_sockets_of_this_machine_work(tmp_path: Path):
         assert client.recv(4) == b"here"
     with socket.socket(socket.AF_UNIX) as local:
         local.bind(str(tmp_path / "socket"))
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.ffconcat", "list.sdp", "list.mp4"])
+def test_a_playlist_leads_no_source_to_the_network(tmp_path: Path, name: str):
+    pytest.importorskip("av")
+    with running() as server:
+        server.files["part.ts"] = b"G" + bytes(187)
+        url, path = f"{server.url}/part.ts", tmp_path / name
+        texts = {
+            "list.ffconcat": f"ffconcat version 1.0\nfile '{url}'\n",
+            "list.sdp": f"v=0\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {server.server_port} RTP/AVP 96\n",
+        }
+        m3u8 = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{url}\n#EXT-X-ENDLIST\n"
+        path.write_text(texts.get(name, m3u8))
+        with pytest.raises(InputError, match=name):
+            next(open_source(path).frames())
+        with pytest.raises(InputError, match="address"):
+            open_source(url)
+        assert server.asked == []
 
 
 def test_a_python_that_a_test_starts_stays_on_loopback_too():
