@@ -50,7 +50,7 @@ def main(
 def measure(preset: Preset, kind: Kind) -> Iterator[tuple[str, float]]:
     """Causes of compilation, and the seconds that each costs."""
     config = PRESETS[preset]
-    plain = random_inputs.random_params(config, random_inputs.alexnet_of(preset))
+    plain = random_inputs.preset_params(preset)
     params = mfst_jax.prepare(plain, config) if kind == "prepared" else plain
     init, step = partial(mfst_jax.init, params, config=config), partial(mfst_jax.step, params)
     frames, box = random_inputs.noise(SIZE, 3), random_inputs.random_boxes(SIZE, 1)[0]

@@ -107,7 +107,7 @@ def _program(
     config: Config, preset: Preset, size: random_inputs.Size, batch: int
 ) -> tuple[Any, tuple[Any, ...], floor.Work]:
     """Compiled step of all tracks, the arguments to call it with, and its work."""
-    params = random_inputs.random_params(config, random_inputs.alexnet_of(preset))
+    params = random_inputs.preset_params(preset)
     config = resolve_config(params.contents, config)
     weights = mfst_jax.prepare(params, config)
     frames = jnp.stack([jnp.asarray(pad(frame)) for frame in random_inputs.noise(size, min(batch, 4))])

@@ -23,7 +23,7 @@ from mfst_jax.media.sources import demo_source, open_source
 from mfst_jax.media.writers import VideoWriter
 from mfst_jax.params import choose_config
 from mfst_jax.program import allocator
-from mfst_jax.program.arguments import Settings, in_turn
+from mfst_jax.program.arguments import Settings, flatten_settings
 
 HEIGHT, WIDTH = 1080, 1920
 
@@ -74,7 +74,7 @@ def main(
 
         with allocator.compiling():
             params = mfst_jax.load(weights)
-            chosen = choose_config(params.contents, None, in_turn(set))
+            chosen = choose_config(params.contents, None, flatten_settings(set))
             prepared = mfst_jax.prepare(params, chosen)
             del params  # as `mfst track` does
         tracked = follow(open_source(path), box, prepared, chosen, table=Path(folder, "boxes.csv"), hear=report)

@@ -4,9 +4,9 @@
 
 A source is what `mfst track` takes, with a box of its own (a folder in the layout of OTB or GOT-10k); by default the
 built-in clip. Both track each source, in processes of their own that take turns; the ratios are of whole tracks within
-a round. What share of the steps was near is printed too. With `--torch`, which needs the extra `parity`, as many steps
-of the other preset in PyTorch, its backbones in `torch.compile`, take turns with them: those take the same time in any
-video, so all are of the same frame.
+a round. The share of steps that were a centre search is printed too. With `--torch`, which needs the extra `parity`,
+as many steps of the other preset in PyTorch, its backbones in `torch.compile`, take turns with them: those take the
+same time in any video, so all are of the same frame.
 """
 
 import statistics
@@ -63,13 +63,13 @@ def main(
         if torch:
             contestants[TORCH] = Contestant(make_torch, to, source, frames)
         times = alternate(contestants, rounds=rounds)
-        name, near = "built-in clip" if source is None else source.name, near_share(source, weights, preset, frames)
+        name, share = "built-in clip" if source is None else source.name, centre_share(source, weights, preset, frames)
         line = []
         for other, of_sources in found.items():
             ratio = ratios(times[preset].wall, times[other].wall)
             of_sources.append(statistics.median(ratio))
             line.append(f"to {other} {spread(ratio)}")
-        print(f"{name}: {preset} {', '.join(line)}; {near:.0%} of the steps are near", flush=True)
+        print(f"{name}: {preset} {', '.join(line)}; {share:.0%} of the steps are centre searches", flush=True)
     for other, of_sources in found.items():
         middle, mean = statistics.median(of_sources), statistics.fmean(of_sources)
         print(f"to {other}: median of {len(of_sources)} {middle:.2f}, mean {mean:.2f}")
@@ -98,14 +98,14 @@ def make_torch(preset: Preset, source: Path | None, count: int) -> Callable[[], 
     return lambda: [step() for _ in range(steps)]
 
 
-def near_share(source: Path | None, weights: Path | None, preset: Preset, count: int) -> float:
+def centre_share(source: Path | None, weights: Path | None, preset: Preset, count: int) -> float:
     """Share of the steps that search the middle of their region."""
     prepared, state, frames = begin(source, weights, preset, count)
-    near = []
+    centre_searches = []
     for frame in frames:
-        near.append(bool(state.near))
+        centre_searches.append(bool(state.searches_centre))
         state, _ = mfst_jax.step(prepared, state, frame)
-    return statistics.fmean(near)
+    return statistics.fmean(centre_searches)
 
 
 def begin(source: Path | None, weights: Path | None, preset: Preset, count: int) -> tuple[Any, Any, list[Any]]:

@@ -4,8 +4,8 @@
 
 Weights are random and prepared. Sizes and numbers of targets have a process each, in turns; the cost of a further
 target is `(n targets - 1 target) / (n - 1)`, beside a track by itself. Several targets are stepped in turn, as
-`MultiTracker` does on CPUs, and as one batch without near search, as it does elsewhere. The length is that of one track
-over frames of noise: the median step and the memory as the frames go by.
+`MultiTracker` does on CPUs, and as one batch without centre search, as it does elsewhere. The length is that of one
+track over frames of noise: the median step and the memory as the frames go by.
 """
 
 import statistics
@@ -107,7 +107,7 @@ def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:
     """Rows of the table, one whenever the number of frames has doubled."""
     keep_compilations()
     config = PRESETS[preset]
-    params = random_inputs.random_params(config, random_inputs.alexnet_of(preset))
+    params = random_inputs.preset_params(preset)
     config = resolve_config(params.contents, config)
     weights = mfst_jax.prepare(params, config)
     pictures = [jnp.asarray(pad(frame)) for frame in random_inputs.noise(SIZE, 4)]

@@ -116,7 +116,7 @@ def _weights(given: str | Path | None, preset: Preset, folder: Path) -> str:
     if given is not None:
         return str(known_weights.locate(given).absolute())
     path = folder / f"{preset}.safetensors"
-    checkpoints.save(random_inputs.random_params(PRESETS[preset], random_inputs.alexnet_of(preset)), path)
+    checkpoints.save(random_inputs.preset_params(preset), path)
     return str(path)
 
 

@@ -41,7 +41,7 @@ from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, 
 from mfst_jax.bench.steps import Kind
 from mfst_jax.cache import keep_compilations
 from mfst_jax.config import PRESETS, Preset
-from mfst_jax.params import Params, resolve_config
+from mfst_jax.params import resolve_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference
@@ -59,19 +59,16 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
     return frames, boxes[0]
 
 
-def random_params(preset: Preset) -> Params:
-    """Random weights for a preset, with SE-blocks."""
-    return random_inputs.random_params(PRESETS[preset], random_inputs.alexnet_of(preset))
-
-
-def make_jax(preset: Preset, kind: Kind, expected: np.ndarray | None, near: bool = False) -> Callable[[], np.ndarray]:
-    """Step to time in JAX, from the first frame's state to the second frame's box; `near` for a slow target."""
+def make_jax(
+    preset: Preset, kind: Kind, expected: np.ndarray | None, in_centre: bool = False
+) -> Callable[[], np.ndarray]:
+    """Step to time in JAX, from the first frame's state to the second frame's box; `in_centre` for a slow target."""
     keep_compilations()
-    params, (frames, box) = random_params(preset), scene()
+    params, (frames, box) = random_inputs.preset_params(preset), scene()
     config = resolve_config(params.contents, PRESETS[preset])
     weights = mfst_jax.prepare(params, config) if kind == "prepared" else params
     state = mfst_jax.init(weights, frames[0], box, config=config)
-    state = dataclasses.replace(state, near=jnp.asarray(near))
+    state = dataclasses.replace(state, searches_centre=jnp.asarray(in_centre))
     frame = jnp.asarray(frames[1])
     return checked(lambda: np.asarray(mfst_jax.step(weights, state, frame)[1].box), expected)
 
@@ -79,7 +76,7 @@ def make_jax(preset: Preset, kind: Kind, expected: np.ndarray | None, near: bool
 def make_torch(preset: Preset, variant: Variant, expected: np.ndarray | None) -> Callable[[], np.ndarray]:
     """Step to time in PyTorch, as `make_jax` makes it."""
     torch.set_num_threads(CORES)
-    params, (frames, box) = random_params(preset), scene()
+    params, (frames, box) = random_inputs.preset_params(preset), scene()
     network = torch_reference.MFST(params.contents, PRESETS[preset], params)
     if variant != "eager":
         for weight in network.parameters():
@@ -172,8 +169,10 @@ def main(
         variants.append("onnxruntime")
     contestants = {f"mfst_jax, {kind}": Contestant(make_jax, preset, kind, expected) for kind in ("prepared", "plain")}
     contestants |= {variant: Contestant(make_torch, preset, variant, expected) for variant in variants}
-    less = {"REALTIME, whole search region": False, "REALTIME, its middle": True} if realtime else {}
-    contestants |= {name: Contestant(make_jax, "realtime", "prepared", None, near) for name, near in less.items()}
+    realtimes = {"REALTIME, whole search region": False, "REALTIME, its centre": True} if realtime else {}
+    contestants |= {
+        name: Contestant(make_jax, "realtime", "prepared", None, in_centre) for name, in_centre in realtimes.items()
+    }
     products = {"product by XLA": Contestant(floor.make_matmul), "product by PyTorch": Contestant(make_torch_matmul)}
     print(f"{preset}, 640 x 480; {machine()}; {rounds} rounds of {calls} steps")
     print(f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}; median (quartiles)\n")
@@ -194,13 +193,12 @@ def main(
     print(table(("variant", "ms a step", "CPU ms", "MiB", "prepared to it, wall", "prepared to it, CPU"), rows))
 
     best = min(variants, key=lambda name: statistics.median(times[name].wall))
-    operations = floor.step_flops(
-        random_params(preset), resolve_config(random_params(preset).contents, PRESETS[preset])
-    )
+    params = random_inputs.preset_params(preset)
+    operations = floor.step_flops(params, resolve_config(params.contents, PRESETS[preset]))
     rate = floor.MATMUL_FLOPS / min(second for name in products for second in times[name].wall)
     least = operations / rate
     print(f"\ncompiled to the best of the others, {best}: {spread(ratios(ours.wall, times[best].wall))}")
-    for name in less:
+    for name in realtimes:
         print(f"{name}, to {best}: {spread(ratios(times[name].wall, times[best].wall))}")
     print(f"floor: {operations / 1e9:.1f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {1000 * least:.0f} ms; ", end="")
     print(f"prepared to it: {spread([second / least for second in ours.wall])}")

@@ -70,7 +70,7 @@ def _measure(
         raise InputError(f"expected a preset of {', '.join(PRESETS)}, 2 rounds or more and batches of 1 or more")
     keep_compilations()
     config = PRESETS[preset]
-    params = random_inputs.random_params(config, random_inputs.alexnet_of(preset))
+    params = random_inputs.preset_params(preset)
     config = resolve_config(params.contents, config)
     if scale_count is not None:
         config = dataclasses.replace(config, scale_count=scale_count)

@@ -22,9 +22,9 @@ import torch
 import tyro
 from torch.nn import functional as F
 
-from mfst_jax.bench.random_inputs import random_params
-from mfst_jax.config import ALEXNET, SIAMFC
+from mfst_jax.config import SIAMFC
 from mfst_jax.params import Contents, Params
+from mfst_jax.random_weights import random_params
 from mfst_jax.train import backbone
 from mfst_jax.train.data.curation import CROP_SIZE, MARGIN
 from mfst_jax.train.data.pairs import Crops
@@ -101,7 +101,7 @@ def main(pairs: int = 8, rounds: int = 9, network: Literal["siamfc", "alexnet"] 
     exemplars, searches = (rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(2))
     crops = Crops(exemplars, searches, np.arange(pairs, dtype=np.int32))
     held = Contents(siamfc=False, alexnet="torchvision")
-    begun = random_params(ALEXNET, se=False) if network == "alexnet" else Params({"params": {}}, held)
+    begun = random_params(held) if network == "alexnet" else Params({"params": {}}, held)
     start = backbone.alone(begun, *backbone.fresh(recipe, begun, {}), recipe)
     steps = {"PyTorch": torch_step(start, recipe, crops), "ours": jax_step(begun, recipe, crops)}
     losses = {name: [step(), step()] for name, step in steps.items()}

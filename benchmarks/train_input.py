@@ -25,10 +25,9 @@ import numpy as np
 import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mfst_jax.config import Config
-from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
-from mfst_jax.program.threads import ahead
+from mfst_jax.program.threads import prefetch
+from mfst_jax.random_weights import random_params
 from mfst_jax.train import correlation_pools, loop, se_blocks
 from mfst_jax.train import steps as training
 from mfst_jax.train.data.curation import CROP_SIZE, Video, open_video
@@ -46,11 +45,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
         pool: Pairs in the pool.
     """
     recipe = Recipe(model="siamfc", pairs_per_epoch=8 * steps)
-    contents = Contents(siamfc=True, alexnet=None)
-    variables: Any = jax.jit(MFST(contents, Config(models=("siamfc",), se=False)).init)(
-        jax.random.key(0), np.zeros((127, 127, 3), np.float32), np.zeros((1, 255, 255, 3), np.float32)
-    )
-    params = Params(variables, contents)
+    params = random_params(Contents(siamfc=True, alexnet=None))
     with tempfile.TemporaryDirectory() as folder:
         videos = [_video(Path(folder), "random")]
         _write_pool(Path(folder), params, recipe, pool)
@@ -69,7 +64,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
         state, advance, key = training.init(cached, params), training.compiled(cached), jax.random.key(0)
         everywhere = _everywhere()
         batches = (loop._batch(cached, kept, everywhere, number) for number in range(steps))
-        with ahead(batches, depth=1) as coming:
+        with prefetch(batches, depth=1) as coming:
             for done, batch in enumerate(coming, start=1):
                 state = advance(state, None, batch, key)
                 if done >= FRAMES and (done & (done - 1) == 0 or done == steps):

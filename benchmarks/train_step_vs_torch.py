@@ -24,8 +24,8 @@ import tyro
 from torch.nn import functional as F
 
 from mfst_jax.config import LAYERS, Config
-from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
+from mfst_jax.random_weights import random_params
 from mfst_jax.train import correlation_pools
 from mfst_jax.train.data.curation import CROP_SIZE, MARGIN, Video
 from mfst_jax.train.data.pairs import load, sample
@@ -105,10 +105,7 @@ def main(pairs: int = 8, rounds: int = 5) -> None:
       pairs: in a batch.
       rounds: how often each step is timed.
     """
-    contents = Contents(siamfc=True, alexnet=None)
-    network = MFST(contents, Config(models=("siamfc",)))
-    shapes = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
-    params = Params(dict(jax.jit(network.init)(jax.random.key(0), *shapes)), contents)
+    params = random_params(Contents(siamfc=True, alexnet=None))
     recipe = Recipe(model="siamfc", batch_size=pairs, factors=(1e-8, 1e-8, 1e-8))
     state, videos = init(recipe, params), [random_video(2 * pairs)]
     chosen = sample(videos, pairs, seed=0, step=0, max_frame_gap=100)

@@ -7,11 +7,12 @@ from importlib import import_module
 from types import ModuleType
 
 from mfst_jax.checkpoints import load, save
-from mfst_jax.config import ALEXNET, AUTHORS, BEST, PAPER, REALTIME, SIAMFC, Config
+from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.multi import MultiTracker
 from mfst_jax.params import Params
+from mfst_jax.random_weights import random_params
 from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup
 from mfst_jax.tracker import init, step, track
@@ -20,7 +21,6 @@ from mfst_jax.version import __version__
 __all__ = [
     "ALEXNET",
     "AUTHORS",
-    "BEST",
     "PAPER",
     "REALTIME",
     "SIAMFC",
@@ -37,14 +37,15 @@ __all__ = [
     "init",
     "load",
     "prepare",
+    "random_params",
     "save",
     "step",
     "track",
     "warmup",
 ]
 
-MODULES = ("cache", "checkpoints", "config", "evaluation", "media", "padding", "page", "sequences", "tracks")
-"""Names of the public modules, each of which is imported when it is first asked for."""
+MODULES = ("media", "tracks", "padding", "cache", "checkpoints", "page", "sequences", "evaluation")
+"""Names of the public modules. Public in each is its `__all__`; it is imported when it is first asked for."""
 
 
 def __dir__() -> list[str]:

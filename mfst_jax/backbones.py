@@ -29,6 +29,14 @@ CHANNELS = {
     "caffe": (96, 256, 384, 384, 256),
 }
 """Numbers of filters of conv1 to conv5."""
+GROUPS = {
+    "siamfc": (1, 2, 1, 2, 2),
+    "torchvision": (1, 1, 1, 1, 1),
+    "caffe": (1, 2, 1, 2, 2),
+}
+"""Numbers of groups of conv1 to conv5."""
+SIDES = (11, 5, 3, 3, 3)
+"""Sides of the filters of conv1 to conv5, in cells."""
 
 IMAGENET_MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)
 IMAGENET_STD = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
@@ -109,7 +117,7 @@ def siamfc(contents: Contents, *, training: bool = False, **operations: Any) -> 
 
 
 class AlexNet(nn.Module):
-    """Backbone A: AlexNet's five convolutions with conv1 at stride 2 and all padding dropped (paper section IV-A a).
+    """Backbone A: AlexNet's five convolutions with conv1 at stride 2 and all padding dropped.
 
     Attributes:
       variant: `torchvision` normalises the image as on ImageNet. `caffe` takes it raw, has two groups in conv2, conv4
@@ -133,6 +141,7 @@ class AlexNet(nn.Module):
         groups = 2 if caffe else 1
         normalise = local_response_norm if caffe else lambda x: x
 
+        # Sec. IV-A a): the stride is changed so that features are of the sizes that those of S have
         conv = partial(_conv, convolve=self.convolve)
         x = images if caffe else (images / 255 - IMAGENET_MEAN) / IMAGENET_STD
         x = nn.relu(conv(conv1, 11, "conv1", strides=2)(x))

@@ -4,6 +4,8 @@ A pixel's centre has an integer coordinate, so a box `w` pixels wide spans the p
 lies at `x + (w - 1) / 2`. OTB's files count from 1: subtract 1 from their `x, y` first.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,13 +21,15 @@ def from_centre(centre: Float[Array, "*batch 2"], size: Float[Array, "*batch 2"]
     return jnp.concatenate([centre - (size - 1) / 2, size], axis=-1)
 
 
-def context_side(size: Float[Array, "*batch 2"], context: float) -> Float[Array, "*batch"]:
+def context_side(size: Float[Any, "*batch 2"], context: float) -> Float[Any, "*batch"]:
     """Side in pixels of the square that the exemplar shows: `s_z = sqrt((w + p) (h + p))`, `p = context (w + h)`.
 
-    The equation is SiamFC's (Bertinetto et al. 2016, section 3.2), whose `context` is 1/2.
+    The equation is SiamFC's (Bertinetto et al. 2016, section 3.2), whose `context` is 1/2. It is computed by the
+    library that the size is an array of, NumPy or JAX.
     """
-    padding = context * jnp.sum(size, axis=-1, keepdims=True)
-    return jnp.sqrt(jnp.prod(size + padding, axis=-1))
+    xp = size.__array_namespace__()
+    padding = context * xp.sum(size, axis=-1, keepdims=True)
+    return xp.sqrt(xp.prod(size + padding, axis=-1))
 
 
 def iou(a: Float[Array, "*batch 4"], b: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:

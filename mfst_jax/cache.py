@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+__all__ = ["cache_folder", "keep_compilations"]
+
 CACHE_VARIABLE = "MFST_JAX_CACHE"
 """Environment variable that names the cache folder."""
 

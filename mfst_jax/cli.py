@@ -32,7 +32,7 @@ from mfst_jax.media.writers import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
 from mfst_jax.program import allocator
-from mfst_jax.program.arguments import File, Settings, Weights, exit_status, in_turn
+from mfst_jax.program.arguments import File, Settings, Weights, exit_status, flatten_settings
 from mfst_jax.program.doctor import doctor
 from mfst_jax.program.weights_command import weights as weights_command
 from mfst_jax.select import select_targets
@@ -91,7 +91,7 @@ def track(
         raise InputError(f"{'--no-browser' if port is None else '--port'}: expected --select beside it, found none")
     with allocator.compiling():
         params = checkpoints.load(weights)
-        chosen = choose_config(params.contents, preset, in_turn(set))
+        chosen = choose_config(params.contents, preset, flatten_settings(set))
         _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
         opened = sources.open_source(source)
         if select:

@@ -2,18 +2,16 @@
 
 import functools
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import jax
 import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 Options = dict[str, str | bool | int | float]
 
@@ -28,58 +26,50 @@ QUICK: Options = {LEVEL: 0, "xla_cpu_use_fusion_emitters": False}
 _quick: ContextVar[bool] = ContextVar("quick", default=False)
 
 
-def jit(function: Function, static_argnames: tuple[str, ...] = ()) -> Function:
-    """`jax.jit(function)`, compiled with `compiler_options()` where the caller is not being traced itself.
+def jit(function: Callable[..., Any], static_argnames: Collection[str] = ()) -> "Program":
+    """`Program` of a function, which stands in the place of `jax.jit(function)`.
 
-    JAX takes compiler options at the outermost `jit` alone; inside the caller's own `jit`, `vmap`, `grad` or `scan`
-    this is a plain `jax.jit`.
-    """
-    nested = jax.jit(function, static_argnames=static_argnames)
-
-    @functools.cache
-    def outermost() -> Callable[..., Any]:
-        return jax.jit(function, static_argnames=static_argnames, compiler_options=compiler_options())
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return (nested if is_traced((args, kwargs)) else outermost())(*args, **kwargs)
-
-    return cast(Function, call)
-
-
-class Program:
-    """Function that is compiled as by `jit`, and can also be traced and compiled before it is called.
+    It is compiled with `compiler_options()` where the caller is not being traced itself. JAX takes compiler options at
+    the outermost `jit` alone; inside the caller's own `jit`, `vmap`, `grad` or `scan` this is a plain `jax.jit`.
 
     Args:
       function: the function.
+      static_argnames: names of arguments that are no arrays; they are passed by keyword.
     """
+    return Program(function, static_argnames)
 
-    def __init__(self, function: Callable[..., Any]):
-        def flat(leaves: list[Any], tree: Any) -> Any:
+
+class Program:
+    """Function compiled as `jit` describes it, which can also be traced and compiled before it is called."""
+
+    def __init__(self, function: Callable[..., Any], static_argnames: Collection[str] = ()):
+        def flat(leaves: list[Any], tree: Any, static: tuple[tuple[str, Any], ...]) -> Any:
             args, kwargs = jax.tree.unflatten(tree, leaves)
-            return function(*args, **kwargs)
+            return function(*args, **kwargs, **dict(static))
 
         flat.__name__ = function.__name__
         functools.update_wrapper(self, function)
-        self._nested = jax.jit(function)
+        self._static = frozenset(static_argnames)
+        self._nested = jax.jit(function, static_argnames=tuple(static_argnames))
         self._asked: set[Any] = set()
 
         @functools.cache
         def outermost(quick: bool) -> Any:
             # Of leaves alone: JAX would put descriptions of arrays into trees whose classes are made for arrays.
-            return jax.jit(flat, static_argnames="tree", compiler_options=compiler_options(quick=quick))
+            options = compiler_options(quick=quick)
+            return jax.jit(flat, static_argnames=("tree", "static"), compiler_options=options)
 
         self._jitted = outermost
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Result of the function, compiled at the outermost call."""
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        return self._nested(*args, **kwargs) if _sees_tracers(leaves) else self._outermost()(leaves, tree=tree)
+        leaves, rest = self._flatten(args, kwargs)
+        return self._nested(*args, **kwargs) if _sees_tracers(leaves) else self._outermost()(leaves, **rest)
 
     def is_new(self, *args: Any, **kwargs: Any) -> bool:
         """Whether this is the first time that it is asked about arguments of these shapes and types."""
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        key = _quick.get(), tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        leaves, rest = self._flatten(args, kwargs)
+        key = _quick.get(), *rest.values(), tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         is_new = key not in self._asked
         self._asked.add(key)
         return is_new
@@ -91,8 +81,8 @@ class Program:
     def zeros(self, *args: Any, **kwargs: Any) -> Any:
         """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed."""
         traced = self._traced(args, kwargs)
-        found = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
-        return jax.tree.unflatten(traced.lower().out_tree, found)
+        leaves = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
+        return jax.tree.unflatten(traced.lower().out_tree, leaves)
 
     @contextmanager
     def compiled_beside(self, *args: Any, **kwargs: Any) -> Generator[None]:
@@ -107,8 +97,15 @@ class Program:
             yield
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        return self._outermost().trace(leaves, tree=tree)
+        leaves, rest = self._flatten(args, kwargs)
+        return self._outermost().trace(leaves, **rest)
+
+    def _flatten(self, args: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Arrays among the arguments, and what is static: the tree that they are of, and the static arguments."""
+        arrays = {name: value for name, value in kwargs.items() if name not in self._static}
+        leaves, tree = jax.tree.flatten((args, arrays))
+        static = tuple((name, kwargs[name]) for name in sorted(self._static & kwargs.keys()))
+        return leaves, {"tree": tree, "static": static}
 
     def _outermost(self) -> Any:
         return self._jitted(_quick.get())

@@ -22,7 +22,7 @@ Model = Literal["siamfc", "alexnet"]
 Layer = Literal["conv3", "conv4", "conv5"]
 Strategy = Literal["hard", "soft_mean", "soft"]
 Upsampling = Literal["tf1", "corners", "half_pixel"]
-ScaleSearch = Literal["search", "exemplar", "features"]
+ScaleSearch = Literal["crops", "features"]
 MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
@@ -58,13 +58,10 @@ class Config:
         hold them.
       se_statistics: The features whose channel means set the SE weights: those of the exemplar, for both inputs [paper
         III-B b], or those of each input, for itself [code].
-      scale_search: What is compared at several scales: the search region of each frame (`search`) [paper IV-A d]; the
-        exemplar, in the first frame alone (`exemplar`); or the features of one search region around the peak
-        (`features`, see `scale_from_features.py`). The latter two need one search region a frame.
+      scale_search: What is compared at several scales: crops of the search region (`crops`) [paper IV-A e]; or the
+        features of a single one around the peak (`features`, see `scale_from_features.py`).
       scale_step: Ratio of one scale to the next, at least 1 [paper IV-A e].
       scale_count: Number of scales, odd [paper IV-A e].
-      scale_every: Frames from one search at all scales to the next; the frames between are searched at the middle scale
-        alone.
       scale_penalty: Factor in (0, 1] on the peak of every scale but the middle one [code].
       scale_tilt: Exponent, in [-10, 10], of a factor `scale ** scale_tilt` on the peak of each scale. Above 0 it
         favours growth: a wider region shows more background that has changed, and so looks less like the exemplar than
@@ -73,9 +70,9 @@ class Config:
         [code].
       scale_min: Least scale of the target relative to the first frame, in (0, 1] [code].
       scale_max: Greatest scale of the target relative to the first frame, at least 1 [code].
-      near_search: Largest displacement in the last frame, in samples of the search region, for which the next frame is
-        searched in the middle of the region alone, where the target may move by 32 samples instead of 64. In [0, 32]; 0
-        turns it off.
+      centre_search: Largest displacement in the last frame, in samples of the search region, for which the next frame
+        is searched in the centre of the region alone, where the target may move by 32 samples instead of 64. In
+        [0, 32]; 0 turns it off.
       window_influence: Share of the Hann window in the final map, in [0, 1] [code].
       peak_temperature: Temperature of the soft-argmax that finds the target's place, relative to the map's maximum. At
         0 the place is the highest sample, which has no gradient; at 0.01 it is within a few pixels of the highest
@@ -93,6 +90,7 @@ class Config:
     models: tuple[Model, ...] = MODELS
 
     siamfc_layers: tuple[Layer, ...] = LAYERS
+    # Sec. IV-A e): the weights of the fusion
     siamfc_fusion: Strategy = "hard"
     siamfc_weights: tuple[float, float, float] = (0.1, 0.3, 0.7)
     siamfc_factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
@@ -108,17 +106,16 @@ class Config:
     se: bool | None = None
     se_statistics: Literal["exemplar", "each"] = "exemplar"
 
-    scale_search: ScaleSearch = "search"
+    scale_search: ScaleSearch = "crops"
     scale_step: float = 1.025
     scale_count: int = 3
-    scale_every: int = 1
     scale_penalty: float = 0.9745
     scale_tilt: float = 0.0
     scale_damping: float = 0.59
     scale_min: float = 0.2
     scale_max: float = 5.0
 
-    near_search: float = 0.0
+    centre_search: float = 0.0
 
     window_influence: float = 0.176
     peak_temperature: float = 0.0
@@ -159,17 +156,14 @@ class Config:
         )
         odd = self.scale_count % 2 == 1 and self.scale_count > 0
         require(odd, "config.scale_count", "an odd number of scales", self.scale_count)
-        require(self.scale_every > 0, "config.scale_every", "1 or more", self.scale_every)
-        searched = self.scale_every == 1 or self.scale_search == "search"
-        require(searched, "config.scale_search", "search, which scale_every is about", self.scale_search)
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
         require(-10 <= self.scale_tilt <= 10, "config.scale_tilt", "in [-10, 10]", self.scale_tilt)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
         require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)
         require(1 <= self.scale_max < math.inf, "config.scale_max", "1 or more", self.scale_max)
-        require(0 <= self.near_search <= 32, "config.near_search", "in [0, 32]", self.near_search)
-        near = self.near_search == 0 or self.upsampling == "half_pixel"
-        require(near, "config.upsampling", "half_pixel, which near_search needs", self.upsampling)
+        require(0 <= self.centre_search <= 32, "config.centre_search", "in [0, 32]", self.centre_search)
+        fits = self.centre_search == 0 or self.upsampling == "half_pixel"
+        require(fits, "config.upsampling", "half_pixel, which centre_search needs", self.upsampling)
         require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
         require(0 <= self.peak_temperature < math.inf, "config.peak_temperature", "0 or more", self.peak_temperature)
         require(math.isfinite(self.score_midpoint), "config.score_midpoint", "a finite number", self.score_midpoint)
@@ -198,22 +192,17 @@ class Config:
 
     def scale_factors(self) -> tuple[float, ...]:
         """Factors by which the target may have grown since the last frame, ascending: `scale_step ** (-1, 0, 1)`."""
+        # Sec. IV-A e): 1.025^{-1, 0, 1}
         reach = self.scale_count // 2
         return tuple(self.scale_step**exponent for exponent in range(-reach, reach + 1))
 
-    def search_factors(self) -> tuple[float, ...]:
-        """Factors on the side of the search region, ascending.
+    def region_factors(self) -> tuple[float, ...]:
+        """Factors on the side of each search region, ascending.
 
-        A larger region shows a grown target as large as the exemplar has it.
+        A larger region shows a grown target as large as the exemplar has it. Where the scale is told from features, one
+        region serves all scales.
         """
-        return self.scale_factors() if self.scale_search == "search" else (1.0,)
-
-    def exemplar_factors(self) -> tuple[float, ...]:
-        """Factors on the side of the exemplar, descending.
-
-        A smaller region shows the target as large as if it had grown.
-        """
-        return tuple(1 / factor for factor in self.scale_factors()) if self.scale_search == "exemplar" else (1.0,)
+        return self.scale_factors() if self.scale_search == "crops" else (1.0,)
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Config)
@@ -227,25 +216,22 @@ AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill
 SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_midpoint=0.355, score_slope=16.4)
 """SiamFC itself: conv5 of S alone."""
 
-BEST = Config(model_weights=(0.7, 0.3), scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1)
-"""PAPER with the weights of S and A exchanged, which suits torchvision's AlexNet (docs/training.md), and with the scale
-told from features (docs/choices.md): one search region a frame [training split]."""
+REALTIME = Config(
+    scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1, fill="first", centre_search=8.0
+)
+"""PAPER with the scale told from features: one search region a frame, or its centre [training split]."""
 
-REALTIME = dataclasses.replace(BEST, model_weights=PAPER.model_weights, fill="first", near_search=8.0)
-"""PAPER with the scale told from features: one search region a frame, or its middle [training split]."""
-
-ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), near_search=0.0, score_midpoint=0.173, score_slope=23.8)
+ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, score_midpoint=0.173, score_slope=23.8)
 """A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
 split]."""
 
-Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "best"]
+Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime"]
 PRESETS: dict[Preset, Config] = {
     "paper": PAPER,
     "authors": AUTHORS,
     "siamfc": SIAMFC,
     "alexnet": ALEXNET,
     "realtime": REALTIME,
-    "best": BEST,
 }
 
 

@@ -12,12 +12,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int, UInt8, UInt16, UInt32
 
+from mfst_jax.boxes import context_side
+
+# Sec. IV-A b)
 EXEMPLAR_SIZE = 127
-"""Side of the exemplar, in samples (paper section IV-A b)."""
+"""Side of the exemplar, in samples."""
 SEARCH_SIZE = 255
-"""Side of the search region, in samples (paper section IV-A b)."""
-NEAR_SIZE = 191
-"""Side in samples of the middle part of the search region that a near search sees: 9 cells of a response map."""
+"""Side of the search region, in samples."""
+CENTRE_SIZE = 191
+"""Side in samples of the centre of the search region that a centre search sees: 9 cells of a response map."""
 VISIBLE_RANGE = 4.0
 """Grey levels by which the points of a crop must differ for anything to be visible in it (docs/choices.md)."""
 BLOCK = 64
@@ -88,6 +91,14 @@ def _column_sums(frame: Bytes, tall: Int[Array, ""]) -> UInt32[Array, "width 3"]
     return jnp.sum(sums, axis=0, dtype=jnp.uint32).reshape(width, 3)
 
 
+def search_side(size: Float[Any, "*batch 2"], context: float) -> Float[Any, "*batch"]:
+    """Side in pixels of the search region at scale 1, for a target of `size` (w, h): `s_x = s_z 255 / 127`.
+
+    The equation is SiamFC's (Bertinetto et al. 2016), with s_z of `boxes.context_side`.
+    """
+    return context_side(size, context) * (SEARCH_SIZE / EXEMPLAR_SIZE)
+
+
 def crop(
     frame: Frame,
     centre: Float[Array, "2"],
@@ -140,10 +151,10 @@ def crop_with_range(
     top = pixels(y_low, x_low) * (1 - x_share) + pixels(y_low, x_high) * x_share
     bottom = pixels(y_high, x_low) * (1 - x_share) + pixels(y_high, x_high) * x_share
     inside = y_inside[:, None, None] & x_inside[None, :, None]
-    found = top * (1 - y_share) + bottom * y_share
-    lowest = jnp.min(jnp.where(inside, found, np.float32(256)), axis=(0, 1))
-    highest = jnp.max(jnp.where(inside, found, np.float32(-1)), axis=(0, 1))
-    return jnp.where(inside, found, fill[None, None]), jnp.max(highest - lowest)
+    colours = top * (1 - y_share) + bottom * y_share
+    lowest = jnp.min(jnp.where(inside, colours, np.float32(256)), axis=(0, 1))
+    highest = jnp.max(jnp.where(inside, colours, np.float32(-1)), axis=(0, 1))
+    return jnp.where(inside, colours, fill[None, None]), jnp.max(highest - lowest)
 
 
 def central_exemplar(search: Float[Array, "*batch 255 255 3"]) -> Float[Array, "*batch 127 127 3"]:

@@ -11,24 +11,24 @@ from mfst_jax.config import MODELS, Config, Model, Strategy
 def fuse(
     responses: Float[Array, "maps scales h w"], strategy: Strategy, weights: Sequence[float]
 ) -> Float[Array, "scales h w"]:
-    """Fused response map of each scale, by one of the paper's three strategies (section III-C, equations 5 to 7).
+    """Fused response map of each scale, by one of the paper's three strategies.
 
     Args:
       responses: the maps r_t to fuse, each over all scales. max(r_t) is ONE number over scales and positions.
-      strategy: which equation: `hard` is 5, `soft_mean` 6, `soft` 7.
+      strategy: hard weight, soft mean or soft weight.
       weights: w_t, one for each map; `soft_mean` ignores them.
     """
     shares = jnp.asarray(weights, responses.dtype).reshape(-1, 1, 1, 1)
     match strategy:
-        case "hard":  # (5) r* = sum_t w_t r_t
+        case "hard":  # Eq. (5): r* = sum_t w_t r_t
             return jnp.sum(shares * responses, axis=0)
-        case "soft_mean":  # (6) r* = sum_t r_t / max(r_t)
-            return jnp.sum(_by_maximum(responses), axis=0)
-        case "soft":  # (7) r* = sum_t w_t r_t / max(r_t)
-            return jnp.sum(shares * _by_maximum(responses), axis=0)
+        case "soft_mean":  # Eq. (6): r* = sum_t r_t / max(r_t)
+            return jnp.sum(by_maximum(responses), axis=0)
+        case "soft":  # Eq. (7): r* = sum_t w_t r_t / max(r_t)
+            return jnp.sum(shares * by_maximum(responses), axis=0)
 
 
-def _by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "maps scales h w"]:
+def by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "maps scales h w"]:
     """Maps r_t / |max(r_t)|.
 
     Signs stay, so that a map below zero everywhere keeps its peak; a map of zeros stays zero.
@@ -40,7 +40,8 @@ def _by_maximum(responses: Float[Array, "maps scales h w"]) -> Float[Array, "map
 def fuse_hierarchy(
     responses: dict[Model, Float[Array, "layers scales h w"]], config: Config
 ) -> Float[Array, "scales h w"]:
-    """Final map of each scale: the layers of each model are fused first, then the models (paper section III-C)."""
+    """Final map of each scale: the layers of each model are fused first, then the models."""
+    # Sec. III-C: r^S and r^A of the layers, then the final map of the two
     models = [model for model in MODELS if model in responses]
     maps = [fuse(responses[model], config.fusion(model), config.weights(model)) for model in models]
     if len(maps) == 1:

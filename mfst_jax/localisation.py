@@ -1,24 +1,37 @@
 """Localisation: from response maps to a displacement, by upsampling, choice of the scale, Hann window and peak.
 
-Maps are upsampled bicubically from 17 x 17 cells to 272 x 272 samples. A near search has the middle of these maps
+Maps are upsampled bicubically from 17 x 17 cells to 272 x 272 samples. A centre search has the middle of these maps
 alone: 9 cells, 144 samples on a side.
 """
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from mfst_jax.config import Config, Upsampling
+from mfst_jax.config import Config, Layer, Model, Upsampling
 
+# Sec. IV-A b)
 RESPONSE_SIZE = 17
-"""Cells on a side of a response map (paper section IV-A b)."""
+"""Cells on a side of a response map."""
 UPSAMPLING_FACTOR = 16
 UPSAMPLED_SIZE = RESPONSE_SIZE * UPSAMPLING_FACTOR
 CELL = 8
 """The backbones' total stride: pixels of the search crop between two cells of a response map."""
+
+
+def upsample_layers(
+    responses: Mapping[Model, Mapping[Layer, Float[Array, "regions n n"]]], config: Config
+) -> dict[Model, Float[Array, "layers regions _ _"]]:
+    """Upsampled response maps of each model, its layers in the order of `Config.layers`."""
+    return {
+        model: upsample(jnp.stack([by_layer[layer] for layer in config.layers(model)]), config.upsampling)
+        for model, by_layer in responses.items()
+    }
 
 
 def upsample(responses: Float[Array, "*batch n n"], geometry: Upsampling) -> Float[Array, "*batch _ _"]:
@@ -51,15 +64,20 @@ def upsampling_matrix(geometry: Upsampling, cells: int = RESPONSE_SIZE) -> np.nd
     matrix = np.zeros((count, cells))
     for tap in range(-1, 3):
         source = np.clip(cell + tap, 0, cells - 1).astype(int)
-        np.add.at(matrix, (sample, source), _cubic(np.abs(position - cell - tap)))
+        np.add.at(matrix, (sample, source), cubic_kernel(position - cell - tap, a=-0.75))
     return matrix
 
 
-def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
-    """Keys' cubic convolution kernel (Keys 1981, equation 4)."""
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = a * (((distance - 5) * distance + 8) * distance - 4)
-    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+def cubic_kernel(distance: Float[Any, "*shape"], a: float) -> Float[Any, "*shape"]:
+    """Keys' cubic convolution kernel (Keys 1981, equation 4), of arrays of NumPy or JAX.
+
+    With an `a` of -1/2 it reproduces parabolas; image libraries have -3/4.
+    """
+    xp = distance.__array_namespace__()
+    x = xp.abs(distance)
+    within_one = ((a + 2) * x - (a + 3)) * x**2 + 1
+    within_two = a * (((x - 5) * x + 8) * x - 4)
+    return xp.where(x <= 1, within_one, xp.where(x < 2, within_two, 0))
 
 
 @cache
@@ -71,43 +89,82 @@ def hann_window(size: int = UPSAMPLED_SIZE) -> np.ndarray:
     return window / window.sum()
 
 
-def choose_scale(fused: Float[Array, "scales n n"], config: Config) -> Int[Array, ""]:
-    """Index of the scale whose peak is the highest once `scale_counts` are applied; the first of equal ones."""
-    return jnp.argmax(jnp.max(fused, axis=(1, 2)) * scale_counts(config)).astype(jnp.int32)
+def choose_region(fused: Float[Array, "regions n n"], config: Config) -> Int[Array, ""]:
+    """Number of the search region whose map has the highest peak once `scale_priors` are applied; the first of equals.
+
+    Several regions are one for each scale.
+    """
+    return jnp.int32(0) if len(fused) == 1 else highest_peak(fused, scale_priors(config))
 
 
-def scale_counts(config: Config) -> np.ndarray:
-    """Factors on the peaks of the scales, float32: the penalty on all but the middle one, and the tilt."""
+def highest_peak(maps: Float[Array, "maps n n"], priors: Float[Any, "maps"]) -> Int[Array, ""]:
+    """Number of the map whose peak, times its prior, is the highest; the first of equal ones."""
+    return jnp.argmax(jnp.max(maps, axis=(1, 2)) * priors).astype(jnp.int32)
+
+
+def scale_priors(config: Config) -> np.ndarray:
+    """Factors by which the scales count, float32: the penalty of all but the middle one, times the tilt."""
     penalties = np.full(config.scale_count, config.scale_penalty)
     penalties[config.scale_count // 2] = 1
     return (penalties * np.array(config.scale_factors()) ** config.scale_tilt).astype(np.float32)
 
 
-def add_window(response: Float[Array, "n n"], influence: float) -> Float[Array, "n n"]:
+def peak_displacement(response: Float[Array, "n n"], config: Config) -> Float[Array, "2"]:
+    """Displacement from the region's centre to the target's new place, (x, y) in samples of the region.
+
+    It is that of the peak of the fused map under a Hann window.
+    """
+    windowed = add_window(response, config.window_influence)
+    return displacement(windowed, config.upsampling, config.peak_temperature)
+
+
+def add_window(
+    response: Float[Array, "n n"],
+    influence: float | Float[Array, ""],
+    window: Float[np.ndarray, "n n"] | None = None,
+) -> Float[Array, "n n"]:
     """Response map with the Hann window mixed in: `(1 - influence) r + influence h`.
 
     The map r is shifted to a minimum of 0 and divided by its sum, as the window h has a sum of 1.
+
+    Args:
+      response: the map.
+      influence: share of the window, in [0, 1].
+      window: the window; by default `hann_window` of the map's size.
     """
+    window = hann_window(len(response)) if window is None else window
     response = response - jnp.min(response)
     total = jnp.sum(response)
     response = response / jnp.where(total > 0, total, 1)
-    return (1 - influence) * response + influence * jnp.asarray(hann_window(len(response)), response.dtype)
+    return (1 - influence) * response + influence * jnp.asarray(window, response.dtype)
 
 
-def displacement(response: Float[Array, "n n"], geometry: Upsampling, temperature: float = 0.0) -> Float[Array, "2"]:
+def displacement(
+    response: Float[Array, "n n"],
+    geometry: Upsampling,
+    temperature: float = 0.0,
+    *,
+    samples_per_cell: int = UPSAMPLING_FACTOR,
+) -> Float[Array, "2"]:
     """Displacement from the search region's centre to the map's peak, (x, y) in samples of the search crop.
 
-    Each component is at most 64, in a near search at most 32. The peak is the first highest sample in row-major order,
-    or with a temperature above 0 the soft-argmax. `tf1` takes a cell to be 16 samples wide where it is 271 / 16, as the
-    authors do, and so overshoots by 6 %.
+    Each component is at most 64, in a centre search at most 32. The peak is the first highest sample in row-major
+    order, or with a temperature above 0 the soft-argmax. `tf1` takes a cell to be 16 samples wide where it is 271 / 16,
+    as the authors do, and so overshoots by 6 %.
     """
     size = len(response)
-    cells = size // UPSAMPLING_FACTOR
-    samples_per_cell = (size - 1) / (cells - 1) if geometry == "corners" else UPSAMPLING_FACTOR
+    cells = size // samples_per_cell
+    spacing = (size - 1) / (cells - 1) if geometry == "corners" else samples_per_cell
     peak = soft_argmax(response, temperature) if temperature else _argmax(response)
-    offset = (peak - (size - 1) / 2) / samples_per_cell
+    offset = (peak - (size - 1) / 2) / spacing
     reach = (cells - 1) / 2
     return jnp.clip(offset, -reach, reach) * CELL
+
+
+def pad_response(response: Float[Array, "n n"]) -> Float[Array, "272 272"]:
+    """Response map of the whole search region: that of its centre is padded with its lowest value."""
+    margin = (UPSAMPLED_SIZE - len(response)) // 2
+    return jnp.pad(response, margin, constant_values=jnp.min(response)) if margin else response
 
 
 def _argmax(response: Float[Array, "n n"]) -> Float[Array, "2"]:

@@ -1,7 +1,7 @@
 """Several targets of one video in one pass: `MultiTracker`, and the states behind it.
 
 Every frame is decoded, padded and handed to the device once. On CPUs one target after the other then takes the step
-that a target alone takes: nothing more is compiled, and near search saves what it saves; a batch takes longer there
+that a target alone takes: nothing more is compiled, and centre search saves what it saves; a batch takes longer there
 (docs/targets.md). On accelerators the search regions of all targets go through the backbones as one batch, and each
 number of targets is a compilation of its own.
 """
@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from operator import itemgetter
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -35,41 +36,46 @@ def in_a_batch(count: int, batch: bool | None = None) -> bool:
 
 
 def config_for(count: int, config: Config, *, batch: bool | None = None) -> Config:
-    """Configuration for `count` targets: `config`, but in a batch without near search.
+    """Configuration for `count` targets: `config`, but in a batch without centre search.
 
-    A batch computes the near and the whole search for all of its targets, whichever each of them needs, so that near
-    search would cost time there and save none.
+    A batch computes the centre and the whole search for all of its targets, whichever each of them needs, so that
+    centre search would cost time there and save none.
     """
-    return dataclasses.replace(config, near_search=0.0) if in_a_batch(count, batch) else config
+    return dataclasses.replace(config, centre_search=0.0) if in_a_batch(count, batch) else config
+
+
+class Start(NamedTuple):
+    """First frame of a video, and the targets to follow from it on.
+
+    Attributes:
+      frame: The frame, padded, on the device.
+      boxes: Boxes (x, y, w, h) of the targets, 0-indexed pixels, checked already.
+      frame_size: Real part of every frame, [2] int32 (height, width).
+      config: How to track, as `config_for` gives it.
+    """
+
+    frame: jax.Array
+    boxes: Float32[np.ndarray, "targets 4"]
+    frame_size: np.ndarray | jax.Array
+    config: Config
 
 
 class Tracks:
     """States of all targets of a video: one each, or a batch of them."""
 
-    def __init__(
-        self,
-        params: AnyParams,
-        frame: jax.Array,
-        boxes: Float32[np.ndarray, "targets 4"],
-        config: Config,
-        frame_size: np.ndarray | jax.Array,
-        *,
-        batch: bool | None = None,
-    ):
-        """Takes the objects in `boxes`, which are checked already, as the targets.
+    def __init__(self, params: AnyParams, start: Start, *, batch: bool | None = None):
+        """Takes the objects in the boxes of `start` as the targets.
 
         Args:
           params: the weights, plain or prepared.
-          frame: [H, W, 3], the first one, padded.
-          boxes: (x, y, w, h) each, 0-indexed pixels.
-          config: as `config_for` gives it.
-          frame_size: [2] int32 (height, width) of the real part of every frame.
+          start: the first frame and the targets in it.
           batch: whether they are a batch; by default as `in_a_batch` says.
         """
         self._params = params
         self._taken = 0
         self._batch: State | None = None
         self._each: list[State] = []
+        frame, boxes, frame_size, config = start
         if in_a_batch(len(boxes), batch):
             self._batch = _init_each(params, frame, to_device(boxes), to_device(np.asarray(frame_size)), config)
         else:
@@ -99,9 +105,9 @@ class Tracks:
         if self._batch is not None:
             self._batch, output = _step_each(self._params, self._batch, frame)
             return [output]
-        found = [tracker.step(self._params, state, frame) for state in self._each]
-        self._each = [state for state, _ in found]
-        return [output for _, output in found]
+        stepped = [tracker.step(self._params, state, frame) for state in self._each]
+        self._each = [state for state, _ in stepped]
+        return [output for _, output in stepped]
 
     def fetch(
         self, outputs: Sequence[Output], *, responses: bool = False
@@ -118,7 +124,7 @@ class MultiTracker:
 
     Frames are padded (`mfst_jax.padding`), so that images of similar sizes share a compilation. On CPUs all numbers of
     targets share it too, with `Tracker`; each is then followed as by a `Tracker` of its own, to the last bit. Where
-    targets are a batch, each number of them is a compilation of its own, and they are tracked with `near_search` 0.
+    targets are a batch, each number of them is a compilation of its own, and they are tracked with `centre_search` 0.
 
     Attributes:
       names: Names of the targets, in the order of all rows; empty before `init`.
@@ -195,7 +201,8 @@ class MultiTracker:
 
     def _begin(self, frame: jax.Array, boxes: Float32[np.ndarray, "targets 4"], size: tuple[int, int]) -> Tracks:
         config = config_for(len(boxes), self._config, batch=self._batch)
-        return Tracks(self._params, frame, boxes, config, np.array(size, np.int32), batch=self._batch)
+        start = Start(frame, boxes, np.array(size, np.int32), config)
+        return Tracks(self._params, start, batch=self._batch)
 
 
 @jit

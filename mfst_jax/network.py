@@ -16,12 +16,12 @@ from mfst_jax.params import Params
 class Network(Protocol):
     """Interface of a network: the backbones, SE-blocks and correlations that a resolved configuration uses."""
 
-    def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        """Exemplar from the target's images at `Config.exemplar_factors`."""
+    def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
+        """Exemplar from the target's image, RGB in 0..255."""
         ...
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
-        """Response maps of each layer at each scale, and the recalibrated search features that they come from."""
+        """Response maps of each layer in each search region, and the recalibrated features that they come from."""
         ...
 
 
@@ -37,8 +37,8 @@ class _FlaxNetwork:
     params: Params
     config: Config
 
-    def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        return self._apply("exemplar", images)
+    def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
+        return self._apply("exemplar", image)
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
         search = self._apply("search", exemplar, images)

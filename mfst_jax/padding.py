@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import DTypeLike
 
+__all__ = ["pad", "padded_size"]
+
 BUCKET = 256
 """Number of pixels of which both sides of a padded frame are multiples."""
 ALIGNMENT = 64

@@ -10,6 +10,7 @@ import jax
 from mfst_jax.config import (
     ALEXNET,
     AUTHORS,
+    MODELS,
     PRESETS,
     REALTIME,
     SIAMFC,
@@ -151,6 +152,18 @@ def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[
     """
     start = implied_config(contents) if preset is None else PRESETS[preset]
     return resolve_config(contents, override(start, settings))
+
+
+def contents_for(config: Config, alexnet: AlexNetVariant = "torchvision") -> Contents:
+    """Contents of weights with everything that a configuration can use: its models, with SE-blocks unless it has none.
+
+    Args:
+      config: the configuration.
+      alexnet: the variant of the backbone A, if it is in use.
+    """
+    siamfc, has_alexnet = (model in config.models for model in MODELS)
+    se = config.se is not False
+    return Contents(siamfc, alexnet if has_alexnet else None, siamfc and se, has_alexnet and se)
 
 
 def uses_se(contents: Contents, config: Config, model: Model) -> bool:

@@ -6,49 +6,60 @@ cropped wider, and compared with the exemplar. docs/choices.md compares this wit
 """
 
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from mfst_jax.config import Config
-from mfst_jax.localisation import CELL, scale_counts
-from mfst_jax.model import Exemplar, Features
+from mfst_jax.config import Config, Layer, Model
+from mfst_jax.localisation import CELL, scale_priors
+from mfst_jax.model import Exemplar
 from mfst_jax.score import cosine
 
+RegionFeatures = Mapping[Model, Mapping[Layer, Float[Array, "n n _"]]]
 
-def choose_growth(exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config) -> Int[Array, ""]:
-    """Index of the scale factor at which the target looks most like its exemplar; the middle one of equal ones.
+
+def growth_factor(
+    exemplar: Exemplar, search: RegionFeatures, offset: Float[Array, "2"], config: Config
+) -> Float[Array, ""]:
+    """Scale factor at which the target looks most like its exemplar; 1 where no other makes it look more alike.
 
     Args:
-      exemplar: the target's features, at one factor.
-      search: recalibrated features of one search region, or of its middle.
+      exemplar: the target's features.
+      search: recalibrated features of one search region, or of its centre.
       offset: from the region's centre to the target's new place, (x, y) in samples of the search crop.
       config: the scale factors, the penalty on all but the middle one, and the tilt.
     """
-    similarities = jnp.maximum(similarity_by_factor(exemplar, search, offset, config), 0) * scale_counts(config)
+    similarities = jnp.maximum(similarity_by_factor(exemplar, search, offset, config), 0) * scale_priors(config)
     best, middle = jnp.argmax(similarities).astype(jnp.int32), config.scale_count // 2
-    return jnp.where(similarities[best] > similarities[middle], best, middle)
+    chosen = jnp.where(similarities[best] > similarities[middle], best, middle)
+    return jnp.asarray(config.scale_factors(), jnp.float32)[chosen]
 
 
 def similarity_by_factor(
-    exemplar: Exemplar, search: Features, offset: Float[Array, "2"], config: Config
+    exemplar: Exemplar, search: RegionFeatures, offset: Float[Array, "2"], config: Config
 ) -> Float[Array, "scales"]:
     """Cosine similarity of the exemplar and the features at the target's new place, for each scale factor.
 
-    It is averaged over all layers of all models. The arguments are those of `choose_growth`.
+    It is averaged over all layers of all models. The arguments are those of `growth_factor`.
     """
-    found = []
-    for model, by_layer in exemplar.features.items():
+    by_layer = []
+    for model, targets in exemplar.features.items():
         for layer in config.layers(model):
-            target, maps = by_layer[layer][0], search[model][layer][0]
+            target, maps = targets[layer], search[model][layer]
             windows = resample(maps, offset[::-1] / CELL, len(target), config.scale_factors())
             products = jnp.einsum("suvc,uvc->s", windows, target)
             energies = jnp.sum(jnp.square(windows), axis=(1, 2, 3))
-            found.append(cosine(target, products, energies))
-    return jnp.mean(jnp.stack(found), axis=0)
+            by_layer.append(cosine(target, products, energies))
+    return jnp.mean(jnp.stack(by_layer), axis=0)
+
+
+def damped(factor: Float[Array, "*shape"], damping: float | Float[Array, ""]) -> Float[Array, "*shape"]:
+    """Factor on the running scale, of which the new `factor` makes up a share: `1 - damping + damping * factor`."""
+    return 1 - damping + damping * factor
 
 
 def resample(

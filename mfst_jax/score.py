@@ -31,7 +31,7 @@ def contrast(similarity: Float[Array, "n n"]) -> Float[Array, ""]:
 
 
 def mean_similarity(
-    exemplar: Mapping[Model, Mapping[Layer, Float[Array, "factors h w c"]]],
+    exemplar: Mapping[Model, Mapping[Layer, Float[Array, "h w c"]]],
     responses: Mapping[Model, Mapping[Layer, Float[Array, "n n"]]],
     search: Mapping[Model, Mapping[Layer, Float[Array, "_ _ _"]]],
     config: Config,
@@ -39,18 +39,30 @@ def mean_similarity(
     """Normalised cross-correlation `<z, x> / (|z| |x|)` at every cell, averaged over all layers of all models.
 
     Args:
-      exemplar: features z of the target at each of the exemplar's factors, all of the same energy.
-      responses: `factor <z, x>` for each window x, with z at one of the factors.
+      exemplar: features z of the target.
+      responses: `factor <z, x>` for each window x.
       search: the features that the windows x are cut from.
       config: the layers in use, and their response factors.
     """
-    maps = [
-        cosine(z, responses[model][layer] / factor, window_energy(search[model][layer][None], z.shape[0])[0])
-        for model in responses
-        for layer, factor in zip(config.layers(model), config.factors(model), strict=True)
-        for z in [exemplar[model][layer][0]]
-    ]
+    maps = []
+    for model, products in raw_responses(responses, config).items():
+        for layer in config.layers(model):
+            z, x = exemplar[model][layer], search[model][layer]
+            maps.append(cosine(z, products[layer], window_energy(x[None], len(z))[0]))
     return jnp.mean(jnp.stack(maps), axis=0)
+
+
+def raw_responses(
+    responses: Mapping[Model, Mapping[Layer, Float[Array, "*regions n n"]]], config: Config
+) -> dict[Model, dict[Layer, Float[Array, "*regions n n"]]]:
+    """Cross-correlations `<z, x>` themselves, from response maps, which are `factor <z, x>`."""
+    return {
+        model: {
+            layer: by_layer[layer] / factor
+            for layer, factor in zip(config.layers(model), config.factors(model), strict=True)
+        }
+        for model, by_layer in responses.items()
+    }
 
 
 def cosine(

@@ -1,14 +1,16 @@
-"""SE-block, Squeeze-and-Excitation: channel means of a feature map to one weight a channel (equations 1 to 3)."""
+"""SE-block, Squeeze-and-Excitation: channel means of a feature map to one weight a channel."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfst_jax.checkpoints.weight_names import SE_REDUCTION
+# Sec. IV-A e)
+SE_REDUCTION = 4
+"""Channel reduction factor r: a hidden layer has a quarter of the channels."""
 
 
 class SEBlock(nn.Module):
-    """SE-block (Hu et al. 2018; paper section III-B b, equations 1 and 2): a feature map to channel weights in (0, 1).
+    """SE-block (Hu et al. 2018; paper section III-B b): a feature map to channel weights in (0, 1).
 
     The dense layers have biases, as in the authors' code; equation 2 of the paper is the case where they are zero.
     """
@@ -18,9 +20,9 @@ class SEBlock(nn.Module):
         """Channel weights [n, c] in (0, 1), from features [n, h, w, c]."""
         channels = features.shape[-1]
         init = nn.initializers.xavier_uniform()
-        # (1) w_sq = mean of v_c(m, n) over m, n
+        # Fig. 2, Eq. (1): w_sq = mean of v_c(m, n) over m, n
         squeezed = jnp.mean(features, axis=(1, 2))
-        # (2) w_ex = sigmoid(W2 relu(W1 w_sq))
+        # Eq. (2): w_ex = sigmoid(W2 relu(W1 w_sq))
         hidden = nn.relu(nn.Dense(channels // SE_REDUCTION, kernel_init=init, name="squeeze")(squeezed))
         return nn.sigmoid(nn.Dense(channels, kernel_init=init, name="excite")(hidden))
 
@@ -35,5 +37,6 @@ class SEBlocks(nn.Module):
 
 
 def recalibrate(features: Float[Array, "n h w c"], weights: Float[Array, "#n c"]) -> Float[Array, "n h w c"]:
-    """Recalibrated features F* = w_ex . F, each channel times its weight (equation 3 of the paper)."""
+    """Recalibrated features: each channel times its weight."""
+    # Eq. (3): F* = w_ex . F
     return features * jnp.expand_dims(weights, (1, 2))

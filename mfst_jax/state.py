@@ -19,9 +19,8 @@ class State:
       size: Size of the target in the first frame, (w, h) in pixels.
       scale: Scale of the target relative to the first frame.
       fill: Mean colour of the first frame, RGB in 0..255.
-      steps: Number of steps since the first frame.
-      near: Whether the target was slow and its score high in the last frame, so that the middle of the search region is
-        enough.
+      searches_centre: Whether the next frame is searched in the centre of the search region alone, since the target was
+        slow and its score high in the last one.
       background: Mean similarity over the search region when it was last searched as a whole.
       frame_size: Real part of every frame, (height, width) in pixels.
       config: Configuration that the state was made with.
@@ -34,8 +33,7 @@ class State:
     size: Float[Array, "*batch 2"]
     scale: Float[Array, "*batch"]
     fill: Float[Array, "*batch 3"]
-    steps: Int[Array, "*batch"]
-    near: Bool[Array, "*batch"]
+    searches_centre: Bool[Array, "*batch"]
     background: Float[Array, "*batch"]
     frame_size: Int[Array, "*batch 2"]
     config: Config = struct.field(pytree_node=False)

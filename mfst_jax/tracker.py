@@ -12,18 +12,31 @@ from jaxtyping import Array
 
 from mfst_jax import boxes, validation
 from mfst_jax.arrays import AnyArray, AnyNumbers, each_frame, to_device
-from mfst_jax.compilation import Program, is_traced
+from mfst_jax.compilation import is_traced, jit
 from mfst_jax.config import Config
-from mfst_jax.crops import EXEMPLAR_SIZE, NEAR_SIZE, SEARCH_SIZE, VISIBLE_RANGE, mean_colour
+from mfst_jax.crops import (
+    CENTRE_SIZE,
+    EXEMPLAR_SIZE,
+    SEARCH_SIZE,
+    VISIBLE_RANGE,
+    crop_with_range,
+    mean_colour,
+    search_side,
+)
 from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams
+from mfst_jax.fusion import fuse_hierarchy
+from mfst_jax.localisation import choose_region, pad_response, peak_displacement, upsample_layers
+from mfst_jax.model import Exemplar
 from mfst_jax.network import bind
 from mfst_jax.params import resolve_config
-from mfst_jax.search import crops_around, look, search_side, search_sides
+from mfst_jax.scale_from_features import damped, growth_factor
+from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
+from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import Output, Result, State
 
-SURE = 0.5
-"""Score above which a slow target is searched for in the middle of its search region."""
+CENTRE_SEARCH_MIN_SCORE = 0.5
+"""Score above which a slow target is next searched for in the centre of its search region alone."""
 
 
 def init(
@@ -211,62 +224,102 @@ def _check_going_on(params: Any, state: Any, config: Config | None) -> tuple[Sta
     return state, validation.check_step_config(state.config, config, contents)
 
 
-@Program
+@jit
 def _init(params: AnyParams, frame: Array, box: Array, frame_size: Array, *, config: Config) -> State:
+    """State after the first frame."""
     with jax.default_matmul_precision(config.precision):
+        # Sec. IV-A d): crop the exemplar around the target; what lies outside the frame has the frame's mean colour.
         centre, size = boxes.to_centre(box)
-        fill = mean_colour(frame, frame_size)
-        sides = search_side(size, config) * jnp.asarray(config.exemplar_factors(), jnp.float32)
-        images, ranges = crops_around(frame, centre, sides, fill, frame_size, EXEMPLAR_SIZE)
-        exemplar = bind(params, config).exemplar(images)
-        # The features of a target in which nothing is visible are set to zero, so that nothing ever resembles it.
-        visible = jnp.max(ranges) >= VISIBLE_RANGE
+        fill, side = mean_colour(frame, frame_size), search_side(size, config.context)
+        image, colours = crop_with_range(frame, centre, side, fill=fill, frame_size=frame_size, samples=EXEMPLAR_SIZE)
+
+        # Features of the exemplar; zero where nothing is visible in it, so that nothing ever resembles it.
+        exemplar = bind(params, config).exemplar(image)
+        visible = colours >= VISIBLE_RANGE
         features = jax.tree.map(lambda z: jnp.where(visible, z, jnp.zeros_like(z)), exemplar.features)
         exemplar = dataclasses.replace(exemplar, features=features)
-        # A step makes centre and scale depend on all that the exemplar does. Under `shard_map`, `lax.scan` wants the
-        # first state to be of that kind already; what the exemplar holds makes no difference.
-        zero = jnp.where(jax.tree.leaves(exemplar)[0].ravel()[0] > 0, np.float32(0), np.float32(0))
-    return State(
-        exemplar,
-        centre + zero,
-        size,
-        scale=1 + zero,
-        fill=fill,
-        steps=zero.astype(jnp.int32),
-        near=zero > 0,
-        background=zero,
-        frame_size=frame_size,
-        config=config,
-        contents=params.contents,
-        frame_shape=frame.shape,
-    )
+
+        # First state: at the given place, at scale 1, and to be searched for in a whole search region.
+        zero = _zero_like(exemplar)
+        return State(
+            exemplar,
+            centre + zero,
+            size,
+            scale=1 + zero,
+            fill=fill,
+            searches_centre=zero > 0,
+            background=zero,
+            frame_size=frame_size,
+            config=config,
+            contents=params.contents,
+            frame_shape=frame.shape,
+        )
 
 
-@Program
+def _zero_like(exemplar: Exemplar) -> Array:
+    """Zero that depends on the exemplar as a step's results do, though no value of it makes a difference.
+
+    Under `shard_map`, `lax.scan` wants the first state to vary over the devices as all later ones do.
+    """
+    first = jax.tree.leaves(exemplar)[0].ravel()[0]
+    return jnp.where(first > 0, np.float32(0), np.float32(0))
+
+
+@jit
 def _step(params: AnyParams, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
+    """State and output of a step, which searches the whole search region or, where that is enough, its centre alone."""
     with jax.default_matmul_precision(config.precision):
-        # Where the target is, and how large: in the whole search region or its middle, at all scales or the last one.
-        looks = [
-            partial(look, params, config=config, samples=samples, scales=scales)
-            for scales in ((True, False) if config.scale_every > 1 else (True,))
-            for samples in ((SEARCH_SIZE, NEAR_SIZE) if config.near_search else (SEARCH_SIZE,))
-        ]
-        which = (state.steps % config.scale_every != 0).astype(jnp.int32)
-        if config.near_search:
-            which = 2 * which + state.near.astype(jnp.int32)
-        seen = jax.lax.switch(which, looks, state, frame) if len(looks) > 1 else looks[0](state, frame)
+        search = partial(_search_region, params, frame=frame, config=config)
+        if not config.centre_search:
+            return search(state, samples=SEARCH_SIZE)
+        of_centre, of_whole = (partial(search, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
+        return jax.lax.cond(state.searches_centre, of_centre, of_whole, state)
 
-        # The box moves there and takes on part of the change in scale.
-        side = search_sides(state, config)[seen.best]
-        centre = state.centre + seen.offset * side / SEARCH_SIZE
-        factor = jnp.asarray(config.scale_factors(), jnp.float32)[seen.best]
-        growth = 1 - config.scale_damping + config.scale_damping * factor
-        scale = jnp.clip(state.scale * growth, config.scale_min, config.scale_max)
-        scale = jnp.where(seen.blank, state.scale, scale)
-        box = boxes.from_centre(centre, state.size * scale)
-        slow = jnp.max(jnp.abs(seen.offset)) <= config.near_search
-        near = slow & (seen.score > SURE) if config.near_search else state.near
+
+def _search_region(
+    params: AnyParams, state: State, *, frame: Array, config: Config, samples: int
+) -> tuple[State, Output]:
+    """State and output of a step that searches the middle `samples` x `samples` points of the search region.
+
+    This is the paper's section IV-A d), line by line.
+    """
+    # Sec. IV-A d): crop the search regions around the last position, one for each scale or one for all scales.
+    regions = search_regions(state, frame, config, samples)
+
+    # Features of the regions, and their correlation with the exemplar's: a response map for each layer of each model.
+    responses, features = bind(params, config).match(state.exemplar, regions.images)
+
+    # Fuse the upsampled response maps, of layers and then of models, into one map for each region.
+    fused = fuse_hierarchy(upsample_layers(responses, config), config)
+
+    # Pick the region whose map has the highest peak, and with it the scale where each scale has its region.
+    best = choose_region(fused, config)
+    response, side, responses, features = take_region(best, (fused, regions.sides, responses, features))
+
+    # Displacement: from the last position to the peak of the map under a Hann window.
+    offset = peak_displacement(response, config)
+
+    # Scale update: the factor by which the target grew, that of the region or told from the features, damped.
+    by_features = config.scale_search == "features"
+    factors = jnp.asarray(config.scale_factors(), jnp.float32)
+    factor = growth_factor(state.exemplar, features, offset, config) if by_features else factors[best]
+    scale = jnp.clip(state.scale * damped(factor, config.scale_damping), config.scale_min, config.scale_max)
+
+    # Score: by how much the new place resembles the exemplar more than the search region does on average.
+    similarity = mean_similarity(state.exemplar.features, responses, features, config)
+    background = jnp.mean(similarity) if samples == SEARCH_SIZE else state.background
+    score = peak_contrast_score(similarity, offset, background, config)
+
+    # In a blank region the peak is where rounding or the frame's edge has put it: the target stays as it was.
+    blank = regions.are_blank | ~has_contrast(similarity)
+    offset, score = (jnp.where(blank, np.float32(0), value) for value in (offset, score))
+    scale, background = jnp.where(blank, state.scale, scale), jnp.where(blank, state.background, background)
+
+    # New state: the target moves. If it is slow, and surely there, the centre of the next region is enough.
+    centre = state.centre + offset * side / SEARCH_SIZE
+    slow = jnp.max(jnp.abs(offset)) <= config.centre_search
+    searches_centre = slow & (score > CENTRE_SEARCH_MIN_SCORE)
     following = dataclasses.replace(
-        state, centre=centre, scale=scale, steps=state.steps + 1, near=near, background=seen.background
+        state, centre=centre, scale=scale, searches_centre=searches_centre, background=background
     )
-    return following, Output(box, seen.score, seen.response)
+    return following, Output(boxes.from_centre(centre, state.size * scale), score, pad_response(response))

@@ -176,10 +176,7 @@ def check_step_config(made_with: Config, config: Config | None, contents: Conten
             raise InputError(f"config: expected layers that the state's exemplar holds, found {model} {missing}")
         if uses_se(contents, config, model) != uses_se(contents, made_with, model):
             raise InputError(f"config.se: expected {made_with.se} as in the state, found {config.se}")
-    baked_in = ("se_statistics", "context", "scale_search")
-    if made_with.scale_search == "exemplar":
-        baked_in += ("scale_step", "scale_count")
-    for name in baked_in:
+    for name in ("se_statistics", "context"):
         expected, found = getattr(made_with, name), getattr(config, name)
         if found != expected:
             raise InputError(f"config.{name}: expected {expected!r} as in the state, found {found!r}")

@@ -1,9 +1,13 @@
-"""How often JAX compiles."""
+"""How often JAX compiles, and whether it is to be done soon."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import jax
+
+hurry = SimpleNamespace(on=True)
+"""Whether programs that take long to compile make way for others that compute the same (`conftest.py`)."""
 
 
 @contextmanager

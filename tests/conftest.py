@@ -39,13 +39,14 @@ from functools import cache
 
 import hypothesis
 import jax
-import jax.numpy as jnp
 import offline
 import pytest
+from compilations import hurry
 
-from mfst_jax.config import MODELS, Config
-from mfst_jax.model import MFST
+import mfst_jax
+from mfst_jax.fast import prepared
 from mfst_jax.params import Contents, Params
+from mfst_jax.program import allocator
 
 offline.install()
 atexit.register(shutil.rmtree, Path(os.environ[offline.NOTES]).parent, ignore_errors=True)
@@ -54,6 +55,8 @@ atexit.register(shutil.rmtree, Path(os.environ[offline.NOTES]).parent, ignore_er
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+allocator.keep_little()
+
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_go_with_their_module() -> Iterator[None]:
@@ -61,6 +64,32 @@ def programs_go_with_their_module() -> Iterator[None]:
     yield
     jax.clear_caches()
     gc.collect()
+    allocator.give_back()
+
+
+def hurry_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    before, hurry.on = hurry.on, request.node.get_closest_marker("toom_cook") is None
+    yield
+    hurry.on = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def convolutions_that_compile_soon(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Convolutions are XLA's, as on accelerators, but in modules and tests marked `toom_cook`.
+
+    XLA takes three to six times as long to compile a step by Toom-Cook. That it computes the same is the subject of
+    tests/fast; what is built around a step does not depend on it.
+    """
+    method_for = prepared.method_for
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "method_for", lambda platform: "direct" if hurry.on else method_for(platform))
+        yield from hurry_unless_marked(request)
+
+
+@pytest.fixture(autouse=True)
+def convolutions_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As the marks of the test itself have it."""
+    yield from hurry_unless_marked(request)
 
 
 @pytest.fixture(autouse=True)
@@ -81,17 +110,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def random_params() -> Callable[[Contents], Params]:
-    """Random weights of any contents, from Flax's own initialisers; the same ones at each call."""
-
-    @cache
-    def make(contents: Contents) -> Params:
-        models = tuple(model for model in MODELS if contents.holds(model))
-        network = MFST(contents, Config(models=models))
-        exemplar, search = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
-        variables = jax.jit(network.init)(jax.random.key(0), exemplar, search)
-        return Params(dict(variables), contents)
-
-    return make
+    """Random weights of any contents; the same ones at each call."""
+    return cache(mfst_jax.random_params)
 
 
 @pytest.fixture

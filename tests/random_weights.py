@@ -23,13 +23,10 @@ def random_arrays(contents: Contents, dtype: type = np.float32, seed: int = 0) -
     }
 
 
-def random_params(contents: Contents, dtype: type = np.float32, seed: int = 0) -> Params:
-    return Params(weight_names.nest(random_arrays(contents, dtype, seed)), contents)
-
-
-def assert_same(params: Params, arrays: dict[str, np.ndarray]) -> None:
+def assert_same(params: Params, expected: Params | dict[str, np.ndarray]) -> None:
     """Bit by bit: -0.0 is not 0.0."""
     found = weight_names.flatten(params.variables)
+    arrays = weight_names.flatten(expected.variables) if isinstance(expected, Params) else expected
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert found[name].dtype == np.float32, name

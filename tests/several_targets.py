@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from scenes import texture, video
 
+from mfst_jax.multi import Start
+
 
 def scene_of_two(frames: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Frames [frames, 120, 160, 3] with two moving patches, and their true boxes [frames, 2, 4]."""
@@ -26,8 +28,8 @@ class StandIn:
 
     is_settled, is_compiling = True, False
 
-    def __init__(self, params: Any, frame: Any, boxes: np.ndarray, config: Any, frame_size: Any, *, steps: int | None):
-        self.boxes, self.steps = boxes, 0
+    def __init__(self, params: Any, start: Start, *, steps: int | None):
+        self.boxes, self.steps = start.boxes, 0
 
     def step(self, frame: Any) -> int:
         self.steps += 1

@@ -13,6 +13,7 @@ from searches import SEVERAL
 
 import mfst_jax
 from mfst_jax.config import PRESETS, REALTIME, Config
+from mfst_jax.fast import prepare_for
 from mfst_jax.params import Contents, Params
 
 SIZE = 96, 128
@@ -80,7 +81,7 @@ def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, pr
 
 @pytest.mark.parametrize("search", ["plain", "prepared"])
 def test_trained_weights_stay_too(alexnet: Params, search: str):
-    weights = alexnet if search == "plain" else mfst_jax.prepare(alexnet)
+    weights = alexnet if search == "plain" else prepare_for(alexnet, None, "toom_cook")
     for box in BOXES.values():
         assert_stays(weights, [SCENE, *BLANK.values()], box)
 
@@ -89,7 +90,7 @@ def test_trained_weights_stay_too(alexnet: Params, search: str):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_stays_with_prepared_weights(both: Params, preset: Any):
     config = PRESETS[preset]
-    weights = mfst_jax.prepare(both, config)
+    weights = prepare_for(both, config, "toom_cook")
     for box in BOXES.values():
         assert_stays(weights, [SCENE, *BLANK.values()], box, config)
 
@@ -119,13 +120,13 @@ def test_a_covered_camera_finds_its_target_again(alexnet: Params):
     assert float(result.score[5]) > 0.5
 
 
-def test_near_searches_end_in_a_blank_frame(alexnet: Params):
-    config = replace(SEVERAL, near_search=8.0)
+def test_centre_searches_end_in_a_blank_frame(alexnet: Params):
+    config = replace(SEVERAL, centre_search=8.0)
     state = mfst_jax.init(alexnet, SCENE, BOXES["inside"], config=config)
     state, _ = mfst_jax.step(alexnet, state, SCENE)
-    assert state.near
+    assert state.searches_centre
     blank, output = mfst_jax.step(alexnet, state, BLANK["black"])
-    assert not blank.near
+    assert not blank.searches_centre
     assert float(output.score) == 0
     np.testing.assert_array_equal(blank.centre, state.centre)
     assert blank.background == state.background

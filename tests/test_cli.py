@@ -31,6 +31,10 @@ def clip(tmp_path: Path) -> tuple[Path, np.ndarray]:
     return folder, truth
 
 
+SMALL = ("--set", "scale_count=1", "alexnet_layers=conv3")
+"""What compiles soonest. Further settings may follow."""
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
@@ -60,7 +64,7 @@ def test_track_prints_boxes_where_nothing_is_to_be_written(
 ):
     folder, _ = clip
     pattern = str(folder / "img" / "*.png")
-    assert cli.main(["track", pattern, "--box", "60,40,24,28", "--set", "scale_step=1.01", "fill=first"]) == 0
+    assert cli.main(["track", pattern, "--box", "60,40,24,28", *SMALL, "fill=frame"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "frame,x,y,w,h,score,lost"
     assert lines[1] == "0,60.0000,40.0000,24.0000,28.0000,1.0000,0"
@@ -103,7 +107,7 @@ def test_a_lost_target_is_said_and_ends_the_track_where_it_shall(
 ):
     folder, _ = clip
     boxes, page = tmp_path / "boxes.csv", tmp_path / "page.html"
-    arguments = ["track", str(folder), "--boxes", str(boxes), "--page", str(page), "--set", "score_midpoint=2"]
+    arguments = ["track", str(folder), "--boxes", str(boxes), "--page", str(page), *SMALL, "score_midpoint=2"]
     assert cli.main(arguments) == 0  # no contrast is as high
     assert "tracked 4 frames" in (said := capsys.readouterr().err)
     assert "; lost in frames 1-end\n" in said
@@ -119,14 +123,11 @@ def test_a_lost_target_is_said_and_ends_the_track_where_it_shall(
 def test_a_target_that_is_never_lost_is_not_mentioned(
     clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str]
 ):
-    arguments = ["track", str(clip[0]), "--set", "score_midpoint=-2", "--stop-when-lost", "1"]
+    arguments = ["track", str(clip[0]), *SMALL, "score_midpoint=-2", "--stop-when-lost", "1"]
     assert cli.main(arguments) == 0
     printed = capsys.readouterr()
     assert "lost" not in printed.err
     assert len(printed.out.splitlines()) == 5
-
-
-SMALL = ("--set", "scale_count=1", "alexnet_layers=conv3")
 
 
 def test_several_targets_are_tracked_in_one_pass(

@@ -33,14 +33,11 @@ def test_scale_factors_ascend_around_one():
     assert Config(scale_step=1.5, scale_count=1).scale_factors() == (1,)
 
 
-def test_what_has_grown_fits_a_larger_region_or_a_smaller_exemplar():
-    search, exemplar, features = (
-        Config(scale_step=2, scale_search=which) for which in ("search", "exemplar", "features")
-    )
-    assert search.scale_factors() == exemplar.scale_factors() == features.scale_factors() == (0.5, 1, 2)
-    assert (search.search_factors(), search.exemplar_factors()) == ((0.5, 1, 2), (1,))
-    assert (exemplar.search_factors(), exemplar.exemplar_factors()) == ((1,), (2, 1, 0.5))
-    assert (features.search_factors(), features.exemplar_factors()) == ((1,), (1,))
+def test_what_has_grown_fits_a_larger_region():
+    crops, features = (Config(scale_step=2, scale_search=which) for which in ("crops", "features"))
+    assert crops.scale_factors() == features.scale_factors() == (0.5, 1, 2)
+    assert crops.region_factors() == (0.5, 1, 2)
+    assert features.region_factors() == (1,)
 
 
 def test_equal_configurations_are_one_key():
@@ -67,13 +64,12 @@ TEXT = {
     "model_weights": ("0.7,0.3", (0.7, 0.3)),
     "se": ("true", True),
     "se_statistics": ("each", "each"),
-    "scale_search": ("exemplar", "exemplar"),
+    "scale_search": ("features", "features"),
     "scale_step": ("1.05", 1.05),
     "scale_count": ("5", 5),
-    "scale_every": ("2", 2),
     "scale_penalty": ("0.9", 0.9),
     "scale_tilt": ("0.2", 0.2),
-    "near_search": ("8", 8.0),
+    "centre_search": ("8", 8.0),
     "scale_damping": ("0.35", 0.35),
     "scale_min": ("0.5", 0.5),
     "scale_max": ("2", 2.0),
@@ -121,6 +117,9 @@ def test_settings_apply_together_and_the_last_wins():
     [
         ("scale_step", "'scale_step': expected key=value, found no '='"),
         ("scale=2", "'scale': expected one of models, siamfc_layers,"),
+        ("scale_every=2", "'scale_every': expected one of models, siamfc_layers,"),
+        ("near_search=8", "'near_search': expected one of models, siamfc_layers,"),
+        ("scale_search=exemplar", "config.scale_search: expected one of crops, features, found 'exemplar'"),
         ("scale_step=fast", "scale_step: expected a number, found 'fast'"),
         ("scale_count=3.0", "scale_count: expected a whole number, found '3.0'"),
         ("se=maybe", "se: expected true or false or none, found 'maybe'"),
@@ -157,7 +156,7 @@ configs = st.builds(
     model_weights=st.tuples(positive, positive),
     se=st.sampled_from([None, True, False]),
     se_statistics=st.sampled_from(["exemplar", "each"]),
-    scale_search=st.sampled_from(["search", "exemplar", "features"]),
+    scale_search=st.sampled_from(["crops", "features"]),
     scale_step=st.floats(1, 2),
     scale_count=st.integers(0, 5).map(lambda half: 2 * half + 1),
     scale_penalty=st.floats(0.1, 1),
@@ -195,6 +194,10 @@ def test_values_that_a_file_leaves_out_are_the_defaults():
 def test_a_file_with_unknown_fields_names_them():
     with pytest.raises(InputError, match="expected fields of Config, found colour, scale"):
         from_dict({"scale": 1, "scale_step": 1.1, "colour": "red"})
+    with pytest.raises(InputError, match="expected fields of Config, found near_search, scale_every"):
+        from_dict(to_dict(PAPER) | {"scale_every": 1, "near_search": 0.0})
+    with pytest.raises(InputError, match=r"config\.scale_search: expected one of crops, features, found 'search'"):
+        from_dict(to_dict(PAPER) | {"scale_search": "search"})
 
 
 # Bad values

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.correlation import cross_correlate, cross_correlate_by_taps
+from mfst_jax.correlation import cross_correlate
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 
 both = pytest.mark.parametrize("correlate", [cross_correlate, cross_correlate_by_taps])
 

@@ -11,7 +11,7 @@ import pytest
 from mfst_jax.config import PAPER
 from mfst_jax.localisation import (
     add_window,
-    choose_scale,
+    choose_region,
     displacement,
     hann_window,
     soft_argmax,
@@ -207,13 +207,13 @@ def maps_with_peaks(*peaks):
 )
 def test_the_scale_with_the_highest_penalised_peak_wins(peaks, penalty, best):
     config = dataclasses.replace(PAPER, scale_count=len(peaks), scale_penalty=penalty)
-    assert int(choose_scale(maps_with_peaks(*peaks), config)) == best
+    assert int(choose_region(maps_with_peaks(*peaks), config)) == best
 
 
 def test_the_tilt_favours_one_end():
     config, maps = dataclasses.replace(PAPER, scale_step=2.0, scale_penalty=0.5), maps_with_peaks(1.0, 1.0, 1.0)
     for tilt, best in ((-1.1, 0), (0.0, 1), (1.1, 2)):
-        assert int(choose_scale(maps, dataclasses.replace(config, scale_tilt=tilt))) == best
+        assert int(choose_region(maps, dataclasses.replace(config, scale_tilt=tilt))) == best
 
 
 # Window

@@ -9,7 +9,7 @@ import pytest
 
 from mfst_jax.config import LAYERS, PAPER, Config
 from mfst_jax.correlation import cross_correlate
-from mfst_jax.model import MFST, as_exemplar, equalise_energy
+from mfst_jax.model import MFST, as_exemplar
 from mfst_jax.params import Contents
 
 BOTH = Contents(True, "caffe", siamfc_se=True, alexnet_se=True)
@@ -47,10 +47,6 @@ def channel_weights(params, layer, features):
     return 1 / (1 + np.exp(-(hidden @ block["excite"]["kernel"] + block["excite"]["bias"])))
 
 
-def norm(x):
-    return np.sqrt(np.sum(np.square(np.asarray(x, np.float64))))
-
-
 def correlation(z, x):
     return np.asarray(cross_correlate(jnp.asarray(z), jnp.asarray(x)))
 
@@ -67,12 +63,12 @@ def test_every_stage_has_a_name(random_params):
         for layer, response in by_layer.items():
             exemplar, search = named[f"{model}_{layer}_exemplar"], named[f"{model}_{layer}_search"]
             small, large = sides[layer]
-            assert exemplar.shape == (1, small, small, exemplar.shape[-1])
+            assert exemplar.shape == (small, small, exemplar.shape[-1])
             assert search.shape == (2, large, large, exemplar.shape[-1])
             np.testing.assert_array_equal(named[f"{model}_{layer}_response"], response)
             factor = PAPER.factors(model)[LAYERS.index(layer)]
             assert response.shape == (2, 17, 17)
-            close(response, factor * correlation(exemplar[0], search))
+            close(response, factor * correlation(exemplar, search))
 
 
 def test_without_mutable_intermediates_it_returns_the_responses_alone(random_params):
@@ -87,9 +83,9 @@ def test_the_exemplar_sets_the_weights_of_both(random_params, plain):
     params = random_params(STEM)
     responses, named = run(params, dataclasses.replace(ALONE, se_statistics="exemplar"))
     for layer, factor in zip(LAYERS, (1e-5, 1e-4, 1e-3), strict=True):
-        z, x = (np.asarray(plain[f"alexnet_{layer}_{stage}"]) for stage in ("exemplar", "search"))
+        z, x = plain[f"alexnet_{layer}_exemplar"][None], plain[f"alexnet_{layer}_search"]
         weights = channel_weights(params, layer, z).astype(np.float32)[:, None, None]
-        close(named[f"alexnet_{layer}_exemplar"], weights * z)
+        close(named[f"alexnet_{layer}_exemplar"], (weights * z)[0])
         close(named[f"alexnet_{layer}_search"], weights * x)
         close(responses["alexnet"][layer], factor * correlation((weights * z)[0], weights * x))
 
@@ -98,7 +94,7 @@ def test_each_input_sets_its_own_weights(random_params, plain):
     params = random_params(STEM)
     responses, named = run(params, dataclasses.replace(ALONE, se_statistics="each"))
     for layer, factor in zip(LAYERS, (1e-5, 1e-4, 1e-3), strict=True):
-        z, x = (np.asarray(plain[f"alexnet_{layer}_{stage}"]) for stage in ("exemplar", "search"))
+        z, x = plain[f"alexnet_{layer}_exemplar"][None], plain[f"alexnet_{layer}_search"]
         of_z, of_x = (channel_weights(params, layer, maps).astype(np.float32)[:, None, None] for maps in (z, x))
         close(named[f"alexnet_{layer}_search"], of_x * x)
         assert np.abs(of_x[0] - of_x[1]).max() > 1e-4
@@ -110,7 +106,7 @@ def test_only_shared_weights_go_with_the_exemplar(random_params):
 
     def weights(**changes):
         network = MFST(STEM, dataclasses.replace(ALONE, **changes))
-        return jax.jit(lambda v: network.apply(v, EXEMPLAR[None], method="exemplar"))(params.variables).channel_weights
+        return jax.jit(lambda v: network.apply(v, EXEMPLAR, method="exemplar"))(params.variables).channel_weights
 
     shared = weights(se_statistics="exemplar")
     assert {layer: w.shape for layer, w in shared["alexnet"].items()} == {
@@ -121,61 +117,11 @@ def test_only_shared_weights_go_with_the_exemplar(random_params):
     assert weights(se_statistics="each") == weights(se=False) == {}
 
 
-def test_energies_are_equalised_by_hand():
-    exemplars = jnp.asarray([[3.0, 4.0], [6.0, 8.0], [0.0, 1.0]]).reshape(3, 2, 1, 1)  # norms of 5, 10, 1
-    expected = np.reshape([[6, 8], [6, 8], [0, 10]], (3, 2, 1, 1))
-    np.testing.assert_allclose(equalise_energy(exemplars), expected, rtol=1e-6)
-    np.testing.assert_array_equal(equalise_energy(exemplars[:1]), exemplars[:1])
-
-
-@pytest.mark.parametrize("blank", [0, 1, 2])
-def test_exemplars_without_features_stay_finite(blank):
-    exemplars = jnp.ones((3, 2, 2, 4)).at[blank].set(0)
-    found = np.asarray(equalise_energy(exemplars))
-    np.testing.assert_array_equal(found[blank], 0)
-    assert np.isfinite(found).all()
-
-
-def test_several_exemplars_over_one_search_region(random_params, plain):
-    """A response map for each, every exemplar with the energy of the middle one and, if shared, its channel weights."""
-    params = random_params(STEM)
-    images = pixels(3, 127, 127, 3, seed=2) * jnp.asarray([0.5, 1, 0.8]).reshape(3, 1, 1, 1)
-    for statistics in ("exemplar", "each"):
-        network = MFST(STEM, dataclasses.replace(ALONE, scale_search="exemplar", se_statistics=statistics))
-
-        def run(variables, network=network):
-            target = network.apply(variables, images, method="exemplar")
-            search = network.apply(variables, target, SEARCH[:1], method="search")
-            features = network.apply(variables, images, method="features")
-            return target, search, network.apply(variables, target, search, method="responses"), features
-
-        target, search, responses, features = jax.jit(run)(params.variables)
-        for layer, factor in zip(LAYERS, (1e-5, 1e-4, 1e-3), strict=True):
-            z = np.asarray(features["alexnet"][layer], np.float64)
-            weights = channel_weights(params, layer, z)
-            assert np.abs(weights[0] - weights[1]).max() > 1e-4
-            seen = np.asarray(plain[f"alexnet_{layer}_search"][:1])
-            own = channel_weights(params, layer, seen)[0]
-            if statistics == "exemplar":
-                weights = weights[[1, 1, 1]]
-                own = weights[1]
-                close(target.channel_weights["alexnet"][layer], own)
-            z = z * weights[:, None, None]
-            z *= np.array([norm(z[1]) / norm(one) for one in z])[:, None, None, None]
-            close(target.features["alexnet"][layer], z)
-            x = (seen * own).astype(np.float32)
-            close(search["alexnet"][layer], x)
-            assert responses["alexnet"][layer].shape == (3, 17, 17)
-            for index in range(3):
-                expected = factor * correlation(z[index].astype(np.float32), x)[0]
-                close(responses["alexnet"][layer][index], expected)
-
-
 def test_one_exemplar_is_what_the_features_are():
     features = {"siamfc": {"conv5": pixels(1, 6, 6, 4)}}
     exemplar = as_exemplar(features, {"siamfc": {}}, PAPER)
     assert exemplar.channel_weights == {}
-    np.testing.assert_array_equal(exemplar.features["siamfc"]["conv5"], features["siamfc"]["conv5"])
+    np.testing.assert_array_equal(exemplar.features["siamfc"]["conv5"], features["siamfc"]["conv5"][0])
 
 
 @pytest.mark.parametrize("layers", [("conv5",), ("conv3", "conv4")])

@@ -99,16 +99,16 @@ def test_after_a_warmup_nothing_is_compiled(params: mfst_jax.PreparedParams, bat
     assert compiled == []
 
 
-def test_a_batch_does_without_near_search(params: mfst_jax.PreparedParams, batch: bool):
+def test_a_batch_does_without_centre_search(params: mfst_jax.PreparedParams, batch: bool):
     for count in (1, 2):
-        expected = dataclasses.replace(REALTIME, near_search=0.0) if batch and count > 1 else REALTIME
+        expected = dataclasses.replace(REALTIME, centre_search=0.0) if batch and count > 1 else REALTIME
         assert config_for(count, REALTIME, batch=batch) == expected
-    near = dataclasses.replace(CONFIG, near_search=8.0)
-    tracker = mfst_jax.MultiTracker(params, near, batch=batch)
+    in_centre = dataclasses.replace(CONFIG, centre_search=8.0)
+    tracker = mfst_jax.MultiTracker(params, in_centre, batch=batch)
     assert tracker.states == ()
     tracker.init(FRAMES[0], TRUTH[0])
     for place, state in enumerate(tracker.states):
-        assert state.config == (CONFIG if batch else near)
+        assert state.config == (CONFIG if batch else in_centre)
         np.testing.assert_allclose(state.size, TRUTH[0, place, 2:])
     assert len(tracker.states) == 2
 

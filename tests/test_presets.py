@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mfst_jax.config import ALEXNET, AUTHORS, BEST, LAYERS, MODELS, PAPER, PRESETS, REALTIME, SIAMFC, Config
+from mfst_jax.config import ALEXNET, AUTHORS, LAYERS, MODELS, PAPER, PRESETS, REALTIME, SIAMFC, Config
 
 # The tables of the paper
 
@@ -111,23 +111,14 @@ def test_the_presets_of_one_backbone_use_one():
 
 def test_realtime_looks_at_one_region_with_both_backbones():
     assert REALTIME.models == MODELS
-    assert REALTIME.search_factors() == (1,)
-    assert REALTIME.exemplar_factors() == (1,)
+    assert REALTIME.region_factors() == (1,)
     assert len(REALTIME.scale_factors()) == 3
 
 
-def test_best_is_paper_but_for_its_model_weights_and_how_it_tells_the_scale():
-    assert BEST.model_weights == (0.7, 0.3)
-    assert BEST.scale_search == "features"
-    alike = {f.name for f in dataclasses.fields(Config) if getattr(BEST, f.name) == getattr(PAPER, f.name)}
-    changed = {f.name for f in dataclasses.fields(Config)} - alike
-    assert changed == {"model_weights", "scale_search", "scale_step", "scale_penalty", "scale_tilt"}
-
-
-def test_realtime_tells_the_scale_as_best_does():
-    changed = {f.name for f in dataclasses.fields(Config) if getattr(REALTIME, f.name) != getattr(BEST, f.name)}
-    assert changed == {"model_weights", "fill", "near_search"}
-    assert REALTIME.model_weights == PAPER.model_weights
+def test_realtime_is_paper_but_for_how_it_tells_the_scale_and_saves_work():
+    changed = {f.name for f in dataclasses.fields(Config) if getattr(REALTIME, f.name) != getattr(PAPER, f.name)}
+    assert changed == {"scale_search", "scale_step", "scale_penalty", "scale_tilt", "fill", "centre_search"}
+    assert REALTIME.scale_search == "features"
 
 
 def test_presets_go_by_their_names():
@@ -137,5 +128,4 @@ def test_presets_go_by_their_names():
         "siamfc": SIAMFC,
         "alexnet": ALEXNET,
         "realtime": REALTIME,
-        "best": BEST,
     }

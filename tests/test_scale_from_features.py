@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mfst_jax.config import ALEXNET
 from mfst_jax.localisation import CELL
 from mfst_jax.model import Exemplar
-from mfst_jax.scale_from_features import choose_growth, resample, similarity_by_factor
+from mfst_jax.scale_from_features import damped, growth_factor, resample, similarity_by_factor
 
 SIZE, SIDE = 26, 10
 CONFIG = replace(ALEXNET, alexnet_layers=("conv3",), scale_step=1.1, scale_penalty=0.999, scale_tilt=0.0)
@@ -33,7 +33,7 @@ def smooth(size: int, spacing: float, *, centre: tuple[float, float] = (0.0, 0.0
 
 
 def exemplar_of(maps: np.ndarray) -> Exemplar:
-    return Exemplar({"alexnet": {"conv3": jnp.asarray(maps)[None]}}, {})
+    return Exemplar({"alexnet": {"conv3": jnp.asarray(maps)}}, {})
 
 
 def test_whole_cells_at_a_factor_of_one_are_a_slice():
@@ -82,36 +82,43 @@ def test_it_goes_with_the_maps():
 def test_a_known_growth_is_found_where_the_target_is(growth: float, best: int):
     exemplar = exemplar_of(smooth(SIDE, spacing=2.0))
     centre = 2.0, -3.0  # rows, columns
-    search = {"alexnet": {"conv3": jnp.asarray(smooth(SIZE, spacing=2.0 * growth, centre=centre))[None]}}
+    search = {"alexnet": {"conv3": jnp.asarray(smooth(SIZE, spacing=2.0 * growth, centre=centre))}}
     offset = CELL * jnp.array(centre[::-1])
     similarities = similarity_by_factor(exemplar, search, offset, CONFIG)
     assert int(jnp.argmax(similarities)) == best
     assert float(similarities[best]) == pytest.approx(1, abs=2e-3)
-    assert int(choose_growth(exemplar, search, offset, CONFIG)) == best
+    assert float(growth_factor(exemplar, search, offset, CONFIG)) == pytest.approx(growth)
     strict = replace(CONFIG, scale_penalty=0.5)
-    assert int(choose_growth(exemplar, search, offset, strict)) == 1
+    assert float(growth_factor(exemplar, search, offset, strict)) == 1
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
 def test_the_middle_wins_where_nothing_tells(value: float):
     exemplar = exemplar_of(np.ones((SIDE, SIDE, 3), np.float32))
-    search = {"alexnet": {"conv3": jnp.full((1, SIZE, SIZE, 3), value)}}
+    search = {"alexnet": {"conv3": jnp.full((SIZE, SIZE, 3), value)}}
     free = replace(CONFIG, scale_penalty=1.0, scale_count=5)
-    assert int(choose_growth(exemplar, search, jnp.zeros(2), free)) == 2
+    assert float(growth_factor(exemplar, search, jnp.zeros(2), free)) == 1
 
 
-@pytest.mark.parametrize(("tilt", "best"), [(0.0, 1), (0.1, 2), (-0.1, 0)])
-def test_the_tilt_decides_between_equals(tilt: float, best: int):
+@pytest.mark.parametrize(("tilt", "factor"), [(0.0, 1), (0.1, 1.1), (-0.1, 1 / 1.1)])
+def test_the_tilt_decides_between_equals(tilt: float, factor: float):
     exemplar = exemplar_of(np.ones((SIDE, SIDE, 3), np.float32))
-    search = {"alexnet": {"conv3": jnp.ones((1, SIZE, SIZE, 3))}}
-    assert int(choose_growth(exemplar, search, jnp.zeros(2), replace(CONFIG, scale_tilt=tilt))) == best
+    search = {"alexnet": {"conv3": jnp.ones((SIZE, SIZE, 3))}}
+    found = growth_factor(exemplar, search, jnp.zeros(2), replace(CONFIG, scale_tilt=tilt))
+    assert float(found) == pytest.approx(factor)
+
+
+def test_damping_takes_on_a_share_of_the_change():
+    assert float(damped(jnp.float32(1.2), 0.25)) == pytest.approx(1.05)
+    np.testing.assert_allclose(damped(jnp.array([0.5, 1.0, 2.0]), 1.0), [0.5, 1, 2])
+    np.testing.assert_allclose(damped(jnp.array([0.5, 1.0, 2.0]), 0.0), 1)
 
 
 def test_layers_count_alike_whatever_their_size():
     both = replace(CONFIG, alexnet_layers=("conv3", "conv5"))
     maps, large = smooth(SIZE, 2.0), 1e4 * noise(22, 22, 5)
-    target = {"conv3": jnp.asarray(smooth(SIDE, 2.0))[None], "conv5": jnp.asarray(1e4 * noise(6, 6, 5, seed=1))[None]}
-    search = {"conv3": jnp.asarray(maps)[None], "conv5": jnp.asarray(large)[None]}
+    target = {"conv3": jnp.asarray(smooth(SIDE, 2.0)), "conv5": jnp.asarray(1e4 * noise(6, 6, 5, seed=1))}
+    search = {"conv3": jnp.asarray(maps), "conv5": jnp.asarray(large)}
     found = similarity_by_factor(Exemplar({"alexnet": target}, {}), {"alexnet": search}, jnp.zeros(2), both)
     single = [
         similarity_by_factor(
@@ -127,7 +134,7 @@ def test_layers_count_alike_whatever_their_size():
 
 def test_jit_and_vmap_change_nothing():
     exemplar = exemplar_of(smooth(SIDE, 2.0))
-    search = {"alexnet": {"conv3": jnp.asarray(smooth(SIZE, 2.1))[None]}}
+    search = {"alexnet": {"conv3": jnp.asarray(smooth(SIZE, 2.1))}}
     offsets = jnp.array([[0.0, 0.0], [9.5, -20.25], [64.0, 64.0]])
     several = jax.jit(jax.vmap(lambda offset: similarity_by_factor(exemplar, search, offset, CONFIG)))(offsets)
     for offset, found in zip(offsets, several, strict=True):

@@ -10,7 +10,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from scenes import video
-from searches import CLOSE, MIRRORED
+from searches import BY_FEATURES, CLOSE, SEVERAL
 
 import mfst_jax
 from mfst_jax import InputError
@@ -149,19 +149,19 @@ def test_a_configuration_that_the_state_cannot_serve(both: Params):
     state = mfst_jax.init(both, frames[0], truth[0], config=replace(PAPER, alexnet_layers=("conv5",)))
     with pytest.raises(InputError, match="alexnet conv3, conv4"):
         mfst_jax.step(both, state, frames[1], config=PAPER)
-    for name, value in {"se": False, "se_statistics": "each", "context": 0.4, "scale_search": "exemplar"}.items():
+    for name, value in {"se": False, "se_statistics": "each", "context": 0.4}.items():
         other = replace(PAPER, alexnet_layers=("conv5",), **{name: value})
         with pytest.raises(InputError, match=rf"config\.{name}: expected .* as in the state"):
             mfst_jax.step(both, state, frames[1], config=other)
 
 
-def test_a_search_on_the_exemplar_keeps_its_scales(params: Params):
+def test_a_step_may_search_for_the_scale_otherwise(params: Params):
+    """The exemplar does not depend on how scales are compared."""
     frames, truth = video(25, frames=2)
-    state = mfst_jax.init(params, frames[0], truth[0], config=MIRRORED)
-    mfst_jax.step(params, state, frames[1], config=replace(MIRRORED, scale_penalty=0.9, scale_damping=0.3))
-    for name, value in {"scale_step": 1.07, "scale_count": 5, "scale_search": "search"}.items():
-        with pytest.raises(InputError, match=rf"config\.{name}: expected .* as in the state"):
-            mfst_jax.step(params, state, frames[1], config=replace(MIRRORED, **{name: value}))
+    state = mfst_jax.init(params, frames[0], truth[0], config=SEVERAL)
+    found = mfst_jax.step(params, state, frames[1], config=BY_FEATURES)[1]
+    expected = mfst_jax.step(params, mfst_jax.init(params, frames[0], truth[0], config=BY_FEATURES), frames[1])[1]
+    np.testing.assert_array_equal(found.box, expected.box)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_vmap_over_videos_and_over_targets(params: Params, clip: Any, expected: 
     several = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, 0, 0)))(params, videos, boxes, config=SMALL)
     np.testing.assert_allclose(several.box[0], expected.box, **CLOSE)
     np.testing.assert_allclose(several.box[1], mfst_jax.track(params, videos[1], mirrored, config=SMALL).box, **CLOSE)
-    assert several.state.exemplar.features["alexnet"]["conv3"].shape == (2, 1, 10, 10, 384)
+    assert several.state.exemplar.features["alexnet"]["conv3"].shape == (2, 10, 10, 384)
     targets = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, None, 0)))
     boxes = jnp.stack([box, box + 4])
     np.testing.assert_allclose(targets(params, frames, boxes, config=SMALL).box[0], expected.box, **CLOSE)

@@ -15,6 +15,8 @@ from mfst_jax.compilation import LEVEL, compiler_options
 
 FRAMES = 4
 
+pytestmark = pytest.mark.toom_cook
+
 
 def found() -> dict[str, np.ndarray]:
     """Boxes, scores and the last response of plain and prepared weights, with what the weights imply."""

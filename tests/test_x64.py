@@ -20,15 +20,15 @@ from mfst_jax.cli import main
 folder, size = Path(sys.argv[1]), (64, 80)
 frames, box = np.load(folder / "frames.npy"), np.load(folder / "box.npy")
 small = dataclasses.replace(mfst_jax.ALEXNET, alexnet_layers=("conv3",), scale_count=1)
-near = dataclasses.replace(small, scale_count=3, scale_search="features", near_search=8.0, scale_step=1.05)
-every = dataclasses.replace(small, scale_count=3, scale_search="search", scale_every=2)
+centre = dataclasses.replace(small, scale_count=3, scale_search="features", centre_search=8.0, scale_step=1.05)
+crops = dataclasses.replace(small, scale_count=3, scale_search="crops")
 params = mfst_jax.load()
 boxes = {}
-for name, config in {"small": small, "near": near, "every": every}.items():
+for name, config in {"small": small, "centre": centre, "crops": crops}.items():
     result = mfst_jax.track(params, frames, box, config=config)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(result)} == {"float32", "int32", "bool"}
     boxes[name] = np.asarray(result.box).tolist()
-prepared = mfst_jax.prepare(params, small)
+prepared = mfst_jax.prepare(params, small, platform="gpu")  # that for CPUs is in mfst eval
 assert {str(leaf.dtype) for leaf in jax.tree.leaves(prepared)} == {"float32"}
 boxes["prepared"] = np.asarray(jax.jit(mfst_jax.track)(prepared, frames, box).box).tolist()
 boxes["float"] = np.asarray(mfst_jax.track(params, frames.astype(np.float32), box.tolist(), config=small).box).tolist()

@@ -129,21 +129,11 @@ class MFST(nn.Module):
                 weights[model] = {layer: blocks[layer](maps) for layer, maps in layers.items()}
         return weights
 
-    def exemplar(self, images: Tensor) -> tuple[Maps, Maps]:
-        """Recalibrated features of [k, 3, 127, 127] images, with the energy of the middle one, and weights to share."""
-        features = self.features(images)
+    def exemplar(self, image: Tensor) -> tuple[Maps, Maps]:
+        """Recalibrated features of a [1, 3, 127, 127] image, and the channel weights that search regions share."""
+        features = self.features(image)
         weights = self.channel_weights(features)
-        middle = len(images) // 2
-        shared: Maps = {}
-        if self.config.se_statistics == "exemplar":
-            shared = {m: {layer: w[middle, None] for layer, w in layers.items()} for m, layers in weights.items()}
-        found = recalibrate(features, shared or weights)
-        if len(images) > 1:
-            for layers in found.values():
-                for layer, maps in layers.items():
-                    norms = maps.flatten(1).norm(dim=1)
-                    layers[layer] = maps * (norms[middle] / norms)[:, None, None, None]
-        return found, shared
+        return recalibrate(features, weights), weights if self.config.se_statistics == "exemplar" else {}
 
     def responses(self, exemplar: Maps, shared: Maps, search: Maps) -> Maps:
         search = recalibrate(search, shared or self.channel_weights(search))
@@ -158,8 +148,7 @@ class MFST(nn.Module):
     def init(self, frame: Tensor, box: Tensor) -> Track:
         centre, size = box[:2] + (box[2:] - 1) / 2, box[2:]
         fill = frame.float().mean(dim=(0, 1))
-        factors = torch.tensor(self.config.exemplar_factors())
-        regions = crops(frame, centre, self.search_side(size) * factors, fill)
+        regions = crops(frame, centre, self.search_side(size)[None], fill)
         exemplar, shared = self.exemplar(regions[:, :, 64:191, 64:191])
         return Track(exemplar, shared, centre, size, torch.ones(()), fill)
 
@@ -168,7 +157,7 @@ class MFST(nn.Module):
         config = self.config
         reach = config.scale_count // 2
         factors = torch.tensor([config.scale_step**i for i in range(-reach, reach + 1)])
-        sides = torch.tensor(config.search_factors()) * track.scale * self.search_side(track.size)
+        sides = torch.tensor(config.region_factors()) * track.scale * self.search_side(track.size)
         fill = frame.float().mean(dim=(0, 1)) if config.fill == "frame" else track.fill
         search = self.features(crops(frame, track.centre, sides, fill))
         responses = self.responses(track.exemplar, track.shared, search)

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import bundled_se, weight_names
+from mfst_jax.checkpoints import bundled_se, files, weight_names
 from mfst_jax.config import MODELS
 from mfst_jax.errors import InputError
 
@@ -37,8 +37,8 @@ def build(sources: tyro.conf.Positional[tuple[Path, ...]], /, *, out: Path = bun
             arrays = {name: array.astype(np.float16) for name, array in blocks.items()}
             arrays[bundled_se.FINGERPRINT] = bundled_se.fingerprint(params.variables["params"][model])
             path = out / f"{branch}.safetensors"
-            with checkpoints.replacing(path) as new:
-                checkpoints.write_safetensors(new, arrays, checkpoints.make_metadata(None, provenance))
+            with files.replacing(path) as new:
+                files.write_safetensors(new, arrays, files.make_metadata(None, provenance))
             print(f"{path}: {path.stat().st_size} bytes, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 
 

@@ -4,8 +4,8 @@
 
 Tracks every sequence below ROOT. For the frames of each search it has the contrast, which is the range of the mean
 similarity over the search region, and the range of colours in the search region, and prints the least and the lowest
-hundredth of both; then the same of blank frames after each first frame, with the most. Near searches see the middle of
-a region alone, and have a line of their own.
+hundredth of both; then the same of blank frames after each first frame, with the most. Centre searches see the centre
+of a region alone, and have a line of their own.
 """
 
 from collections import defaultdict
@@ -22,15 +22,15 @@ import mfst_jax
 from mfst_jax import config, params
 from mfst_jax.bench.side_by_side import table
 from mfst_jax.compilation import jit
-from mfst_jax.crops import EXEMPLAR_SIZE, NEAR_SIZE, SEARCH_SIZE
+from mfst_jax.crops import CENTRE_SIZE, EXEMPLAR_SIZE, SEARCH_SIZE, crop_with_range, search_side
 from mfst_jax.fast import AnyParams
 from mfst_jax.media.decoding import Frame
 from mfst_jax.media.sources import open_source
 from mfst_jax.network import bind
 from mfst_jax.padding import pad
-from mfst_jax.program.arguments import Settings, in_turn
+from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.score import contrast, mean_similarity
-from mfst_jax.search import at_scale, crops_around, search_crops, search_side
+from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import State
 
 COLOURS = (0, 16, 128, 255, (0, 0, 255))
@@ -40,23 +40,23 @@ AMPLITUDES = (0, 1, 4, 16)
 
 @jit
 def measure(weights: AnyParams, state: State, frame: Array) -> Float[Array, "2 2"]:
-    """Contrast and range of colours, in the whole search region and in its middle."""
-    found = []
-    for samples in (SEARCH_SIZE, NEAR_SIZE):
-        regions, ranges = search_crops(state, frame, state.config, samples)
-        responses, search = bind(weights, state.config).match(state.exemplar, regions)
-        middle = jnp.int32(len(regions) // 2)
-        responses, seen = at_scale(middle, responses, search)
-        similarity = mean_similarity(state.exemplar.features, responses, seen, state.config)
-        found.append(jnp.stack([contrast(similarity), jnp.max(ranges)]))
-    return jnp.stack(found)
+    """Contrast and range of colours, in the whole search region and in its centre."""
+    rows = []
+    for samples in (SEARCH_SIZE, CENTRE_SIZE):
+        regions = search_regions(state, frame, state.config, samples)
+        matched = bind(weights, state.config).match(state.exemplar, regions.images)
+        responses, features = take_region(jnp.int32(len(regions.images) // 2), matched)
+        similarity = mean_similarity(state.exemplar.features, responses, features, state.config)
+        rows.append(jnp.stack([contrast(similarity), jnp.max(regions.ranges)]))
+    return jnp.stack(rows)
 
 
 @jit
 def exemplar_range(state: State, frame: Array) -> Float[Array, ""]:
     """Range of colours in the exemplar."""
-    sides = search_side(state.size, state.config)[None]
-    return crops_around(frame, state.centre, sides, state.fill, state.frame_size, EXEMPLAR_SIZE)[1][0]
+    side, fill = search_side(state.size, state.config.context), state.fill
+    crop = crop_with_range(frame, state.centre, side, fill=fill, frame_size=state.frame_size, samples=EXEMPLAR_SIZE)
+    return crop[1]
 
 
 def blank_frames(size: tuple[int, int]) -> dict[str, list[Frame]]:
@@ -91,7 +91,7 @@ def main(
         plain: Weights as they are, instead of those that `mfst track` makes of them.
     """
     loaded = mfst_jax.load(weights)
-    chosen = params.choose_config(loaded.contents, preset, in_turn(set))
+    chosen = params.choose_config(loaded.contents, preset, flatten_settings(set))
     used = loaded if plain else mfst_jax.prepare(loaded, chosen)
     seen: dict[str, list[np.ndarray]] = defaultdict(list)
     exemplars = []
@@ -113,7 +113,7 @@ def main(
     print(f"{len(folders)} sequences; range of colours in the exemplars: {min(exemplars):.1f} or more")
     rows = []
     for kind in ("real frames", *[kind for kind in seen if kind != "real frames"]):
-        for place, found in zip(("region", "its middle"), np.stack(seen[kind], axis=1), strict=True):
+        for place, found in zip(("region", "its centre"), np.stack(seen[kind], axis=1), strict=True):
             least, hundredth, most = (np.quantile(found, q, axis=0) for q in (0, 0.01, 1))
             cells = [f"{value:.2e}" for value in (least[0], hundredth[0], most[0])]
             rows.append((kind, place, str(len(found)), *cells, *[f"{v[1]:.1f}" for v in (least, hundredth, most)]))

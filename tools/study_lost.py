@@ -23,7 +23,7 @@ from mfst_jax.evaluation import Sequence, load, overlaps
 from mfst_jax.evaluation.statistics import bootstrap_interval
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, in_turn
+from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.tracks.lost_frames import LOST_BELOW, is_lost, stretches
 
 LOST_IOU, FOLLOWED_IOU = 0.1, 0.5
@@ -150,7 +150,7 @@ def main(
         set: As for `mfst track`.
     """
     loaded = mfst_jax.load(weights)
-    chosen = choose_config(loaded.contents, preset, in_turn(set))
+    chosen = choose_config(loaded.contents, preset, flatten_settings(set))
     tracker = mfst_jax.Tracker(loaded, chosen)
     print(f"{preset or 'implied preset'} with {loaded.contents.describe()} on {jax.devices()[0].platform}")
     for root in roots:

@@ -82,7 +82,7 @@ def compare(sequence: Sequence, plain: mfst_jax.Params, prepared: mfst_jax.Prepa
 
 @partial(jit, static_argnames=("config",))
 def _regions(state: mfst_jax.State, frame: jax.Array, *, config: Config) -> jax.Array:
-    return search_regions(state, frame, config)
+    return search_regions(state, frame, config).images
 
 
 @partial(jit, static_argnames=("config",))

@@ -1,12 +1,12 @@
 """Study behind docs/choices.md: how well a configuration keeps the target's scale where its place is known.
 
-    python tools/study_scale.py ROOT --weights WEIGHTS [--preset NAME] [--set key=value ...] [--looks 1 3 10]
+    python tools/study_scale.py ROOT --weights WEIGHTS [--preset NAME] [--set key=value ...] [--steps 1 3 10]
 
 ROOT is a folder of sequences. In each frame the tracker is put at the true place, with the scale that it has come to,
-and takes some looks, each at the true place. Training sequences are thinned, while a video at full rate shows much the
-same thing for many frames: one look a frame tells how well it follows, ten tell where the scale settles.
+and takes some steps, each at the true place. Training sequences are thinned, while a video at full rate shows much the
+same thing for many frames: one step a frame tells how well it follows, ten tell where the scale settles.
 
-A line for each number of looks has the mean overlap of true boxes with boxes of the tracker's scale in the same place
+A line for each number of steps has the mean overlap of true boxes with boxes of the tracker's scale in the same place
 and of the same shape, and the mean of their scale to the true one.
 """
 
@@ -29,11 +29,11 @@ from mfst_jax.fast import PreparedParams
 from mfst_jax.media.images import read_image
 from mfst_jax.padding import pad
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, in_turn
+from mfst_jax.program.arguments import Settings, flatten_settings
 
 
-def errors(prepared: PreparedParams, config: Config, sequence: Sequence, looks: int) -> np.ndarray:
-    """Logarithm of the tracker's scale to the true one, after the looks at each frame but the first."""
+def errors(prepared: PreparedParams, config: Config, sequence: Sequence, steps: int) -> np.ndarray:
+    """Logarithm of the tracker's scale to the true one, after the steps at each frame but the first."""
     truth = sequence.ground_truth.astype(np.float32)
     first, *others = np.flatnonzero(np.isfinite(truth).all(axis=1))
     frame = read_image(sequence.frames[first])
@@ -45,7 +45,7 @@ def errors(prepared: PreparedParams, config: Config, sequence: Sequence, looks: 
     for number, true_scale in zip(others, scales, strict=True):
         frame = jnp.asarray(pad(read_image(sequence.frames[number])))
         centre, _ = boxes.to_centre(jnp.asarray(truth[number]))
-        for _ in range(looks):
+        for _ in range(steps):
             state, _ = mfst_jax.step(prepared, replace(state, centre=centre), frame)
         found.append(math.log(float(state.scale) / true_scale))
     return np.array(found)
@@ -58,7 +58,7 @@ def main(
     weights: Path,
     preset: Preset = "realtime",
     set: Settings = (),
-    looks: tuple[int, ...] = (1, 3, 10),
+    steps: tuple[int, ...] = (1, 3, 10),
 ) -> None:
     """Prints the table.
 
@@ -67,18 +67,18 @@ def main(
         weights: As for `mfst track`.
         preset: The configuration.
         set: Fields to change, as key=value.
-        looks: How many at each frame.
+        steps: How many at each frame.
     """
     params = mfst_jax.load(weights)
-    config = choose_config(params.contents, preset, in_turn(set))
+    config = choose_config(params.contents, preset, flatten_settings(set))
     prepared = mfst_jax.prepare(params, config)
     rows = []
-    for count in looks:
+    for count in steps:
         found = [errors(prepared, config, each, count) for each in evaluation.load(root, "folder").sequences]
         overlap = np.mean([np.mean(np.exp(-2 * np.abs(logs))) for logs in found])
         scale = math.exp(np.mean([np.mean(logs) for logs in found]))
         rows.append((str(count), f"{overlap:.3f}", f"{scale:.2f}"))
-    print(table(("looks a frame", "mean overlap", "mean scale to the true one"), rows))
+    print(table(("steps a frame", "mean overlap", "mean scale to the true one"), rows))
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import config, localisation, params
-from mfst_jax.crops import SEARCH_SIZE
 from mfst_jax.evaluation import overlaps
+from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.media.sources import open_source
 from mfst_jax.network import bind
-from mfst_jax.program.arguments import Settings, in_turn
+from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.score import mean_similarity
-from mfst_jax.search import at_scale, search_regions, search_sides
+from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import State
 
 FOLDS = 8
@@ -36,20 +36,18 @@ def candidates(
     weights: mfst_jax.PreparedParams, state: State, frame: Array, chosen: config.Config
 ) -> tuple[State, Float[Array, "4"], dict[str, Array]]:
     """State after one step, its box, and every candidate's value."""
-    regions, sides = search_regions(state, frame, chosen), search_sides(state, chosen)
-    matched = bind(weights, chosen).match(state.exemplar, regions)
     following, output = mfst_jax.step(weights, state, frame, config=chosen)
 
-    # The scale and the place that the step chose, from how its state moved.
-    growth = following.scale / state.scale
-    factors = jnp.asarray(chosen.scale_factors(), jnp.float32)
-    best = jnp.argmin(jnp.abs(1 - chosen.scale_damping + chosen.scale_damping * factors - growth))
-    cell = (following.centre - state.centre) / sides[best] * (SEARCH_SIZE / CELL)
+    # The region and the place that the step chose.
+    regions = search_regions(state, frame, chosen)
+    responses, features = bind(weights, chosen).match(state.exemplar, regions.images)
+    fused = fuse_hierarchy(localisation.upsample_layers(responses, chosen), chosen)
+    best = localisation.choose_region(fused, chosen)
+    fused, responses, features = take_region(best, (fused, responses, features))
+    cell = localisation.peak_displacement(fused, chosen) / CELL
     column, row = jnp.round(cell).astype(jnp.int32) + RESPONSE_SIZE // 2
 
-    responses, seen = at_scale(best, *matched)
-    similarity = mean_similarity(state.exemplar.features, responses, seen, chosen)
-    fused = output.response
+    similarity = mean_similarity(state.exemplar.features, responses, features, chosen)
     peak = jnp.max(fused)
     where_row, where_column = jnp.divmod(jnp.argmax(fused), fused.shape[1])
     rows, columns = jnp.arange(fused.shape[0])[:, None], jnp.arange(fused.shape[1])[None]
@@ -106,7 +104,7 @@ def main(
         set: As for `mfst track`.
     """
     loaded = mfst_jax.load(weights)
-    chosen = params.choose_config(loaded.contents, preset, in_turn(set))
+    chosen = params.choose_config(loaded.contents, preset, flatten_settings(set))
     prepared = mfst_jax.prepare(loaded, chosen)
     advance = jax.jit(candidates, static_argnames="chosen")
     values: dict[str, list[float]] = {}

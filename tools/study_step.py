@@ -6,6 +6,7 @@ Weights are random. Times are CPU milliseconds of all threads together, which ot
 the median over rounds, in each of which everything is timed once.
 """
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -21,49 +22,40 @@ from mfst_jax import config, localisation
 from mfst_jax.compilation import jit
 from mfst_jax.crops import mean_colour
 from mfst_jax.fast.backbones import Backbones
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.model import MFST, correlate
 from mfst_jax.network import bind
-from mfst_jax.params import Contents, Params
-from mfst_jax.scale_from_features import choose_growth
+from mfst_jax.scale_from_features import growth_factor
 from mfst_jax.score import window_energy
-from mfst_jax.search import search_regions
+from mfst_jax.search import search_regions, take_region
 
 TILES, INPUTS, OUTPUTS, PRODUCTS = 49, 256, 384, 36
 """Sizes of the matrix products in conv3 of S: 26 x 26 cells in tiles of 4 x 4."""
 
 
-def random_params(chosen: config.Config) -> Params:
-    """Random weights of the backbones that a configuration uses."""
-    contents = Contents("siamfc" in chosen.models, "torchvision" if "alexnet" in chosen.models else None)
-    images = jnp.zeros((127, 127, 3)), jnp.zeros((1, 255, 255, 3))
-    return Params(dict(jax.jit(MFST(contents, chosen).init)(jax.random.key(0), *images)), contents)
-
-
 def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], Any]]:
     """Parts of a step, each by itself, on what the parts before it gave."""
-    weights = mfst_jax.prepare(random_params(chosen), chosen)
+    weights = mfst_jax.prepare(mfst_jax.random_params(dataclasses.replace(chosen, se=False)), chosen)
     height, width = frame.shape[:2]
     box = np.array([width / 2, height / 2, width / 8, height / 8], np.float32)
     state = mfst_jax.init(weights, frame, box, config=chosen)
     on_device = jnp.asarray(frame)
 
-    crops = jit(lambda state, frame: search_regions(state, frame, chosen))
+    crops = jit(lambda state, frame: search_regions(state, frame, chosen).images)
     features = jit(lambda w, x: Backbones(w.convolutions, w.contents.alexnet, w.method).features(x))
 
     def correlate_all(exemplar: Any, search: Any) -> Any:
-        return jax.tree.map(lambda z, x: (correlate(z, x), window_energy(x[:1], z.shape[1])), exemplar, search)
+        return jax.tree.map(
+            lambda z, x: (cross_correlate_by_taps(z, x), window_energy(x[:1], len(z))), exemplar, search
+        )
 
     def localise(responses: Any) -> Any:
-        stacked = {model: jnp.stack(list(by_layer.values())) for model, by_layer in responses.items()}
-        upsampled = {model: localisation.upsample(maps, chosen.upsampling) for model, maps in stacked.items()}
-        fused = fuse_hierarchy(upsampled, chosen)
-        response = fused[localisation.choose_scale(fused, chosen) if len(fused) > 1 else 0]
-        windowed = localisation.add_window(response, chosen.window_influence)
-        return localisation.displacement(windowed, chosen.upsampling), response
+        fused = fuse_hierarchy(localisation.upsample_layers(responses, chosen), chosen)
+        response = take_region(localisation.choose_region(fused, chosen), fused)
+        return localisation.peak_displacement(response, chosen), response
 
     def grow(exemplar: Any, search: Any) -> Any:
-        return choose_growth(exemplar, search, jnp.zeros(2), chosen)
+        return growth_factor(exemplar, jax.tree.map(lambda x: x[0], search), jnp.zeros(2), chosen)
 
     matching, localising, growing = jit(correlate_all), jit(localise), jit(grow)
     regions = crops(state, on_device)

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Key
 
 from mfst_jax import backbones
 from mfst_jax.config import Layer
-from mfst_jax.correlation import cross_correlate_by_taps
 from mfst_jax.crops import EXEMPLAR_SIZE
 from mfst_jax.errors import InputError
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.params import Contents, Params
 from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.data.augmentation import augment

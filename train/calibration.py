@@ -38,7 +38,7 @@ class Calibration(NamedTuple):
 def calibrate(kept: Correlations, recipe: Recipe) -> Calibration:
     """Factors and biases of least loss on these pairs without SE-blocks, the factors divided by 1/2 * 1/2 for those."""
     responses = responses_from_correlations(Trainable(None, {}), kept, recipe)
-    positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
+    positive = jnp.asarray(labels(recipe.label_radius))
     factors, biases = [], {}
     for layer, first in zip(LAYERS, recipe.factors, strict=True):
         scale, bias = np.asarray(_fit(responses[layer], positive)).tolist()

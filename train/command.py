@@ -1,7 +1,8 @@
 """The command `mfst train`: runs a recipe, or goes on with the run that the folder holds.
 
-`mfst train build` writes a data set of curated crops, `mfst train fusion` fits the fusion. A recipe is a program, and is
-run: read one from somebody else first.
+`mfst train build` writes a data set of curated crops, `mfst train fusion` fits the fusion.
+
+A recipe is a program, and is run: read one from somebody else first.
 """
 
 import importlib
@@ -20,7 +21,7 @@ from tyro.conf import Positional
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
-from mfst_jax.program.arguments import Settings, exit_status, in_turn
+from mfst_jax.program.arguments import Settings, exit_status, flatten_settings
 from mfst_jax.sequences import Place, read_sequence
 from mfst_jax.train import hosts, recipes
 from mfst_jax.train.data import annotated_videos, build, curated_crops, curation
@@ -68,7 +69,7 @@ def run(
     if coordinator is not None:
         hosts.join(coordinator, processes, process)
     name, found = find_recipe(recipe)
-    chosen = override(found, in_turn(set))
+    chosen = override(found, flatten_settings(set))
     if not data and not chosen.clip:
         raise InputError(f"--data: expected a folder of sequences for the recipe {name!r}, found none")
     params = checkpoints.load(weights, bundled_se=False)

@@ -27,7 +27,7 @@ MEASURED_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Judge:
+class Validator:
     """Validation of epochs, on one device.
 
     Attributes:

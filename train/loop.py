@@ -18,14 +18,14 @@ from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
-from mfst_jax.program.threads import ahead
+from mfst_jax.program.threads import prefetch
 from mfst_jax.train import backbone, correlation_pools, hosts, steps
 from mfst_jax.train.calibration import Calibration, calibrate
 from mfst_jax.train.data import pairs
 from mfst_jax.train.data.curation import Video
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.data.split import Data
-from mfst_jax.train.epoch_validation import Judge, merit
+from mfst_jax.train.epoch_validation import Validator, merit
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Correlations
 from mfst_jax.train.run_folder import Run, open_run
@@ -99,12 +99,12 @@ def train(
             biases = state.result.biases
             write_weights(run.folder / name, trained, recipe, biases=biases, metrics=metrics, data=data, source=source)
 
-        judge = Judge(recipe, params, held_out, data.sequences)
+        validator = Validator(recipe, params, held_out, data.sequences)
         state = steps.init(recipe, params, calibration.biases)
         state, best = _everywhere((state, np.float32(np.inf)), everywhere)
         state, best = run.resume((state, best))
         if run.latest_step is None:
-            run.log(judge.first_line(state, calibration))
+            run.log(validator.first_line(state, calibration))
         frozen = _everywhere(steps.frozen_part(recipe, params), everywhere)
         advance = steps.compiled(recipe)
         key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
@@ -112,7 +112,7 @@ def train(
         task = progress.add_task("training", total=total, completed=start)
         saved, epoch_started = time.monotonic(), time.monotonic()
         batches = ((step, _batch(recipe, feed, everywhere, step)) for step in range(start, total))
-        with ahead(batches, depth=1) as coming:
+        with prefetch(batches, depth=1) as coming:
             for step, batch in coming:
                 state = advance(state, frozen, batch, key)
                 done = step + 1
@@ -123,7 +123,7 @@ def train(
                     _check(state, run)
                     progress.update(task, completed=done)
                 if end:
-                    line = judge.line(state, time.monotonic() - epoch_started)
+                    line = validator.line(state, time.monotonic() - epoch_started)
                     run.log(line)
                     if merit(recipe, line) < float(best):
                         best = _everywhere(np.float32(merit(recipe, line)), everywhere)

@@ -1,7 +1,5 @@
 """Losses: the labels of a response map, and the balanced logistic loss (Bertinetto et al. 2016, section 2.2)."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,20 +7,19 @@ from jaxtyping import Array, Bool, Float
 
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 
-Distance = Literal["manhattan", "euclidean"]
 HIGHEST = 16
 """Number of highest cells of a map that `nothing_there` counts."""
 
 
-def labels(radius: float = 16.0, distance: Distance = "manhattan") -> Bool[np.ndarray, "17 17"]:
-    """Labels of a response map: True for the cells at most `radius` samples of the crop from the centre.
+def labels(radius: float = 16.0) -> Bool[np.ndarray, "17 17"]:
+    """Labels of a response map: True where `|dx| + |dy|` from the centre is at most `radius` samples of the crop.
 
-    A cell is 8 samples wide. `manhattan` is the authors' code, 13 cells at a radius of 16; `euclidean` is SiamFC's
-    paper, the same 13 there.
+    A cell is 8 samples wide. The distance is that of the authors' code. At a radius of 16 it gives 13 cells, the same
+    as the Euclidean one of SiamFC's paper.
     """
     offset = np.abs(np.arange(RESPONSE_SIZE) - (RESPONSE_SIZE - 1) // 2) * CELL
     x, y = np.meshgrid(offset, offset)
-    return (x + y if distance == "manhattan" else np.hypot(x, y)) <= radius
+    return x + y <= radius
 
 
 def balanced_logistic(

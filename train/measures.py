@@ -33,7 +33,7 @@ def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Meas
     """Measures over pairs whose target is in the middle. The layers are fused as in `Recipe.tracked_with`."""
     config, model = recipe.tracked_with, recipe.model
     layers = config.layers(model)
-    positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
+    positive = jnp.asarray(labels(recipe.label_radius))
     with jax.default_matmul_precision(recipe.precision):
         responses = responses_from_correlations(trainable, kept, recipe)
         losses = {

@@ -13,7 +13,6 @@ from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
 from mfst_jax.params import SiamFCVariant
 from mfst_jax.train.data.augmentation import Augmentation
-from mfst_jax.train.losses import Distance
 
 Best = Literal["loss", "centre_error", "tracking"]
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
@@ -47,8 +46,6 @@ class Recipe:
       accumulation: Number of parts that a batch is computed in, one after the other.
       learning_rate: Learning rate in the first epoch, after the warm-up.
       final_learning_rate: Learning rate in the last epoch.
-      decay_speed: Factor on the speed at which the learning rate falls: 3 in the authors' released runs, whose step
-        counter advanced once a layer.
       schedule: How the learning rate falls: by the same factor after each epoch, or along half a cosine, step by step.
       warmup_steps: Number of steps over which the learning rate rises from 0.
       optimiser: The optimiser.
@@ -61,7 +58,6 @@ class Recipe:
       average: Decay, step by step, of the exponential moving average of the weights that is validated and written
         instead of the last weights; 0: the last ones. Over the first steps it is the mean of them all.
       label_radius: Radius of positive labels, in samples of the search region.
-      label_distance: Distance that the radius is measured in (`losses.labels`).
       max_frame_gap: Greatest number of frames between the two of a pair.
       cached_pairs: Size of a fixed pool of pairs whose correlations are computed once (`correlation_pools.py`); 0:
         features in each step.
@@ -98,7 +94,6 @@ class Recipe:
     accumulation: int = 1
     learning_rate: float = 0.01
     final_learning_rate: float = 1e-5
-    decay_speed: int = 1
     schedule: Literal["exponential", "cosine"] = "exponential"
     warmup_steps: int = 0
     optimiser: Literal["sgd", "adamw"] = "sgd"
@@ -110,7 +105,6 @@ class Recipe:
     average: float = 0.0
 
     label_radius: float = 16.0
-    label_distance: Distance = "manhattan"
     max_frame_gap: int = 100
 
     cached_pairs: int = 0
@@ -134,7 +128,7 @@ class Recipe:
             check_type(name, value, kind)
             if isinstance(value, float):
                 require(math.isfinite(value), name, "a finite number", value)
-        for name in ("epochs", "pairs_per_epoch", "batch_size", "accumulation", "decay_speed", "validation_pairs"):
+        for name in ("epochs", "pairs_per_epoch", "batch_size", "accumulation", "validation_pairs"):
             require(getattr(self, name) > 0, name, "1 or more", getattr(self, name))
         for name in ("seed", "max_frame_gap", "cached_pairs", "calibration_pairs", "tracking_epochs"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))

@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from mfst_jax.config import LAYERS, Config, Layer
-from mfst_jax.correlation import cross_correlate_by_taps
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.network import PreparedNetwork
 from mfst_jax.fast.prepared import AnyParams, PreparedParams, prepare
 from mfst_jax.localisation import RESPONSE_SIZE

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from mfst_jax.checkpoints import replacing
+from mfst_jax.checkpoints.files import replacing
 from mfst_jax.errors import InputError
 from mfst_jax.train import hosts
 

@@ -77,7 +77,8 @@ def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""
         done = step.astype(jnp.float32) / (recipe.epochs * recipe.steps_per_epoch)
         share = 0.5 * (1 + jnp.cos(jnp.pi * done))
         return warm * (recipe.final_learning_rate + share * (recipe.learning_rate - recipe.final_learning_rate))
-    epoch = step * recipe.decay_speed // recipe.steps_per_epoch
+    # Sec. IV-A c): by one factor after each epoch
+    epoch = step // recipe.steps_per_epoch
     decay = (recipe.final_learning_rate / recipe.learning_rate) ** (1 / max(1, recipe.epochs - 1))
     return warm * recipe.learning_rate * jnp.float32(decay) ** epoch.astype(jnp.float32)
 
@@ -129,7 +130,7 @@ def train_step(
       key: of the whole run; what a step draws depends on it and on the step's number.
       recipe: what to do.
     """
-    positive = jnp.asarray(labels(recipe.label_radius, recipe.label_distance))
+    positive = jnp.asarray(labels(recipe.label_radius))
 
     def loss(trainable: Any, running: Any, part: Correlations | Crops, key: Array) -> tuple[Array, tuple[ByLayer, Any]]:
         responses, others, running = _responses(trainable, running, frozen, part, key, recipe)
@@ -154,7 +155,7 @@ def train_step(
     zero = jax.tree.map(jnp.zeros_like, (state.trainable, state.losses))
     keys = jax.random.split(jax.random.fold_in(key, state.step), recipe.accumulation)
     with jax.default_matmul_precision(recipe.precision):
-        (gradients, losses), running = _in_turn(add_part, (zero, state.statistics), (batch, keys))
+        (gradients, losses), running = _over_parts(add_part, (zero, state.statistics), (batch, keys))
     with jax.numpy_dtype_promotion("standard"):  # AdamW raises a Python float to a step number
         updates, optimiser_state = optimiser(recipe).update(gradients, state.optimiser, state.trainable)
     trainable = jax.tree.map(jnp.add, state.trainable, updates)
@@ -204,7 +205,7 @@ def _responses(
     return responses_from_crops(trainable, frozen, part, key, recipe), {}, running
 
 
-def _in_turn(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> Any:
+def _over_parts(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> Any:
     """Result of `function(carried, input)` over all `inputs`, beginning with `first`.
 
     It is a scan, but unrolled on CPUs, where XLA's convolutions are many times slower within a loop than outside.

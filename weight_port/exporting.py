@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import weight_names
+from mfst_jax.checkpoints import files, weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
 from weight_port import containers, name_tables, rules
@@ -108,7 +108,7 @@ def export(
     if to == "tf1" and _SIAMFC_BIAS in kept:
         theirs[_SIAMFC_BIAS] = np.zeros(1, np.float32)
     theirs.update({name: np.full_like(theirs[name], value) for name, value in kept.items() if name in theirs})
-    metadata = checkpoints.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
+    metadata = files.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
     chosen.write(out, theirs, metadata)
     return notes
 
@@ -116,7 +116,7 @@ def export(
 def _format(to: str, out: Path, *, legacy: bool) -> _Format:
     torch = _whole(torch_files.write_legacy if legacy else torch_files.write_zip)
     if out.suffix == checkpoints.SUFFIX:
-        torch = _whole(checkpoints.write_safetensors)
+        torch = _whole(files.write_safetensors)
     formats = {
         "torch-siamfc": _Format(name_tables.TORCH_SIAMFC, "siamfc", torch, _complete_torch),
         "torchvision-alexnet": _Format(name_tables.TORCHVISION_ALEXNET, "alexnet", torch),
@@ -132,7 +132,7 @@ def _whole(write: Writer) -> Writer:
     """Writer like `write`, whose file takes its place only once it is complete."""
 
     def replace(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-        with checkpoints.replacing(out) as new:
+        with files.replacing(out) as new:
             write(new, arrays, metadata)
 
     return replace

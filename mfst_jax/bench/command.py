@@ -59,11 +59,11 @@ def bench(
     times = alternate(contestants, rounds=rounds, calls=calls)
     first = next(iter(times.values()))
     rows = []
-    for (preset, kind, (size, _), count), found in zip(cases, times.values(), strict=True):
-        wall, cpu = ([1000 * second for second in seconds] for seconds in (found.wall, found.cpu))
+    for (preset, kind, (size, _), count), its in zip(cases, times.values(), strict=True):
+        wall, cpu = ([1000 * second for second in seconds] for seconds in (its.wall, its.cpu))
         rate = 1000 * count / float(np.median(wall))
-        ratio = spread(ratios(found.wall, first.wall))
-        cells = (spread(wall, 1), f"{np.median(cpu):.1f}", f"{rate:.1f}", f"{found.peak:.0f}", ratio)
+        ratio = spread(ratios(its.wall, first.wall))
+        cells = (spread(wall, 1), f"{np.median(cpu):.1f}", f"{rate:.1f}", f"{its.peak:.0f}", ratio)
         rows.append((preset, kind, size, str(count), *cells))
     header = ("preset", "weights", "frame", "targets", "ms a frame (quartiles)", "CPU ms", "boxes/s", "MiB", "to first")
     print(table(header, rows))

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfst_jax import checkpoints, tracker
-from mfst_jax.bench.random_inputs import Size, alexnet_of, noise, random_boxes, random_params
+from mfst_jax.bench.random_inputs import Size, noise, preset_params, random_boxes
 from mfst_jax.cache import keep_compilations
 from mfst_jax.config import PRESETS, Config, Preset
 from mfst_jax.fast import prepare
-from mfst_jax.multi import Tracks, config_for
+from mfst_jax.multi import Start, Tracks, config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
 
@@ -34,7 +34,7 @@ def make_step(
     """
     keep_compilations()
     config = PRESETS[preset]
-    params = random_params(config, alexnet_of(preset)) if weights is None else checkpoints.load(weights)
+    params = preset_params(preset) if weights is None else checkpoints.load(weights)
     config = resolve_config(params.contents, config)
     return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets, batch)
 
@@ -57,5 +57,6 @@ def step_of(
     if targets == 1:
         state = tracker.init(weights, first, boxes[0], config=config, frame_size=frame_size)
         return lambda: np.asarray(tracker.step(weights, state, second)[1].box)
-    tracks = Tracks(weights, first, boxes, config_for(targets, config, batch=batch), frame_size, batch=batch)
+    start = Start(first, boxes, frame_size, config_for(targets, config, batch=batch))
+    tracks = Tracks(weights, start, batch=batch)
     return lambda: tracks.fetch(tracks.step(second))[0]

@@ -1,31 +1,5 @@
 """Checkpoints: weights read and written, the names of their tensors, and weights that are known by name."""
 
-from mfst_jax.checkpoints.files import (
-    BUILT_IN,
-    SUFFIX,
-    Stored,
-    digest,
-    interpret,
-    load,
-    make_metadata,
-    provenance,
-    read,
-    replacing,
-    save,
-    write_safetensors,
-)
+from mfst_jax.checkpoints.files import BUILT_IN, SUFFIX, Stored, digest, load, provenance, read, save
 
-__all__ = [
-    "BUILT_IN",
-    "SUFFIX",
-    "Stored",
-    "digest",
-    "interpret",
-    "load",
-    "make_metadata",
-    "provenance",
-    "read",
-    "replacing",
-    "save",
-    "write_safetensors",
-]
+__all__ = ["BUILT_IN", "SUFFIX", "Stored", "digest", "load", "provenance", "read", "save"]

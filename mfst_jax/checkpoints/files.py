@@ -35,6 +35,7 @@ BUILT_IN = known_weights.place("builtin")
 """File of the weights that come with the package: torchvision's AlexNet, in float16."""
 
 SUFFIX = ".safetensors"
+"""Suffix of a checkpoint that is one file; any other is an Orbax directory."""
 _log = logging.getLogger(__name__)
 _KEY = "mfst_jax"
 _METADATA_FILE = "mfst_jax.json"
@@ -154,6 +155,9 @@ def provenance(path: str | Path | None = None) -> dict[str, Any]:
 
 def read(path: Path) -> Stored:
     """Content of a safetensors file or an Orbax directory: whatever tensors it holds, and our metadata if it has them.
+
+    Args:
+      path: the file or the directory.
 
     Raises:
       InputError: nothing there, not a checkpoint, or a damaged one.
@@ -315,7 +319,11 @@ def check_replaceable(path: Path) -> None:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of the names."""
+    """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of the names.
+
+    Args:
+      arrays: arrays [any axes] of any dtype, by their names.
+    """
     sha256 = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         sha256.update(f"{name} {array.dtype.name} {array.shape}\n".encode())

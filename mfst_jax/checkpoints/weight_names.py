@@ -11,18 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from mfst_jax.backbones import CHANNELS, GROUPS, SIDES
 from mfst_jax.config import LAYERS
 from mfst_jax.params import AlexNetVariant, Contents, SiamFCVariant
+from mfst_jax.se_block import SE_REDUCTION
 
 Shape = tuple[int, ...]
 
-# The kernels of conv1-5. SiamFC and the Caffe AlexNet share theirs: conv2, 4 and 5 are in two groups.
-_GROUPED: tuple[Shape, ...] = ((11, 11, 3, 96), (5, 5, 48, 256), (3, 3, 256, 384), (3, 3, 192, 384), (3, 3, 192, 256))
-_PLAIN: tuple[Shape, ...] = ((11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256))
-_ALEXNET_KERNELS: dict[AlexNetVariant, tuple[Shape, ...]] = {"torchvision": _PLAIN, "caffe": _GROUPED}
-
-SE_REDUCTION = 4
-"""Channel reduction factor r of the SE-blocks (paper section IV-A e)."""
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -30,22 +25,29 @@ def expected(contents: Contents) -> dict[str, Shape]:
     """Shapes by flat name of every tensor that weights of these `contents` consist of."""
     shapes: dict[str, Shape] = {}
     if contents.siamfc_variant == "alexnet":
-        shapes |= _alexnet("siamfc", _PLAIN)
+        shapes |= _alexnet("siamfc", _kernels("torchvision"))
     elif contents.siamfc:
         shapes |= _siamfc(bias=contents.siamfc_bias, grey=contents.siamfc_grey)
     if contents.siamfc_se:
-        shapes |= _se("siamfc_se", _GROUPED if contents.siamfc_variant == "siamfc" else _PLAIN)
+        shapes |= _se("siamfc_se", _kernels("siamfc" if contents.siamfc_variant == "siamfc" else "torchvision"))
     if contents.alexnet is not None:
-        shapes |= _alexnet("alexnet", _ALEXNET_KERNELS[contents.alexnet])
+        shapes |= _alexnet("alexnet", _kernels(contents.alexnet))
         if contents.alexnet_se:
-            shapes |= _se("alexnet_se", _ALEXNET_KERNELS[contents.alexnet])
+            shapes |= _se("alexnet_se", _kernels(contents.alexnet))
     return shapes
+
+
+def _kernels(network: str) -> tuple[Shape, ...]:
+    """Shapes of the kernels of conv1 to conv5, of a network in `CHANNELS`."""
+    outputs, groups = CHANNELS[network], GROUPS[network]
+    inputs = 3, *outputs[:-1]
+    return tuple((side, side, i // g, o) for side, i, g, o in zip(SIDES, inputs, groups, outputs, strict=True))
 
 
 def _siamfc(*, bias: bool, grey: bool) -> dict[str, Shape]:
     """Shapes of SiamFC: BN after conv1 to conv4, which makes a bias there redundant; a bias and no BN in conv5."""
     shapes: dict[str, Shape] = {}
-    for number, kernel in enumerate(_GROUPED, start=1):
+    for number, kernel in enumerate(_kernels("siamfc"), start=1):
         if number == 1 and grey:
             kernel = (*kernel[:2], 1, kernel[3])
         shapes[f"params/siamfc/conv{number}/kernel"] = kernel

@@ -106,6 +106,7 @@ class Ordering:
 
 def paper_rows(table: Table) -> list[Row]:
     """Rows of a table, in the paper's order."""
+    # Table I, Table II
     rows = []
     with FIGURES.open(newline="") as file:
         for cells in csv.DictReader(file, delimiter="\t"):

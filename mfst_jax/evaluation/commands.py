@@ -22,7 +22,7 @@ from mfst_jax.evaluation.results import Results, find_results, write_atomically,
 from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, Weights, in_turn
+from mfst_jax.program.arguments import Settings, Weights, flatten_settings
 from mfst_jax.sequences.otb import ATTRIBUTES
 
 _HEADER = "normalised  SR.50  SR.75     AO"
@@ -66,9 +66,9 @@ def evaluate(
     """
     params = checkpoints.load(weights)
     if ablation is None:
-        chosen = choose_config(params.contents, preset, in_turn(set))
+        chosen = choose_config(params.contents, preset, flatten_settings(set))
     else:  # the rows say which models are used
-        chosen = override(PRESETS[preset or "paper"], in_turn(set))
+        chosen = override(PRESETS[preset or "paper"], flatten_settings(set))
     dataset = load(root, protocol)
     run = runner.plan(weights, params, chosen, dataset.protocol, batch)
     if ablation is not None:

@@ -15,6 +15,7 @@ from mfst_jax.sequences.annotations import Polygons
 from mfst_jax.sequences.layouts import KNOWN, TRUTH_FILES, Place, describe_other, name_of, places_in, sequence_folders
 
 Protocol = Literal["otb100", "otb50", "otb2013", "got10k", "vot", "folder"]
+"""Protocols: which sequences should be there, and whose rules count."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 TITLES: dict[Protocol, str] = {
     "otb100": "OTB-100",

@@ -31,12 +31,22 @@ Counted = Float[np.ndarray, "counted"]
 
 
 def overlaps(boxes: Boxes, truth: Boxes) -> Counted:
-    """Intersection over union of each counted row, in [0, 1]."""
+    """Intersection over union of each counted row, in [0, 1].
+
+    Args:
+      boxes: [T, 4] (x, y, w, h) of a tracker.
+      truth: [T, 4] true boxes; rows that are not finite do not count.
+    """
     return _overlaps(*_counted(boxes, truth))
 
 
 def centre_errors(boxes: Boxes, truth: Boxes) -> Counted:
-    """Distance in pixels between the centres, for each counted row."""
+    """Distance in pixels between the centres, for each counted row.
+
+    Args:
+      boxes: [T, 4] (x, y, w, h) of a tracker.
+      truth: [T, 4] true boxes; rows that are not finite do not count.
+    """
     return _lengths(_offsets(*_counted(boxes, truth)))
 
 
@@ -50,12 +60,21 @@ def success_auc(boxes: Boxes, truth: Boxes) -> float:
     """Area under the success curve: mean over 21 thresholds of the share of rows that overlap by more.
 
     It is NaN if no row counts.
+
+    Args:
+      boxes: [T, 4] (x, y, w, h) of a tracker.
+      truth: [T, 4] true boxes; rows that are not finite do not count.
     """
     return measure(boxes, truth).success_auc
 
 
 def precision_20px(boxes: Boxes, truth: Boxes) -> float:
-    """Share of rows whose centre is at most 20 pixels off; NaN if none counts."""
+    """Share of rows whose centre is at most 20 pixels off; NaN if none counts.
+
+    Args:
+      boxes: [T, 4] (x, y, w, h) of a tracker.
+      truth: [T, 4] true boxes; rows that are not finite do not count.
+    """
     return measure(boxes, truth).precision_20px
 
 

@@ -109,6 +109,7 @@ def write(folder: Path, summaries: Mapping[str, Summary]) -> list[Path]:
       InputError: a file cannot be written.
       MissingExtraError: without matplotlib installed.
     """
+    # Fig. 3
     paths = []
     for name in PLOTS:
         figure = _draw_curves(name, summaries)

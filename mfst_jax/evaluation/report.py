@@ -31,8 +31,8 @@ from mfst_jax.media.drawing import TRUE
 from mfst_jax.media.palette import BRIGHT_COLOURS, COLOURS
 
 HERE = Path(__file__).parent
-GOT10K_CHIEF = ("average_overlap", "success_rate_50")
-OTHERS_CHIEF = ("success_auc", "precision_20px")
+GOT10K_MAIN_MEASURES = ("average_overlap", "success_rate_50")
+MAIN_MEASURES = ("success_auc", "precision_20px")
 """Scores that a benchmark other than GOT-10k is known by."""
 
 
@@ -115,9 +115,9 @@ def _headline(dataset: Dataset, ours: Tracker) -> str:
         )
     tiles = ""
     if overall is not None:
-        chief = GOT10K_CHIEF if summary.protocol == "got10k" else OTHERS_CHIEF
-        for score in (*chief, *(score for score in LABELS if score not in chief)):
-            style = ' class="chief"' if score in chief else ""
+        main = GOT10K_MAIN_MEASURES if summary.protocol == "got10k" else MAIN_MEASURES
+        for score in (*main, *(score for score in LABELS if score not in main)):
+            style = ' class="main"' if score in main else ""
             below = interval_of(summary, score) or "one sequence"
             tiles += _tile(LABELS[score], f"{getattr(overall, score):.3f}", f"95 %: {below}", style)
     if summary.frames_per_second is not None:

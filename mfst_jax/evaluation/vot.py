@@ -18,7 +18,7 @@ from mfst_jax.config import Preset
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, Weights, in_turn
+from mfst_jax.program.arguments import Settings, Weights, flatten_settings
 from mfst_jax.streaming import Tracker
 
 
@@ -35,7 +35,7 @@ def serve(*, weights: Weights = None, preset: Preset | None = None, set: Setting
     except ImportError:
         raise MissingExtraError("vot-trax", "toolkits", "the protocol of the VOT toolkit") from None
     params = checkpoints.load(weights)
-    chosen = choose_config(params.contents, preset, in_turn(set))
+    chosen = choose_config(params.contents, preset, flatten_settings(set))
     tracker = Tracker(params, chosen)
     with server_module.Server([trax.Region.RECTANGLE], [trax.Image.PATH], tracker_name=tracker.name) as server:
         while (request := server.wait()).type != trax.TraxStatus.QUIT:

@@ -82,11 +82,11 @@ class Backbones:
             pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
         features: dict[Model, dict[Layer, Maps]] = {}
         for model, x in pooled.items():
-            found: dict[Layer, Maps] = {}
+            by_layer: dict[Layer, Maps] = {}
             for layer in LAYERS:
                 if layer in self.weights[model]:
-                    x = found[layer] = self._convolve(x, model, layer, done=features)
-            features[model] = found
+                    x = by_layer[layer] = self._convolve(x, model, layer, done=features)
+            features[model] = by_layer
         return features
 
     def directly(self) -> "Backbones":
@@ -114,13 +114,13 @@ class Backbones:
             rows = [self._split(row) for row in stem.convolve(pairs, filters, first, count, done=strips)]
             by_model = {model: [row[model] for row in rows] for model in self.weights}
             strips.append({m: self._pool_rows(of_m, (count, size), m, "conv1") for m, of_m in by_model.items()})
-        found: dict[Model, Maps] = {}
+        pooled: dict[Model, Maps] = {}
         for model in self.weights:
             x = jnp.concatenate([strip[model] for strip in strips], axis=1)
-            rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], SCHEMES["conv2"], done=found)
+            rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], SCHEMES["conv2"], done=pooled)
             size = x.shape[1] - SCHEMES["conv2"].taps + 1
-            found[model] = self._pool_rows(rows, (size, size), model, "conv2")
-        return found
+            pooled[model] = self._pool_rows(rows, (size, size), model, "conv2")
+        return pooled
 
     def _conv1(self) -> Any:
         """Filters of conv1 of all backbones side by side, as if they were one."""

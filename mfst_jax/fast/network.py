@@ -9,11 +9,12 @@ from typing import Any
 from jaxtyping import Array, Float
 
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.correlation import cross_correlate, cross_correlate_by_taps
+from mfst_jax.correlation import cross_correlate
 from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams
-from mfst_jax.model import Exemplar, Features, Responses, as_exemplar, correlate
+from mfst_jax.model import Exemplar, Features, Responses, as_exemplar
 from mfst_jax.se_block import SEBlock, recalibrate
 
 
@@ -38,30 +39,30 @@ class PreparedNetwork:
                     f"config: expected only what the weights were prepared for, found {model} {', '.join(missing)}"
                 )
 
-    def exemplar(self, images: Float[Array, "factors 127 127 3"]) -> Exemplar:
-        """Exemplar from the target's images at `Config.exemplar_factors`."""
+    def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
+        """Exemplar from the target's image, RGB in 0..255."""
         # This runs once a track, so the time to compile it matters more than the time to run it.
-        features = self._features(images, self._backbones().directly())
+        features = self._features(image[None], self._backbones().directly())
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         return as_exemplar(features, weights, self.config)
 
     def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
-        """Response maps of each layer at each scale, and the recalibrated search features that they come from."""
+        """Response maps of each layer in each search region, and the recalibrated features that they come from."""
         responses: Responses = {}
         search: Features = {}
-        by = cross_correlate if self.weights.method == "quick" else cross_correlate_by_taps
+        correlate = cross_correlate if self.weights.method == "quick" else cross_correlate_by_taps
         for model, features in self.features(images).items():
             responses[model], search[model] = {}, {}
             shared = exemplar.channel_weights.get(model)
             own = self._channel_weights(model, features) if shared is None else {}
             for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
-                targets, maps = exemplar.features[model][layer], features[layer]
+                target, maps = exemplar.features[model][layer], features[layer]
                 weights = own.get(layer) if shared is None else shared[layer][None]
                 recalibrated = maps if weights is None else recalibrate(maps, weights)
                 if weights is not None and len(weights) == 1:
-                    response = correlate(recalibrate(targets, weights), maps, by)
+                    response = correlate(recalibrate(target[None], weights)[0], maps)
                 else:  # each region has SE weights of its own, which no shared exemplar can hold
-                    response = correlate(targets, recalibrated, by)
+                    response = correlate(target, recalibrated)
                 responses[model][layer] = factor * response
                 search[model][layer] = recalibrated
         return responses, search
@@ -75,8 +76,8 @@ class PreparedNetwork:
         return Backbones(weights, self.weights.contents.alexnet, self.weights.method)
 
     def _features(self, images: Float[Array, "n side side 3"], backbones: Backbones) -> Features:
-        found = backbones.features(images).items()
-        return {model: {layer: maps[layer] for layer in self.config.layers(model)} for model, maps in found}
+        features = backbones.features(images)
+        return {m: {layer: features[m][layer] for layer in self.config.layers(m)} for m in features}
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""

@@ -9,7 +9,7 @@ from jax import lax
 Tree = TypeVar("Tree")
 
 
-def after(done: Any, then: Tree) -> Tree:
+def sequence_after(done: Any, then: Tree) -> Tree:
     """Float32 arrays of `then`, made to wait until those of `done` are there.
 
     XLA would otherwise work on many things side by side, each in memory of its own: more than caches hold, and more

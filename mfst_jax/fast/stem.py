@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.fast.ordering import after
+from mfst_jax.fast.ordering import sequence_after
 from mfst_jax.fast.toom_cook import F_6_6 as SCHEME
 from mfst_jax.fast.toom_cook import combine
 
@@ -65,11 +65,11 @@ def convolve(
       filters: from `transform_filters`.
       first: the first row that is wanted.
       rows: how many.
-      done: what has to be computed before (`ordering.after`).
+      done: what has to be computed before (`ordering.sequence_after`).
     """
     tiles = -(-rows // SCHEME.tile)
     inputs = combine(SCHEME.inputs, SCHEME.sweep(pairs[first:], tiles, axis=0))
-    inputs = lax.optimization_barrier(after(done, inputs))
+    inputs = lax.optimization_barrier(sequence_after(done, inputs))
     outputs = [_convolve_columns(x[:, None], f) for x, f in zip(inputs, filters, strict=True)]
     return combine(SCHEME.outputs, lax.optimization_barrier([x[None, :, :, None, None] for x in outputs]))
 

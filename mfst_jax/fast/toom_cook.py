@@ -17,12 +17,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.fast.ordering import after
+from mfst_jax.fast.ordering import sequence_after
 
 Polynomial = list[Fraction]  # coefficients, the constant first
 Filters = Sequence[Sequence[Float[Any, "_ _ _"]]]
-"""Transformed filters: for every `TOGETHER` row products, for each column product, matrices [row products x groups,
-inputs, outputs]."""
+"""Transformed filters: for every `ROWS_AT_A_TIME` row products, for each column product, matrices [row products x
+groups, inputs, outputs]."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ F_6_5 = Scheme(6, 5, _symmetric("0", "2/5", "4/5", "5/4", "5/2"))
 F_6_6 = Scheme(6, 6, _symmetric("1/4", "1/2", "1", "3/2", "11/4"))
 
 
-TOGETHER = 2
+ROWS_AT_A_TIME = 2
 """Number of row products that are worked on at a time.
 
 XLA shares products out between cores where more than eight are queued for one, and some become ready late, since only
@@ -104,7 +104,7 @@ def transform_filters(kernel: Float[np.ndarray, "taps taps i o"], groups: int, s
     products, inputs, outputs = scheme.products, kernel.shape[2], kernel.shape[3]
     both = np.einsum("pu,qv->pquv", scheme.filters, scheme.filters).reshape(products**2, -1)
     transformed = both @ kernel.reshape(-1, inputs * outputs)  # one product, where einsum takes ten times as long
-    shape = -1, TOGETHER, products, inputs, groups, outputs // groups
+    shape = -1, ROWS_AT_A_TIME, products, inputs, groups, outputs // groups
     parts = transformed.reshape(shape).transpose(0, 2, 1, 4, 3, 5).astype(np.float32)
     return tuple(tuple(part.reshape(products, -1, *part.shape[-2:])) for part in parts)
 
@@ -113,9 +113,9 @@ def restore_kernel(filters: Filters, scheme: Scheme) -> Float[Array, "taps taps 
     """Kernel that `transform_filters` was given."""
     parts = jnp.stack([jnp.stack(part) for part in filters])
     inputs, outputs = parts.shape[-2:]
-    parts = parts.reshape(len(filters), scheme.products, TOGETHER, -1, inputs, outputs)
+    parts = parts.reshape(len(filters), scheme.products, ROWS_AT_A_TIME, -1, inputs, outputs)
     inverse = np.linalg.pinv(scheme.filters).astype(np.float32)
-    of_rows = inverse.reshape(scheme.taps, len(filters), TOGETHER)
+    of_rows = inverse.reshape(scheme.taps, len(filters), ROWS_AT_A_TIME)
     kernel = jnp.einsum("unt,vq,nqtgio->uvigo", of_rows, inverse, parts, precision="highest")
     return kernel.reshape(scheme.taps, scheme.taps, inputs, -1)
 
@@ -133,7 +133,7 @@ def convolve(
       maps: of at least `scheme.taps` cells on a side.
       filters: from `transform_filters`. With fewer inputs than the maps have channels, there are groups.
       scheme: the scheme of the filters.
-      done: what has to be computed before (`ordering.after`).
+      done: what has to be computed before (`ordering.sequence_after`).
 
     Returns:
       Rows, of which `join` and `join_pooled` make maps.
@@ -147,8 +147,8 @@ def convolve(
     # Barriers keep XLA from fusing each pass into the next, which would compute it again for each of its uses.
     # V = B d B^T
     rows = jnp.stack(combine(scheme.inputs, scheme.sweep(maps, down, axis=1)))
-    rows = lax.optimization_barrier(after(done, rows))
-    found: list[Float[Array, "n down across tile groups o"]] = []
+    rows = lax.optimization_barrier(sequence_after(done, rows))
+    row_products: list[Float[Array, "n down across tile groups o"]] = []
     for part, matrices in zip(jnp.split(rows, len(filters)), filters, strict=True):
         columns = scheme.sweep(part, across, axis=3)  # [row product, n, tile row, tile column, channel] each
         columns = [jnp.moveaxis(x.reshape(*x.shape[:-1], groups, channels // groups), -2, 1) for x in columns]
@@ -161,8 +161,8 @@ def convolve(
         # y = A M A^T, here by columns
         columns = jnp.stack(combine(scheme.outputs, lax.optimization_barrier(outputs)), axis=1)
         columns = lax.optimization_barrier(columns).reshape(-1, groups, tile, n, down, across, columns.shape[-1])
-        found += [x.transpose(2, 3, 4, 1, 0, 5) for x in columns]
-    return combine(scheme.outputs, found)
+        row_products += [x.transpose(2, 3, 4, 1, 0, 5) for x in columns]
+    return combine(scheme.outputs, row_products)
 
 
 def join(rows: Sequence[Float[Array, "n down *rest"]]) -> Float[Array, "n rows *rest"]:

@@ -22,12 +22,12 @@ from mfst_jax.following import quick_start
 from mfst_jax.following.recording import Recorder
 from mfst_jax.media.decoding import Frame
 from mfst_jax.media.sources import Source
-from mfst_jax.multi import config_for
+from mfst_jax.multi import Start, config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
 from mfst_jax.program import allocator
 from mfst_jax.program.progress import progress_bar
-from mfst_jax.program.threads import Behind, ahead
+from mfst_jax.program.threads import CallQueue, prefetch
 from mfst_jax.targets import THE_TARGET, Target, check_boxes, parse_targets
 from mfst_jax.tracks.lost_frames import is_lost
 
@@ -130,7 +130,7 @@ def follow_all(
 
     Args:
       source: the frames.
-      targets: what to follow, at least one; a batch of them is tracked without near search (`multi.config_for`).
+      targets: what to follow, at least one; a batch of them is tracked without centre search (`multi.config_for`).
       params: the weights, which are prepared here if they are not yet.
       config: how to track; by default what the weights imply.
       video: where to write the annotated video; of one target the true boxes are drawn too, as far as there are some.
@@ -166,12 +166,14 @@ def follow_all(
         task = progress.add_task(source.name, total=source.remaining)
         first_frames = stack.enter_context(ExitStack())
         first_frames.enter_context(allocator.compiling())
-        behind = stack.enter_context(Behind(DEPTH))
-        for number, (frame, padded) in enumerate(stack.enter_context(ahead(_on_device(source), DEPTH)), source.first):
+        drawing = stack.enter_context(CallQueue(DEPTH))
+        for number, (frame, padded) in enumerate(
+            stack.enter_context(prefetch(_on_device(source), DEPTH)), source.first
+        ):
             responses = None
             if tracks is None:
                 steps = None if source.remaining is None else source.remaining - 1
-                tracks = quick_start.begin(params, padded, boxes[0], config, size, steps=steps)
+                tracks = quick_start.begin(params, Start(padded, boxes[0], size, config), steps=steps)
             else:
                 progress.update(task, compiling=tracks.is_compiling)
                 found, score, responses = tracks.fetch(tracks.step(padded), responses=recorder.maps)
@@ -181,7 +183,7 @@ def follow_all(
             if hear is not None:
                 hear(number, boxes[-1], scores[-1])
             if recorder.draws:
-                behind(recorder.show, number, frame, boxes[-1], scores[-1], responses)
+                drawing(recorder.show, number, frame, boxes[-1], scores[-1], responses)
             progress.advance(task)
             lost_in_a_row = np.where(is_lost(scores[-1]), lost_in_a_row + 1, 0)
             if lost_in_a_row.min() == stop_when_lost:

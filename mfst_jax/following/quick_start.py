@@ -9,14 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 
 import jax
-import numpy as np
-from jaxtyping import Float32
 
 from mfst_jax import tracker
 from mfst_jax.compilation import quickly
-from mfst_jax.config import Config
 from mfst_jax.fast import AnyParams, as_prepared, method_for, prepare_for
-from mfst_jax.multi import Tracks, in_a_batch
+from mfst_jax.multi import Start, Tracks, in_a_batch
 from mfst_jax.params import Params
 from mfst_jax.state import Output, State
 
@@ -25,48 +22,29 @@ STEPS = 5
 lost where a cache holds the fast program."""
 
 
-def begin(
-    params: AnyParams,
-    frame: jax.Array,
-    boxes: Float32[np.ndarray, "targets 4"],
-    config: Config,
-    frame_size: np.ndarray | jax.Array,
-    *,
-    steps: int | None = None,
-) -> Tracks:
-    """Tracks of the objects in `boxes`, as by `Tracks`, with a quick start where that is possible.
+def begin(params: AnyParams, start: Start, *, steps: int | None = None) -> Tracks:
+    """Tracks as by `Tracks`, with a quick start where that is possible.
 
     Args:
       params: the weights. Where they are prepared already, and on accelerators, nothing would start sooner.
-      frame: the first frame, as `Tracks` takes it.
-      boxes: as `Tracks` takes them.
-      config: as `Tracks` takes it.
-      frame_size: as `Tracks` takes it.
+      start: the first frame and the targets in it.
       steps: how many steps there will be at most, so that what none of them needs is not compiled; None if unknown.
     """
     on_cpu = method_for(jax.default_backend()) == "toom_cook"
-    if isinstance(params, Params) and on_cpu and not in_a_batch(len(boxes)):
-        return _QuicklyStarted(params, frame, boxes, config, frame_size, steps)
-    return Tracks(as_prepared(params, config), frame, boxes, config, frame_size)
+    if isinstance(params, Params) and on_cpu and not in_a_batch(len(start.boxes)):
+        return _QuicklyStarted(params, start, steps)
+    return Tracks(as_prepared(params, start.config), start)
 
 
 class _QuicklyStarted(Tracks):
     """Tracks whose first `STEPS` steps are the quick program's, and the others the fast one's."""
 
-    def __init__(
-        self,
-        params: Params,
-        frame: jax.Array,
-        boxes: Float32[np.ndarray, "targets 4"],
-        config: Config,
-        frame_size: np.ndarray | jax.Array,
-        steps: int | None,
-    ):
+    def __init__(self, params: Params, start: Start, steps: int | None):
         self._plain = params
         self._only_quick = steps is not None and steps <= STEPS
         self._fast: Future[AnyParams] | None = None
         with quickly():
-            super().__init__(prepare_for(params, config, "quick"), frame, boxes, config, frame_size)
+            super().__init__(prepare_for(params, start.config, "quick"), start)
 
     @property
     def is_settled(self) -> bool:
@@ -83,12 +61,12 @@ class _QuicklyStarted(Tracks):
             self._params = as_prepared(self._plain, config) if self._fast is None else self._fast.result()
             self._fast = None
         with quickly() if self._taken < STEPS else nullcontext():
-            found = super().step(frame)
+            outputs = super().step(frame)
         if self._taken == 1 and not self._only_quick:  # the first box does not have to wait for this
             thread = ThreadPoolExecutor(1, "compiling")
             self._fast = thread.submit(make_fast, self._plain, self._each[0], frame)
             thread.shutdown(wait=False)
-        return found
+        return outputs
 
 
 def make_fast(params: Params, state: State, frame: jax.Array) -> AnyParams:

@@ -5,22 +5,9 @@
 ...     print(frame.shape)
 """
 
-from mfst_jax.media.decoding import Frame
-from mfst_jax.media.drawing import Mark, contact_sheet, draw, draw_targets
+from mfst_jax.media.drawing import draw
 from mfst_jax.media.images import read_image
 from mfst_jax.media.sources import Source, demo_source, open_source
 from mfst_jax.media.writers import VideoWriter, save_image
 
-__all__ = [
-    "Frame",
-    "Mark",
-    "Source",
-    "VideoWriter",
-    "contact_sheet",
-    "demo_source",
-    "draw",
-    "draw_targets",
-    "open_source",
-    "read_image",
-    "save_image",
-]
+__all__ = ["Source", "VideoWriter", "demo_source", "draw", "open_source", "read_image", "save_image"]

@@ -34,7 +34,8 @@ from mfst_jax.media.decoding import (
 )
 from mfst_jax.media.images import count_and_rate, is_image, read_frames, read_image
 from mfst_jax.media.seeking import decode_from, index_video
-from mfst_jax.sequences import Place, places_in, read_boxes, read_sequence
+from mfst_jax.sequences import Place, places_in, read_sequence
+from mfst_jax.sequences.annotations import read_boxes
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, natural_key
 from mfst_jax.sequences.layouts import TRUTH_FILES, list_images, name_of
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from mfst_jax import boxes as box_algebra
-from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.evaluation.metrics import overlaps
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.media.palette import colour
@@ -59,7 +59,7 @@ def search_regions(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[
     It is that of the middle scale. The first frame has none, and gets NaN.
     """
     centre, size = box_algebra.to_centre(jnp.asarray(boxes[:-1], jnp.float32))
-    side = box_algebra.context_side(size, context) * (SEARCH_SIZE / EXEMPLAR_SIZE)
+    side = search_side(size, context)
     regions = np.full((len(boxes), 3), np.nan)
     regions[1:] = np.concatenate([np.asarray(centre), np.asarray(side)[:, None]], axis=1)
     return regions

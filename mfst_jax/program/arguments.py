@@ -21,7 +21,7 @@ Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg
 """Values of every `--set`, each with all that follows it."""
 
 
-def in_turn(settings: tuple[tuple[str, ...], ...]) -> list[str]:
+def flatten_settings(settings: tuple[tuple[str, ...], ...]) -> list[str]:
     """Settings of a command line one after the other, as `config.override` reads them."""
     return [setting for group in settings for setting in group]
 

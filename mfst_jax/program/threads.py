@@ -12,13 +12,13 @@ _END: Any = object()
 
 
 @contextmanager
-def ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Iterator[Item]]:
+def prefetch(items: Generator[Item, None, None], depth: int) -> Iterator[Iterator[Item]]:
     """Iterates over `items` in order, with up to `depth` of them made on a thread before they are asked for.
 
     An exception of `items` is raised where its item would have come. On leaving, the item in the making is waited for,
     `items` is closed, and the thread has ended.
     """
-    with closing(items), ThreadPoolExecutor(1, "ahead") as thread:
+    with closing(items), ThreadPoolExecutor(1, "prefetch") as thread:
         coming: deque[Future[Item]] = deque(thread.submit(next, items, _END) for _ in range(depth))
 
         def take() -> Iterator[Item]:
@@ -33,7 +33,7 @@ def ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Iterator[I
                 future.cancel()
 
 
-class Behind:
+class CallQueue:
     """Queue of calls that run in order on one thread; at most `depth` of them are waiting or running.
 
     Leaving the block waits for all of them, by an exception too. After a call that raises no further one runs: its
@@ -42,8 +42,8 @@ class Behind:
     Args:
       depth: how many calls may wait or run.
 
-    >>> with Behind(depth=2) as behind:
-    ...     behind(video.write, frame)
+    >>> with CallQueue(depth=2) as queue:
+    ...     queue(video.write, frame)
     """
 
     def __init__(self, depth: int):
@@ -51,8 +51,8 @@ class Behind:
         self._calls: deque[Future[None]] = deque()
         self._failed = False
 
-    def __enter__(self) -> "Behind":
-        self._thread = ThreadPoolExecutor(1, "behind")
+    def __enter__(self) -> "CallQueue":
+        self._thread = ThreadPoolExecutor(1, "calls")
         return self
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> None:

@@ -1,5 +1,5 @@
 """Tracks: which of their frames are lost, and the files that hold them."""
 
-from mfst_jax.tracks.lost_frames import LOST_BELOW, is_lost
+from mfst_jax.tracks.lost_frames import LOST_BELOW, describe, is_lost, stretches
 
-__all__ = ["LOST_BELOW", "is_lost"]
+__all__ = ["LOST_BELOW", "describe", "is_lost", "stretches"]

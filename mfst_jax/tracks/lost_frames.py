@@ -22,7 +22,7 @@ def is_lost(scores: Num[np.ndarray, "*axes"] | Sequence[float]) -> Bool[np.ndarr
 def stretches(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> list[tuple[int, int]]:
     """Runs of lost frames as (first, last), in order, frames counted from 0."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(lost, bool), [False]])))
-    return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
+    return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
 
 
 def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool], start: int = 0) -> str | None:
@@ -34,17 +34,17 @@ def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool], start: int = 0) 
       lost: whether each frame is lost.
       start: number of the first of these frames.
     """
-    found = stretches(lost)
-    if not found:
+    runs = stretches(lost)
+    if not runs:
         return None
     names = []
-    for first, last in found[:MOST_STRETCHES]:
+    for first, last in runs[:MOST_STRETCHES]:
         if last == len(lost) - 1:
             names.append(f"{start + first}-end")
         else:
             names.append(f"{start + first}" if first == last else f"{start + first}-{start + last}")
-    words = f"lost in frame{'' if names[0].isdecimal() and len(found) == 1 else 's'} {', '.join(names)}"
-    if more := len(found) - len(names):
+    words = f"lost in frame{'' if names[0].isdecimal() and len(runs) == 1 else 's'} {', '.join(names)}"
+    if more := len(runs) - len(names):
         words += f" and {more} more stretch{'es' if more > 1 else ''}, {int(np.sum(lost))} frames in all"
     return words
 

@@ -4,6 +4,7 @@ import functools
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,7 +103,34 @@ def test_sums_and_tables():
     assert table(("name", "ms"), [("a", "1.5"), ("longer", "20.5")]) == "name      ms\na        1.5\nlonger  20.5"
 
 
-def test_the_machine_in_words():
-    share = side_by_side.idle_share(0.05)
-    assert share is None or 0 <= share <= 1
-    assert "cores" in side_by_side.machine()
+def say_in_turn(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counts of the machine's time, /proc/stat, read as these texts, one at each look."""
+    coming = iter(texts)
+    monkeypatch.setattr(side_by_side, "Path", lambda _: SimpleNamespace(read_text=lambda: next(coming)))
+    monkeypatch.setattr(side_by_side.time, "sleep", lambda _: None)
+
+
+# user, nice, system, idle, waiting, interrupts, soft ones, stolen, and of user's time that of guests
+BEFORE = "cpu  100 5 50 800 40 1 10 3 90 0\ncpu0 100 5 50 800 40 1 10 3 90 0\n"
+AFTER = "cpu  130 5 60 840 50 1 10 13 120 0\ncpu0 130 5 60 840 50 1 10 13 120 0\n"
+
+
+def test_idle_is_what_no_program_used_of_all_cores_time(monkeypatch: pytest.MonkeyPatch):
+    say_in_turn([BEFORE, AFTER], monkeypatch)
+    assert side_by_side.idle_share() == (40 + 10) / (30 + 10 + 40 + 10 + 10)
+
+
+@pytest.mark.parametrize("texts", [[BEFORE, BEFORE], ["", ""], ["cpu of another system\n"] * 2])
+def test_what_is_not_known_of_the_machine_is_not_said(texts: list[str], monkeypatch: pytest.MonkeyPatch):
+    say_in_turn(texts, monkeypatch)
+    assert side_by_side.idle_share() is None
+    say_in_turn(texts, monkeypatch)
+    monkeypatch.setattr(side_by_side.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert side_by_side.machine() == "3 cores"
+
+
+def test_the_machine_in_words(monkeypatch: pytest.MonkeyPatch):
+    say_in_turn([BEFORE, AFTER], monkeypatch)
+    monkeypatch.delattr(side_by_side.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(side_by_side.os, "cpu_count", lambda: 7)
+    assert side_by_side.machine() == "7 cores, 50% idle before"

@@ -14,13 +14,15 @@ import pytest
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
-from random_weights import ALL, FORMATS, A, S, assert_same, few, random_arrays, random_params
+from random_weights import ALL, FORMATS, A, S, assert_same, few, random_arrays
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
-from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config
+from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config, to_dict
+from mfst_jax.errors import InputError
 from mfst_jax.model import MFST
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config
+from mfst_jax.random_weights import random_params
 
 # The table
 
@@ -80,7 +82,7 @@ def test_round_trip(tmp_path: Path, name: str, contents: Contents, dtype: type, 
 def test_what_was_loaded_can_be_saved(tmp_path: Path, name: str):
     checkpoints.save(random_params(S), tmp_path / "first.safetensors")
     checkpoints.save(checkpoints.load(tmp_path / "first.safetensors"), tmp_path / name)
-    assert_same(checkpoints.load(str(tmp_path / name)), random_arrays(S))
+    assert_same(checkpoints.load(str(tmp_path / name)), random_params(S))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -92,6 +94,17 @@ def test_configuration_and_provenance_come_along(tmp_path: Path, name: str):
     assert checkpoints.load(tmp_path / "sub" / name).contents == params.contents
     assert implied_config(checkpoints.load(tmp_path / "sub" / name).contents) == config
     assert checkpoints.provenance(tmp_path / "sub" / name) == origin
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_recommended_option_that_there_is_no_more_is_named_with_its_file(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    params = random_params(dataclasses.replace(S, config=SIAMFC))
+    monkeypatch.setattr(checkpoints, "to_dict", lambda config: to_dict(config) | {"scale_every": 2, "near_search": 8.0})
+    checkpoints.save(params, tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name}: .*expected fields of Config, found near_search, scale_every$"):
+        checkpoints.load(tmp_path / name)
 
 
 def test_without_a_provenance_the_tool_is_named(tmp_path: Path):

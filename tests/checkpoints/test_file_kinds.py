@@ -18,7 +18,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_weights import A, few, message, random_arrays, random_params
+from random_weights import A, few, message, random_arrays
 
 import mfst_jax
 import weight_port
@@ -26,6 +26,7 @@ from mfst_jax import checkpoints
 from mfst_jax.checkpoints import file_kinds
 from mfst_jax.cli import main
 from mfst_jax.errors import InputError
+from mfst_jax.random_weights import random_params
 from weight_port.formats import matconvnet, tf1_bundles, torch_files
 
 WEIGHTS = {"features.0.weight": np.ones((2, 3), np.float32)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_weights import A, S, few, message, random_params
+from random_weights import A, S, few, message
 
 import mfst_jax
 from mfst_jax import checkpoints
@@ -16,6 +16,7 @@ from mfst_jax.cache import CACHE_VARIABLE
 from mfst_jax.checkpoints import known_weights
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED, locate
 from mfst_jax.errors import InputError
+from mfst_jax.random_weights import random_params
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,7 @@ def test_a_path_goes_before_a_name_and_a_line_says_so(cache: Path, caplog: pytes
         assert mfst_jax.load("paper").contents == A
         assert mfst_jax.load("./paper").contents == A
         assert mfst_jax.load(cache / "weights" / "paper.safetensors").contents == S
-    assert [record.message for record in caplog.records if record.name == "mfst_jax.checkpoints"] == [
+    assert [record.message for record in caplog.records if record.name == "mfst_jax.checkpoints.files"] == [
         "weights 'paper': taken from the path of that name, not from the known weights that are called so"
     ]
 

@@ -9,11 +9,12 @@ import pytest
 import safetensors.numpy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from random_weights import ALL, A, S, assert_same, few, message, random_arrays, random_params
+from random_weights import ALL, A, S, assert_same, few, message, random_arrays
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
+from mfst_jax.params import Params
 
 
 def test_nothing_there(tmp_path: Path):
@@ -142,7 +143,7 @@ def test_damaged_files(tmp_path: Path, data: st.DataObject):
 @pytest.fixture(scope="module")
 def orbax_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("orbax") / "weights"
-    checkpoints.save(random_params(A, np.float16), path)
+    checkpoints.save(Params(weight_names.nest(random_arrays(A, np.float16)), A), path)
     return path
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from random_weights import ALL, FORMATS, A, S, assert_same, message, random_arrays, random_params
+from random_weights import ALL, FORMATS, A, S, assert_same, message, random_arrays
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
+from mfst_jax.random_weights import random_params
 
 
 def save_with_orbax(path: Path, tree: Any) -> None:
@@ -59,10 +60,10 @@ def test_a_failure_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(InputError, match="No space left on device") as error:
             checkpoints.save(random_params(S), tmp_path / name)
         message(error)
-    assert_same(checkpoints.load(tmp_path / name), random_arrays(A))
+    assert_same(checkpoints.load(tmp_path / name), random_params(A))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     checkpoints.save(random_params(S), tmp_path / name)
-    assert_same(checkpoints.load(tmp_path / name), random_arrays(S))
+    assert_same(checkpoints.load(tmp_path / name), random_params(S))
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -94,7 +95,7 @@ def test_another_programs_orbax_checkpoint_of_mfst_loads(tmp_path: Path):
 def test_an_empty_directory_may_be_filled(tmp_path: Path):
     (tmp_path / "new").mkdir()
     checkpoints.save(random_params(S), tmp_path / "new")
-    assert_same(checkpoints.load(tmp_path / "new"), random_arrays(S))
+    assert_same(checkpoints.load(tmp_path / "new"), random_params(S))
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path):

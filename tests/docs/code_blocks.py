@@ -1,13 +1,34 @@
 """The blocks of code in README.md and docs/: Python, and commands as a reader would type them."""
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OURS = re.compile("(mfst|python) ")
 """How a command begins that runs one of our programs."""
+
+
+def package(name: str) -> Path:
+    """The folder of a package, which may be an installed one far from these tests."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def sources() -> dict[str, Path]:
+    """Every Python file of ours by its path in a checkout, such as `train/steps.py`, wherever the packages are."""
+    tops = {"mfst_jax": package("mfst_jax"), "weight_port": package("weight_port"), "train": package("mfst_jax.train")}
+    found = {}
+    for top, folder in tops.items():
+        for path in sorted(folder.rglob("*.py")):
+            inner = path.relative_to(folder)
+            if (top, inner.parts[0]) != ("mfst_jax", "train"):
+                found[f"{top}/{inner.as_posix()}"] = path
+    return found
 
 
 def blocks(text: str, language: str) -> list[str]:

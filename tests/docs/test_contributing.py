@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from code_blocks import ROOT, blocks
+from code_blocks import ROOT, blocks, package
 
 PAGE = ROOT / "CONTRIBUTING.md"
-COPIED = ("mfst_jax", "weight_port", "train", "tests", "pyproject.toml")
+PACKAGES = ("mfst_jax", "weight_port")
 SECTIONS = dict(re.findall(r"^## (Add [^\n]*)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
 
 
@@ -30,12 +30,9 @@ def apply(changes: str, folder: Path) -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the code and its tests, without what was made of them."""
-    for name in COPIED:
-        source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=ignored, symlinks=True)
-        else:
-            shutil.copy(source, tmp_path / name)
+    for source in (*map(package, PACKAGES), ROOT / "tests"):
+        shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
@@ -69,6 +66,21 @@ def test_the_tests_of_the_worked_examples_pass_with_their_changes(copy: Path):
 def test_the_commands_are_those_that_ci_runs():
     commands = "\n".join(blocks(PAGE.read_text("utf-8"), "sh"))
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    for each in ("ruff check .", "ruff format", "pyrefly check", "python -m pytest", "'.[dev]'"):
+    for each in (
+        "ruff check .",
+        "ruff format",
+        "pyrefly check",
+        "python -m pytest",
+        "python -m pytest -m slow",
+        "[dev]",
+    ):
         assert each in commands
         assert each.removeprefix("python ").replace("ruff", 'ruff"').replace("pyrefly", 'pyrefly"') in script
+
+
+def test_ci_takes_along_all_that_stands_beside_the_packages():
+    copied = re.search(r"^cp -r (.*\n.*)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
+    assert copied is not None
+    for name in ("tests", "docs", "examples", "tools", "benchmarks", ".github", "pyproject.toml", "./*.md"):
+        assert name in copied[1].split()
+    assert not {*PACKAGES} & {*copied[1].split()}

@@ -15,8 +15,12 @@ from scenes import video
 import mfst_jax
 from mfst_jax.media.sources import demo_source
 
-RUN = {"README.md", "jax.md", "page.md", "targets.md"}
-"""Pages with a test below."""
+RUN = {
+    *("README.md", "jax.md", "page.md", "targets.md"),
+    *("quick_start.md", "conventions.md", "own_video.md", "several_targets.md", "pipeline.md", "image_gradient.md"),
+    *("pytorch_checkpoint.md", "train_on_your_data.md", "evaluate_and_compare.md"),
+}
+"""Pages with a test below, or in test_tutorials.py."""
 
 
 @pytest.fixture(autouse=True)

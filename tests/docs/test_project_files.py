@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from code_blocks import PAGES, ROOT, prose
+from code_blocks import PAGES, ROOT, package, prose
 
 import mfst_jax
 
@@ -85,8 +85,9 @@ def test_an_issue_template_asks_something_and_names_its_fields_once(path: Path):
 def test_release_steps_name_what_there_is():
     steps = read("RELEASE.md")
     assert "mfst_jax-VERSION" in steps
-    for package in tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-        assert f"`{package}/`" in steps
+    packages = tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert packages == ["mfst_jax", "weight_port"]  # and no module called `train`
+    assert all(f"`{folder}/`" in steps for folder in packages)
     for name in ("mfst_jax/version.py", "CITATION.cff", "CHANGELOG.md", "mfst_jax/assets/demo.mp4", ".ci/run"):
         assert name in steps
-        assert (ROOT / name).is_file()
+        assert (package("mfst_jax").parent / name if name.startswith("mfst_jax/") else ROOT / name).is_file()

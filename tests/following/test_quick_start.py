@@ -15,11 +15,13 @@ from mfst_jax.config import ALEXNET, override
 from mfst_jax.fast import prepare_for
 from mfst_jax.following import quick_start
 from mfst_jax.following.quick_start import STEPS
-from mfst_jax.multi import Tracks
+from mfst_jax.multi import Start, Tracks
 from mfst_jax.state import Output
 
 CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 SIZE = np.array([120, 160], np.int32)
+
+pytestmark = pytest.mark.toom_cook
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def assert_equal(found: Sequence[Output], expected: Sequence[Output]) -> None:
 def test_the_first_steps_are_the_quick_programs_and_the_others_the_fast_ones(
     params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray
 ):
-    found = take(quick_start.begin(params, frames[0], box, CONFIG, SIZE), frames[1:])
+    found = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG)), frames[1:])
     quick, fast = prepare_for(params, CONFIG, "quick"), mfst_jax.prepare(params, CONFIG)
     expected: list[Output] = []
     with quickly():
@@ -65,8 +67,8 @@ def test_the_first_steps_are_the_quick_programs_and_the_others_the_fast_ones(
 
 
 def test_both_programs_find_the_same(params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray):
-    found = take(quick_start.begin(params, frames[0], box, CONFIG, SIZE), frames[1:])
-    expected = take(Tracks(mfst_jax.prepare(params, CONFIG), frames[0], box, CONFIG, SIZE), frames[1:])
+    found = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG)), frames[1:])
+    expected = take(Tracks(mfst_jax.prepare(params, CONFIG), Start(frames[0], box, SIZE, CONFIG)), frames[1:])
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.box, two.box, atol=0.01)
         np.testing.assert_allclose(one.response, two.response, atol=1e-4)
@@ -76,7 +78,7 @@ def test_both_programs_find_the_same(params: mfst_jax.Params, frames: Sequence[j
 def test_results_do_not_depend_on_how_long_the_compiler_takes(
     params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
-    soon = take(quick_start.begin(params, frames[0], box, CONFIG, SIZE), frames[1:])
+    soon = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG)), frames[1:])
     make_fast, told = quick_start.make_fast, threading.Event()
 
     def make_later(*args: Any) -> Any:
@@ -84,7 +86,7 @@ def test_results_do_not_depend_on_how_long_the_compiler_takes(
         return make_fast(*args)
 
     monkeypatch.setattr(quick_start, "make_fast", make_later)
-    tracks = quick_start.begin(params, frames[0], box, CONFIG, SIZE)
+    tracks = quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG))
     assert (tracks.is_compiling, tracks.is_settled) == (True, False)
     late = take(tracks, frames[1 : STEPS + 1])
     assert (tracks.is_compiling, tracks.is_settled) == (True, False)
@@ -102,7 +104,7 @@ def test_a_short_video_needs_no_fast_program(
     params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(quick_start, "make_fast", refuse)
-    tracks = quick_start.begin(params, frames[0], box, CONFIG, SIZE, steps=STEPS)
+    tracks = quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG), steps=STEPS)
     take(tracks, frames[1:2])
     assert tracks.is_settled
     take(tracks, frames[2 : STEPS + 1])
@@ -111,8 +113,8 @@ def test_a_short_video_needs_no_fast_program(
 def test_a_video_may_be_longer_than_its_header_says(
     params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray
 ):
-    known = take(quick_start.begin(params, frames[0], box, CONFIG, SIZE), frames[1:])
-    told_less = take(quick_start.begin(params, frames[0], box, CONFIG, SIZE, steps=2), frames[1:])
+    known = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG)), frames[1:])
+    told_less = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG), steps=2), frames[1:])
     assert_equal(told_less, known)
 
 
@@ -120,7 +122,7 @@ def test_what_the_compiler_refuses_is_said_where_it_is_needed(
     params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(quick_start, "make_fast", refuse)
-    tracks = quick_start.begin(params, frames[0], box, CONFIG, SIZE)
+    tracks = quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG))
     take(tracks, frames[1 : STEPS + 1])
     with pytest.raises(MemoryError, match="of no use"):
         tracks.step(frames[STEPS + 1])
@@ -130,6 +132,6 @@ def test_where_nothing_would_start_sooner_all_steps_are_the_same(
     params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
     prepared = mfst_jax.prepare(params, CONFIG)
-    assert type(quick_start.begin(prepared, frames[0], box, CONFIG, SIZE)) is Tracks
+    assert type(quick_start.begin(prepared, Start(frames[0], box, SIZE, CONFIG))) is Tracks
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert type(quick_start.begin(params, frames[0], box, CONFIG, SIZE)) is Tracks
+    assert type(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG))) is Tracks

@@ -15,6 +15,7 @@ from layouts import boxes_of, from_one, otb, write_images, write_rows
 from media import cut, make_video, noisy, read_until_error, save
 from PIL import Image
 
+import mfst_jax
 from mfst_jax.errors import InputError
 from mfst_jax.media import sources
 from mfst_jax.media.sources import demo_source, open_source
@@ -294,5 +295,5 @@ def test_the_script_makes_the_ground_truth_of_the_demo_clip(tmp_path):
     script = runpy.run_path(str(ROOT / "tools" / "render_demo_clip.py"))
     script["write_ground_truth"](tmp_path / "demo.csv")
     made = np.loadtxt(tmp_path / "demo.csv", delimiter=",", skiprows=1)
-    kept = np.loadtxt(ROOT / "mfst_jax" / "assets" / "demo.csv", delimiter=",", skiprows=1)
+    kept = np.loadtxt(Path(mfst_jax.__file__).parent / "assets" / "demo.csv", delimiter=",", skiprows=1)
     np.testing.assert_allclose(made, kept, atol=0.0011)  # three decimals

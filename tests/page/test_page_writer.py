@@ -131,17 +131,17 @@ def test_a_frame_is_searched_around_the_box_before():
 
 
 def test_the_region_is_the_one_that_the_tracker_searches(random_params):
-    """Against `tracker.search_sides`, the middle scale."""
+    """Against `crops.search_side`, at scale 1."""
     import mfst_jax
     from mfst_jax.config import ALEXNET
-    from mfst_jax.tracker import search_sides
+    from mfst_jax.crops import search_side
 
     frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     box = np.array([60, 40, 24, 28], np.float32)
     state = mfst_jax.init(mfst_jax.load(), frame, box)
     (_, region) = data.search_regions(np.stack([box, box]), ALEXNET.context)
     np.testing.assert_allclose(region[:2], state.centre, rtol=1e-6)
-    np.testing.assert_allclose(region[2], search_sides(state, ALEXNET)[1], rtol=1e-6)
+    np.testing.assert_allclose(region[2], search_side(state.size, ALEXNET.context), rtol=1e-6)
 
 
 def test_a_map_covers_the_middle_of_the_region():

@@ -15,7 +15,7 @@ import mfst_jax
 import weight_port
 from mfst_jax import checkpoints
 from mfst_jax.cache import CACHE_VARIABLE
-from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.checkpoints import files, known_weights, weight_names
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED, WeightSet
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
@@ -141,7 +141,7 @@ def test_no_room_for_the_result_leaves_the_downloads(server: Server, cache: Path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "write_safetensors", full)
+        patch.setattr(files, "write_safetensors", full)
         with pytest.raises(InputError, match=r"paper\.safetensors: expected a place to write.*No space left on device"):
             get("paper", source=server.url)
     assert names(cache / "weights") == ["downloads"]

@@ -5,26 +5,28 @@ import sys
 
 import pytest
 
+from mfst_jax.program import allocator
+
 PRELUDE = """
 from pathlib import Path
-from mfst_jax import memory
+from mfst_jax.program import allocator
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])
 
 """
 PROGRAM = """
-memory.keep_little()
+allocator.keep_little()
 blocks = [bytearray(2**16) for _ in range(2000)]  # small enough to lie in an arena
 last = bytearray(2**16)  # keeps the heap from shrinking by itself
 before = resident()
 del blocks
 kept = resident()
-memory.give_back()
+allocator.give_back()
 print(before, kept, resident())
 """
 COMPILING = """
-with memory.compiling():
+with allocator.compiling():
     blocks = [bytearray(100_000) for _ in range(2000)]  # in the heap, by default
     last = [bytearray(50_000) for _ in range(100)]  # keeps the heap from shrinking by itself
 before = resident()
@@ -51,10 +53,44 @@ def test_what_is_free_goes_back():
     assert after < before - 0.8 * 2000 * 2**16 / 4096
 
 
-def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch):
-    from mfst_jax.program import allocator
+class Library:
+    """In the place of the C library: functions that write down their calls, as many of them as it has."""
 
-    monkeypatch.setattr(sys, "platform", "darwin")
+    def __init__(self, *names: str):
+        self.calls: list[tuple[str, tuple[int, ...]]] = []
+        for name in names:
+            setattr(self, name, lambda *arguments, name=name: self.calls.append((name, arguments)))
+
+    def compile(self) -> None:
+        """In the place of XLA's compiler, which fails."""
+        self.calls.append(("compile", ()))
+        raise MemoryError
+
+
+def use_all(library: Library, platform: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
+    """What is asked of the library; the block that compiles fails."""
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(sys, "platform", platform)
     allocator.keep_little()
-    with allocator.compiling():
-        allocator.give_back()
+    with pytest.raises(MemoryError), allocator.compiling():
+        library.compile()
+    allocator.give_back()
+    return library.calls
+
+
+def test_glibc_is_told_of_arenas_and_thresholds_also_where_compiling_fails(monkeypatch: pytest.MonkeyPatch):
+    threshold, arenas = -3, -8  # M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h
+    assert use_all(Library("mallopt", "malloc_trim"), "linux", monkeypatch) == [
+        ("mallopt", (arenas, 1)),
+        ("mallopt", (threshold, 65536)),
+        ("compile", ()),
+        ("mallopt", (threshold, 32 * 2**20)),
+        ("malloc_trim", (0,)),
+    ]
+
+
+@pytest.mark.parametrize(("platform", "names"), [("linux", ()), ("darwin", ("mallopt", "malloc_trim"))])
+def test_without_glibc_nothing_is_asked_of_the_library(
+    platform: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    assert use_all(Library(*names), platform, monkeypatch) == [("compile", ())]

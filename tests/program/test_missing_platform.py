@@ -16,7 +16,7 @@ from mfst_jax.checkpoints import BUILT_IN
     [
         ("mfst_jax.cli", ["demo", "--out", "OUT"]),
         ("weight_port", ["verify", str(BUILT_IN), str(BUILT_IN)]),
-        ("train", ["se_alexnet", "--data", "OUT", "--out", "OUT"]),
+        ("mfst_jax.train", ["se_alexnet", "--data", "OUT", "--out", "OUT"]),
     ],
 )
 def test_every_program_says_so(platform: str, program: str, arguments: list[str], tmp_path: Path):

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from mfst_jax.program.threads import Behind, ahead
+from mfst_jax.program.threads import CallQueue, prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -45,14 +45,14 @@ def wait_until(condition) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
 def test_what_comes_ahead_comes_in_order(count: int):
     numbers = Numbers(count)
-    with ahead(numbers(), depth=2) as items:
+    with prefetch(numbers(), depth=2) as items:
         assert list(items) == list(range(count))
     assert numbers.closed
 
 
 def test_what_comes_ahead_is_bounded():
     numbers = Numbers(50)
-    with ahead(numbers(), depth=3) as items:
+    with prefetch(numbers(), depth=3) as items:
         wait_until(lambda: numbers.made == 3)  # before any is asked for
         assert [next(items), next(items)] == [0, 1]
         wait_until(lambda: numbers.made >= 4)
@@ -63,7 +63,7 @@ def test_what_comes_ahead_is_bounded():
 
 def test_an_error_ahead_comes_in_its_turn():
     numbers, seen = Numbers(9, fail_at=4), []
-    with pytest.raises(ValueError, match="no 4"), ahead(numbers(), depth=3) as items:  # noqa: PT012
+    with pytest.raises(ValueError, match="no 4"), prefetch(numbers(), depth=3) as items:  # noqa: PT012
         wait_until(lambda: numbers.made == 3)
         for item in items:
             seen.append(item)
@@ -74,7 +74,7 @@ def test_an_error_ahead_comes_in_its_turn():
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_leaving_early_closes_what_came_ahead(error: type[BaseException]):
     numbers = Numbers(50)
-    with pytest.raises(error), ahead(numbers(), depth=2) as items:  # noqa: PT012
+    with pytest.raises(error), prefetch(numbers(), depth=2) as items:  # noqa: PT012
         next(items)
         raise error
     assert numbers.closed
@@ -88,9 +88,9 @@ def test_calls_run_behind_in_order_and_all_of_them():
         time.sleep(0.001)
         done.append((number, threading.current_thread()))
 
-    with Behind(depth=2) as behind:
+    with CallQueue(depth=2) as queue:
         for number in range(20):
-            behind(call, number)
+            queue(call, number)
             assert number - len(done) <= 2
     assert [number for number, _ in done] == list(range(20))
     assert {thread for _, thread in done} != {threading.current_thread()}
@@ -103,9 +103,9 @@ def test_calls_overlap_with_the_caller():
         assert gate.wait(30)
         ran.append(number)
 
-    with Behind(depth=2) as behind:
-        behind(call, 0)
-        behind(call, 1)
+    with CallQueue(depth=2) as queue:
+        queue(call, 0)
+        queue(call, 1)
         assert ran == []  # here, while the first is still running
         gate.set()
     assert ran == [0, 1]
@@ -120,16 +120,16 @@ def test_a_call_that_fails_is_the_last_one():
         done.append(number)
 
     handed = 0
-    with pytest.raises(OSError, match="no room"), Behind(depth=2) as behind:  # noqa: PT012
+    with pytest.raises(OSError, match="no room"), CallQueue(depth=2) as queue:  # noqa: PT012
         for handed in range(20):
-            behind(call, handed)
+            queue(call, handed)
     assert done == [0, 1, 2]
     assert handed <= 5  # and the caller learns of it while it still works
 
 
 def test_a_failure_at_the_very_end_shows():
-    with pytest.raises(ZeroDivisionError), Behind(depth=4) as behind:
-        behind(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError), CallQueue(depth=4) as queue:
+        queue(lambda: 1 // 0)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -142,8 +142,8 @@ def test_an_exception_waits_for_the_calls_and_goes_before_theirs(error: type[Bas
         if number == 2:
             raise OSError("no room")
 
-    with pytest.raises(error), Behind(depth=8) as behind:  # noqa: PT012
+    with pytest.raises(error), CallQueue(depth=8) as queue:  # noqa: PT012
         for number in range(3):
-            behind(call, number)
+            queue(call, number)
         raise error
     assert done == [0, 1, 2]

@@ -5,8 +5,8 @@ import pytest
 from layouts import boxes_of, from_one, got10k, lasot, otb, vot, write_images, write_rows
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences import Place, describe_other, places_in, sequence_folders
-from mfst_jax.sequences.layouts import list_images
+from mfst_jax.sequences import Place, places_in
+from mfst_jax.sequences.layouts import describe_other, list_images, sequence_folders
 
 
 def names(folder):

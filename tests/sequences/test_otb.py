@@ -2,7 +2,8 @@
 
 import pytest
 
-from mfst_jax.sequences import otb, read_boxes
+from mfst_jax.sequences import otb
+from mfst_jax.sequences.annotations import read_boxes
 
 ENTRIES = {entry.name: entry for entry in otb.entries()}
 

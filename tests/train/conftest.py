@@ -1,14 +1,25 @@
 """Small weights, made-up sequences and their crops, once for all tests of training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from compilations import hurry
 from sequences import write_sequences
 
 from mfst_jax.params import Contents, Params
+from mfst_jax.train import backbone
 from mfst_jax.train.data import curation
 from mfst_jax.train.data.split import Data, split
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gradients_that_compile_soon() -> Iterator[None]:
+    """Gradients of convolutions are XLA's, but in modules and tests marked `toom_cook`."""
+    operations = backbone.operations
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "operations", lambda: {} if hurry.on else operations())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ def images(crops: Crops) -> tuple[Any, Any]:
     return central_exemplar(z), x
 
 
+@pytest.mark.toom_cook
 def test_a_step_is_that_of_pytorch(beside, crops):
     torch = pytest.importorskip("torch")
     import torch_reference

@@ -62,7 +62,7 @@ def test_a_step_is_that_of_the_plain_modules(start, crops, done):
     first = start.variables["params"]["alexnet"]
     different = jnp.array([[False, True], [True, False]])
 
-    def loss(trained):
+    def loss(trained, first, images):
         network, total, found = AlexNet("torchvision", last_relu=False), 0.0, {}
         variables = {"params": {**first, **trained}}
         z, x = network.apply(variables, central_exemplar(images[0])), network.apply(variables, images[1])
@@ -73,7 +73,8 @@ def test_a_step_is_that_of_the_plain_modules(start, crops, done):
         return total, found
 
     trained = {name: first[name] for name in ("conv3", "conv4", "conv5")}
-    gradients, losses = jax.jit(jax.grad(loss, has_aux=True))(trained)
+    # All are arguments: what is constant, XLA computes as it compiles, in a minute.
+    gradients, losses = jax.jit(jax.grad(loss, has_aux=True))(trained, first, images)
     for layer, expected in losses.items():
         assert float(done.losses[layer]) == pytest.approx(float(expected), rel=1e-5)
     for layer, before in trained.items():

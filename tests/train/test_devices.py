@@ -23,12 +23,12 @@ def test_eight_devices_train_as_one_does(params, sequences, tmp_path):
     checkpoints.save(params, tmp_path / "weights.safetensors")
     program = f"""
 import jax, json, mfst_jax
-from train import folders
-from train.data import Data, split
-from train.loop import train
-from train.recipe import Recipe
+from mfst_jax.train.data import curation
+from mfst_jax.train.data.split import Data, split
+from mfst_jax.train.loop import train
+from mfst_jax.train.recipe import Recipe
 params = mfst_jax.load({str(tmp_path / "weights.safetensors")!r})
-data = Data(*split(folders.curate({str(sequences)!r}, {str(tmp_path / "crops")!r})[0]))
+data = Data(*split(curation.curate({str(sequences)!r}, {str(tmp_path / "crops")!r})[0]))
 for pool in (16, 0):
     recipe = Recipe(model="alexnet", factors=(1e-3, 1e-3, 1e-3), epochs=1, pairs_per_epoch=16 if pool else 8,
                     batch_size=8, cached_pairs=pool, validation_pairs=4)
@@ -53,7 +53,7 @@ for pool in (16, 0):
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_and_go_on_after_one_was_killed(sequences, params, tmp_path):
     checkpoints.save(params, tmp_path / "weights.safetensors")
-    command = [sys.executable, "-m", "train", "demo", "--data", str(sequences)]
+    command = [sys.executable, "-m", "mfst_jax.train", "demo", "--data", str(sequences)]
     command += ["--weights", str(tmp_path / "weights.safetensors"), "--cache", str(tmp_path / "cache")]
     command += [
         "--set=batch_size=4",

@@ -231,7 +231,7 @@ def test_the_command_runs_on_a_folder_and_is_killed_and_goes_on(sequences, param
     command += ["--set=factors=1,1,1", "--set=pairs_per_epoch=16", "--set=cached_pairs=12", "--set=validation_pairs=4"]
     command += ["--set=epochs=40", "--set=clip=false"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-m", "train", *command], env=environment, cwd=tmp_path)
+    process = subprocess.Popen([sys.executable, "-m", "mfst_jax.train", *command], env=environment, cwd=tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not metrics.is_file() or len(metrics.read_text().splitlines()) < 3:

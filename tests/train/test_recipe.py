@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 import jaxtyping
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.train import recipes
 from mfst_jax.train.command import find_recipe
 from mfst_jax.train.recipe import FIELD_TYPES, Recipe, of_module, override
+from mfst_jax.train.steps import learning_rate
 
 RECIPES = sorted(path.stem for path in Path(recipes.__file__).parent.glob("[!_]*.py"))
 
@@ -32,13 +34,20 @@ def test_every_recipe_is_one_and_says_its_command_on_top(name):
     assert f"mfst train {name}" in (module.__doc__ or "")
 
 
+def test_the_papers_recipe_has_the_papers_schedule():
+    recipe = find_recipe("paper")[1]
+    assert recipe.epochs == 50
+    rates = [float(learning_rate(recipe, epoch * recipe.steps_per_epoch)) for epoch in range(50)]
+    np.testing.assert_allclose(rates, 0.01 * 0.86 ** np.arange(50), rtol=1e-4)
+
+
 def test_settings_reach_every_kind_of_field():
     changed = override(
         Recipe(model="siamfc"),
-        ["model=alexnet", "factors=1,.1,1e-2", "epochs=3", "flip=on", "learning_rate=1", "label_distance=euclidean"],
+        ["model=alexnet", "factors=1,.1,1e-2", "epochs=3", "flip=on", "learning_rate=1", "label_radius=24"],
     )
     assert changed == Recipe(
-        model="alexnet", factors=(1.0, 0.1, 0.01), epochs=3, flip=True, learning_rate=1.0, label_distance="euclidean"
+        model="alexnet", factors=(1.0, 0.1, 0.01), epochs=3, flip=True, learning_rate=1.0, label_radius=24.0
     )
 
 
@@ -47,6 +56,8 @@ def test_settings_reach_every_kind_of_field():
     [
         ("epochs", "no '='"),
         ("epoch=1", "expected one of model, .* found no such field"),
+        ("decay_speed=3", "expected one of model, .* found no such field"),
+        ("label_distance=euclidean", "expected one of model, .* found no such field"),
         ("epochs=0", "epochs: expected 1 or more, found 0"),
         ("epochs=many", "epochs: expected a whole number, found 'many'"),
         ("model=resnet", "model: expected one of siamfc, alexnet, found 'resnet'"),

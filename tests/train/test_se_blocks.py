@@ -68,8 +68,9 @@ def test_kept_correlations_features_in_the_step_and_the_tracker_agree(statistics
     images = jnp.asarray(crops.search[:, 16:-16, 16:-16], jnp.float32)
     exemplars = central_exemplar(jnp.asarray(crops.exemplar[:, 16:-16, 16:-16], jnp.float32))
     positive = jnp.asarray(labels())
+    apply: Any = jax.jit(network.apply)
     for row in range(2):
-        expected: Any = network.apply(tree, exemplars[row], images[row : row + 1])
+        expected = apply(tree, exemplars[row], images[row : row + 1])
         for layer in LAYERS:
             reference = expected["alexnet"][layer][0]
             scale = float(jnp.max(jnp.abs(reference)))
@@ -112,12 +113,10 @@ def test_a_pool_is_found_again_and_another_backbone_makes_another(params, tmp_pa
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_the_schedule_falls_by_one_factor_an_epoch_and_thrice_as_fast_if_asked():
+def test_the_schedule_falls_by_one_factor_an_epoch():
     recipe = Recipe(model="siamfc", pairs_per_epoch=80)  # ten steps an epoch
     rates = [float(learning_rate(recipe, step)) for step in (0, 9, 10, 490, 499)]
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.01 * 0.8685, 1e-5, 1e-5], rtol=1e-4)
-    fast = dataclasses.replace(recipe, decay_speed=3)
-    np.testing.assert_allclose(learning_rate(fast, 10), 0.01 * 0.8685**3, rtol=1e-3)
     one = dataclasses.replace(recipe, epochs=1)
     np.testing.assert_allclose(learning_rate(one, 5), 0.01, rtol=1e-6)
 
@@ -232,7 +231,8 @@ def test_the_anchor_pulls_back_towards_the_start(params, optimiser):
         start = init(recipe, params)
         moved = jax.tree.map(lambda each: each + 0.5, start.trainable)
         state = dataclasses.replace(start, trainable=moved)
-        return train_step(state, None, batch, jax.random.key(0), recipe=recipe).trainable.biases["conv4"]
+        step = jax.jit(partial(train_step, recipe=recipe))
+        return step(state, None, batch, jax.random.key(0)).trainable.biases["conv4"]
 
     pull = after_moving(anchored) - after_moving(recipe)
     np.testing.assert_allclose(pull, -0.01 * 4.0 * 0.5, rtol=1e-4)

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences import Place, describe_other, places_in, read_sequence, sequence_folders
+from mfst_jax.sequences import Place, places_in, read_sequence
 from mfst_jax.sequences.image_files import is_image, natural_key
-from mfst_jax.sequences.layouts import KNOWN, name_of
+from mfst_jax.sequences.layouts import KNOWN, describe_other, name_of, sequence_folders
 
 VID_ANNOTATIONS, VID_IMAGES = Path("Annotations", "VID", "train"), Path("Data", "VID", "train")
 """Folders below the root of ILSVRC2015-VID, as its archive unpacks."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
+from mfst_jax.backbones import LUMINANCE
 from mfst_jax.crops import SEARCH_SIZE, central_exemplar
 from mfst_jax.fields import require
 from mfst_jax.train.data.curation import CROP_SIZE, MARGIN
@@ -87,7 +88,7 @@ def augment(
     else:
         images = images[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     if by.grey:
-        luminance = jnp.einsum("nhwc,c->nhw", images, jnp.array([0.2989, 0.587, 0.114], jnp.float32))
+        luminance = jnp.einsum("nhwc,c->nhw", images, jnp.asarray(LUMINANCE.ravel()))
         grey = jnp.broadcast_to(luminance[..., None], images.shape)
         images = jnp.where(of_pairs("grey", by.grey), grey, images)
     if by.colour:

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from mfst_jax.checkpoints import replacing
-from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.checkpoints.files import replacing
+from mfst_jax.config import PAPER
+from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.errors import InputError
 from mfst_jax.media.images import read_image
 from mfst_jax.media.sources import demo_source
@@ -28,7 +29,7 @@ from mfst_jax.train.data import annotated_videos
 MARGIN = 16
 """Samples beyond the search region on each side."""
 CROP_SIZE = SEARCH_SIZE + 2 * MARGIN
-CONTEXT = 0.5
+CONTEXT = PAPER.context
 """Share of (w + h) / 2 that is added around the box, as `Config.context`."""
 SMALLEST = 2.0
 """Least side of a usable target, in pixels."""
@@ -162,7 +163,7 @@ def open_video(cache: Path, name: str) -> Video:
 
 def curated_crop(frame: UInt8[np.ndarray, "height width 3"], box: Float[np.ndarray, "4"]) -> Crop:
     """Crop around a box (x, y, w, h), whose middle 255 x 255 is as by `crops.crop`, rounded to 8 bits."""
-    return square_crop(frame, box[:2] + (box[2:] - 1) / 2, search_side(box[2:]), MARGIN)
+    return square_crop(frame, box[:2] + (box[2:] - 1) / 2, float(search_side(box[2:], CONTEXT)), MARGIN)
 
 
 def square_crop(
@@ -178,11 +179,6 @@ def square_crop(
     crop = rows[:, x_low - first] * (1 - x_share)[:, None] + rows[:, x_high - first] * x_share[:, None]
     fill = frame.mean(axis=(0, 1))
     return np.rint(np.where((y_inside[:, None] & x_inside)[..., None], crop, fill)).astype(np.uint8)
-
-
-def search_side(size: Float[np.ndarray, "2"]) -> float:
-    """Side in pixels of the search region of a target of `size` (w, h): `sqrt((w + p) (h + p)) 255 / 127`."""
-    return float(np.sqrt(np.prod(size + CONTEXT * size.sum()))) * SEARCH_SIZE / EXEMPLAR_SIZE
 
 
 def _neighbours(position: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -245,7 +241,7 @@ def _write(
                 box = box.astype(np.float64)
                 crops.append(curated_crop(frame, box))
                 numbers.append(number)
-                sizes.append((box[2:] * (SEARCH_SIZE / search_side(box[2:]))).tolist())
+                sizes.append((box[2:] * (SEARCH_SIZE / search_side(box[2:], CONTEXT))).tolist())
         fates.append(fate)
     counts = Counts(len(fates), **{fate: fates.count(fate) for fate in set(fates)})
     with replacing(cache / f"{name}.npy") as new, new.open("wb") as file:

@@ -2,7 +2,7 @@
 
     mfst train fusion --data DATA --weights WEIGHTS --out OUT
 
-The folder of the run holds `surroundings/`, `choices.json`, `results/` with the real tracks (as `mfst eval` writes
+The folder of the run holds `response_volumes/`, `choices.json`, `results/` with the real tracks (as `mfst eval` writes
 them), and `table.md`. The same command goes on where it was interrupted.
 """
 
@@ -25,7 +25,7 @@ from mfst_jax.evaluation import Dataset, runner
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params, resolve_config
-from mfst_jax.program.arguments import Settings, in_turn
+from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.train.fusion_search import random_search, response_volumes
 from mfst_jax.train.fusion_search.random_search import Search, to_config
 
@@ -65,7 +65,7 @@ def fit(
     if lacking := [sequence.name for sequence in dataset.sequences if sequence.annotated < 2]:
         raise InputError(f"{data}: expected more true boxes than the first one, found no others in {lacking[0]}")
     if set:
-        trial = override(PAPER, in_turn(set))
+        trial = override(PAPER, flatten_settings(set))
         print(_try(params, weights, trial, dataset, out), end="")
         return 0
     if not 2 <= folds <= len(names):
@@ -106,11 +106,11 @@ def fit(
 def _try(params: Params, weights: Path, trial: Config, dataset: Dataset, out: Path) -> str:
     """Table of PAPER and one configuration."""
     names = [sequence.name for sequence in dataset.sequences]
-    seen = response_volumes.gather(out / "surroundings", dataset.sequences, params)
+    volumes = response_volumes.gather(out / "response_volumes", dataset.sequences, params)
     candidates = jax.tree.map(
         lambda *each: np.stack(each), random_search.from_config(PAPER), random_search.from_config(trial)
     )
-    replayed = Search(seen, PAPER).score(candidates)
+    replayed = Search(volumes, PAPER).score(candidates)
     rows = []
     for name, config, scores in (("PAPER", PAPER, replayed[0]), ("trial", trial, replayed[1])):
         folder = out / "results" / (name.lower() if config == PAPER else _short(config))
@@ -153,17 +153,17 @@ def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any
         return found
     names = [sequence.name for sequence in dataset.sequences]
     with Progress() as progress:
-        looking = progress.add_task("surroundings", total=len(names))
-        seen = response_volumes.gather(
-            out / "surroundings",
+        computing = progress.add_task("response volumes", total=len(names))
+        volumes = response_volumes.gather(
+            out / "response_volumes",
             dataset.sequences,
             params,
-            advance=lambda done, _: progress.update(looking, completed=done),
+            advance=lambda done, _: progress.update(computing, completed=done),
         )
         total = settings["candidates"] + (settings["folds"] + 1) * (settings["rounds"] * settings["per_round"] + 1)
         trying = progress.add_task("candidates", total=total)
         search = Search(
-            seen,
+            volumes,
             PAPER,
             motion=settings["motion"],
             seed=settings["seed"],

@@ -19,13 +19,13 @@ from jaxtyping import Bool, Float
 from mfst_jax.config import LAYERS, MODELS, Config
 from mfst_jax.train.data.split import stem
 from mfst_jax.train.fusion_search.replay import Candidate, replay, typical_peaks
-from mfst_jax.train.fusion_search.response_volumes import RESPONSE_UNIT, Surroundings
+from mfst_jax.train.fusion_search.response_volumes import RESPONSE_UNIT, ResponseVolumes
 
 AT_ONCE = 8
 """Number of candidates in a batch."""
 SPARSITY = 0.7
 """Concentration of the Dirichlet distribution that first weights are drawn from: below 1, some are near 0."""
-BEST = 8
+ELITE = 8
 """Number of best candidates whose middle a round takes."""
 STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE, WINDOW_RANGE = (1.01, 1.06), (0.92, 1.0), (0.2, 1.0), (0.05, 0.5)
 
@@ -49,7 +49,7 @@ class Search:
     """Search among candidates that are tried on all sequences; any set of sequences may choose among them.
 
     Args:
-      seen: of all sequences.
+      volumes: of all sequences.
       start: the first candidate.
       motion: whether the window and the scale parameters are searched too. They suit the pace of the sequences: those
         found on thinned sequences are for thinned ones.
@@ -59,15 +59,15 @@ class Search:
 
     def __init__(
         self,
-        seen: Surroundings,
+        volumes: ResponseVolumes,
         start: Config,
         *,
         motion: bool = False,
         seed: int = 0,
         advance: Callable[[int], None] = lambda count: None,
     ):
-        self.peaks = typical_peaks(seen)
-        self._seen, self._seed, self._advance = seen, seed, advance
+        self.peaks = typical_peaks(volumes)
+        self._volumes, self._seed, self._advance = volumes, seed, advance
         self.start = from_config(start)
         self._ranges = (WINDOW_RANGE, STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE)
         if not motion:
@@ -79,7 +79,7 @@ class Search:
         for first in range(0, count, AT_ONCE):
             rows = np.minimum(np.arange(first, first + AT_ONCE), count - 1)  # always of one shape
             part = jax.tree.map(lambda each, rows=rows: each[rows], candidates)
-            found.append(np.asarray(replay(part, self._seen))[: min(AT_ONCE, count - first)])
+            found.append(np.asarray(replay(part, self._volumes))[: min(AT_ONCE, count - first)])
             self._advance(len(found[-1]))
         return np.concatenate(found)
 
@@ -128,7 +128,7 @@ class Search:
     def _middle(self, candidates: Candidate, merits: np.ndarray) -> tuple[Candidate, Candidate]:
         """Mean and deviation of the best candidates that fuse by the strategies of the very best."""
         alike = (candidates.soft == candidates.soft[np.argmax(merits)]).all(axis=1)
-        best = np.flatnonzero(alike)[np.argsort(-merits[alike], kind="stable")][:BEST]
+        best = np.flatnonzero(alike)[np.argsort(-merits[alike], kind="stable")][:ELITE]
         chosen = jax.tree.map(lambda each: each[best], self._shares(candidates))
         mean = jax.tree.map(lambda each: each.mean(axis=0).astype(each.dtype), chosen)
         spread = jax.tree.map(lambda each: each.std(axis=0).astype(each.dtype), chosen)

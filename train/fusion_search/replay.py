@@ -1,7 +1,8 @@
 """Replay of tracks and single steps from response volumes that are kept: hundreds of fusions at the cost of one.
 
 A replayed track differs from a real one in that responses come from interpolation, between cells and between scales, on
-a map of 4 samples a cell instead of 16; and that a track which has left the true target's surroundings stands still.
+a map of 4 samples a cell instead of 16; and that a track which is farther from the true target than these responses
+reach stands still.
 """
 
 from functools import cache
@@ -17,10 +18,12 @@ from jaxtyping import Array, Bool, Float, Int
 from mfst_jax import boxes, localisation
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, PAPER
-from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.evaluation.metrics import SUCCESS_THRESHOLDS
+from mfst_jax.fusion import by_maximum
 from mfst_jax.localisation import CELL, RESPONSE_SIZE, UPSAMPLING_FACTOR
-from mfst_jax.train.fusion_search.response_volumes import SCALES, SLACK, WIDE, Surroundings
+from mfst_jax.scale_from_features import damped
+from mfst_jax.train.fusion_search.response_volumes import SCALES, SLACK, WIDE, ResponseVolumes
 
 SAMPLES = 4
 """Samples per response cell, along each axis."""
@@ -58,20 +61,20 @@ class Candidate:
 
 
 @jit
-def replay(candidates: Candidate, seen: Surroundings) -> Float[Array, "candidates sequences 2"]:
+def replay(candidates: Candidate, volumes: ResponseVolumes) -> Float[Array, "candidates sequences 2"]:
     """Success AUCs of each candidate on each sequence: of whole tracks, and of single steps.
 
     They are over frames with a true box. A track counts its first frame. A step starts near the true box
     (`step_from_truth`); all frames but the first have one.
     """
 
-    def aucs(candidate: Candidate, seen: Any) -> Float[Array, "2"]:
-        whole = _success(boxes.iou(follow(candidate, seen), jnp.asarray(seen.truth)))
-        single = _success(step_from_truth(candidate, seen))
-        later = jnp.asarray(seen.counted).at[0].set(False)
-        return jnp.stack([jnp.mean(whole, where=seen.counted), jnp.mean(single, where=later)])
+    def aucs(candidate: Candidate, volumes: Any) -> Float[Array, "2"]:
+        whole = _success(boxes.iou(follow(candidate, volumes), jnp.asarray(volumes.truth)))
+        single = _success(step_from_truth(candidate, volumes))
+        later = jnp.asarray(volumes.counted).at[0].set(False)
+        return jnp.stack([jnp.mean(whole, where=volumes.counted), jnp.mean(single, where=later)])
 
-    return jax.vmap(jax.vmap(aucs, in_axes=(None, 0)), in_axes=(0, None))(candidates, seen)
+    return jax.vmap(jax.vmap(aucs, in_axes=(None, 0)), in_axes=(0, None))(candidates, volumes)
 
 
 def _success(overlaps: Float[Array, "frames"]) -> Float[Array, "frames"]:
@@ -79,36 +82,38 @@ def _success(overlaps: Float[Array, "frames"]) -> Float[Array, "frames"]:
     return jnp.mean(overlaps[:, None] > jnp.asarray(SUCCESS_THRESHOLDS, jnp.float32)[None], axis=1)
 
 
-def step_from_truth(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames"]:
+def step_from_truth(candidate: Candidate, volumes: ResponseVolumes) -> Float[Array, "frames"]:
     """Overlap with the true box after one step from near it, in each frame: how well a fusion localises.
 
     A track that is lost says nothing more, and where frames are thinned most tracks are lost because the target moves
     so far. So each frame begins anew here, off by as much as between two frames of a video at full rate, drawn once and
     for all.
     """
-    truth = jnp.asarray(seen.truth)
-    draws = np.random.Generator(np.random.Philox(0)).standard_normal((len(seen.truth), 3)).astype(np.float32)
+    truth = jnp.asarray(volumes.truth)
+    draws = np.random.Generator(np.random.Philox(0)).standard_normal((len(volumes.truth), 3)).astype(np.float32)
 
     def step(_: None, frame: Any) -> tuple[None, Array]:
         responses, truth, draw = frame
         true_centre, true_size = boxes.to_centre(truth)
-        true_side = search_side(true_size)
+        true_side = search_side(true_size, PAPER.context)
         side = true_side * jnp.exp(SCALE_DEVIATION * draw[2])
         offset = PLACE_DEVIATION * draw[:2] * true_side / SEARCH_SIZE
         factors = candidate.scale_step ** jnp.array([-1.0, 0.0, 1.0])
-        cells, best = localise(look(responses, offset * SEARCH_SIZE / CELL, side, true_side, factors), candidate)
+        cells, best = localise(
+            responses_at(responses, offset * SEARCH_SIZE / CELL, side, true_side, factors), candidate
+        )
         centre = true_centre + offset + cells * CELL * side / SEARCH_SIZE
-        growth = 1 - candidate.scale_damping + candidate.scale_damping * factors[best]
+        growth = damped(factors[best], candidate.scale_damping)
         box = boxes.from_centre(centre, true_size * growth * side / true_side)
         return None, boxes.iou(box, truth)
 
-    _, overlaps = lax.scan(step, None, (jnp.asarray(seen.responses), truth, draws))
+    _, overlaps = lax.scan(step, None, (jnp.asarray(volumes.responses), truth, draws))
     return overlaps
 
 
-def follow(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames 4"]:
+def follow(candidate: Candidate, volumes: ResponseVolumes) -> Float[Array, "frames 4"]:
     """Boxes of one candidate on one sequence, whose first frame has a true box."""
-    truth = jnp.asarray(seen.truth)
+    truth = jnp.asarray(volumes.truth)
     centre, size = boxes.to_centre(truth[0])
     limits = PAPER.scale_min, PAPER.scale_max
 
@@ -116,30 +121,25 @@ def follow(candidate: Candidate, seen: Surroundings) -> Float[Array, "frames 4"]
         centre, scale = state
         responses, truth, counted = frame
         true_centre, true_size = boxes.to_centre(truth)
-        side, true_side = search_side(size) * scale, search_side(true_size)
+        side, true_side = search_side(size, PAPER.context) * scale, search_side(true_size, PAPER.context)
         factors = candidate.scale_step ** jnp.array([-1.0, 0.0, 1.0])
-        maps = look(responses, (centre - true_centre) * SEARCH_SIZE / CELL, side, true_side, factors)
+        maps = responses_at(responses, (centre - true_centre) * SEARCH_SIZE / CELL, side, true_side, factors)
         cells, best = localise(maps, candidate)
         moved = centre + cells * CELL * side / SEARCH_SIZE
-        growth = 1 - candidate.scale_damping + candidate.scale_damping * factors[best]
-        # Where the target is out of sight, no responses are kept.
-        sighted = jnp.max(jnp.abs(centre - true_centre)) * SEARCH_SIZE / CELL <= REACH * side
-        go = counted & sighted
-        centre = jnp.where(go, moved, centre)
-        scale = jnp.where(go, jnp.clip(scale * growth, *limits), scale)
+        growth = damped(factors[best], candidate.scale_damping)
+        # Responses are kept around the true target alone.
+        within_reach = jnp.max(jnp.abs(centre - true_centre)) * SEARCH_SIZE / CELL <= REACH * side
+        moves = counted & within_reach
+        centre = jnp.where(moves, moved, centre)
+        scale = jnp.where(moves, jnp.clip(scale * growth, *limits), scale)
         return (centre, scale), boxes.from_centre(centre, size * scale)
 
     start = centre, jnp.ones(())
-    _, rest = lax.scan(step, start, (seen.responses[1:], truth[1:], jnp.asarray(seen.counted)[1:]))
+    _, rest = lax.scan(step, start, (volumes.responses[1:], truth[1:], jnp.asarray(volumes.counted)[1:]))
     return jnp.concatenate([truth[:1], rest])
 
 
-def search_side(size: Float[Array, "2"]) -> Side:
-    """Side in pixels of the search region of a target of `size` (w, h)."""
-    return boxes.context_side(size, PAPER.context) * (SEARCH_SIZE / EXEMPLAR_SIZE)
-
-
-def look(
+def responses_at(
     responses: Volume, offset: Float[Array, "2"], side: Side, true_side: Side, factors: Float[Array, "scales"]
 ) -> Float[Array, "layers scales 17 17"]:
     """Responses that search regions of `side` times each factor have, at the cells of the one in the middle.
@@ -156,11 +156,12 @@ def look(
 
     def weights(offset: Float[Array, ""]) -> Float[Array, "grid 17 wide"]:
         position = offset / sides[:, None] + cells[None] * (side / sides)[:, None] + (WIDE - 1) / 2
-        return _cubic(jnp.clip(position, 1, WIDE - 2)[..., None] - np.arange(WIDE, dtype=np.float32)[None, None])
+        distance = jnp.clip(position, 1, WIDE - 2)[..., None] - np.arange(WIDE, dtype=np.float32)[None, None]
+        return localisation.cubic_kernel(distance, a=-0.5)
 
-    near = jnp.einsum("kiv,lkuv->lkui", weights(offset[0]), responses)
-    near = jnp.einsum("kju,lkui->lkji", weights(offset[1]), near)
-    return jnp.einsum("sk,lkji->lsji", _between_scales(side * factors / true_side), near)
+    maps = jnp.einsum("kiv,lkuv->lkui", weights(offset[0]), responses)
+    maps = jnp.einsum("kju,lkui->lkji", weights(offset[1]), maps)
+    return jnp.einsum("sk,lkji->lsji", _between_scales(side * factors / true_side), maps)
 
 
 def localise(
@@ -172,30 +173,15 @@ def localise(
     maps = _weigh(maps, candidate.layers, jnp.repeat(candidate.soft[:2], len(LAYERS)))
     of_models = jnp.sum(maps.reshape(len(MODELS), len(LAYERS), *maps.shape[1:]), axis=1)
     fused = jnp.sum(_weigh(of_models, candidate.models, candidate.soft[2]), axis=0)
-    penalties = jnp.stack([candidate.scale_penalty, jnp.ones(()), candidate.scale_penalty])
-    best = jnp.argmax(jnp.max(fused, axis=(1, 2)) * penalties)
-    response = fused[best] - jnp.min(fused[best])
-    response = response / jnp.maximum(jnp.sum(response), 1e-30)
-    share = candidate.window_influence
-    response = (1 - share) * response + share * jnp.asarray(_window())
-    row, column = jnp.divmod(jnp.argmax(response), len(matrix))
-    place = jnp.stack([column, row]).astype(jnp.float32)
-    return jnp.clip((place - (len(matrix) - 1) / 2) / SAMPLES, -REACH, REACH), best
+    priors = jnp.stack([candidate.scale_penalty, jnp.ones(()), candidate.scale_penalty])
+    best = localisation.highest_peak(fused, priors)
+    windowed = localisation.add_window(fused[best], candidate.window_influence, _window())
+    return localisation.displacement(windowed, "half_pixel", samples_per_cell=SAMPLES) / CELL, best
 
 
 def _weigh(maps: Float[Array, "maps scales h w"], weights: Array, soft: Array) -> Float[Array, "maps scales h w"]:
-    """Terms of the sums in `mfst_jax.fusion.fuse`."""
-    peaks = jnp.abs(jnp.max(maps, axis=(1, 2, 3)))
-    shares = weights * jnp.where(soft & (peaks > 0), 1 / jnp.where(peaks > 0, peaks, 1), 1)
-    return shares[:, None, None, None] * maps
-
-
-def _cubic(distance: Array, a: float = -0.5) -> Array:
-    """Keys' kernel, with the a that reproduces parabolas."""
-    x = jnp.abs(distance)
-    near = ((a + 2) * x - (a + 3)) * x**2 + 1
-    far = a * (((x - 5) * x + 8) * x - 4)
-    return jnp.where(x <= 1, near, jnp.where(x < 2, far, 0))
+    """Terms of the sums in `mfst_jax.fusion.fuse`, soft or hard."""
+    return weights[:, None, None, None] * jnp.where(soft.reshape(-1, 1, 1, 1), by_maximum(maps), maps)
 
 
 def _between_scales(ratios: Float[Array, "scales"]) -> Float[Array, "scales grid"]:
@@ -226,7 +212,7 @@ def _window() -> np.ndarray:
     return (window / window.sum()).astype(np.float32)
 
 
-def typical_peaks(seen: Surroundings) -> Float[np.ndarray, "6"]:
+def typical_peaks(volumes: ResponseVolumes) -> Float[np.ndarray, "6"]:
     """Median of each layer's highest response on true targets, which makes weights of different layers comparable."""
-    middle = seen.responses[:, :, :, len(SCALES) // 2, SLACK:-SLACK, SLACK:-SLACK]
-    return np.median(middle.max(axis=(-2, -1))[seen.counted], axis=0)
+    middle = volumes.responses[:, :, :, len(SCALES) // 2, SLACK:-SLACK, SLACK:-SLACK]
+    return np.median(middle.max(axis=(-2, -1))[volumes.counted], axis=0)

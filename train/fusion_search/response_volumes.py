@@ -16,20 +16,20 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import weight_names
+from mfst_jax.checkpoints import files, weight_names
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, Config
-from mfst_jax.correlation import cross_correlate_by_taps
-from mfst_jax.crops import SEARCH_SIZE, central_exemplar
+from mfst_jax.crops import SEARCH_SIZE, central_exemplar, search_side
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import prepare
 from mfst_jax.fast.backbones import Backbones
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.media.images import read_image
 from mfst_jax.params import Params
-from mfst_jax.train.data.curation import search_side, square_crop
+from mfst_jax.train.data.curation import CONTEXT, square_crop
 
 SLACK = 8
 """Cells beyond a response map on each side."""
@@ -40,8 +40,10 @@ RESPONSE_UNIT = 1e-3
 """Factor on the kept responses, as S has it in the authors' configuration."""
 
 
-class Surroundings(NamedTuple):
-    """Responses around the true targets of one sequence, or of several that are padded to one length.
+class ResponseVolumes(NamedTuple):
+    """Response volumes, over layers, scales and places around the true targets of one sequence, or of several.
+
+    Several are padded to one length.
 
     Attributes:
       responses: Response maps of conv3, conv4, conv5 of S and then of A, as rows and columns of cells around the true
@@ -61,7 +63,7 @@ def gather(
     params: Params,
     *,
     advance: Callable[[int, int], None] | None = None,
-) -> Surroundings:
+) -> ResponseVolumes:
     """Responses around the true targets of all sequences, computed as far as `root` lacks them, a file each.
 
     Raises:
@@ -72,24 +74,24 @@ def gather(
     config = Config(models=MODELS, se=False)
     prepared = prepare(params, config)
     key = checkpoints.digest(weight_names.flatten(params.variables))
-    found = []
+    volumes = []
     for done, sequence in enumerate(sequences, start=1):
         truth = sequence.ground_truth.tolist()
         listing = [(path.name, path.stat().st_size) for path in sequence.frames]
         parts = json.dumps([key, SCALES, SLACK, listing, truth])
         path = root / f"{sequence.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}.npz"
         if not path.is_file():
-            computed = _look(sequence, prepared)
-            with checkpoints.replacing(path) as new, new.open("wb") as file:
+            computed = _compute(sequence, prepared)
+            with files.replacing(path) as new, new.open("wb") as file:
                 np.savez(file, **computed._asdict())
         with np.load(path) as arrays:
-            found.append(Surroundings(**arrays))
+            volumes.append(ResponseVolumes(**arrays))
         if advance is not None:
             advance(done, len(sequences))
-    return _pad(found)
+    return _pad(volumes)
 
 
-def _look(sequence: Sequence, prepared: PreparedParams) -> Surroundings:
+def _compute(sequence: Sequence, prepared: PreparedParams) -> ResponseVolumes:
     truth = sequence.ground_truth.astype(np.float32)
     counted = np.asarray(np.isfinite(truth).all(axis=1))
     side = SEARCH_SIZE + 2 * SLACK * CELL
@@ -97,14 +99,14 @@ def _look(sequence: Sequence, prepared: PreparedParams) -> Surroundings:
     exemplar = None
     for number in np.flatnonzero(counted):
         frame, box = read_image(sequence.frames[number]), truth[number].astype(np.float64)
-        centre, of_target = box[:2] + (box[2:] - 1) / 2, search_side(box[2:])
+        centre, of_target = box[:2] + (box[2:] - 1) / 2, float(search_side(box[2:], CONTEXT))
         if exemplar is None:
             region = square_crop(frame, centre, of_target, 0)
             exemplar = _features(prepared, central_exemplar(jnp.asarray(region, jnp.float32))[None])
         crops = np.stack([square_crop(frame, centre, scale * of_target, SLACK * CELL) for scale in SCALES])
         assert crops.shape[1] == side
         responses[number] = _respond(prepared, exemplar, jnp.asarray(crops))
-    return Surroundings(responses, np.nan_to_num(truth, nan=1.0), counted)
+    return ResponseVolumes(responses, np.nan_to_num(truth, nan=1.0), counted)
 
 
 @jit
@@ -116,21 +118,21 @@ def _features(prepared: PreparedParams, images: Float[Array, "n side side 3"]) -
 
 @jit
 def _respond(prepared: PreparedParams, exemplar: dict, crops: Array) -> Float[Array, "layers scales wide wide"]:
-    seen = _features(prepared, crops.astype(jnp.float32))
-    return RESPONSE_UNIT * jnp.stack(
-        [cross_correlate_by_taps(exemplar[model][layer][0], seen[model][layer]) for model in MODELS for layer in LAYERS]
-    )
+    search = _features(prepared, crops.astype(jnp.float32))
+    layers = [(model, layer) for model in MODELS for layer in LAYERS]
+    responses = [cross_correlate_by_taps(exemplar[model][layer][0], search[model][layer]) for model, layer in layers]
+    return RESPONSE_UNIT * jnp.stack(responses)
 
 
-def _pad(found: list[Surroundings]) -> Surroundings:
-    """Surroundings padded to the longest, with frames that do not count."""
-    longest = max(len(each.truth) for each in found)
+def _pad(volumes: list[ResponseVolumes]) -> ResponseVolumes:
+    """Response volumes padded to the longest, with frames that do not count."""
+    longest = max(len(each.truth) for each in volumes)
 
     def widen(array: np.ndarray, fill: float | bool) -> np.ndarray:
         return np.concatenate([array, np.full((longest - len(array), *array.shape[1:]), fill, array.dtype)])
 
-    return Surroundings(
-        np.stack([widen(each.responses, 0.0) for each in found]),
-        np.stack([widen(each.truth, 1.0) for each in found]),
-        np.stack([widen(each.counted, False) for each in found]),
+    return ResponseVolumes(
+        np.stack([widen(each.responses, 0.0) for each in volumes]),
+        np.stack([widen(each.truth, 1.0) for each in volumes]),
+        np.stack([widen(each.counted, False) for each in volumes]),
     )

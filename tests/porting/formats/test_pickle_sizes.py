@@ -85,7 +85,7 @@ def in_a_process_of_its_own(programs: list[bytes], folder: Path) -> list[tuple[s
         file.write_bytes(program)
     code = """
 import pathlib, resource, sys, time
-from weight_port import pickles
+from weight_port.formats import pickles
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
     started = time.process_time()

@@ -66,8 +66,8 @@ def test_vid_is_built_too_and_no_tensorflow_is_imported(tmp_path):
     program = f"""
 import sys
 from pathlib import Path
-from train import curated_crops
-from train.build import build
+from mfst_jax.train.data import curated_crops
+from mfst_jax.train.data.build import build
 training, held_out, counts = curated_crops.read(build(Path({str(tmp_path / "vid")!r}), Path({str(tmp_path / "out")!r})))
 print(len(training), len(held_out), counts.crops, training[0].read(0).shape, "tensorflow" in sys.modules)
 """

@@ -14,7 +14,7 @@ from mfst_jax.train.command import main
 from mfst_jax.train.fusion_search import random_search
 from mfst_jax.train.fusion_search.command import table
 from mfst_jax.train.fusion_search.random_search import Search, folds, from_config, to_config
-from mfst_jax.train.fusion_search.response_volumes import SCALES, WIDE, Surroundings
+from mfst_jax.train.fusion_search.response_volumes import SCALES, WIDE, ResponseVolumes
 
 NAMES = [f"video{number}_{part}" for number in range(7) for part in (1, 2)]
 
@@ -42,7 +42,7 @@ def test_folds_part_the_sequences_and_keep_parts_of_a_video_together():
 @pytest.fixture
 def search(monkeypatch) -> Search:
     """A search whose sequences like two different shares of S; what is tried is not replayed."""
-    seen = Surroundings(
+    seen = ResponseVolumes(
         np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
     )
     found = Search(seen, PAPER, motion=True)
@@ -105,7 +105,7 @@ def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
 
 
 def test_motion_stays_where_it_is_not_searched():
-    seen = Surroundings(
+    seen = ResponseVolumes(
         np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
     )
     search = Search(seen, PAPER)

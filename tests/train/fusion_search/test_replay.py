@@ -17,8 +17,8 @@ from mfst_jax.media.images import read_image
 from mfst_jax.params import Contents
 from mfst_jax.train.fusion_search import response_volumes
 from mfst_jax.train.fusion_search.random_search import from_config
-from mfst_jax.train.fusion_search.replay import follow, localise, look, replay, step_from_truth
-from mfst_jax.train.fusion_search.response_volumes import SCALES, SLACK, Surroundings
+from mfst_jax.train.fusion_search.replay import follow, localise, replay, responses_at, step_from_truth
+from mfst_jax.train.fusion_search.response_volumes import SCALES, SLACK, ResponseVolumes
 
 FACTORS = jnp.ones(1)
 FUSIONS = {
@@ -38,10 +38,10 @@ def volume() -> np.ndarray:
 
 @pytest.mark.parametrize("scale", range(len(SCALES)))
 @pytest.mark.parametrize("cells", [(0, 0), (3, -2)])
-def test_a_look_at_kept_cells_and_scales_is_what_was_kept(volume, scale, cells):
+def test_at_kept_cells_and_scales_responses_are_what_was_kept(volume, scale, cells):
     side = 120.0
     offset = jnp.array(cells, jnp.float32) * side * SCALES[scale]  # of cells at that scale
-    seen = look(jnp.asarray(volume), offset, jnp.float32(side * SCALES[scale]), jnp.float32(side), FACTORS)
+    seen = responses_at(jnp.asarray(volume), offset, jnp.float32(side * SCALES[scale]), jnp.float32(side), FACTORS)
     x, y = cells
     expected = volume[:, scale, SLACK + y : SLACK + y + 17, SLACK + x : SLACK + x + 17]
     np.testing.assert_allclose(seen[:, 0], expected, atol=2e-3)
@@ -57,7 +57,9 @@ def test_between_cells_and_scales_a_smooth_response_is_met():
     maps = np.stack([bump(grid[None, :], grid[:, None], scale) for scale in SCALES])
     maps = np.broadcast_to(maps, (6, *maps.shape)).astype(np.float32)
     side, scale, offset = 90.0, 1.06, np.array([0.7, -1.6])
-    seen = look(jnp.asarray(maps), jnp.asarray(offset * side), jnp.float32(side * scale), jnp.float32(side), FACTORS)
+    seen = responses_at(
+        jnp.asarray(maps), jnp.asarray(offset * side), jnp.float32(side * scale), jnp.float32(side), FACTORS
+    )
     cells = np.arange(17) - 8
     expected = bump(cells[None, :] + offset[0] / scale, cells[:, None] + offset[1] / scale, scale)
     np.testing.assert_allclose(seen[2, 0], expected, atol=5e-3)
@@ -75,7 +77,7 @@ def test_the_peak_is_where_the_tracker_finds_it(name):
         }
         units = {model: jnp.array(config.factors(model)).reshape(-1, 1, 1, 1) * 1e3 for model in MODELS}
         fused = fusion.fuse_hierarchy({model: units[model] * each for model, each in upsampled.items()}, config)
-        expected = localisation.choose_scale(fused, config)
+        expected = localisation.choose_region(fused, config)
         windowed = localisation.add_window(fused[expected], config.window_influence)
         cells, best = localise(maps, jax.tree.map(jnp.asarray, from_config(config)))
         assert int(best) == int(expected)
@@ -83,7 +85,7 @@ def test_the_peak_is_where_the_tracker_finds_it(name):
 
 
 @pytest.fixture(scope="module")
-def seen(random_params, tmp_path_factory) -> tuple[Path, Surroundings, mfst_jax.Params, np.ndarray]:
+def seen(random_params, tmp_path_factory) -> tuple[Path, ResponseVolumes, mfst_jax.Params, np.ndarray]:
     root = tmp_path_factory.mktemp("data")
     truth = write_sequence(root / "a", 0, frames=4)
     params = random_params(Contents(siamfc=True, alexnet="torchvision"))
@@ -111,28 +113,30 @@ def test_a_replayed_track_is_the_real_one_but_for_interpolation(seen):
 def test_a_single_step_ends_at_the_truth_where_responses_peak_there_and_elsewhere_where_not():
     grid = np.arange(response_volumes.WIDE) - (response_volumes.WIDE - 1) / 2
 
-    def seen(x: float) -> Surroundings:
+    def seen(x: float) -> ResponseVolumes:
         bump = np.exp(-((grid[None, :] - x) ** 2 + grid[:, None] ** 2) / 4)
         of_scales = np.stack([bump * (1 - abs(np.log(scale))) for scale in SCALES])
         responses = np.broadcast_to(of_scales, (5, 6, *of_scales.shape)).astype(np.float32)
-        return Surroundings(responses, np.tile(np.array([50, 60, 40, 40], np.float32), (5, 1)), np.ones(5, bool))
+        return ResponseVolumes(responses, np.tile(np.array([50, 60, 40, 40], np.float32), (5, 1)), np.ones(5, bool))
 
     candidate = jax.tree.map(jnp.asarray, from_config(PAPER))
     assert (step_from_truth(candidate, seen(0)) > 0.85).all()
     assert (step_from_truth(candidate, seen(4)) < 0.6).all()
 
 
-def test_surroundings_are_kept_and_padded(seen, monkeypatch):
+def test_response_volumes_are_kept_and_padded(seen, monkeypatch):
     root, found, params, _ = seen
     write_sequence(root / "b", 1, frames=2)
     sequences = evaluation.load(root, "folder").sequences
-    looked = []
-    plain = response_volumes._look
+    computed = []
+    plain = response_volumes._compute
     monkeypatch.setattr(
-        response_volumes, "_look", lambda sequence, prepared: looked.append(sequence.name) or plain(sequence, prepared)
+        response_volumes,
+        "_compute",
+        lambda sequence, prepared: computed.append(sequence.name) or plain(sequence, prepared),
     )
     both = response_volumes.gather(root.parent / "kept", sequences, params)
-    assert looked == ["b"]
+    assert computed == ["b"]
     np.testing.assert_array_equal(both.responses[0], found.responses[0])
     assert both.counted.tolist() == [[True] * 4, [True, True, False, False]]
 

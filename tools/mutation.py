@@ -1,0 +1,240 @@
+"""Mutation testing: do tests notice when a module is changed? `python tools/mutation.py [NAME ...] [--list]`.
+
+Each mutant is a module with one small change: `+` for `-`, `<=` for `<`, another number or string, a condition turned
+round, an entry of a table left out. It is killed if a test of the module fails. Starting JAX anew for each would take
+longer than the tests, so every mutant runs in a fork of a process that has imported everything but our own packages, and
+what is compiled is kept from one to the next. How to read what survives: CONTRIBUTING.md.
+"""
+
+import argparse
+import ast
+import copy
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Module to change, and the tests that should notice.
+
+    Attributes:
+      module: Name of the module.
+      tests: What pytest is given.
+    """
+
+    module: str
+    tests: tuple[str, ...]
+
+
+TARGETS = {
+    "fusion": Target("mfst_jax.fusion", ("tests/test_fusion.py",)),
+    "crops": Target("mfst_jax.crops", ("tests/test_crops.py",)),
+    "localisation": Target("mfst_jax.localisation", ("tests/test_localisation.py", "tests/test_savings.py")),
+    "tracker": Target("mfst_jax.tracker", ("tests/test_transformations.py", "tests/test_tracker_input.py")),
+    "tables": Target("weight_port.name_tables", ("tests/porting/test_tables.py", "tests/porting/test_conversion.py")),
+    "rules": Target("weight_port.rules", ("tests/porting/test_rules.py", "tests/porting/test_conversion.py")),
+}
+SWAPPED: dict[type, type] = {
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
+    **{ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.MatMult: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift},
+    **{ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.And: ast.Or, ast.Or: ast.And},
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
+    **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In},
+}
+NAMES = {
+    **{"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum", "argmax": "argmin", "argmin": "argmax"},
+    **{"floor": "ceil", "ceil": "floor", "sum": "max", "any": "all", "all": "any", "zeros": "ones", "ones": "zeros"},
+}
+"""Other functions that take the same arguments."""
+
+
+def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Each small change of one node of a syntax tree: in words, and the node that takes its place."""
+
+    def changed(**fields: Any) -> ast.AST:
+        other = copy.deepcopy(node)
+        for name, value in fields.items():
+            setattr(other, name, value)
+        return other
+
+    match node:
+        case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op) if type(op) in SWAPPED:
+            yield f"{type(op).__name__} -> {SWAPPED[type(op)].__name__}", changed(op=SWAPPED[type(op)]())
+        case ast.Compare(ops=[op, *rest]):
+            yield f"{type(op).__name__} -> {SWAPPED[type(op)].__name__}", changed(ops=[SWAPPED[type(op)](), *rest])
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert(), operand=operand):
+            yield f"{type(node.op).__name__} left out", operand
+        case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test):
+            yield "condition turned round", changed(test=ast.UnaryOp(ast.Not(), test))
+        case ast.comprehension(ifs=[test, *rest]):
+            yield "condition turned round", changed(ifs=[ast.UnaryOp(ast.Not(), test), *rest])
+        case ast.Constant(value=bool(value)):
+            yield f"{value} -> {not value}", changed(value=not value)
+        case ast.Constant(value=int(value) | float(value)):
+            yield f"{value} -> {value + 1}", changed(value=value + 1)
+        case ast.Constant(value=str(value)):
+            yield f"{value!r:.40} -> another", changed(value=f"{value}_")
+        case ast.Attribute(attr=name) if name in NAMES:
+            yield f"{name} -> {NAMES[name]}", changed(attr=NAMES[name])
+        case ast.Name(id=name, ctx=ast.Load()) if name in NAMES:
+            yield f"{name} -> {NAMES[name]}", changed(id=NAMES[name])
+        case ast.Tuple(elts=entries, ctx=ast.Load()) | ast.List(elts=entries, ctx=ast.Load()) if len(entries) > 1:
+            for place in range(len(entries)):
+                yield f"entry {place} left out", changed(elts=[*entries[:place], *entries[place + 1 :]])
+        case ast.Dict(keys=keys, values=values) if len(keys) > 1:
+            for at in range(len(keys)):
+                yield (
+                    f"entry {at} left out",
+                    changed(keys=keys[:at] + keys[at + 1 :], values=values[:at] + values[at + 1 :]),
+                )
+        case ast.Expr(value=ast.Call()):
+            yield "call left out", ast.Pass()
+
+
+def fields_of(node: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
+    """Nodes below a node, with the field and place where they stand, but for annotations, docstrings and messages."""
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "type_params") or isinstance(node, ast.Raise | ast.JoinedStr):
+            continue
+        for place, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            is_text = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+            if isinstance(child, ast.AST) and not is_text:
+                yield name, place, child
+
+
+def mutants(tree: ast.Module) -> Iterator[tuple[int, str, ast.Module]]:
+    """Every module with one small change: the line, the change in words, and the whole syntax tree."""
+
+    def walk(node: ast.AST, line: int) -> Iterator[tuple[int, str, ast.Module]]:
+        line = getattr(node, "lineno", line)
+        for name, place, child in fields_of(node):
+            for words, other in changes_of(child):
+                put(node, name, place, ast.copy_location(other, child) if hasattr(child, "lineno") else other)
+                yield getattr(child, "lineno", line), words, ast.fix_missing_locations(copy.deepcopy(tree))
+                put(node, name, place, child)
+            yield from walk(child, line)
+
+    def put(node: ast.AST, name: str, place: int | None, child: ast.AST) -> None:
+        if place is None:
+            setattr(node, name, child)
+        else:
+            getattr(node, name)[place] = child
+
+    yield from walk(tree, 1)
+
+
+class Mutated(importlib.machinery.SourceFileLoader):
+    """Loader, and its finder, of one module from a changed syntax tree."""
+
+    def __init__(self, name: str, path: str, tree: ast.Module):
+        super().__init__(name, path)
+        self._tree = tree
+
+    def get_code(self, fullname: str) -> Any:
+        return compile(self._tree, self.path, "exec")
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
+
+
+def fails(target: Target, path: Path, tree: ast.Module, limit: float) -> bool:
+    """Whether a test fails, or takes longer than `limit` seconds, when the module is `tree`."""
+    child = os.fork()
+    if child == 0:
+        import pytest
+
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        sys.meta_path.insert(0, Mutated(target.module, str(path), tree))
+        plain = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:jaxtyping"]
+        os._exit(int(pytest.main([*plain, "-o", "addopts=", "-m", "not slow", "--hypothesis-seed=0", *target.tests])))
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status) != 0
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def import_all_but_ours(folder: str) -> None:
+    """Imports what tests and the library import, as tests/conftest.py has it; no device of JAX may be touched yet."""
+    os.environ |= {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise", "JAX_PLATFORMS": "cpu"}
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    os.environ |= {"JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1", "HYPOTHESIS_STORAGE_DIRECTORY": folder}
+    names = (
+        "flax.linen",
+        "hypothesis.strategies",
+        "jax.numpy",
+        "jaxtyping",
+        "PIL.Image",
+        "safetensors.numpy",
+        "scipy.io",
+    )
+    for name in (*names, "pytest", "tyro", "rich.progress", "orbax.checkpoint.v1"):
+        importlib.import_module(name)
+
+
+def test(name: str, target: Target, only: int | None) -> tuple[int, int]:
+    """Numbers of killed mutants and of all, and a line for each that survives."""
+    path = ROOT.joinpath(*target.module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    start = time.monotonic()
+    for _ in range(2):  # the second one finds what the first has compiled
+        start = time.monotonic()
+        if fails(target, path, tree, 600):
+            raise SystemExit(f"{name}: its tests fail as it is: {' '.join(target.tests)}")
+    limit = 20 + 5 * (time.monotonic() - start)
+    killed = count = 0
+    for line, words, mutant in mutants(tree):
+        if only is not None and line != only:
+            continue
+        count += 1
+        if fails(target, path, mutant, limit):
+            killed += 1
+        else:
+            print(f"{path.relative_to(ROOT)}:{line}: {words}", flush=True)
+    return killed, count
+
+
+def main() -> None:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*TARGETS, []], help="which modules; by default all")
+    parser.add_argument("--line", type=int, help="only what is changed in this line")
+    parser.add_argument("--list", action="store_true", help="print the changes and run nothing")
+    options = parser.parse_args()
+    sys.path[:0] = [str(ROOT)]
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        if not options.list:
+            import_all_but_ours(folder)
+        for name in options.names or TARGETS:
+            target = TARGETS[name]
+            if options.list:
+                path = ROOT.joinpath(*target.module.split(".")).with_suffix(".py")
+                for line, words, _ in mutants(ast.parse(path.read_text(encoding="utf-8"))):
+                    print(f"{path.relative_to(ROOT)}:{line}: {words}")
+                continue
+            start = time.monotonic()
+            killed, count = test(name, target, options.line)
+            share = killed / max(count, 1)
+            print(f"{name}: {killed} of {count} killed, {share:.0%}, in {time.monotonic() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
