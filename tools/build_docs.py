@@ -19,7 +19,7 @@ import tyro
 import mfst_jax
 
 ROOT = Path(__file__).parents[1]
-BESIDE_DOCS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELEASE.md")
+BESIDE_DOCS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELEASE.md", "SECURITY.md")
 """Pages of the repository that are pages of the site as well."""
 FENCED = re.compile(r"(^```.*?^```\n)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
