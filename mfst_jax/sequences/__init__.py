@@ -1,10 +1,23 @@
 """Annotated sequences on disk, read in one way by every command: images in order, true boxes, and absences.
 
-The layouts are those of OTB, GOT-10k, LaSOT and VOT.
+The layouts are those of `layouts`, in which a sequence is a folder of its own, and those of `dataset_layouts`.
 """
 
 from mfst_jax.sequences.annotations import read_boxes
-from mfst_jax.sequences.layouts import Place, describe_other, places_in, sequence_folders
-from mfst_jax.sequences.reading import Sequence, read_sequence
+from mfst_jax.sequences.dataset_layouts import find_dataset
+from mfst_jax.sequences.layouts import describe_other, places_in, sequence_folders
+from mfst_jax.sequences.places import Place, Request
+from mfst_jax.sequences.reading import read_sequence
+from mfst_jax.sequences.sequence import Sequence
 
-__all__ = ["Place", "Sequence", "describe_other", "places_in", "read_boxes", "read_sequence", "sequence_folders"]
+__all__ = [
+    "Place",
+    "Request",
+    "Sequence",
+    "describe_other",
+    "find_dataset",
+    "places_in",
+    "read_boxes",
+    "read_sequence",
+    "sequence_folders",
+]

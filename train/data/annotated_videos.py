@@ -1,4 +1,4 @@
-"""Annotated videos on disk: sequences as `mfst_jax.sequences` reads them, and ILSVRC2015-VID.
+"""Annotated videos on disk: sequences as `mfst_jax.sequences` reads them, in any of its layouts, and ILSVRC2015-VID.
 
 A job is one video, cheap to find and to send to another process; reading it gives one target or, in VID, one for each
 track.
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences import Place, describe_other, places_in, read_sequence, sequence_folders
+from mfst_jax.sequences import Place, Request, describe_other, find_dataset, places_in, read_sequence, sequence_folders
 from mfst_jax.sequences.image_files import is_image, natural_key
 from mfst_jax.sequences.layouts import KNOWN, name_of
 
@@ -54,7 +54,7 @@ class Target(NamedTuple):
 
 
 def find(root: Path) -> list[Job]:
-    """Videos below `root`, or below its folder `train` as in GOT-10k, in natural order.
+    """Videos below `root`, in natural order; where it has several splits, those to train on.
 
     Raises:
       InputError: there are none.
@@ -65,6 +65,8 @@ def find(root: Path) -> list[Job]:
         if not relative:
             raise InputError(f"{root / VID_ANNOTATIONS}: expected folders of .xml files, found none")
         return [VidVideo(root / VID_IMAGES / each, root / VID_ANNOTATIONS / each) for each in relative]
+    if (places := find_dataset(root, Request("train"))) is not None:
+        return [*places]
     places = []
     for folder in sequence_folders(root, "train"):
         found = places_in(folder)
