@@ -252,8 +252,12 @@ def _score_lasot(sequence: Sequence, result: Result, runs: list[tuple[np.ndarray
     """Score by LaSOT's rules: mean over the runs."""
     labels = sequence.labelled_absent
     absent = labels if labels is not None else np.zeros(len(sequence.absent), bool)
-    measures = [lasot.measure(boxes, true, absent[len(absent) - len(true) :]) for boxes, true in runs]
-    frames = sum(len(true) for _, true in runs)
+    measures, frames = [], 0
+    for boxes, true in runs:
+        skipped = len(absent) - len(true)
+        count = sequence.annotated - skipped  # the frames after the end of the true boxes do not count
+        measures.append(lasot.measure(boxes[:count], true[:count], absent[skipped : sequence.annotated]))
+        frames += count
     return SequenceScore(average(measures), frames, result.frames_per_second, sequence.attributes)
 
 

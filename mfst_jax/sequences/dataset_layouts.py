@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences.formats import apart, lasot
+from mfst_jax.sequences.formats import apart, coco_video, cvat, described, label_studio, lasot, masks, motchallenge
 from mfst_jax.sequences.layouts import describe_other, places_in
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence
@@ -55,6 +55,39 @@ LAYOUTS = (
         apart.is_nfs,
         apart.find_nfs,
         {"nfs30": apart.read_nfs, "nfs240": apart.read_nfs},
+    ),
+    Layout(
+        "MOTChallenge",
+        "gt/gt.txt and img1/",
+        motchallenge.is_motchallenge,
+        motchallenge.find_motchallenge,
+        {"motchallenge": motchallenge.read_motchallenge},
+    ),
+    Layout("DAVIS", "JPEGImages/ and Annotations/", masks.is_masks, masks.find_masks, {"masks": masks.read_masks}),
+    Layout(
+        "COCO for videos",
+        "a .json with videos and annotations",
+        coco_video.is_coco,
+        coco_video.find_coco,
+        {"coco_video": coco_video.read_coco},
+        images_apart=False,
+    ),
+    Layout("CVAT", "annotations.xml", cvat.is_cvat, cvat.find_cvat, {"cvat": cvat.read_cvat}, images_apart=False),
+    Layout(
+        "Label Studio",
+        "a .json with videorectangles",
+        label_studio.is_label_studio,
+        label_studio.find_label_studio,
+        {"label_studio": label_studio.read_label_studio},
+        images_apart=False,
+    ),
+    Layout(
+        "the one described",
+        described.FILE,
+        described.is_described,
+        described.find_described,
+        {"described": described.read_described},
+        images_apart=False,
     ),
     Layout("LaSOT", "CATEGORY/CATEGORY-1/groundtruth.txt", lasot.is_lasot, lasot.find_lasot, {}, images_apart=False),
 )

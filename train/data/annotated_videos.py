@@ -4,7 +4,6 @@ A job is one video, cheap to find and to send to another process; reading it giv
 track.
 """
 
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from jaxtyping import Float
 
 from mfst_jax.errors import InputError
 from mfst_jax.sequences import Place, Request, describe_other, find_dataset, places_in, read_sequence, sequence_folders
+from mfst_jax.sequences.formats.safe_files import read_xml
 from mfst_jax.sequences.image_files import is_image, natural_key
 from mfst_jax.sequences.layouts import KNOWN, name_of
 
@@ -100,7 +100,7 @@ def _read_tracks(job: VidVideo) -> list[Target]:
         if path.stem not in by_stem:
             raise InputError(f"{path}: expected an image {job.images / path.stem}.JPEG, found none")
         try:
-            objects = ElementTree.parse(path).findall("object")
+            objects = read_xml(path, "objects with xmin, ymin, xmax, ymax").findall("object")
             for each in objects:
                 box = each.find("bndbox")
                 if box is None:
@@ -108,6 +108,8 @@ def _read_tracks(job: VidVideo) -> list[Target]:
                 left, top, right, bottom = (float(box.findtext(key, "")) for key in ("xmin", "ymin", "xmax", "ymax"))
                 rows = tracks.setdefault(each.findtext("trackid", "0"), np.full((len(images), 4), np.nan))
                 rows[by_stem[path.stem]] = left, top, right - left, bottom - top
-        except (ElementTree.ParseError, ValueError) as error:
+        except InputError:
+            raise
+        except ValueError as error:
             raise InputError(f"{path}: expected objects with xmin, ymin, xmax, ymax, found {error}") from None
     return [Target(f"{job.images.name}-track{track}", images, rows) for track, rows in sorted(tracks.items())]
