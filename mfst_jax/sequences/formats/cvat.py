@@ -1,5 +1,6 @@
 """CVAT's export "CVAT for video 1.1": `annotations.xml` beside `images/`, each of whose tracks is a sequence."""
 
+from functools import lru_cache
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -15,11 +16,16 @@ from mfst_jax.sequences.sequence import Sequence, sequence_of_track
 
 FILE = "annotations.xml"
 KIND = "CVAT's XML for videos"
+BEGINNING = 4096
+"""Number of bytes within which its root element begins."""
 
 
 def is_cvat(root: Path) -> bool:
     """Whether a folder holds such a file."""
-    return (root / FILE).is_file()
+    if not (root / FILE).is_file():
+        return False
+    with (root / FILE).open("rb") as file:
+        return b"<annotations" in file.read(BEGINNING)
 
 
 def find_cvat(root: Path, request: Request) -> list[Place]:
@@ -67,6 +73,11 @@ def read_cvat(place: Place, images: bool) -> Sequence:
 
 
 def _tracks(path: Path) -> list[Element]:
+    return _read_tracks(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _read_tracks(path: Path, changed: int) -> list[Element]:
     root = read_xml(path, KIND)
     if root.tag != "annotations":
         raise InputError(f"{path}: expected {KIND}, found the element {root.tag}")

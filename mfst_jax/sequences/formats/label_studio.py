@@ -71,9 +71,9 @@ def read_label_studio(place: Place, images: bool) -> Sequence:
     frames = list_images(folder) if images or folder.is_dir() else ()
     if not frames:
         raise InputError(f"{path}: expected the frames of {video} as images in {folder}, found none")
-    value = regions[region]
+    size = _size_of(frames[0])
     try:
-        keyframes = [_keyframe(each, *_size_of(frames[0])) for each in value["sequence"]]
+        keyframes = [_keyframe(each, *size) for each in regions[region]["sequence"]]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         kind = f"no {error} there" if isinstance(error, KeyError) else reason(error)
         raise InputError(
@@ -88,7 +88,7 @@ def read_label_studio(place: Place, images: bool) -> Sequence:
 
 
 def _tasks(path: Path) -> list[tuple[str, list[Any]]]:
-    """Name of the video and the rectangles of each task that has some, by the first annotation that was not cancelled."""
+    """Name of the video and the rectangles of each task with some, by its first annotation that was not cancelled."""
     content, found = read_json(path, KIND), []
     try:
         for task in content:

@@ -1,4 +1,4 @@
-"""DAVIS and YouTube-VOS: `JPEGImages/` beside `Annotations/`, whose PNG files say of each pixel which object it shows."""
+"""DAVIS and YouTube-VOS: `JPEGImages/` beside `Annotations/`, whose masks say which object each pixel shows."""
 
 import json
 from functools import lru_cache
