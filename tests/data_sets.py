@@ -81,9 +81,8 @@ def davis(root: Path, video: str, masks: list[np.ndarray | None], resolution: st
     folder.mkdir(parents=True)
     for number, mask in enumerate(masks):
         if mask is not None:
-            image = Image.fromarray(np.asarray(mask, np.uint8), "L")
+            image = Image.fromarray(np.asarray(mask, np.uint8))
             if mode == "P":
-                image = image.copy()
                 image.putpalette([value for colour in range(256) for value in (colour, 255 - colour, 7)])
             image.save(folder / f"{number:05d}.png")
     return root

@@ -253,10 +253,12 @@ def _open_sequence(place: Place) -> Source:
 
 
 def _describe_target(place: Place) -> str:
+    """Name of a target and, where it is sure to be in the first image, its box."""
+    if place.layout:
+        return place.name
     assert place.truth is not None
-    box = read_sequence(place, images=bool(place.layout)).ground_truth[0]
-    name = place.name if place.layout else place.truth.name
-    return f"{name}: {','.join(f'{number:g}' for number in box)}"
+    box = read_sequence(place, images=False).ground_truth[0]
+    return f"{place.truth.name}: {','.join(f'{number:g}' for number in box)}"
 
 
 def _images_of(what: str, entries: Iterable[Path]) -> list[Path]:

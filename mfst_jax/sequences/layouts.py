@@ -34,7 +34,7 @@ def places_in(folder: Path) -> list[Place]:
     if (file := read_properties(folder).get("groundtruth")) and (folder / file).is_file():
         return [Place(name, folder, folder / file)]
     if (file := folder / f"{name}_gt.txt").is_file():
-        return [Place(name, folder, file, numbers=_numbers_of(folder / f"{name}_frames.txt"))]
+        return [Place(name, folder, file)]
     places = []
     for path in sorted(folder.glob("groundtruth_*.txt"), key=natural_key):
         target = re.fullmatch(r"groundtruth_(?:rect\.)?(.+)\.txt", path.name)
@@ -61,15 +61,24 @@ def kind_of(place: Place) -> str:
     return "vot" if first.startswith("m") or len(fields(first)) == 8 else ""
 
 
-def _numbers_of(path: Path) -> tuple[int, int] | None:
-    """First and last number of TColor-128's frames, on the only line of a file; None where there is no such file."""
+def annotated_numbers(place: Place) -> range | None:
+    """Numbers of the annotated images, where they are known: those of a place, or by TColor-128's `NAME_frames.txt`.
+
+    Raises:
+      InputError: that file holds anything but the first and the last number.
+    """
+    if place.numbers is not None:
+        return range(place.numbers[0], place.numbers[1] + 1)
+    if place.truth is None or not place.truth.name.endswith("_gt.txt"):
+        return None
+    path = place.truth.with_name(place.truth.name.replace("_gt.txt", "_frames.txt"))
     if not path.is_file():
         return None
     numbers = read_numbers(path, (2,))
     first, last = numbers[0]
     if len(numbers) != 1 or not 0 <= first <= last < MOST_NUMBERS or (first, last) != (int(first), int(last)):
         raise line_error(path, 0, "the first and the last frame", read_text(path).splitlines()[0])
-    return int(first), int(last)
+    return range(int(first), int(last) + 1)
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:

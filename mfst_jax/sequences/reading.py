@@ -14,7 +14,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.sequences import dataset_layouts, otb
 from mfst_jax.sequences.annotations import Polygons, read_boxes
 from mfst_jax.sequences.image_files import by_number, choose_images
-from mfst_jax.sequences.layouts import TRUTH_FILES, list_images
+from mfst_jax.sequences.layouts import TRUTH_FILES, annotated_numbers, list_images
 from mfst_jax.sequences.places import LASOT_LABELS, Place
 from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
 from mfst_jax.sequences.text import line_numbers, read_text
@@ -58,9 +58,10 @@ def read_sequence(
         problems.append(f"{truth}, {line_numbers(np.flatnonzero(unlabelled))}: no target there")
     absent |= labels
     boxes[absent] = np.nan
-    known = None if place.numbers else entry or otb.find(place.name, rows)
-    numbers = range(place.numbers[0], place.numbers[1] + 1) if place.numbers else known.frames if known else None
-    sure = entry is not None or place.numbers is not None
+    numbers = annotated_numbers(place)
+    sure = entry is not None or numbers is not None
+    if numbers is None and (known := entry or otb.find(place.name, rows)) is not None:
+        numbers = known.frames
     frames = _choose(list_images(folder), rows, numbers, sure=sure) if images and folder is not None else ()
     labelled = labels if folder is not None and any((folder / name).is_file() for name in LASOT_LABELS) else None
     return sequence_of_boxes(

@@ -14,7 +14,7 @@ import numpy as np
 from mfst_jax.errors import InputError
 from mfst_jax.sequences.annotations import read_boxes
 from mfst_jax.sequences.image_files import choose_images, describe, natural_key
-from mfst_jax.sequences.layouts import folders_in, list_images
+from mfst_jax.sequences.layouts import annotated_numbers, folders_in, list_images
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
 from mfst_jax.sequences.text import line_error, read_text
@@ -119,7 +119,7 @@ def read_apart(place: Place, images: bool) -> Sequence:
     assert place.truth is not None
     origin = 0 if place.layout == "trackingnet" else 1
     boxes, absent, _ = read_boxes(place.truth, origin=origin)
-    numbers = range(place.numbers[0], place.numbers[1] + 1) if place.numbers else None
+    numbers = annotated_numbers(place)
     frames: tuple[Path, ...] = ()
     if images:
         assert place.folder is not None
@@ -149,11 +149,12 @@ def find_nfs(root: Path, request: Request) -> list[Place]:
     asked = request.protocol in NFS_RATES
     rates = [NFS_RATES[request.protocol]] if asked and request.protocol else [*NFS_RATES.values()]
     places = []
-    for truth in _nfs_files(root, rates):
+    truths = _nfs_files(root, rates)
+    if truths and request.images and not any(truth.with_suffix("").is_dir() for truth in truths):
+        folder, name = truths[0].parent, truths[0].stem
+        raise InputError(f"{folder}: expected the images in {name}/ (NFS), found {describe(folder)}")
+    for truth in truths:
         rate = "nfs" + truth.absolute().parent.name
-        if request.images and not truth.with_suffix("").is_dir():
-            found = describe(truth.parent)
-            raise InputError(f"{truth.parent}: expected the images in {truth.stem}/ (NFS), found {found}")
         places.append(Place(truth.stem, truth.with_suffix(""), truth, rate))
     if not places:
         raise InputError(f"{root}: expected NAME/{rates[0]}/NAME.txt (NFS), found {describe(root)}")
@@ -172,7 +173,7 @@ def read_nfs(place: Place, images: bool) -> Sequence:
     rows = np.empty((len(lines), NFS_FIELDS))
     for number, line in enumerate(lines):
         try:
-            rows[number] = [float(word) for word in line.split()[:NFS_FIELDS]]
+            rows[number] = np.array(line.split()[:NFS_FIELDS], np.float64).reshape(NFS_FIELDS)
         except ValueError:
             raise line_error(truth, number, "track, left, top, right, bottom, frame and three flags", line) from None
     if not np.isfinite(rows).all():

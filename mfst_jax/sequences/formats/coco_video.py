@@ -16,6 +16,7 @@ from mfst_jax.sequences.image_files import describe, natural_key
 from mfst_jax.sequences.layouts import name_of
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
+from mfst_jax.sequences.text import changes
 
 KIND = "COCO's JSON for videos"
 IMAGE_FOLDERS = ("", "images", "frames", "JPEGImages", "data", "train", "val", "valid", "test", "train/JPEGImages")
@@ -55,15 +56,18 @@ def find_coco(root: Path, request: Request) -> list[Place]:
     if len(files) > 1:
         raise InputError(f"{root}: expected one file of {KIND}, found {', '.join(path.name for path in files)}")
     (path,) = files
-    places = []
-    for number, (title, (images, tracks)) in enumerate(_videos(path, path.stat().st_mtime_ns).items()):
-        folder = _base(root, path, images[0]) if images else root
-        if request.images and images and folder is None:
-            raise InputError(f"{root}: expected images such as {images[0]} ({KIND}), found {describe(root)}")
+    places: list[Place] = []
+    there, videos = False, _videos(path, changes(path))
+    for number, (title, (images, tracks)) in enumerate(videos.items()):
+        folder = _base(root, path, images[0]) if images else None
+        there = there or folder is not None
         name = _plain(title) or name_of(root)
         for track in tracks:
             called = name if len(tracks) == 1 else f"{name}-{track}"
             places.append(Place(called, folder or root, path, "coco_video", target=f"{number}/{track}"))
+    if request.images and places and not there:
+        image = next(iter(images for images, tracks in videos.values() if tracks))[:1]
+        raise InputError(f"{root}: expected images such as {''.join(image)} ({KIND}), found {describe(root)}")
     return places
 
 
@@ -73,7 +77,7 @@ def read_coco(place: Place, images: bool) -> Sequence:
     assert path is not None
     assert folder is not None
     number, track = place.target.split("/", 1)
-    names, tracks = [*_videos(path, path.stat().st_mtime_ns).values()][int(number)]
+    names, tracks = [*_videos(path, changes(path)).values()][int(number)]
     boxes = np.full((len(names), 4), np.nan)
     for row, box in tracks[track].items():
         boxes[row] = box
@@ -95,7 +99,7 @@ def _plain(title: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _videos(path: Path, changed: int) -> dict[str, Video]:
+def _videos(path: Path, version: int) -> dict[str, Video]:
     """Videos of a file by their names, in its order."""
     content = read_json(path, KIND)
     where = "its videos"

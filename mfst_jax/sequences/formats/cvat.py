@@ -13,6 +13,7 @@ from mfst_jax.sequences.image_files import by_number, describe
 from mfst_jax.sequences.layouts import MOST_NUMBERS, list_images, name_of
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
+from mfst_jax.sequences.text import changes
 
 FILE = "annotations.xml"
 KIND = "CVAT's XML for videos"
@@ -73,11 +74,11 @@ def read_cvat(place: Place, images: bool) -> Sequence:
 
 
 def _tracks(path: Path) -> list[Element]:
-    return _read_tracks(path, path.stat().st_mtime_ns)
+    return _read_tracks(path, changes(path))
 
 
 @lru_cache(maxsize=2)
-def _read_tracks(path: Path, changed: int) -> list[Element]:
+def _read_tracks(path: Path, version: int) -> list[Element]:
     root = read_xml(path, KIND)
     if root.tag != "annotations":
         raise InputError(f"{path}: expected {KIND}, found the element {root.tag}")

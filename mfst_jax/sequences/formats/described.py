@@ -19,7 +19,7 @@ from mfst_jax.sequences.annotations import read_boxes
 from mfst_jax.sequences.image_files import choose_images, is_image, natural_key
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
-from mfst_jax.sequences.text import line_error, read_numbers, read_text
+from mfst_jax.sequences.text import changes, line_error, read_numbers, read_text
 
 FILE = "mfst.yaml"
 KEYS = {
@@ -40,7 +40,7 @@ def is_described(root: Path) -> bool:
 def find_described(root: Path, request: Request) -> list[Place]:
     """A sequence for each file of true boxes."""
     path = root / FILE
-    described = _description(path, path.stat().st_mtime_ns)
+    described = _description(path, changes(path))
     places = []
     for truth in sorted(root.glob(described["boxes"].replace("{name}", "*")), key=natural_key):
         name = re.fullmatch(_pattern(described["boxes"]), truth.relative_to(root).as_posix())
@@ -57,7 +57,7 @@ def read_described(place: Place, images: bool) -> Sequence:
     """Sequence of one file of true boxes, a line for each frame."""
     truth, path = place.truth, Path(place.target)
     assert truth is not None
-    described = _description(path, path.stat().st_mtime_ns)
+    described = _description(path, changes(path))
     origin = int(described.get("first_pixel", "0"))
     if described.keys() & {"box", "columns"}:
         rows = read_numbers(truth, range(1, 1000))
@@ -90,7 +90,7 @@ def _pattern(text: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _description(path: Path, changed: int) -> dict[str, str]:
+def _description(path: Path, version: int) -> dict[str, str]:
     """Values of the file by their keys. Raises `InputError` for a line that is none, or for one that is missing."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines()):

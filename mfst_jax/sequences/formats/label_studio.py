@@ -47,17 +47,19 @@ def find_label_studio(root: Path, request: Request) -> list[Place]:
     if len(files) > 1:
         raise InputError(f"{root}: expected one file of {KIND}, found {', '.join(path.name for path in files)}")
     (path,) = files
-    tasks, places = _tasks(path), []
+    tasks, places, there = _tasks(path), [], False
     for number, (video, regions) in enumerate(tasks):
         candidates = [root / video, *([root / "images", root] if len(tasks) == 1 else [])]
         folder = next((each for each in candidates if each.is_dir() and any(map(is_image, each.iterdir()))), None)
-        if request.images and folder is None:
-            raise InputError(
-                f"{root}: expected the frames of {video} as images in {video}/ ({KIND}), found {describe(root)}"
-            )
+        there = there or folder is not None
         for region in range(len(regions)):
             name = video if len(regions) == 1 else f"{video}-{region + 1}"
             places.append(Place(name, folder or root / video, path, "label_studio", target=f"{number}/{region}"))
+    if request.images and tasks and not there:
+        video = tasks[0][0]
+        raise InputError(
+            f"{root}: expected the frames of {video} as images in {video}/ ({KIND}), found {describe(root)}"
+        )
     return places
 
 

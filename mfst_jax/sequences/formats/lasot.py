@@ -9,6 +9,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.sequences.image_files import natural_key
 from mfst_jax.sequences.layouts import folders_in, places_in
 from mfst_jax.sequences.places import Place, Request
+from mfst_jax.sequences.text import changes
 
 LISTS = {"train": "training_set.txt", "test": "testing_set.txt"}
 TABLE = Path(__file__).parents[1] / "lasot_test.tsv"
@@ -42,12 +43,12 @@ def find_lasot(root: Path, request: Request) -> list[Place]:
 def _is_in(root: Path, name: str, split: str) -> bool:
     """Whether a sequence is in a split, by the list in the folder or by the published one."""
     if (file := root / LISTS[split]).is_file():
-        return name in _names(file, file.stat().st_mtime_ns)
+        return name in _names(file, changes(file))
     return (name in test_names()) == (split == "test")
 
 
 @cache
-def _names(path: Path, changed: int) -> frozenset[str]:
+def _names(path: Path, version: int) -> frozenset[str]:
     return frozenset(path.read_text(encoding="utf-8-sig", errors="replace").split())
 
 

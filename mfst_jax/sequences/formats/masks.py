@@ -12,6 +12,7 @@ from mfst_jax.sequences.image_files import describe, is_image, natural_key
 from mfst_jax.sequences.layouts import folders_in, list_images
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
+from mfst_jax.sequences.text import changes
 
 RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
 BINARY = 255
@@ -42,7 +43,10 @@ def find_masks(root: Path, request: Request) -> list[Place]:
     images = root / "JPEGImages" / (resolution or "")
     listed, named, places = _listed(root, request.split), _named_objects(root / "meta.json"), []
     for masks in (path for path in videos if listed is None or path.name in listed):
-        objects = named.get(masks.name) or _objects_of_first(masks)
+        try:
+            objects = named.get(masks.name) or _objects_of_first(masks)
+        except InputError:  # which whoever reads the sequence is told
+            objects = [1]
         for each in objects:
             name = masks.name if len(objects) == 1 else f"{masks.name}-{each}"
             places.append(Place(name, images / masks.name, masks, "masks", target=str(each)))
@@ -54,7 +58,10 @@ def read_masks(place: Place, images: bool) -> Sequence:
     masks, folder = place.truth, place.folder
     assert masks is not None
     assert folder is not None
-    names = [path.stem for path in _mask_files(masks)]
+    files = _mask_files(masks)
+    names = [path.stem for path in files]
+    if not files:
+        raise InputError(f"{masks}: expected masks (.png), found {describe(masks)}")
     frames: tuple[Path, ...] = ()
     size = None
     if images:
@@ -65,7 +72,7 @@ def read_masks(place: Place, images: bool) -> Sequence:
             raise InputError(f"{masks / lacking[0]}.png: expected an image of this name in {folder}, found none{more}")
         size = _size_of(frames[0])
         names = [path.stem for path in frames]
-    bounds, known = _read_bounds(masks, size), {path.stem for path in _mask_files(masks)}
+    bounds, known = _read_bounds(tuple(files), size, changes(*files)), {path.stem for path in files}
     of_object = bounds.get(int(place.target), {})
     boxes = np.array([of_object.get(name, (np.nan,) * 4) for name in names], np.float64).reshape(-1, 4)
     sequence = sequence_of_track(place.name, frames, boxes)
@@ -102,9 +109,7 @@ def _named_objects(path: Path) -> dict[str, list[int]]:
 
 def _objects_of_first(masks: Path) -> list[int]:
     files = _mask_files(masks)
-    if not files:
-        raise InputError(f"{masks}: expected masks (.png), found {describe(masks)}")
-    return _objects(_read_mask(files[0])) or [1]
+    return (_objects(_read_mask(files[0])) if files else []) or [1]
 
 
 def _mask_files(masks: Path) -> list[Path]:
@@ -138,10 +143,10 @@ def _size_of(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8)
-def _read_bounds(masks: Path, size: tuple[int, int] | None) -> Bounds:
+def _read_bounds(masks: tuple[Path, ...], size: tuple[int, int] | None, version: int) -> Bounds:
     """Bounds of every object in every mask. Raises `InputError` for a mask of another size than the frames."""
     bounds: Bounds = {}
-    for path in _mask_files(masks):
+    for path in masks:
         mask = _read_mask(path)
         if size is not None and mask.shape != size:
             raise InputError(

@@ -11,7 +11,7 @@ from mfst_jax.sequences.image_files import by_number, describe
 from mfst_jax.sequences.layouts import MOST_NUMBERS, folders_in, list_images, name_of
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
-from mfst_jax.sequences.text import line_error, parse_lines, read_text
+from mfst_jax.sequences.text import changes, line_error, parse_lines, read_text
 
 COLUMNS = range(6, 11)
 """Number of columns: frame, identity, left, top, width, height, whether it counts, class and visibility."""
@@ -32,6 +32,10 @@ def find_motchallenge(root: Path, request: Request) -> list[Place]:
     annotated = [path for path in videos if (path / "gt" / "gt.txt").is_file()]
     if not annotated:
         raise InputError(f"{videos[0]}: expected gt/gt.txt (MOTChallenge), found {describe(videos[0])}")
+    if request.images and not any(_images_of(path).is_dir() for path in annotated):
+        folder = annotated[0]
+        images = _images_of(folder).name
+        raise InputError(f"{folder}: expected {images}/ beside gt/ (MOTChallenge), found {describe(folder)}")
     places, seen = [], set()
     for folder in annotated:
         video = re.sub(r"-(DPM|FRCNN|SDP)$", "", name_of(folder))
@@ -39,12 +43,13 @@ def find_motchallenge(root: Path, request: Request) -> list[Place]:
             continue
         seen.add(video)
         truth, images = folder / "gt" / "gt.txt", _images_of(folder)
-        if request.images and not images.is_dir():
-            raise InputError(f"{folder}: expected {images.name}/ beside gt/ (MOTChallenge), found {describe(folder)}")
-        rows = _read_rows(truth, truth.stat().st_mtime_ns)
+        try:
+            identities = np.unique(_read_rows(truth, changes(truth))[:, 1]).astype(int)
+        except InputError:  # which whoever reads the sequence is told
+            identities = np.array([1])
         places += [
             Place(f"{name_of(folder)}-{identity}", images, truth, "motchallenge", target=str(identity))
-            for identity in np.unique(rows[:, 1]).astype(int)
+            for identity in identities
         ]
     return places
 
@@ -54,7 +59,7 @@ def read_motchallenge(place: Place, images: bool) -> Sequence:
     truth, folder = place.truth, place.folder
     assert truth is not None
     assert folder is not None
-    rows = _read_rows(truth, truth.stat().st_mtime_ns)
+    rows = _read_rows(truth, changes(truth))
     rows = rows[rows[:, 1] == int(place.target)]
     count = int(rows[:, 0].max()) if len(rows) else 0
     frames: tuple[Path, ...] = ()
@@ -96,7 +101,7 @@ def _images_of(folder: Path) -> Path:
 
 
 @lru_cache(maxsize=8)
-def _read_rows(path: Path, changed: int) -> np.ndarray:
+def _read_rows(path: Path, version: int) -> np.ndarray:
     """Rows of the identities that count: the seventh number is not 0, as it is for what is to be ignored."""
     lines = read_text(path).splitlines()
     rows = parse_lines(lines)

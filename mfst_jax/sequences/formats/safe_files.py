@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from mfst_jax.errors import InputError, reason
+from mfst_jax.sequences.text import changes
 
 LARGEST = 2**29
 """Greatest number of bytes of a file."""
@@ -64,7 +65,7 @@ def read_json(path: Path, kind: str) -> Any:
     """
     try:
         _check_size(path)
-        return _parse_json(path, path.stat().st_mtime_ns)
+        return _parse_json(path, changes(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected {kind}, found {reason(error)}") from None
 
@@ -75,5 +76,5 @@ def _check_size(path: Path) -> None:
 
 
 @lru_cache(maxsize=2)
-def _parse_json(path: Path, changed: int) -> Any:
+def _parse_json(path: Path, version: int) -> Any:
     return json.loads(path.read_text(encoding="utf-8-sig"))
