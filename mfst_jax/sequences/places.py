@@ -1,5 +1,6 @@
 """Where the sequence of one target is on disk: small enough to send to another process, which then reads it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ class Place:
       layout: Name of the layout that reads it, in `dataset_layouts`; none for a folder of its own (`layouts`).
       target: Which target in `truth`, where that holds several.
       numbers: First and last number in the names of its images, where they are part of a video.
+      video: Name of its video, where that has several targets; else empty.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Place:
     layout: str = ""
     target: str = ""
     numbers: tuple[int, int] | None = None
+    video: str = ""
 
     @property
     def origin(self) -> int:
@@ -36,6 +39,15 @@ class Place:
         if self.folder is None or name.startswith("groundtruth_rect") or name.endswith("_gt.txt"):
             return 1
         return int(any((self.folder / name).is_file() for name in LASOT_LABELS))
+
+
+def target_name(video: str, target: object, *, alone: bool) -> str:
+    """Name of the sequence of a target: that of its video, and which target it is unless it is alone there.
+
+    Results and crops are files of this name, so nothing in it can lead to another folder.
+    """
+    name = video if alone else f"{video}-{target}"
+    return re.sub(r"(?:[/\\\x00-\x1f]|\.\.)+", "-", name).lstrip("-.") or "video"
 
 
 @dataclass(frozen=True)

@@ -330,6 +330,13 @@ def test_each_track_of_coco_is_a_sequence(tmp_path):
     assert found["v1-8"].absent.tolist() == [False, True]
 
 
+def test_names_of_videos_and_tracks_lead_nowhere(tmp_path):
+    content = tracks_of_coco(videos=[{"id": 1, "name": "../../v\\1"}, {"id": 2, "name": "/"}])
+    for annotation in content["annotations"][:2]:
+        annotation["track_id"] = "/etc/x"
+    assert list(sequences(coco_video(tmp_path / "mine", content))) == ["v-1--etc-x", "v-1-8", "mine"]
+
+
 def test_youtube_vis_has_the_boxes_of_a_track_in_one_annotation(tmp_path):
     content = {
         "videos": [{"id": 5, "length": 3, "file_names": ["ab/0.jpg", "ab/5.jpg", "ab/10.jpg"]}],

@@ -4,6 +4,7 @@ A job is one video, cheap to find and to send to another process; reading it giv
 track.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from mfst_jax.sequences import Place, Request, describe_other, find_dataset, pla
 from mfst_jax.sequences.formats.safe_files import read_xml
 from mfst_jax.sequences.image_files import is_image, natural_key
 from mfst_jax.sequences.layouts import KNOWN, name_of
+from mfst_jax.sequences.places import target_name
 
 VID_ANNOTATIONS, VID_IMAGES = Path("Annotations", "VID", "train"), Path("Data", "VID", "train")
 """Folders below the root of ILSVRC2015-VID, as its archive unpacks."""
@@ -66,7 +68,7 @@ def find(root: Path) -> list[Job]:
             raise InputError(f"{root / VID_ANNOTATIONS}: expected folders of .xml files, found none")
         return [VidVideo(root / VID_IMAGES / each, root / VID_ANNOTATIONS / each) for each in relative]
     if (places := find_dataset(root, Request("train"))) is not None:
-        return [*places]
+        return [*_number_tracks(places)]
     places = []
     for folder in sequence_folders(root, "train"):
         found = places_in(folder)
@@ -77,6 +79,17 @@ def find(root: Path) -> list[Job]:
         expected = f"folders with {KNOWN}, or {VID_ANNOTATIONS} (ILSVRC2015-VID)"
         raise InputError(f"{root}: expected {expected}, found {describe_other(root, 1)}")
     return [*places]
+
+
+def _number_tracks(places: list[Place]) -> Iterator[Place]:
+    """Places of which the targets of one video are named as VID's tracks are, so that they are held out together."""
+    counts: dict[str, int] = {}
+    for place in places:
+        if not place.video:
+            yield place
+            continue
+        counts[place.video] = counts.get(place.video, 0) + 1
+        yield replace(place, name=target_name(place.video, f"track{counts[place.video]}", alone=False))
 
 
 def read(job: Job) -> list[Target]:

@@ -14,7 +14,7 @@ from mfst_jax.errors import InputError, reason
 from mfst_jax.sequences.formats.safe_files import LARGEST, read_json
 from mfst_jax.sequences.image_files import describe, natural_key
 from mfst_jax.sequences.layouts import name_of
-from mfst_jax.sequences.places import Place, Request
+from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
 from mfst_jax.sequences.text import changes
 
@@ -61,10 +61,10 @@ def find_coco(root: Path, request: Request) -> list[Place]:
     for number, (title, (images, tracks)) in enumerate(videos.items()):
         folder = _base(root, path, images[0]) if images else None
         there = there or folder is not None
-        name = _plain(title) or name_of(root)
+        name, alone = title.strip("/") or name_of(root), len(tracks) == 1
         for track in tracks:
-            called = name if len(tracks) == 1 else f"{name}-{track}"
-            places.append(Place(called, folder or root, path, "coco_video", target=f"{number}/{track}"))
+            called, target, video = target_name(name, track, alone=alone), f"{number}/{track}", "" if alone else name
+            places.append(Place(called, folder or root, path, "coco_video", target=target, video=video))
     if request.images and places and not there:
         image = next(iter(images for images, tracks in videos.values() if tracks))[:1]
         raise InputError(f"{root}: expected images such as {''.join(image)} ({KIND}), found {describe(root)}")
@@ -91,11 +91,6 @@ def _base(root: Path, path: Path, image: str) -> Path | None:
     """Folder that the names of the images begin from."""
     folders = [root / name for name in (*IMAGE_FOLDERS, path.stem)]
     return next((folder for folder in folders if (folder / image).is_file()), None)
-
-
-def _plain(title: str) -> str:
-    """Name of a video without its folders."""
-    return title.replace("\\", "/").strip("/").replace("/", "-")
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,7 @@ from mfst_jax.sequences.formats.keyframes import Keyframe, boxes_between
 from mfst_jax.sequences.formats.safe_files import read_xml
 from mfst_jax.sequences.image_files import by_number, describe
 from mfst_jax.sequences.layouts import MOST_NUMBERS, list_images, name_of
-from mfst_jax.sequences.places import Place, Request
+from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
 from mfst_jax.sequences.text import changes
 
@@ -38,9 +38,11 @@ def find_cvat(root: Path, request: Request) -> list[Place]:
             f"{root}: expected images/ beside {FILE} (export with the images, or save the video's frames there), "
             f"found {describe(root)}"
         )
-    names = [name_of(root) if len(tracks) == 1 else f"{name_of(root)}-{track.get('id')}" for track in tracks]
+    alone = len(tracks) == 1
+    names = [target_name(name_of(root), track.get("id"), alone=alone) for track in tracks]
+    video = "" if alone else name_of(root)
     return [
-        Place(name, images, path, "cvat", target=str(number))
+        Place(name, images, path, "cvat", target=str(number), video=video)
         for number, name in enumerate(names)
         if len(tracks[number])
     ]

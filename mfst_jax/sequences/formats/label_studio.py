@@ -16,7 +16,7 @@ from mfst_jax.sequences.formats.keyframes import Keyframe, boxes_between
 from mfst_jax.sequences.formats.safe_files import LARGEST, read_json
 from mfst_jax.sequences.image_files import describe, is_image, natural_key
 from mfst_jax.sequences.layouts import MOST_NUMBERS, list_images
-from mfst_jax.sequences.places import Place, Request
+from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
 
 KIND = "Label Studio's JSON of videos"
@@ -53,8 +53,9 @@ def find_label_studio(root: Path, request: Request) -> list[Place]:
         folder = next((each for each in candidates if each.is_dir() and any(map(is_image, each.iterdir()))), None)
         there = there or folder is not None
         for region in range(len(regions)):
-            name = video if len(regions) == 1 else f"{video}-{region + 1}"
-            places.append(Place(name, folder or root / video, path, "label_studio", target=f"{number}/{region}"))
+            alone, target = len(regions) == 1, f"{number}/{region}"
+            name, group = target_name(video, region + 1, alone=alone), "" if alone else video
+            places.append(Place(name, folder or root / video, path, "label_studio", target=target, video=group))
     if request.images and tasks and not there:
         video = tasks[0][0]
         raise InputError(

@@ -10,7 +10,7 @@ from PIL import Image
 from mfst_jax.errors import InputError, reason
 from mfst_jax.sequences.image_files import describe, is_image, natural_key
 from mfst_jax.sequences.layouts import folders_in, list_images
-from mfst_jax.sequences.places import Place, Request
+from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
 from mfst_jax.sequences.text import changes
 
@@ -48,8 +48,9 @@ def find_masks(root: Path, request: Request) -> list[Place]:
         except InputError:  # which whoever reads the sequence is told
             objects = [1]
         for each in objects:
-            name = masks.name if len(objects) == 1 else f"{masks.name}-{each}"
-            places.append(Place(name, images / masks.name, masks, "masks", target=str(each)))
+            alone = len(objects) == 1
+            name, video = target_name(masks.name, each, alone=alone), "" if alone else masks.name
+            places.append(Place(name, images / masks.name, masks, "masks", target=str(each), video=video))
     return places
 
 

@@ -48,7 +48,7 @@ def find_motchallenge(root: Path, request: Request) -> list[Place]:
         except InputError:  # which whoever reads the sequence is told
             identities = np.array([1])
         places += [
-            Place(f"{name_of(folder)}-{identity}", images, truth, "motchallenge", target=str(identity))
+            Place(f"{name_of(folder)}-{identity}", images, truth, "motchallenge", target=str(identity), video=video)
             for identity in identities
         ]
     return places

@@ -82,7 +82,7 @@ def test_data_sets_as_a_whole_give_their_training_split(tmp_path: Path):
     np.testing.assert_array_equal(target.truth, boxes_of(3))
     davis(tmp_path / "davis", "bear", [mask((1, 1, 2, 2), (0, 0, 1, 1)), mask((2, 1, 2, 2))])
     found = [annotated_videos.read(job)[0] for job in annotated_videos.find(tmp_path / "davis")]
-    assert [target.name for target in found] == ["bear-1", "bear-2"]
+    assert [target.name for target in found] == ["bear-track1", "bear-track2"]  # which are held out together
     assert np.isnan(found[1].truth).any(axis=1).tolist() == [False, True]
 
 
