@@ -4,6 +4,7 @@ What is wrong with one sequence is a line among the dataset's `problems`, naming
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
@@ -148,10 +149,8 @@ def _load_dataset(
 
 def _kind(places: list[Place]) -> Protocol:
     """Protocol of most places, by their layout or by what is in their folders; `folder` if there is none."""
-    kinds = [place.layout or kind_of(place) for place in places]
-    most = max(kinds, key=kinds.count, default="")
-    sure = 2 * kinds.count(most) > len(kinds)
-    return next((protocol for protocol in PROTOCOLS if protocol == most and sure), "folder")
+    kinds = Counter(place.layout or kind_of(place) for place in places)
+    return next((protocol for protocol in PROTOCOLS if 2 * kinds[protocol] > len(places)), "folder")
 
 
 def _read_all(
@@ -213,7 +212,7 @@ def _guess(paths: dict[str, Path], problems: list[str]) -> Protocol:
     by_name: dict[Protocol, set[str]] = {
         "otb100": {name for name in paths if otb.key(name) in known},
         "got10k": {name for name in paths if re.fullmatch(r"GOT-10k_(Train|Val|Test)_\d{6}", name)},
-        "dtb70": {name for name in paths if name in DTB70.read_text().split()},
+        "dtb70": paths.keys() & {*DTB70.read_text().split()},
     }
     for protocol, names in by_name.items():
         if 2 * len(names) > len(paths):
