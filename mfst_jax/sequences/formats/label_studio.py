@@ -9,12 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mfst_jax.errors import InputError, reason
 from mfst_jax.sequences.formats.keyframes import Keyframe, boxes_between
 from mfst_jax.sequences.formats.safe_files import LARGEST, read_json
-from mfst_jax.sequences.image_files import describe, is_image, natural_key
+from mfst_jax.sequences.image_files import describe, image_size, is_image, natural_key
 from mfst_jax.sequences.layouts import MOST_NUMBERS, list_images
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
@@ -74,7 +73,7 @@ def read_label_studio(place: Place, images: bool) -> Sequence:
     frames = list_images(folder) if images or folder.is_dir() else ()
     if not frames:
         raise InputError(f"{path}: expected the frames of {video} as images in {folder}, found none")
-    size = _size_of(frames[0])
+    size = image_size(frames[0])
     try:
         keyframes = [_keyframe(each, *size) for each in regions[region]["sequence"]]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -125,11 +124,3 @@ def _keyframe(each: Any, height: int, width: int) -> Keyframe:
     if not np.isfinite(box).all():
         raise ValueError(f"a box that is not finite in frame {frame}")
     return Keyframe(int(frame), box, ends=not each.get("enabled", True))
-
-
-def _size_of(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: expected an image, found {reason(error)}") from None

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.sequences.image_files import describe, is_image, natural_key
+from mfst_jax.sequences.image_files import describe, image_size, is_image, natural_key
 from mfst_jax.sequences.layouts import folders_in, list_images
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
@@ -71,7 +71,7 @@ def read_masks(place: Place, images: bool) -> Sequence:
         if lacking := [name for name in names if name not in by_stem]:
             more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
             raise InputError(f"{masks / lacking[0]}.png: expected an image of this name in {folder}, found none{more}")
-        size = _size_of(frames[0])
+        size = image_size(frames[0])
         names = [path.stem for path in frames]
     bounds, known = _read_bounds(tuple(files), size, changes(*files)), {path.stem for path in files}
     of_object = bounds.get(int(place.target), {})
@@ -133,14 +133,6 @@ def _read_mask(path: Path) -> np.ndarray:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: expected a mask, found {reason(error)}") from None
-
-
-def _size_of(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: expected an image, found {reason(error)}") from None
 
 
 @lru_cache(maxsize=8)
