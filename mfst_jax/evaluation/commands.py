@@ -53,7 +53,7 @@ def evaluate(
     Args:
         root: The benchmark's folder, with a folder for each sequence; part of it will do.
         protocol: Which sequences should be there, and whose rules count; by default those that are in ROOT, and the
-            rules of OTB or GOT-10k if most of their names are from there.
+            rules of the data set that they are from by their layout or most of their names.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply, and the paper's words for its tables.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
@@ -124,7 +124,7 @@ def score(
             GOT-10k's layout; or a folder with such a folder for each tracker.
         annotations: A folder of true boxes, a file <sequence>.txt each in the same format; or a dataset's folder.
         protocol: Which sequences should be there, and whose rules count; by default those that are in DIR, and the
-            rules of OTB or GOT-10k if most of their names are from there.
+            rules of the data set that they are from by their layout or most of their names.
         align: Which rows count where a result has too few: the first ones, what is missing being misses; or the last
             ones, as in most published results on OTB's Tiger1, which begin with its sixth frame.
         out: The JSON file to write: a tracker's scores, or those of several by their names.

@@ -101,7 +101,7 @@ def curate(
     """Curated videos of every sequence below `root`, from the cache as far as it has them.
 
     Args:
-      root: a folder of sequences in the layout of OTB, GOT-10k, LaSOT or VOT (`mfst_jax.sequences`), or ILSVRC2015-VID.
+      root: a data set or a folder of sequences in a layout that `mfst_jax.sequences` reads, or ILSVRC2015-VID.
       cache: where the crops go. A sequence whose images' names, sizes and annotation are unchanged is not read again.
       workers: processes to read with.
       advance: called with the number of sequences done and of all.
