@@ -41,6 +41,7 @@ Protocol = Literal[
     "vot",
     "folder",
 ]
+"""Protocols: which sequences should be there, and whose rules count."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 TITLES: dict[Protocol, str] = {
     "otb100": "OTB-100",

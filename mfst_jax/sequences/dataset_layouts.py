@@ -99,6 +99,10 @@ DEPTH = 4
 def find_dataset(root: Path, request: Request | None = None) -> list[Place] | None:
     """Targets of a data set in one of these layouts; None if the folder has none of them.
 
+    Args:
+      root: folder of the data set.
+      request: what is asked of it where it has several parts; by default all, with the images.
+
     Raises:
       InputError: a folder that cannot be read, with two layouts, with half of one, or without a sequence in it.
     """
