@@ -178,7 +178,10 @@ def test_others_are_compared_plotted_and_reported(root, whole, tmp_path, reporte
         (("--preset", "siamfc"), "found 'siamfc'"),
         (("--compare", "nowhere"), "nowhere: expected a folder of results"),
         (("--compare", "nowhere", "--ablation", "table1"), "--compare nowhere: expected it without --ablation"),
-        (("--protocol", "otb2013", "--out", "/dev/null"), "expected to write it"),
+        (
+            ("--protocol", "otb2013", "--out", "/dev/null"),
+            "/dev/null: expected a folder or a place for one, found File exists",
+        ),
     ],
 )
 def test_unusable_input_exits_with_2(root, tmp_path, monkeypatch, capsys, arguments, words):
