@@ -61,7 +61,10 @@ def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         case ["mfst", *arguments]:
             assert cli.main(arguments) == 0
         case ["python", "-m", module, *arguments]:
-            assert importlib.import_module(f"{module}.__main__").main(arguments) == 0
+            program = importlib.import_module(module)
+            if hasattr(program, "__path__"):  # a package
+                program = importlib.import_module(f"{module}.__main__")
+            assert program.main(arguments) == 0
         case ["python", script, *arguments]:
             monkeypatch.setattr(sys, "argv", [script, *arguments])
             monkeypatch.syspath_prepend((ROOT / script).parent)
