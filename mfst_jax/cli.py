@@ -67,8 +67,8 @@ def track(
     Without --out, --boxes and --page, the boxes go to standard output.
 
     Args:
-        source: A video, a folder or (quoted) glob of images, the folder of a sequence in the layout of OTB, GOT-10k,
-            LaSOT or VOT, or a webcam's number.
+        source: A video, a folder or (quoted) glob of images, a sequence of a data set (its folder, or FOLDER#NAME if
+            there are several), or a webcam's number.
         box: The object in the first frame as x,y,w,h in pixels, from 0, or name=x,y,w,h; by default the source's first
             true box. Give it again for each further object.
         select: Draw the objects in a page of your browser, in the first frame or any other, to start from there.

@@ -132,6 +132,11 @@ def is_traced(tree: Any) -> bool:
     return _sees_tracers(jax.tree.leaves(tree))
 
 
+def is_mapped(array: Any) -> bool:
+    """Whether `vmap` maps over an array, as far as that can be seen: not from within a `jit` or `grad` inside it."""
+    return isinstance(array, jax.core.Tracer) and getattr(array, "batch_dim", None) is not None
+
+
 def _sees_tracers(leaves: list[Any]) -> bool:
     return _under_jit() or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 

@@ -141,8 +141,8 @@ def crop_with_range(
     margin = (SEARCH_SIZE - samples) // 2
     steps = jnp.arange(SEARCH_SIZE, dtype=jnp.float32) / (SEARCH_SIZE - 1) - 0.5
     offsets = steps[margin : SEARCH_SIZE - margin] * (side - 1)
-    x_low, x_high, x_share, x_inside = _neighbours(centre[0] + offsets, frame_size[1])
-    y_low, y_high, y_share, y_inside = _neighbours(centre[1] + offsets, frame_size[0])
+    x_low, x_high, x_share, x_inside = neighbours(centre[0] + offsets, frame_size[1])
+    y_low, y_high, y_share, y_inside = neighbours(centre[1] + offsets, frame_size[0])
 
     def pixels(y: Int[Array, "n"], x: Int[Array, "n"]) -> Float[Array, "n n 3"]:
         return frame[y[:, None], x[None, :]].astype(jnp.float32)
@@ -163,9 +163,13 @@ def central_exemplar(search: Float[Array, "*batch 255 255 3"]) -> Float[Array, "
     return search[..., start : start + EXEMPLAR_SIZE, start : start + EXEMPLAR_SIZE, :]
 
 
-def _neighbours(position: Float[Array, "n"], length: Int[Array, ""]):
-    """For each position on one axis its two pixels, the weight of the second one, and whether it is in the frame."""
+def neighbours(position: Float[Any, "n"], length: Int[Array, ""] | int) -> tuple[Any, Any, Any, Any]:
+    """For each position on one axis its two pixels, the weight of the second one, and whether it is in the frame.
+
+    Positions are an array of NumPy or JAX, and so is what is returned.
+    """
+    xp, kind = position.__array_namespace__(), position.dtype
     last = length - 1
-    low = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, last)
-    inside = (position >= 0) & (position <= last.astype(jnp.float32))
-    return low, jnp.minimum(low + 1, last), position - low.astype(jnp.float32), inside
+    low = xp.clip(xp.floor(position).astype(xp.int32), 0, last)
+    inside = (position >= 0) & (position <= xp.asarray(last, dtype=kind))
+    return low, xp.minimum(low + 1, last), position - low.astype(kind), inside

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from mfst_jax import boxes, validation
 from mfst_jax.arrays import AnyArray, AnyNumbers, each_frame, to_device
-from mfst_jax.compilation import is_traced, jit
+from mfst_jax.compilation import is_mapped, is_traced, jit
 from mfst_jax.config import Config
 from mfst_jax.crops import (
     CENTRE_SIZE,
@@ -115,7 +115,7 @@ def step(params: AnyParams, state: State, frame: AnyArray, *, config: Config | N
     """
     state, config = _check_going_on(params, state, config)
     frame = validation.check_frame(frame, expected=state.frame_shape)
-    return _step(params, state, to_device(frame), config=config)
+    return _step_for(state, config)(params, state, to_device(frame), config=config)
 
 
 def track(
@@ -170,9 +170,10 @@ def _scan_frames(params: AnyParams, frames: Any, going_on: tuple[State, Config] 
         rows.append((jnp.asarray(box)[None], jnp.ones(1, jnp.float32)))
         frames, going_on = frames[1:], (state, state.config)
     first, config = going_on
+    step = _step_for(first, config)
 
     def advance(state: State, frame: Array) -> tuple[State, tuple[Array, Array]]:
-        state, output = _step(params, state, frame, config=config)
+        state, output = step(params, state, frame, config=config)
         return state, (output.box, output.score)
 
     state, rest = jax.lax.scan(advance, first, frames)
@@ -274,6 +275,24 @@ def _step(params: AnyParams, state: State, frame: Array, *, config: Config) -> t
             return search(state, samples=SEARCH_SIZE)
         of_centre, of_whole = (partial(search, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
         return jax.lax.cond(state.searches_centre, of_centre, of_whole, state)
+
+
+@jit
+def _mapped_step(params: AnyParams, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
+    """State and output of a step as by `_step`, for tracks that `vmap` takes together.
+
+    Of both searches, each track takes what its state asks for. `vmap` makes that of `_step` too, but with a copy of all
+    weights for every track, and so with convolutions of which each track is a group.
+    """
+    with jax.default_matmul_precision(config.precision):
+        search = partial(_search_region, params, state, frame=frame, config=config)
+        of_centre, of_whole = (search(samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
+        return jax.tree.map(partial(jnp.where, state.searches_centre), of_centre, of_whole)
+
+
+def _step_for(state: State, config: Config) -> Any:
+    """The step for a state: `_mapped_step` where `vmap` is seen to map over the choice of the search, else `_step`."""
+    return _mapped_step if config.centre_search and is_mapped(state.searches_centre) else _step
 
 
 def _search_region(

@@ -1,12 +1,14 @@
-"""What all tests stand on: strict JAX, two devices, shared compilations, the evaluation material, random weights."""
+"""What all tests stand on: strict JAX, two devices, no network, shared compilations, evaluation material, weights."""
 
 import atexit
 import builtins
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
@@ -27,12 +29,17 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
+# Tests stay on loopback, and so does every Python that they start, which finds a `sitecustomize` in this folder.
+sys.path.insert(0, str(Path(__file__).parent / "offline"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
+os.environ["MFST_TESTS_NETWORK_ATTEMPTS"] = str(Path(tempfile.mkdtemp(prefix="mfst_jax-network-"), "attempts"))
+
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 
 import hypothesis
 import jax
+import offline
 import pytest
 from compilations import hurry
 
@@ -40,6 +47,9 @@ import mfst_jax
 from mfst_jax.fast import prepared
 from mfst_jax.params import Contents, Params
 from mfst_jax.program import allocator
+
+offline.install()
+atexit.register(shutil.rmtree, Path(os.environ[offline.NOTES]).parent, ignore_errors=True)
 
 # An example's time says nothing: the first one compiles, and machines are shared.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -80,6 +90,13 @@ def convolutions_that_compile_soon(request: pytest.FixtureRequest) -> Iterator[N
 def convolutions_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """As the marks of the test itself have it."""
     yield from hurry_unless_marked(request)
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """A test that leaves loopback fails, whatever the code under test makes of being refused."""
+    yield
+    assert offline.take_attempts() == []
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from mfst_jax.network import bind
 from mfst_jax.params import Params
 from mfst_jax.search import search_regions
 
-CENTRE = replace(BY_FEATURES, centre_search=8.0)
+CENTRE = replace(BY_FEATURES, scale_step=1.0375, centre_search=8.0)
 
 
 @pytest.fixture(scope="module")

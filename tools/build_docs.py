@@ -19,7 +19,7 @@ import tyro
 import mfst_jax
 
 ROOT = Path(__file__).parents[1]
-BESIDE_DOCS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELEASE.md")
+BESIDE_DOCS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELEASE.md", "SECURITY.md")
 """Pages of the repository that are pages of the site as well."""
 FENCED = re.compile(r"(^```.*?^```\n)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
@@ -114,6 +114,8 @@ def for_site(page: Path, folder: Path) -> str:
     for number in range(0, len(parts), 2):
         parts[number] = LINK.sub(link, EXAMPLE.sub(example, parts[number]))
         parts[number] = PICTURE.sub(picture, parts[number])
+    for number in range(1, len(parts), 2):  # a block of no language is text; one that is indented is a command
+        parts[number] = re.sub(r"\A```\n", "```text\n", parts[number])
     return "".join(parts)
 
 

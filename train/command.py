@@ -1,6 +1,8 @@
 """The command `mfst train`: runs a recipe, or goes on with the run that the folder holds.
 
 `mfst train build` writes a data set of curated crops, `mfst train fusion` fits the fusion.
+
+A recipe is a program, and is run: read one from somebody else first.
 """
 
 import importlib
@@ -50,7 +52,7 @@ def run(
     Starting in the folder of a run goes on with it; another recipe, other data or other weights are refused there.
 
     Args:
-        recipe: The name of a file in train/recipes, or the path of one of your own.
+        recipe: The name of a file in train/recipes, or the path of one of your own, which is run as a program.
         data: A folder of sequences (docs/sequences.md), ILSVRC2015-VID, or what `build` wrote; or several.
         held_out: A folder of sequences to validate on, so that all of `data` is trained on; by default one video in
             five of `data` is held out.
@@ -148,7 +150,11 @@ def _find_sequences(roots: Sequence[Path], tracked: Path | None, sides: Data) ->
 
 
 def find_recipe(text: str) -> tuple[str, Recipe]:
-    """Recipe of this name or in this file, and its name. Raises `InputError` if there is none."""
+    """Recipe of this name or in this file, which is run as a program, and its name.
+
+    Raises:
+      InputError: there is none.
+    """
     folder = Path(recipes.__file__).parent
     path = Path(text) if text.endswith(".py") else folder / f"{text}.py"
     if not path.is_file() or path.stem == "__init__":

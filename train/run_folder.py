@@ -16,6 +16,7 @@ import jax
 
 from mfst_jax.checkpoints.files import replacing
 from mfst_jax.errors import InputError
+from mfst_jax.program.occupancy import alone_in
 from mfst_jax.train import hosts
 
 KEPT = 2
@@ -109,9 +110,17 @@ def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
       identity: JSON values: everything that decides the run's numbers, by name.
 
     Raises:
-      InputError: the folder holds a run of another identity (the differences are named) or something else.
+      InputError: the folder holds a run of another identity (the differences are named) or something else, or another
+        process trains in it, beside those that `hosts` joins.
     """
     folder = Path(folder)
+    with alone_in(folder) if hosts.is_first() else contextlib.nullcontext(), _open_alone(folder, identity) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def _open_alone(folder: Path, identity: dict[str, Any]) -> Iterator[Run]:
+    """Run in a folder as by `open_run`, which no other run works in."""
     path = folder / "run.json"
     identity = json.loads(json.dumps(identity))
     with hosts.first_alone("run.json"):

@@ -23,6 +23,7 @@ from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
 from mfst_jax.params import choose_config
 from mfst_jax.program.arguments import Settings, Weights, flatten_settings
+from mfst_jax.program.occupancy import alone_in
 from mfst_jax.sequences.otb import ATTRIBUTES
 
 _HEADER = "normalised  SR.50  SR.75     AO"
@@ -52,7 +53,7 @@ def evaluate(
     Args:
         root: The benchmark's folder, with a folder for each sequence; part of it will do.
         protocol: Which sequences should be there, and whose rules count; by default those that are in ROOT, and the
-            rules of OTB or GOT-10k if most of their names are from there.
+            rules of the data set that they are from by their layout or most of their names.
         weights: A name (see mfst weights), an Orbax directory or a .safetensors file; by default the built-in weights.
         preset: How to track; by default what the weights imply, and the paper's words for its tables.
         set: Fields of the configuration to change, as key=value; lists by commas, such as alexnet_weights=.1,.6,.3.
@@ -74,7 +75,8 @@ def evaluate(
     if ablation is not None:
         if compare is not None:
             raise InputError(f"--compare {compare}: expected it without --ablation, which compares with the paper")
-        return ablate(ablation, run, dataset, out)
+        with alone_in(out):
+            return ablate(ablation, run, dataset, out)
     if not re.fullmatch(r"[^/\\.][^/\\]*", name):
         raise InputError(f"--name {name!r}: expected a name for a folder")
     others, problems = ([], []) if compare is None else find_results(compare, [each.name for each in dataset.sequences])
@@ -82,24 +84,25 @@ def evaluate(
         raise InputError(f"--name {name}: expected another name than the trackers in {compare} have")
     if report and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "plots", "a report (--no-report does without)")
-    ours = Results(out / "results" / name)
-    summary, dataset = runner.evaluate(run, dataset, ours.folder)
-    runner.write_summary(out / "summary.json", summary)
-    compared = {other.name: (other, scoring.score(other, dataset)) for other in others}
-    if report and summary.sequences:
-        _write_report(out, dataset, ours, summary, compared)
-    summaries = [summary, *(other for _, other in compared.values())]
-    _print_scores(summary.title, summaries)
-    _print_attributes(summary)
-    _print_problems([*problems, *(problem for each in summaries for problem in each.problems)])
-    if summary.missing:
-        print(f"{root}: {len(summary.missing)} missing: {', '.join(summary.missing)}", file=sys.stderr)
-    elif summary.unscored and dataset.protocol == "got10k":
-        submission = out / f"{name}.zip"
-        write_submission(submission, ours.folder, [sequence.name for sequence in dataset.sequences])
-        print(f"wrote {submission}, for GOT-10k's server", file=sys.stderr)
-    print(f"wrote {out}", file=sys.stderr)
-    return 1 if summary.missing else 0
+    with alone_in(out):
+        ours = Results(out / "results" / name)
+        summary, dataset = runner.evaluate(run, dataset, ours.folder)
+        runner.write_summary(out / "summary.json", summary)
+        compared = {other.name: (other, scoring.score(other, dataset)) for other in others}
+        if report and summary.sequences:
+            _write_report(out, dataset, ours, summary, compared)
+        summaries = [summary, *(other for _, other in compared.values())]
+        _print_scores(summary.title, summaries)
+        _print_attributes(summary)
+        _print_problems([*problems, *(problem for each in summaries for problem in each.problems)])
+        if summary.missing:
+            print(f"{root}: {len(summary.missing)} missing: {', '.join(summary.missing)}", file=sys.stderr)
+        elif summary.unscored and dataset.protocol == "got10k":
+            submission = out / f"{name}.zip"
+            write_submission(submission, ours.folder, [sequence.name for sequence in dataset.sequences])
+            print(f"wrote {submission}, for GOT-10k's server", file=sys.stderr)
+        print(f"wrote {out}", file=sys.stderr)
+        return 1 if summary.missing else 0
 
 
 def score(
@@ -121,7 +124,7 @@ def score(
             GOT-10k's layout; or a folder with such a folder for each tracker.
         annotations: A folder of true boxes, a file <sequence>.txt each in the same format; or a dataset's folder.
         protocol: Which sequences should be there, and whose rules count; by default those that are in DIR, and the
-            rules of OTB or GOT-10k if most of their names are from there.
+            rules of the data set that they are from by their layout or most of their names.
         align: Which rows count where a result has too few: the first ones, what is missing being misses; or the last
             ones, as in most published results on OTB's Tiger1, which begin with its sixth frame.
         out: The JSON file to write: a tracker's scores, or those of several by their names.

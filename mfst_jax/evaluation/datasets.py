@@ -1,20 +1,46 @@
-"""Datasets to evaluate on: OTB, GOT-10k, VOT or any folder of sequences, complete or not.
+"""Datasets to evaluate on: any benchmark or folder of sequences whose layout is known, complete or not.
 
 What is wrong with one sequence is a line among the dataset's `problems`, naming file and line; the others are loaded.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences import Sequence, otb, read_sequence
+from mfst_jax.sequences import Request, Sequence, find_dataset, otb, read_sequence
 from mfst_jax.sequences.annotations import Polygons
-from mfst_jax.sequences.layouts import KNOWN, TRUTH_FILES, Place, describe_other, name_of, places_in, sequence_folders
+from mfst_jax.sequences.layouts import (
+    KNOWN,
+    TRUTH_FILES,
+    describe_other,
+    kind_of,
+    name_of,
+    places_in,
+    sequence_folders,
+)
+from mfst_jax.sequences.places import Place
 
-Protocol = Literal["otb100", "otb50", "otb2013", "got10k", "vot", "folder"]
+Protocol = Literal[
+    "otb100",
+    "otb50",
+    "otb2013",
+    "got10k",
+    "lasot",
+    "trackingnet",
+    "uav123",
+    "uav20l",
+    "nfs30",
+    "nfs240",
+    "tcolor128",
+    "dtb70",
+    "vot",
+    "folder",
+]
 """Protocols: which sequences should be there, and whose rules count."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 TITLES: dict[Protocol, str] = {
@@ -22,9 +48,21 @@ TITLES: dict[Protocol, str] = {
     "otb50": "OTB-50",
     "otb2013": "OTB-2013",
     "got10k": "GOT-10k",
+    "lasot": "LaSOT",
+    "trackingnet": "TrackingNet",
+    "uav123": "UAV123",
+    "uav20l": "UAV20L",
+    "nfs30": "NFS at 30 frames/s",
+    "nfs240": "NFS at 240 frames/s",
+    "tcolor128": "TColor-128",
+    "dtb70": "DTB70",
     "vot": "VOT",
     "folder": "Sequences",
 }
+
+
+DTB70 = Path(otb.__file__).with_name("dtb70.txt")
+"""File of the names of DTB70's sequences, whose layout is OTB's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +102,13 @@ def load(
     """Dataset of the sequences of a benchmark that are there.
 
     Args:
-      root: The folder that holds the sequences: OTB's, each in the folder of its own name or of its video (`Jogging-1`,
-        `Jogging`); those that `list.txt` names, in GOT-10k, one of its splits (of all, `val` is taken) or VOT; or any.
-        One sequence by itself will do, and without images so will a folder of files `<sequence>.txt` in OTB's format.
-      protocol: Which sequences should be there. None for those that are: as `otb100` or `got10k` if most of their names
-        are from there, and else as `folder`.
+      root: The folder of a data set as a whole (`sequences.dataset_layouts`), of which the part to evaluate on is taken
+        where it has several; or the folder that holds the sequences: OTB's, each in the folder of its own name or of
+        its video (`Jogging-1`, `Jogging`); those that `list.txt` names, in GOT-10k, one of its splits (of all, `val` is
+        taken) or VOT; or any. One sequence by itself will do, and without images so will a folder of files
+        `<sequence>.txt` in OTB's format.
+      protocol: Which sequences should be there. None for those that are: by the layout, as `otb100`, `got10k` or
+        `dtb70` if most of their names are from there, and else as `folder`.
       images: Whether the images are needed too.
       polygons: How polygons become boxes.
 
@@ -76,6 +116,8 @@ def load(
       InputError: no folder there, or no usable sequence in it.
     """
     root = Path(root)
+    if (found := find_dataset(root, Request("test", protocol, images))) is not None:
+        return _load_dataset(root, found, protocol, images=images, polygons=polygons)
     folders = {name_of(folder): folder for folder in sequence_folders(root, "val")}
     files = {} if images or any(map(places_in, folders.values())) else _annotations(root)
     problems: list[str] = []
@@ -88,6 +130,41 @@ def load(
     else:
         places = [(place, None) for place in _find_listed(root, files, folders, problems)]
         total = len(places)
+        if protocol is None and chosen == "folder":
+            chosen = _kind([place for place, _ in places])
+    return _read_all(root, chosen, places, total, problems, images=images, polygons=polygons)
+
+
+def _load_dataset(
+    root: Path, found: list[Place], protocol: Protocol | None, *, images: bool, polygons: Polygons
+) -> Dataset:
+    """Dataset of the targets of a data set as a whole. Names that several of them have are told apart by a number."""
+    names: dict[str, int] = {}
+    places: list[tuple[Place, otb.Entry | None]] = []
+    for place in found:
+        again = names[place.name] = names.get(place.name, 0) + 1
+        places.append((replace(place, name=f"{place.name}-{again}") if again > 1 else place, None))
+    chosen = protocol or _kind(found)
+    return _read_all(root, chosen, places, len(places), [], images=images, polygons=polygons)
+
+
+def _kind(places: list[Place]) -> Protocol:
+    """Protocol of most places, by their layout or by what is in their folders; `folder` if there is none."""
+    kinds = Counter(place.layout or kind_of(place) for place in places)
+    return next((protocol for protocol in PROTOCOLS if 2 * kinds[protocol] > len(places)), "folder")
+
+
+def _read_all(
+    root: Path,
+    chosen: Protocol,
+    places: Several[tuple[Place, otb.Entry | None]],
+    total: int,
+    problems: list[str],
+    *,
+    images: bool,
+    polygons: Polygons,
+) -> Dataset:
+    """Dataset of the sequences at these places, as far as they are usable. Raises `InputError` if none is."""
     sequences, missing = [], []
     for place, entry in places:
         try:
@@ -136,6 +213,7 @@ def _guess(paths: dict[str, Path], problems: list[str]) -> Protocol:
     by_name: dict[Protocol, set[str]] = {
         "otb100": {name for name in paths if otb.key(name) in known},
         "got10k": {name for name in paths if re.fullmatch(r"GOT-10k_(Train|Val|Test)_\d{6}", name)},
+        "dtb70": paths.keys() & {*DTB70.read_text().split()},
     }
     for protocol, names in by_name.items():
         if 2 * len(names) > len(paths):

@@ -37,7 +37,7 @@ def overlaps(boxes: Boxes, truth: Boxes) -> Counted:
       boxes: [T, 4] (x, y, w, h) of a tracker.
       truth: [T, 4] true boxes; rows that are not finite do not count.
     """
-    return _overlaps(*_counted(boxes, truth))
+    return row_overlaps(*_counted(boxes, truth))
 
 
 def centre_errors(boxes: Boxes, truth: Boxes) -> Counted:
@@ -47,13 +47,13 @@ def centre_errors(boxes: Boxes, truth: Boxes) -> Counted:
       boxes: [T, 4] (x, y, w, h) of a tracker.
       truth: [T, 4] true boxes; rows that are not finite do not count.
     """
-    return _lengths(_offsets(*_counted(boxes, truth)))
+    return lengths(offsets_of(*_counted(boxes, truth)))
 
 
 def normalised_errors(boxes: Boxes, truth: Boxes) -> Counted:
     """Distance between the centres, `x` in widths and `y` in heights of the true box, for each counted row."""
     boxes, truth = _counted(boxes, truth)
-    return _lengths(_offsets(boxes, truth), truth[:, 2:])
+    return lengths(offsets_of(boxes, truth), truth[:, 2:])
 
 
 def success_auc(boxes: Boxes, truth: Boxes) -> float:
@@ -87,12 +87,15 @@ class Measures:
       precision_curve: Share of rows whose centre is off by at most each of `PRECISION_THRESHOLDS`.
       normalised_curve: Share of rows whose normalised error is at most each of `NORMALISED_THRESHOLDS`.
       average_overlap: Mean intersection over union: GOT-10k's AO.
+      normalised_at: Normalised error at which the normalised precision is taken, among `NORMALISED_THRESHOLDS`; None
+        for the mean of the curve.
     """
 
     success_curve: Float64[np.ndarray, "21"]
     precision_curve: Float64[np.ndarray, "51"]
     normalised_curve: Float64[np.ndarray, "51"]
     average_overlap: float
+    normalised_at: float | None = None
 
     @property
     def success_auc(self) -> float:
@@ -106,8 +109,10 @@ class Measures:
 
     @property
     def normalised_precision(self) -> float:
-        """Mean of the normalised precision curve."""
-        return float(np.mean(self.normalised_curve))
+        """Mean of the normalised precision curve, as in TrackingNet; or its value at `normalised_at`, as in LaSOT."""
+        if self.normalised_at is None:
+            return float(np.mean(self.normalised_curve))
+        return float(self.normalised_curve[np.searchsorted(NORMALISED_THRESHOLDS, self.normalised_at)])
 
     @property
     def success_rate_50(self) -> float:
@@ -136,11 +141,11 @@ def measure(boxes: Boxes, truth: Boxes) -> Measures:
     boxes, truth = _counted(boxes, truth)
     if not (rows := len(truth)):
         return Measures(np.full(21, np.nan), np.full(51, np.nan), np.full(51, np.nan), float("nan"))
-    overlap, offsets = _overlaps(boxes, truth), _offsets(boxes, truth)
+    overlap, offsets = row_overlaps(boxes, truth), offsets_of(boxes, truth)
     return Measures(
-        (rows - _at_most(overlap, SUCCESS_THRESHOLDS)) / rows,
-        _at_most(_lengths(offsets), PRECISION_THRESHOLDS) / rows,
-        _at_most(_lengths(offsets, truth[:, 2:]), NORMALISED_THRESHOLDS) / rows,
+        (rows - count_at_most(overlap, SUCCESS_THRESHOLDS)) / rows,
+        count_at_most(lengths(offsets), PRECISION_THRESHOLDS) / rows,
+        count_at_most(lengths(offsets, truth[:, 2:]), NORMALISED_THRESHOLDS) / rows,
         float(np.mean(overlap)),
     )
 
@@ -157,7 +162,11 @@ def average(measures: Sequence[Measures], weights: Float64[np.ndarray, "measures
         return np.asarray(np.average([getattr(each, name) for each in measures], axis=0, weights=weights))
 
     return Measures(
-        mean("success_curve"), mean("precision_curve"), mean("normalised_curve"), float(mean("average_overlap"))
+        mean("success_curve"),
+        mean("precision_curve"),
+        mean("normalised_curve"),
+        float(mean("average_overlap")),
+        measures[0].normalised_at,
     )
 
 
@@ -172,7 +181,8 @@ def clip(boxes: Boxes, size: tuple[int, int]) -> Float64[np.ndarray, "_ 4"]:
 
 
 @_huge_numbers
-def _overlaps(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def row_overlaps(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of each row, in [0, 1]; 0 where a box is not finite."""
     corner = np.maximum(boxes[:, :2], truth[:, :2])
     opposite = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
     intersection = _areas(np.maximum(opposite - corner, 0))
@@ -185,18 +195,19 @@ def _areas(sizes: np.ndarray) -> np.ndarray:
 
 
 @_huge_numbers
-def _offsets(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def offsets_of(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Vectors in pixels from the centres of the true boxes to those of the others."""
     return (boxes[:, :2] + (boxes[:, 2:] - 1) / 2) - (truth[:, :2] + (truth[:, 2:] - 1) / 2)
 
 
 @_huge_numbers
-def _lengths(offsets: np.ndarray, units: np.ndarray | None = None) -> np.ndarray:
+def lengths(offsets: np.ndarray, units: np.ndarray | None = None) -> np.ndarray:
     """Lengths in pixels or other positive units; NaN where a unit is 0."""
     offsets = offsets if units is None else offsets / np.where(units > 0, units, np.nan)
     return np.sqrt(offsets[:, 0] ** 2 + offsets[:, 1] ** 2)
 
 
-def _at_most(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def count_at_most(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Number of values that are at most each threshold; NaN is above all."""
     return np.searchsorted(np.sort(values), thresholds, side="right")
 

@@ -6,7 +6,8 @@ Which rows count follows the rules of each benchmark's own toolkit:
   box is the zeros that OTB writes then, so no box overlaps it.
 - GOT-10k: every frame but the first in which some of the target is visible, boxes and truth cut to the frame. Sequences
   count by their number of such frames.
-- VOT, and folders of sequences: as OTB, but frames without the target do not count.
+- LaSOT: every frame, by the formulas of its toolkit (`lasot`).
+- All others: as OTB, but frames without the target do not count.
 
 A row that a tracker did not write is a miss; one too many is ignored. Either is among the problems. A sequence of which
 nothing but the first box is annotated, as in GOT-10k's test split, cannot be scored.
@@ -20,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mfst_jax.errors import InputError
+from mfst_jax.evaluation import lasot
 from mfst_jax.evaluation.datasets import Dataset, Protocol, title
 from mfst_jax.evaluation.metrics import SCORES, Measures, average, clip, measure
 from mfst_jax.evaluation.results import Result, Results
@@ -225,9 +227,15 @@ def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align,
     if protocol.startswith("otb"):
         truth[sequence.absent] = 0
     shift = origin - result.origin
-    runs = [_rows(boxes + np.array([shift, shift, 0, 0]), truth, align) for boxes in result.runs]
+    written = [boxes + np.array([shift, shift, 0, 0]) for boxes in result.runs]
+    if protocol == "lasot":
+        written = [lasot.carried(boxes) for boxes in written]
+    runs = [_rows(boxes, truth, align) for boxes in written]
     if not any(np.isfinite(true[1:]).all(axis=1).any() for _, true in runs):
         raise InputError(f"{result.path}: expected frames that count, found none in {sequence.name}")
+    problems += [*result.problems, *_oddities(sequence, result, protocol)]
+    if protocol == "lasot":
+        return _score_lasot(sequence, result, runs)
     if protocol == "got10k":
         runs = [(boxes[1:], true[1:]) for boxes, true in runs]
     else:
@@ -237,8 +245,20 @@ def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align,
     if protocol == "got10k" and sequence.size is not None:
         boxes, truth = clip(boxes, sequence.size), clip(truth, sequence.size)
     frames = int(np.isfinite(truth).all(axis=1).sum())
-    problems += [*result.problems, *_oddities(sequence, result, protocol)]
     return SequenceScore(measure(boxes, truth), frames, result.frames_per_second, sequence.attributes)
+
+
+def _score_lasot(sequence: Sequence, result: Result, runs: list[tuple[np.ndarray, np.ndarray]]) -> SequenceScore:
+    """Score by LaSOT's rules: mean over the runs."""
+    labels = sequence.labelled_absent
+    absent = labels if labels is not None else np.zeros(len(sequence.absent), bool)
+    measures, frames = [], 0
+    for boxes, true in runs:
+        skipped = len(absent) - len(true)
+        count = sequence.annotated - skipped  # the frames after the end of the true boxes do not count
+        measures.append(lasot.measure(boxes[:count], true[:count], absent[skipped : sequence.annotated]))
+        frames += count
+    return SequenceScore(average(measures), frames, result.frames_per_second, sequence.attributes)
 
 
 def _rows(boxes: np.ndarray, truth: np.ndarray, align: Align) -> tuple[np.ndarray, np.ndarray]:

@@ -34,10 +34,10 @@ from mfst_jax.media.decoding import (
 )
 from mfst_jax.media.images import count_and_rate, is_image, read_frames, read_image
 from mfst_jax.media.seeking import decode_from, index_video
-from mfst_jax.sequences import Place, places_in, read_sequence
-from mfst_jax.sequences.annotations import read_boxes
-from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, natural_key
-from mfst_jax.sequences.layouts import TRUTH_FILES, list_images, name_of
+from mfst_jax.sequences import Place, find_dataset, places_in, read_sequence
+from mfst_jax.sequences.dataset_layouts import places_above
+from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, LISTED, natural_key
+from mfst_jax.sequences.layouts import TRUTH_FILES, folders_in, list_images, name_of
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """Beginning of an address such as http://..., as opposed to a path: drives have one letter."""
@@ -131,9 +131,10 @@ def open_source(source: str | Path) -> Source:
 
     Args:
       source: a video file; an image, of which all frames are read if it is an animated GIF, WebP, PNG or AVIF or a TIFF
-        of several pages; a folder of images in natural order (img2 before img10), or of a sequence in the layout of
-        OTB, GOT-10k, LaSOT or VOT (`mfst_jax.sequences`); a glob of images such as `frames/*.png`; or the number of a
-        webcam. A path that exists goes before the last two; within a glob too, what exists as it is written is a name.
+        of several pages; a folder of images in natural order (img2 before img10), or of a sequence in any of the
+        layouts that `mfst_jax.sequences` reads; `FOLDER#NAME` for one of several sequences in a folder; a glob of
+        images such as `frames/*.png`; or the number of a webcam. A path that exists goes before the last three; within
+        a glob too, what exists as it is written is a name.
 
     Raises:
       InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read; an address
@@ -149,6 +150,9 @@ def open_source(source: str | Path) -> Source:
         exists = bool(text) and (path.exists() or path.is_symlink())
     except OSError as error:
         raise InputError(f"source {text}: expected a path that can be read, found {reason(error)}") from None
+    folder, mark, name = text.rpartition("#")
+    if not exists and mark and folder and Path(folder).is_dir():
+        return _open_named(Path(folder), name)
     webcam = re.fullmatch("(/dev/video)?([0-9]+)", text)
     if webcam and (webcam[1] or not exists):
         return _open_webcam(int(webcam[2]))
@@ -200,29 +204,61 @@ def _matching(pattern: Path) -> list[Path]:
 
 def _open_folder(folder: Path) -> Source:
     """Source of a folder of images, with the true boxes of its target if it has those of one."""
-    name, places = name_of(folder), places_in(folder)
+    name, places = name_of(folder), _places_of(folder)
     if len(places) == 1:
         return _open_sequence(places[0])
-    paths, lacks = list_images(folder), f"{name} has no {' or '.join(TRUTH_FILES)} to take it from"
-    if places:
-        lacks = f"{name} has {len(places)} targets ({'; '.join(map(_describe_target, places))})"
-    return _open_images(name, paths, lacks=lacks)
+    lacks = f"{name} has no {' or '.join(TRUTH_FILES)} to take it from"
+    if not places:
+        return _open_images(name, list_images(folder), lacks=lacks)
+    listed = "; ".join(map(_describe_target, places[:LISTED])) + (" and more" if places[LISTED:] else "")
+    if len({place.folder for place in places}) > 1:
+        raise InputError(
+            f"source {folder}: expected one sequence, such as '{folder}#{places[0].name}', found {len(places)}: "
+            + ", ".join(place.name for place in places[:LISTED])
+            + (", ..." if places[LISTED:] else "")
+        )
+    images = places[0].folder
+    assert images is not None
+    lacks = f"{name} has {len(places)} targets ({listed}; '{folder}#{places[0].name}' takes one)"
+    return _open_images(name, list_images(images), lacks=lacks)
+
+
+def _places_of(folder: Path) -> list[Place]:
+    """Targets in a folder: of the sequence that it is, of the data set that it is, or of the one that it is part of."""
+    own = find_dataset(folder)
+    return own if own is not None else places_in(folder) or places_above(folder)
+
+
+def _open_named(folder: Path, name: str) -> Source:
+    """Source of one of several sequences in a folder."""
+    places = _places_of(folder) or [place for inner in folders_in(folder) for place in places_in(inner)]
+    for place in places:
+        if place.name == name:
+            return _open_sequence(place)
+    names = ", ".join(place.name for place in places[:LISTED]) + (", ..." if places[LISTED:] else "")
+    raise InputError(
+        f"source {folder}#{name}: expected the name of a sequence in {folder}, found {names or 'none there'}"
+    )
 
 
 def _open_sequence(place: Place) -> Source:
     assert place.folder is not None
-    sequence, images = read_sequence(place), list_images(place.folder)
-    notes = sequence.problems
+    sequence = read_sequence(place)
+    first, last = sequence.frames[0], sequence.frames[-1]
+    images, notes = list_images(first.parent), sequence.problems
     if len(sequence.frames) != len(images):
-        first, last = sequence.frames[0].name, sequence.frames[-1].name
-        notes = (f"{place.name}: {first} to {last}, which have true boxes, of {len(images)} images", *notes)
+        of = f"{first.name} to {last.name}, which have true boxes, of {len(images)} images"
+        notes = (f"{place.name}: {of}", *notes)
     return _open_images(place.name, sequence.frames, sequence.ground_truth.astype(np.float32), notes)
 
 
 def _describe_target(place: Place) -> str:
+    """Name of a target and, where it is sure to be in the first image, its box."""
+    if place.layout:
+        return place.name
     assert place.truth is not None
-    boxes = read_boxes(place.truth, origin=place.origin).boxes
-    return f"{place.truth.name}: {','.join(f'{number:g}' for number in boxes[0])}"
+    box = read_sequence(place, images=False).ground_truth[0]
+    return f"{place.truth.name}: {','.join(f'{number:g}' for number in box)}"
 
 
 def _images_of(what: str, entries: Iterable[Path]) -> list[Path]:

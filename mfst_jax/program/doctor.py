@@ -17,6 +17,7 @@ from mfst_jax.cache import CACHE_VARIABLE, cache_folder, content, keep_compilati
 from mfst_jax.checkpoints import known_weights, weight_names
 from mfst_jax.errors import InputError, reason
 from mfst_jax.program import installation
+from mfst_jax.program import licences as licences_of_all
 from mfst_jax.program.jax_health import BAD_RELEASES, backend_problem, computes_rightly
 from mfst_jax.version import __version__
 
@@ -42,15 +43,19 @@ class Finding:
     problems: list[str] = field(default_factory=list)
 
 
-def doctor(*, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
+def doctor(*, licences: bool = False, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
     """Say what this installation consists of, and whether the tracker can work with it.
 
     The exit status is 0 if it can, and 1 if something that it needs is missing, damaged or computes wrongly. An extra
     that is not installed is no such thing.
 
     Args:
+        licences: In the place of all that, list the licences of every package that mfst_jax and its extras need, and
+            of the weights that it can download. The exit status is 1 where one is unknown.
         as_json: Print JSON, for reports.
     """
+    if licences:
+        return licences_of_all.report(as_json=as_json)
     findings = {name: _examine(check) for name, check in CHECKS.items()}
     problems = [problem for finding in findings.values() for problem in finding.problems]
     if as_json:

@@ -8,7 +8,7 @@ from importlib import metadata
 PACKAGE = "mfst-jax"
 """Name of this project's package."""
 _REQUIREMENT = re.compile(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?\s*\(?([^;()]*)\)?\s*(?:;(.*))?")
-_EXTRA = re.compile(r"""\s*extra\s*==\s*["']([\w.-]+)["']\s*""")
+_EXTRA = re.compile(r"""extra\s*==\s*["']([\w.-]+)["']""")
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class Requirement:
       extras: Extras of that package that are asked for too.
       versions: Version specifier, such as `>=0.10,!=0.10.2`; empty for any version.
       extra: Extra that asks for it; None where it is always asked for.
+      everywhere: Whether all platforms and all versions of Python need it.
     """
 
     name: str
     extras: tuple[str, ...]
     versions: str
     extra: str | None
+    everywhere: bool = True
 
     @property
     def found(self) -> str | None:
@@ -38,8 +40,12 @@ class Requirement:
         return self.found is not None and satisfies(self.found, self.versions)
 
 
-def requirements(package: str = PACKAGE) -> list[Requirement]:
-    """Requirements of an installed package, without those for some platforms alone.
+def requirements(package: str = PACKAGE, *, everywhere: bool = True) -> list[Requirement]:
+    """Requirements of an installed package.
+
+    Args:
+      package: the package.
+      everywhere: whether to leave out those for some platforms or versions of Python alone.
 
     Raises:
       metadata.PackageNotFoundError: it is not installed.
@@ -47,11 +53,14 @@ def requirements(package: str = PACKAGE) -> list[Requirement]:
     found = []
     for line in metadata.requires(package) or ():
         match = _REQUIREMENT.fullmatch(line)
-        marker = match and match[4] and _EXTRA.fullmatch(match[4].strip("() "))
-        if match and (marker or not match[4]):
-            extras = tuple(extra.strip() for extra in (match[2] or "").split(",") if extra.strip())
-            found.append(Requirement(match[1], extras, match[3].strip(), marker[1] if marker else None))
-    return found
+        if match is None:
+            continue
+        extras = tuple(extra.strip() for extra in (match[2] or "").split(",") if extra.strip())
+        marker = (match[4] or "").strip("() ")
+        extra = _EXTRA.search(marker)
+        always = not marker or _EXTRA.fullmatch(marker) is not None
+        found.append(Requirement(match[1], extras, match[3].strip(), extra and extra[1], always))
+    return [each for each in found if each.everywhere or not everywhere]
 
 
 def extras() -> list[str]:

@@ -5,7 +5,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mfst_jax.errors import InputError
+from PIL import Image
+
+from mfst_jax.errors import InputError, reason
 
 IMAGE_SUFFIXES = (".bmp", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 LISTED = 4
@@ -21,6 +23,15 @@ def natural_key(path: Path) -> tuple[list[str | int], str]:
 def is_image(path: Path) -> bool:
     """Whether a file's name is that of an image, and not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image, by its header. Raises `InputError` for what is no image."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: expected an image, found {reason(error)}") from None
 
 
 def by_number(images: Sequence[Path]) -> dict[int, Path]:

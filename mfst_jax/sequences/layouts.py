@@ -1,51 +1,29 @@
-"""Layouts of sequences on disk: the files of true boxes in a folder, and the folders of a benchmark or a collection.
+"""Layouts in which a sequence is a folder of its own: the files of true boxes in it, and the folders of a collection.
 
-A sequence is a folder with the true boxes of its target in `groundtruth_rect.txt` (OTB) or `groundtruth.txt` (GOT-10k,
-LaSOT, VOT). Several targets have a file each: `groundtruth_rect.1.txt` (OTB) or `groundtruth_NAME.txt` (VOT).
+Such a folder has the true boxes of its target in `groundtruth_rect.txt` (OTB, DTB70), in `groundtruth.txt` (GOT-10k,
+LaSOT, VOT) or in `NAME_gt.txt` (TColor-128). Several targets have a file each: `groundtruth_rect.1.txt` (OTB) or
+`groundtruth_NAME.txt` (VOT). All other layouts are in `dataset_layouts`.
 """
 
 import os
 import re
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from mfst_jax.errors import InputError
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, describe, is_image, natural_key
+from mfst_jax.sequences.places import LASOT_LABELS, Place
+from mfst_jax.sequences.text import fields, line_error, read_numbers, read_text
 
 TRUTH_FILES = ("groundtruth_rect.txt", "groundtruth.txt")
-LASOT_LABELS = ("full_occlusion.txt", "out_of_view.txt")
 INNER_FOLDERS = ("img", "color")
 """Folders in which OTB, LaSOT and VOT keep the images of a sequence; GOT-10k has them beside the true boxes."""
 KNOWN = "groundtruth_rect.txt and img/ (OTB), or groundtruth.txt and images (GOT-10k), img/ (LaSOT) or color/ (VOT)"
 """Description of a sequence's folder in the known layouts, for messages."""
+MOST_NUMBERS = 10**8
+"""Bound of the numbers of frames."""
 TRIED = 2000
 """Number of folders that are searched for sequences that are not where they should be."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Place of the sequence of one target on disk.
-
-    Attributes:
-      name: Name of the sequence.
-      folder: Folder with its images and labels; None for true boxes by themselves.
-      truth: File of its true boxes; None where there is none.
-    """
-
-    name: str
-    folder: Path | None
-    truth: Path | None
-
-    @property
-    def origin(self) -> int:
-        """Number of the first pixel in the file of true boxes.
-
-        It is 1 in OTB, in LaSOT and in files by themselves, and 0 elsewhere.
-        """
-        if self.folder is None or (self.truth is not None and self.truth.name.startswith("groundtruth_rect")):
-            return 1
-        return int(any((self.folder / name).is_file() for name in LASOT_LABELS))
 
 
 def places_in(folder: Path) -> list[Place]:
@@ -55,12 +33,52 @@ def places_in(folder: Path) -> list[Place]:
         return [Place(name, folder, folder / file)]
     if (file := read_properties(folder).get("groundtruth")) and (folder / file).is_file():
         return [Place(name, folder, folder / file)]
+    if (file := folder / f"{name}_gt.txt").is_file():
+        return [Place(name, folder, file)]
     places = []
     for path in sorted(folder.glob("groundtruth_*.txt"), key=natural_key):
         target = re.fullmatch(r"groundtruth_(?:rect\.)?(.+)\.txt", path.name)
         if target and path.is_file() and path.read_bytes().strip():  # one of OTB's files is empty
             places.append(Place(f"{name}-{target[1]}", folder, path))
     return places
+
+
+def kind_of(place: Place) -> str:
+    """Benchmark whose layout a sequence has by its content: `lasot`, `tcolor128`, `vot` or none of them."""
+    if place.folder is None or place.truth is None or place.layout:
+        return ""
+    if any((place.folder / name).is_file() for name in LASOT_LABELS):
+        return "lasot"
+    if place.truth.name.endswith("_gt.txt"):
+        return "tcolor128"
+    if (place.folder / "sequence").is_file():
+        return "vot"
+    try:
+        with place.truth.open(encoding="utf-8-sig") as file:
+            first = file.readline(10_000).strip()
+    except (OSError, UnicodeError):
+        return ""
+    return "vot" if first.startswith("m") or len(fields(first)) == 8 else ""
+
+
+def annotated_numbers(place: Place) -> range | None:
+    """Numbers of the annotated images, where they are known: those of a place, or by TColor-128's `NAME_frames.txt`.
+
+    Raises:
+      InputError: that file holds anything but the first and the last number.
+    """
+    if place.numbers is not None:
+        return range(place.numbers[0], place.numbers[1] + 1)
+    if place.truth is None or not place.truth.name.endswith("_gt.txt"):
+        return None
+    path = place.truth.with_name(place.truth.name.replace("_gt.txt", "_frames.txt"))
+    if not path.is_file():
+        return None
+    numbers = read_numbers(path, (2,))
+    first, last = numbers[0]
+    if len(numbers) != 1 or not 0 <= first <= last < MOST_NUMBERS or (first, last) != (int(first), int(last)):
+        raise line_error(path, 0, "the first and the last frame", read_text(path).splitlines()[0])
+    return range(int(first), int(last) + 1)
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:

@@ -1,10 +1,9 @@
-"""One sequence read from disk: its images in order, its true boxes, and where the target is absent.
+"""One sequence read from disk, in whatever layout: its images in order, its true boxes, and where the target is absent.
 
 `cover.label`, `absence.label` and `meta_info.ini` are GOT-10k's, `full_occlusion.txt` and `out_of_view.txt` LaSOT's.
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,40 +11,13 @@ from jaxtyping import Bool, Float64
 from PIL import Image
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences import otb
+from mfst_jax.sequences import dataset_layouts, otb
 from mfst_jax.sequences.annotations import Polygons, read_boxes
 from mfst_jax.sequences.image_files import by_number, choose_images
-from mfst_jax.sequences.layouts import LASOT_LABELS, TRUTH_FILES, Place, list_images
+from mfst_jax.sequences.layouts import TRUTH_FILES, annotated_numbers, list_images
+from mfst_jax.sequences.places import LASOT_LABELS, Place
+from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
 from mfst_jax.sequences.text import line_numbers, read_text
-
-
-@dataclass(frozen=True, eq=False)
-class Sequence:
-    """One target in one video, with a box for each frame.
-
-    Attributes:
-      name: Name of the sequence.
-      frames: Images in order; none where they were not asked for.
-      ground_truth: True boxes (x, y, w, h) in 0-indexed pixels, NaN where the target is absent or nobody annotated it.
-      absent: Where the annotation says that there is no target.
-      attributes: OTB's attributes, where they are known.
-      size: Height and width of the frames in GOT-10k, which scores boxes cut to them; else None.
-      problems: What is odd about the sequence, a line each.
-    """
-
-    name: str
-    frames: tuple[Path, ...]
-    ground_truth: Float64[np.ndarray, "frames 4"]
-    absent: Bool[np.ndarray, "frames"]
-    attributes: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
-    problems: tuple[str, ...] = ()
-
-    @property
-    def annotated(self) -> int:
-        """Number of annotated frames, counted from the first: each has a box, or is marked as having no target."""
-        known = np.isfinite(self.ground_truth).all(axis=1) | self.absent
-        return int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
 
 
 def read_sequence(
@@ -69,6 +41,8 @@ def read_sequence(
     Raises:
       InputError: true boxes or labels that cannot be read or do not fit together, images missing or too few.
     """
+    if place.layout:
+        return dataset_layouts.read(place, images=images)
     truth, folder = place.truth, place.folder
     assert truth is not None
     boxes, absent, negative = read_boxes(truth, origin=place.origin, polygons=polygons)
@@ -84,26 +58,28 @@ def read_sequence(
         problems.append(f"{truth}, {line_numbers(np.flatnonzero(unlabelled))}: no target there")
     absent |= labels
     boxes[absent] = np.nan
-    known = entry or otb.find(place.name, rows)
-    frames = _choose(list_images(folder), rows, known, sure=entry is not None) if images and folder is not None else ()
-    if frames and rows > len(frames):
-        line = len(frames) + 1
-        raise InputError(f"{truth}, line {line}: expected {len(frames)} lines, one a frame, found {rows}")
-    count = len(frames) or (len(known.frames) if known is not None else rows)
-    if rows not in (1, count):
-        line = min(rows, count) + 1
-        problems.append(f"{truth}, line {line}: expected {count} lines, one a frame, found {rows}")
-    if lacking := max(0, len(frames) - rows):
-        boxes = np.pad(boxes, ((0, lacking), (0, 0)), constant_values=np.nan)
-        absent = np.pad(absent, (0, lacking))
-    attributes = entry.attributes if entry is not None else ()
-    size = _frame_size(folder) if clipped and folder is not None else None
-    return Sequence(place.name, frames, boxes, absent, attributes, size, tuple(problems))
+    numbers = annotated_numbers(place)
+    sure = entry is not None or numbers is not None
+    if numbers is None and (known := entry or otb.find(place.name, rows)) is not None:
+        numbers = known.frames
+    frames = _choose(list_images(folder), rows, numbers, sure=sure) if images and folder is not None else ()
+    labelled = labels if folder is not None and any((folder / name).is_file() for name in LASOT_LABELS) else None
+    return sequence_of_boxes(
+        place.name,
+        truth,
+        frames,
+        boxes,
+        absent,
+        count=len(numbers) if numbers is not None else None,
+        attributes=entry.attributes if entry is not None else (),
+        size=_frame_size(folder) if clipped and folder is not None else None,
+        problems=problems,
+        labelled_absent=labelled,
+    )
 
 
-def _choose(images: tuple[Path, ...], rows: int, known: otb.Entry | None, *, sure: bool) -> tuple[Path, ...]:
-    """Images that OTB annotates, if this is one of its sequences and they are there or `sure` to be; otherwise any."""
-    numbers = known.frames if known is not None else None
+def _choose(images: tuple[Path, ...], rows: int, numbers: range | None, *, sure: bool) -> tuple[Path, ...]:
+    """Images of the annotated numbers, if they are known and the images are there or `sure` to be; otherwise any."""
     if numbers is not None and not sure and not by_number(images).keys() >= set(numbers):
         numbers = None
     return choose_images(images, rows, numbers)

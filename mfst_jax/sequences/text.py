@@ -31,6 +31,11 @@ def read_text(path: Path) -> str:
     return text
 
 
+def changes(*paths: Path) -> int:
+    """Number that differs once one of the files has changed, by sizes and times: a key for what was read of them."""
+    return hash(tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
+
+
 def read_numbers(path: Path, columns: Collection[int]) -> Float64[np.ndarray, "rows columns"]:
     """Numbers in a text file, a row for each line, between commas, tabs or spaces; a comma may end a line.
 

@@ -1,6 +1,7 @@
 """Weights by name: what is a name and what a path, what is here, and what to do about the rest."""
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,16 @@ def test_the_registry_is_whole():
         assert set(known.sources) <= PUBLISHED.keys()
         assert Path(name).suffix == ""
         assert Path(name).name == name
+
+
+def test_what_its_publisher_names_a_digest_of_is_pinned_and_of_what_else_there_is_is_known():
+    unpinned = {name for name, published in PUBLISHED.items() if published.sha256 is None}
+    assert unpinned == {"siamfc", "siamfc-grey"}  # whose authors have published none: the first one seen is recorded
+    for published in PUBLISHED.values():
+        assert published.sha256 is None or re.fullmatch("[0-9a-f]{64}", published.sha256)
+    # torchvision's names of files end in the beginning of their SHA-256.
+    name = Path(PUBLISHED["alexnet"].name).stem
+    assert PUBLISHED["alexnet"].sha256.startswith(name.rpartition("-")[2])
 
 
 def test_what_ships_is_what_the_registry_promises():

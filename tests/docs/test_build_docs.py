@@ -76,6 +76,11 @@ def test_code_stays_as_it_is(repository: Path):
     assert converted(repository, "docs/jax.md", block) == block
 
 
+def test_a_block_of_no_language_is_text(repository: Path):
+    blocks = "```\n->\n```\n\n```sh\nmfst demo\n```\n"
+    assert converted(repository, "docs/jax.md", blocks) == blocks.replace("```\n->", "```text\n->")
+
+
 def test_pictures_for_light_and_dark_pages_follow_the_switch_of_the_site(repository: Path):
     text = converted(repository, "docs/jax.md", PICTURE)
     shown = [

@@ -17,6 +17,7 @@ import mfst_jax
 from mfst_jax import padding
 from mfst_jax.media.sources import demo_source
 from mfst_jax.sequences import places_in, read_sequence
+from mfst_jax.sequences.layouts import folders_in
 
 DOCS = ROOT / "docs"
 BOX = np.float32([158, 208, 61, 44])
@@ -36,7 +37,7 @@ def truth() -> np.ndarray:
 
 @pytest.fixture
 def frames() -> list[np.ndarray]:
-    return list(islice(demo_source().frames(), 3))
+    return list(islice(demo_source().frames(), 11))
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_quick_start_follows_the_car_in_three_ways(run_page, truth, capsys):
 
 
 def test_the_conventions_are_those_of_the_tracker(run_page, frames):
-    names = run_page("conventions.md", 3, first=frames[0], second=frames[1])
+    names = run_page("conventions.md", 3, first=frames[0], second=frames[10])
     np.testing.assert_array_equal(names["centre"], [11, 22])
     np.testing.assert_array_equal(names["first_pixel"], [10, 20])
     np.testing.assert_array_equal(names["last_pixel"], [12, 24])
@@ -69,9 +70,8 @@ def test_the_conventions_are_those_of_the_tracker(run_page, frames):
     np.testing.assert_array_equal(names["as_corners"], [10, 20, 13, 25])
     before, after, place_in_frame = names["before"], names["after"], names["place_in_frame"]
     np.testing.assert_array_equal(place_in_frame(before, 135.5, 135.5), before.centre)
-    # The window moves a peak by no more than two samples, which are about as many pixels here.
-    np.testing.assert_allclose(names["place"], after.centre, atol=2)
-    assert np.abs(after.centre - before.centre).max() > 2
+    assert np.abs(after.centre - before.centre).max() > 12
+    np.testing.assert_allclose(names["place"], after.centre, atol=4)  # the window moves the peak a little
     # The search region reaches from one end of its samples to the other: 255 of them, 510 of the map's.
     w, h = BOX[2:]
     side = np.sqrt((w + (w + h) / 2) * (h + (w + h) / 2)) * 255 / 127
@@ -121,7 +121,8 @@ def test_the_clip_becomes_four_sequences(run_page, monkeypatch: pytest.MonkeyPat
     blocks = python_blocks(DOCS / "tutorials" / "train_on_your_data.md")
     assert len(blocks) == 1
     short(blocks[0], 2, tmp_path, monkeypatch)
-    found = {place.name: read_sequence(place) for part in ("data", "held_out") for place in places_in(tmp_path / part)}
+    folders = [folder for part in ("data", "held_out") for folder in folders_in(tmp_path / part)]
+    found = {place.name: read_sequence(place) for folder in folders for place in places_in(folder)}
     assert list(found) == ["first", "second", "fourth", "third"]
     np.testing.assert_allclose(found["second"].ground_truth, truth[2:4], rtol=1e-5)
     np.testing.assert_allclose(found["fourth"].ground_truth, truth[6:8], rtol=1e-5)

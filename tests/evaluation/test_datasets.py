@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from layouts import boxes_of, from_one, got10k, lasot, otb, write_images, write_rows
+from data_sets import davis, mask, motchallenge, nfs, tcolor128, trackingnet, uav123
+from layouts import boxes_of, from_one, got10k, lasot, otb, vot, write_images, write_rows
 
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import load
@@ -181,28 +182,64 @@ def test_lasot(tmp_path):
     lasot(root, "airplane-9", boxes_of(4))
     dataset = load(root)
     assert [sequence.name for sequence in dataset.sequences] == ["airplane-9", "airplane-10"]
-    assert (dataset.protocol, dataset.problems) == ("folder", ())
-    for above, deeper in ((tmp_path / "LaSOT", "one folder"), (tmp_path, "two folders")):
-        words = rf"expected sequences, folders with .*, found sequences {deeper} deeper, such as {root}/airplane-9$"
-        with pytest.raises(InputError, match=words):
-            load(above)
+    assert (dataset.protocol, dataset.problems) == ("lasot", ())
+    assert [sequence.name for sequence in load(tmp_path / "LaSOT").sequences] == ["airplane-9"]  # of the test split
+    words = rf"expected sequences, folders with .*, found sequences two folders deeper, such as {root}/airplane-9$"
+    with pytest.raises(InputError, match=words):
+        load(tmp_path)
 
 
 def test_a_tree_of_another_layout_is_refused_with_those_that_are_known(tmp_path):
     write_images(tmp_path / "30/airboard_1", (1, 2))
-    (tmp_path / "30/airboard_1.txt").write_text("0 1 2 3 4\n")
+    (tmp_path / "30/airboard_1.csv").write_text("0 1 2 3 4\n")
     with pytest.raises(InputError) as error:
         load(tmp_path)
     assert str(error.value) == (
         f"{tmp_path}: expected sequences, folders with groundtruth_rect.txt and img/ (OTB), "
         "or groundtruth.txt and images (GOT-10k), img/ (LaSOT) or color/ (VOT), "
-        "found 30/, where 30/ holds airboard_1/ and airboard_1.txt"
+        "found 30/, where 30/ holds airboard_1/ and airboard_1.csv"
     )
     otb(tmp_path, "good", boxes_of(3))
     (problem,) = load(tmp_path).problems
     words = "expected a file with the true boxes of 30, groundtruth_rect.txt or groundtruth.txt"
     images = tmp_path / "30/airboard_1"
-    assert problem == f"{tmp_path}/30: {words}, found airboard_1/ and airboard_1.txt, with images in {images}"
+    assert problem == f"{tmp_path}/30: {words}, found airboard_1/ and airboard_1.csv, with images in {images}"
+
+
+def test_each_layout_has_its_protocol(tmp_path):
+    uav123(tmp_path / "uav", {"bike1": boxes_of(3)})
+    uav123(tmp_path / "uav", {"bird1": boxes_of(4)}, part="UAV20L")
+    trackingnet(tmp_path / "tn", "TEST", "a_0", boxes_of(1), count=3)
+    nfs(tmp_path / "nfs", "bee", boxes_of(3))
+    nfs(tmp_path / "nfs", "bee", boxes_of(24), rate="240")
+    tcolor128(tmp_path / "tc", "Airport_ce", boxes_of(4), first=3)
+    otb(tmp_path / "dtb", "Animal1", boxes_of(3))
+    otb(tmp_path / "dtb", "SUP5", boxes_of(3))
+    vot(tmp_path / "vot", "ball", ["0,0,4,0,4,4,0,4"])
+    davis(tmp_path / "davis", "bear", [mask((1, 1, 2, 2))] * 2)
+    motchallenge(tmp_path / "mot", "TUD", [(1, 1, 2, 3, 4, 5, 1), (2, 1, 2, 3, 4, 5, 1)], 2)
+    titles = {name: load(tmp_path / name).title for name in ("uav", "tn", "nfs", "tc", "dtb", "vot", "davis", "mot")}
+    assert titles == {
+        "uav": "UAV123 (1)",
+        "tn": "TrackingNet (1)",
+        "nfs": "NFS at 30 frames/s (1)",
+        "tc": "TColor-128 (1)",
+        "dtb": "DTB70 (2)",
+        "vot": "VOT (1)",
+        "davis": "Sequences (1)",
+        "mot": "Sequences (1)",
+    }
+    assert load(tmp_path / "uav", "uav20l").title == "UAV20L (1)"
+    assert len(only(load(tmp_path / "nfs", "nfs240")).frames) == 24
+    assert numbers(only(load(tmp_path / "tc"))) == [3, 4, 5, 6]
+
+
+def test_a_damaged_sequence_of_a_data_set_is_named_and_the_others_are_loaded(tmp_path):
+    uav123(tmp_path, {"bike1": boxes_of(3), "bike2": boxes_of(5)}, videos={"bike1": 3, "bike2": 4})
+    dataset = load(tmp_path)
+    assert (only(dataset).name, dataset.missing) == ("bike1", ("bike2",))
+    truth = tmp_path / "anno/UAV123/bike2.txt"
+    assert dataset.problems == (f"{truth}, line 5: expected 4 lines, one a frame, found 5",)
 
 
 # Without images

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from layouts import boxes_of, from_one, write_rows
+from data_sets import davis, mask, uav123
+from layouts import boxes_of, from_one, write_images, write_rows
 
 from mfst_jax import cli
 from mfst_jax.evaluation import write_result
@@ -91,3 +92,19 @@ def test_nothing_scored_is_said(folder, capsys):
         (folder / f"results/first/{name}.txt").write_text("")
     assert run(folder, "results") == 1
     assert any(line.split() == ["first", "no", "sequence", "scored"] for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_data_set_that_is_unusable_is_one_line_and_nothing_is_written(tmp_path, capsys):
+    uav123(tmp_path / "both", {"bike1": boxes_of(3)})
+    davis(tmp_path / "both", "bear", [mask((1, 1, 2, 2))])
+    write_images(tmp_path / "half/data_seq/UAV123/bike1", (1,))
+    davis(tmp_path / "masks", "bear", [mask((1, 1, 2, 2), size=(5, 5))])
+    (tmp_path / "masks/Annotations/480p/bear/00000.png").write_bytes(b"no mask")
+    write_result(tmp_path / "results", "bike1", boxes_of(3))
+    for name in ("both", "half", "masks"):
+        arguments = ["score", tmp_path / "results", "--annotations", tmp_path / name, "--out", tmp_path / "out.json"]
+        assert cli.main([*map(str, arguments)]) == 2
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
+        assert printed.err.startswith(f"mfst: {tmp_path / name}")
+    assert not (tmp_path / "out.json").exists()

@@ -285,7 +285,7 @@ def test_idle_memory_goes_back_once_all_is_compiled_and_from_then_on(
     source, truth = scene()
     now: list[int] = []
     gone: list[int] = []
-    monkeypatch.setattr(loop.memory, "give_back", lambda: gone.append(now[-1]))
+    monkeypatch.setattr(loop.allocator, "give_back", lambda: gone.append(now[-1]))
     monkeypatch.setattr(loop, "TIDY_EVERY", 5)
     follow(source, truth[0], params, CONFIG, hear=lambda number, *_: now.append(number))
     assert gone == [1, 6, 11]

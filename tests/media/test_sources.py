@@ -208,7 +208,8 @@ def test_of_two_targets_none_is_taken_and_both_are_named(tmp_path):
     source = open_source(tmp_path / "Jogging")
     assert (source.count, source.ground_truth) == (3, None)
     assert source.lacks == (
-        "Jogging has 2 targets (groundtruth_rect.1.txt: 10,20,30,40; groundtruth_rect.2.txt: 15,25,35,45)"
+        "Jogging has 2 targets (groundtruth_rect.1.txt: 10,20,30,40; groundtruth_rect.2.txt: 15,25,35,45; "
+        f"'{tmp_path}/Jogging#Jogging-1' takes one)"
     )
 
 

@@ -1,10 +1,10 @@
-"""Annotated videos on disk: sequences as `mfst_jax.sequences` reads them, and ILSVRC2015-VID.
+"""Annotated videos on disk: sequences as `mfst_jax.sequences` reads them, in any of its layouts, and ILSVRC2015-VID.
 
 A job is one video, cheap to find and to send to another process; reading it gives one target or, in VID, one for each
 track.
 """
 
-import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import Float
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences import Place, places_in, read_sequence
+from mfst_jax.sequences import Place, Request, find_dataset, places_in, read_sequence
+from mfst_jax.sequences.formats.safe_files import read_xml
 from mfst_jax.sequences.image_files import is_image, natural_key
 from mfst_jax.sequences.layouts import KNOWN, describe_other, name_of, sequence_folders
+from mfst_jax.sequences.places import target_name
 
 VID_ANNOTATIONS, VID_IMAGES = Path("Annotations", "VID", "train"), Path("Data", "VID", "train")
 """Folders below the root of ILSVRC2015-VID, as its archive unpacks."""
@@ -54,7 +56,7 @@ class Target(NamedTuple):
 
 
 def find(root: Path) -> list[Job]:
-    """Videos below `root`, or below its folder `train` as in GOT-10k, in natural order.
+    """Videos below `root`, in natural order; where it has several splits, those to train on.
 
     Raises:
       InputError: there are none.
@@ -65,6 +67,8 @@ def find(root: Path) -> list[Job]:
         if not relative:
             raise InputError(f"{root / VID_ANNOTATIONS}: expected folders of .xml files, found none")
         return [VidVideo(root / VID_IMAGES / each, root / VID_ANNOTATIONS / each) for each in relative]
+    if (places := find_dataset(root, Request("train"))) is not None:
+        return [*_number_tracks(places)]
     places = []
     for folder in sequence_folders(root, "train"):
         found = places_in(folder)
@@ -75,6 +79,17 @@ def find(root: Path) -> list[Job]:
         expected = f"folders with {KNOWN}, or {VID_ANNOTATIONS} (ILSVRC2015-VID)"
         raise InputError(f"{root}: expected {expected}, found {describe_other(root, 1)}")
     return [*places]
+
+
+def _number_tracks(places: list[Place]) -> Iterator[Place]:
+    """Places of which the targets of one video are named as VID's tracks are, so that they are held out together."""
+    counts: dict[str, int] = {}
+    for place in places:
+        if not place.video:
+            yield place
+            continue
+        counts[place.video] = counts.get(place.video, 0) + 1
+        yield replace(place, name=target_name(place.video, f"track{counts[place.video]}", alone=False))
 
 
 def read(job: Job) -> list[Target]:
@@ -98,7 +113,7 @@ def _read_tracks(job: VidVideo) -> list[Target]:
         if path.stem not in by_stem:
             raise InputError(f"{path}: expected an image {job.images / path.stem}.JPEG, found none")
         try:
-            objects = ElementTree.parse(path).findall("object")
+            objects = read_xml(path, "objects with xmin, ymin, xmax, ymax").findall("object")
             for each in objects:
                 box = each.find("bndbox")
                 if box is None:
@@ -106,6 +121,8 @@ def _read_tracks(job: VidVideo) -> list[Target]:
                 left, top, right, bottom = (float(box.findtext(key, "")) for key in ("xmin", "ymin", "xmax", "ymax"))
                 rows = tracks.setdefault(each.findtext("trackid", "0"), np.full((len(images), 4), np.nan))
                 rows[by_stem[path.stem]] = left, top, right - left, bottom - top
-        except (ElementTree.ParseError, ValueError) as error:
+        except InputError:
+            raise
+        except ValueError as error:
             raise InputError(f"{path}: expected objects with xmin, ymin, xmax, ymax, found {error}") from None
     return [Target(f"{job.images.name}-track{track}", images, rows) for track, rows in sorted(tracks.items())]

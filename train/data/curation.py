@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from mfst_jax.checkpoints.files import replacing
 from mfst_jax.config import PAPER
-from mfst_jax.crops import SEARCH_SIZE, search_side
+from mfst_jax.crops import SEARCH_SIZE, neighbours, search_side
 from mfst_jax.errors import InputError
 from mfst_jax.media.images import read_image
 from mfst_jax.media.sources import demo_source
@@ -101,7 +101,7 @@ def curate(
     """Curated videos of every sequence below `root`, from the cache as far as it has them.
 
     Args:
-      root: a folder of sequences in the layout of OTB, GOT-10k, LaSOT or VOT (`mfst_jax.sequences`), or ILSVRC2015-VID.
+      root: a data set or a folder of sequences in a layout that `mfst_jax.sequences` reads, or ILSVRC2015-VID.
       cache: where the crops go. A sequence whose images' names, sizes and annotation are unchanged is not read again.
       workers: processes to read with.
       advance: called with the number of sequences done and of all.
@@ -171,21 +171,14 @@ def square_crop(
 ) -> Crop:
     """Crop as by `crops.crop` around `centre` (x, y), rounded to 8 bits, with `margin` more samples on each side."""
     positions = (np.arange(-margin, SEARCH_SIZE + margin) / (SEARCH_SIZE - 1) - 0.5) * (side - 1)
-    x_low, x_high, x_share, x_inside = _neighbours(centre[0] + positions, frame.shape[1])
-    y_low, y_high, y_share, y_inside = _neighbours(centre[1] + positions, frame.shape[0])
+    x_low, x_high, x_share, x_inside = neighbours(centre[0] + positions, frame.shape[1])
+    y_low, y_high, y_share, y_inside = neighbours(centre[1] + positions, frame.shape[0])
     # Rows first, and only the columns in reach: the cost does not grow with the frame.
     first, last = int(x_low.min()), int(x_high.max()) + 1
     rows = frame[y_low, first:last] * (1 - y_share)[:, None, None] + frame[y_high, first:last] * y_share[:, None, None]
     crop = rows[:, x_low - first] * (1 - x_share)[:, None] + rows[:, x_high - first] * x_share[:, None]
     fill = frame.mean(axis=(0, 1))
     return np.rint(np.where((y_inside[:, None] & x_inside)[..., None], crop, fill)).astype(np.uint8)
-
-
-def _neighbours(position: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For each position on one axis its two pixels, the weight of the second one, and whether it is in the frame."""
-    low = np.clip(np.floor(position).astype(int), 0, length - 1)
-    inside = (position >= 0) & (position <= length - 1)
-    return low, np.minimum(low + 1, length - 1), position - low, inside
 
 
 def _each(function: Callable, jobs: list[tuple], workers: int) -> Iterator:

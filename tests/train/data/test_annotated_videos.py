@@ -1,9 +1,11 @@
 """Layouts of annotated videos, ILSVRC2015-VID's and GOT-10k's."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_sets import davis, mask, trackingnet
 from layouts import boxes_of, from_one, lasot, otb, vot, write_rows
 from sequences import write_sequence, write_vid
 
@@ -68,3 +70,25 @@ def test_sequences_are_read_as_by_every_other_command(tmp_path: Path):
 def test_the_root_of_got10k_will_do(tmp_path: Path):
     write_sequence(tmp_path / "train" / "GOT-10k_Train_000001", 0)
     assert [job.name for job in annotated_videos.find(tmp_path)] == ["GOT-10k_Train_000001"]
+
+
+def test_data_sets_as_a_whole_give_their_training_split(tmp_path: Path):
+    trackingnet(tmp_path / "tn", "TRAIN_2", "a_0", boxes_of(3))
+    trackingnet(tmp_path / "tn", "TEST", "b_0", boxes_of(1), count=3)
+    (job,) = annotated_videos.find(tmp_path / "tn")
+    assert pickle.dumps(job)  # as jobs go to other processes
+    (target,) = annotated_videos.read(job)
+    assert (target.name, len(target.images)) == ("a_0", 3)
+    np.testing.assert_array_equal(target.truth, boxes_of(3))
+    davis(tmp_path / "davis", "bear", [mask((1, 1, 2, 2), (0, 0, 1, 1)), mask((2, 1, 2, 2))])
+    found = [annotated_videos.read(job)[0] for job in annotated_videos.find(tmp_path / "davis")]
+    assert [target.name for target in found] == ["bear-track1", "bear-track2"]  # which are held out together
+    assert np.isnan(found[1].truth).any(axis=1).tolist() == [False, True]
+
+
+def test_vid_files_cannot_declare_entities(tmp_path: Path):
+    write_vid(tmp_path, "a", seed=0, frames=2)
+    (path,) = tmp_path.rglob("000001.xml")
+    path.write_text('<!DOCTYPE x [<!ENTITY a "ha">]><annotation><object>&a;</object></annotation>')
+    with pytest.raises(InputError, match=r"000001\.xml: expected objects with .*, found a document type"):
+        annotated_videos.read(annotated_videos.find(tmp_path)[0])

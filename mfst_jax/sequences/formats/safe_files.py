@@ -1,0 +1,80 @@
+"""XML and JSON files from anywhere: of bounded size and depth, XML without declarations of a document type."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from mfst_jax.errors import InputError, reason
+from mfst_jax.sequences.text import changes
+
+LARGEST = 2**29
+"""Greatest number of bytes of a file."""
+DEEPEST = 64
+"""Greatest number of XML elements within each other."""
+
+
+def read_xml(path: Path, kind: str) -> Element:
+    """Root of an XML file. Entities can be declared in a document type alone, which is refused, so none can be a bomb.
+
+    Args:
+      path: the file.
+      kind: what it should be, for the error.
+
+    Raises:
+      InputError: a file that cannot be read, is too large or deep, is no XML or declares a document type.
+    """
+    builder, parser, depth = TreeBuilder(), expat.ParserCreate(), 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} elements within each other")
+        builder.start(name, attributes)
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(name)
+
+    def refuse(*declaration: object) -> None:
+        raise ValueError("a document type, which could declare entities")
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        _check_size(path)
+        parser.Parse(path.read_bytes(), True)
+        return builder.close()
+    except (OSError, ValueError, expat.ExpatError) as error:
+        raise InputError(f"{path}: expected {kind}, found {reason(error)}") from None
+
+
+def read_json(path: Path, kind: str) -> Any:
+    """Value of a JSON file. The file that was read last is kept, as each of its sequences is read from it.
+
+    Args:
+      path: the file.
+      kind: what it should be, for the error.
+
+    Raises:
+      InputError: a file that cannot be read, is too large or is no JSON.
+    """
+    try:
+        _check_size(path)
+        return _parse_json(path, changes(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected {kind}, found {reason(error)}") from None
+
+
+def _check_size(path: Path) -> None:
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(f"{size} bytes, more than {LARGEST}")
+
+
+@lru_cache(maxsize=2)
+def _parse_json(path: Path, version: int) -> Any:
+    return json.loads(path.read_text(encoding="utf-8-sig"))

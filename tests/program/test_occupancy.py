@@ -1,0 +1,105 @@
+"""A folder for one process at a time: who is refused, what is left, and what ends it."""
+
+import errno
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfst_jax import cli
+from mfst_jax.errors import InputError
+from mfst_jax.program.occupancy import alone_in
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mfst_jax.program.occupancy import alone_in
+
+with alone_in(Path(sys.argv[1])):
+    print("here", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_one_is_refused_and_nothing_is_left(tmp_path: Path):
+    folder = tmp_path / "new" / "out"
+    with alone_in(folder):
+        with pytest.raises(InputError) as error, alone_in(folder):
+            pytest.fail("a second one was let in")
+        assert str(error.value).startswith(f"{folder}: expected no other process at work in it, found ")
+        with alone_in(tmp_path / "other"):
+            pass
+    with alone_in(folder):
+        assert [*folder.iterdir()] == []
+
+
+def test_a_block_that_fails_lets_the_next_one_in(tmp_path: Path):
+    with pytest.raises(ZeroDivisionError), alone_in(tmp_path):
+        raise ZeroDivisionError
+    with alone_in(tmp_path):
+        pass
+
+
+def test_another_process_is_named_and_one_that_is_killed_holds_nothing(tmp_path: Path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "here\n"
+            with pytest.raises(InputError) as error, alone_in(tmp_path):
+                pytest.fail("a second one was let in")
+            if Path("/proc/locks").exists():
+                assert str(error.value).endswith((f"found process {process.pid}", "found one"))
+        finally:
+            process.send_signal(signal.SIGKILL)
+    with alone_in(tmp_path):
+        pass
+
+
+def test_without_locks_a_warning_says_that_nobody_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def no_locks(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with caplog.at_level(logging.WARNING), alone_in(tmp_path), alone_in(tmp_path):
+        pass
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path}: cannot be locked (No locks available): see that no other process works in it"
+    ] * 2
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: Path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match=r"out: expected a folder or a place for one, found File exists"):
+        alone_in(tmp_path / "out").__enter__()
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_evaluation_in_the_folder_of_another_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    sequence = tmp_path / "root" / "Deer"
+    (sequence / "img").mkdir(parents=True)
+    (sequence / "img" / "0001.jpg").write_bytes(b"")
+    (sequence / "groundtruth_rect.txt").write_text("1,1,10,10\n")
+    out = tmp_path / "out"
+    with alone_in(out):
+        for more in ([], ["--ablation", "table1"]):
+            words = ["eval", str(sequence.parent), "--protocol", "folder", "--no-report", "--out", str(out), *more]
+            assert cli.main(words) == 2
+            assert f"mfst: {out}: expected no other process at work in it" in capsys.readouterr().err
+        assert [*out.iterdir()] == []
+
+
+def test_a_training_in_the_folder_of_another_is_refused(tmp_path: Path):
+    pytest.importorskip("optax")
+    from mfst_jax.train.run_folder import open_run
+
+    with alone_in(tmp_path), pytest.raises(InputError, match="no other process at work in it"):
+        open_run(tmp_path, {}).__enter__()
+    assert [*tmp_path.iterdir()] == []
