@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,14 +207,14 @@ def test(name: str, target: Target, only: int | None, every: int) -> tuple[int, 
             raise SystemExit(f"{name}: its tests fail as it is: {' '.join(target.tests)}")
     limit = 20 + 5 * (time.monotonic() - start)
     killed = count = 0
-    for number, (line, words, mutant) in enumerate(mutants(tree)):
-        if number % every or (only is not None and line != only):
-            continue
-        count += 1
-        if fails(target, path, mutant, limit):
-            killed += 1
-        else:
-            print(f"{path.relative_to(ROOT)}:{line}: {words}", flush=True)
+    with suppress(KeyboardInterrupt):  # what was found so far is told
+        for number, (line, words, mutant) in enumerate(mutants(tree)):
+            if number % every or (only is not None and line != only):
+                continue
+            survives = not fails(target, path, mutant, limit)
+            count, killed = count + 1, killed + (not survives)
+            if survives:
+                print(f"{path.relative_to(ROOT)}:{line}: {words}", flush=True)
     return killed, count
 
 

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from code_blocks import ROOT
+from code_blocks import ROOT, sources
 from PIL import Image
 
 from mfst_jax import cli
@@ -43,11 +43,9 @@ def test_the_limits_are_those_of_the_code():
 
 def test_nothing_runs_what_it_reads_but_recipes():
     found = {}
-    for top in ("mfst_jax", "weight_port", "train"):
-        for path in (ROOT / top).rglob("*.py"):
-            name = path.resolve().relative_to(ROOT.resolve()).as_posix()
-            if names := calls(path):
-                found[name] = names
+    for name, path in sources().items():
+        if names := calls(path):
+            found[name] = names
     assert found == {"train/command.py": {"exec_module"}}
 
 
