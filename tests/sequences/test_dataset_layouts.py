@@ -529,7 +529,7 @@ def test_corners_columns_and_the_first_pixel_may_be_described(tmp_path):
         ("images: frames/*.jpg\n", ", line 1: expected a value of images such as docs/sequences.md shows, found"),
         ("pictures: a\n", ", line 1: expected one of images, boxes, first_pixel, box, columns, each once, a colon"),
         ("images: {name}/*.jpg\nimages: {name}/*.jpg\n", ", line 2: expected one of images, boxes"),
-        ("images: ../{name}/*.jpg\n", ", line 1: expected a path in this folder, found 'images: ../{name}"),
+        ("images: ../{name}/*.jpg\n", ", line 1: expected a path in this folder, found 'images: ../{name}/*.jpg'"),
         ("images: {name}/*.jpg\nboxes: {name}.csv\n", ": expected files {name}.csv, found none"),
         ("columns: 1-9\n", ", line 1: expected four columns, such as 2-5, found 'columns: 1-9'"),
     ],
