@@ -140,14 +140,15 @@ IMAGES, KERNEL = np.zeros((2, 6, 6, 3), np.float32), np.zeros((3, 3, 3, 4), np.f
     ids=["none", "layout", "before", "after", "groups", "callback", "complex"],
 )
 def test_what_must_not_be_there_is_seen(function: Any, arguments: tuple[Any, ...], expected: str | None):
-    found = problems(jax.export.export(jax.jit(function), platforms=["cuda"])(*arguments).mlir_module())
+    # Not by `jax.export`, which refuses callbacks itself.
+    found = problems(jax.jit(function).lower(*arguments).as_text())
     assert found == [] if expected is None else expected in found[0]
 
 
 def test_doubles_and_unknown_shapes_are_seen():
     with jax.enable_x64(True):
         text = lower(lambda x: jnp.sin(x) * 2, np.zeros(3, np.float64))
-    assert problems(text) == ["values of f64"]
+    assert "values of f64" in problems(text)
     shape = jax.export.symbolic_shape("n")
     text = jax.export.export(jax.jit(jnp.sin), platforms=["tpu"])(
         jax.ShapeDtypeStruct(shape, jnp.float32)

@@ -53,14 +53,14 @@ class Case:
       params: Weights on the accelerator.
       config: How to track.
       frames: [T, H, W, 3] uint8.
-      box: True box in the first frame.
+      box: True box in the first frame, [4] float32.
       device: The accelerator.
     """
 
     params: Params
     config: Config
     frames: np.ndarray
-    box: tuple[float, float, float, float]
+    box: np.ndarray
     device: Any
 
     @cached_property
@@ -86,7 +86,7 @@ def make_case(params: Params, config: Config, device: Any, size: Size = (120, 16
     for number, frame in enumerate(frames):
         x, y = width // 3 + 3 * number, height // 3 + 2 * number
         frame[y : y + side, x : x + side] = patch[:side, :side]
-    return Case(params, config, frames, (width // 3, height // 3, side, side), device)
+    return Case(params, config, frames, np.array([width // 3, height // 3, side, side], np.float32), device)
 
 
 def arithmetic(case: Case) -> float:
@@ -97,7 +97,7 @@ def arithmetic(case: Case) -> float:
 def blank_frames(case: Case) -> float:
     """By how much a box moves in black frames."""
     found = case.track(np.zeros_like(case.frames))
-    return _deviation(found.box, np.tile(np.asarray(case.box, np.float32), (len(case.frames), 1)))
+    return _deviation(found.box, np.tile(case.box, (len(case.frames), 1)))
 
 
 def repetition(case: Case) -> float:
@@ -107,7 +107,7 @@ def repetition(case: Case) -> float:
 
 def one_program(case: Case) -> float:
     """By how much a whole track in one compiled program differs from one frame by frame."""
-    frames, box = jnp.asarray(case.frames), jnp.asarray(case.box, jnp.float32)
+    frames, box = jnp.asarray(case.frames), jnp.asarray(case.box)
     found = jax.jit(tracker.track)(case.weights, frames, box, config=case.config)
     return _deviation(found.box, case.track(case.frames).box)
 
@@ -115,7 +115,7 @@ def one_program(case: Case) -> float:
 def batches(case: Case) -> float:
     """By how much tracks taken together differ from each alone."""
     videos = np.stack([case.frames, case.frames[::-1]])
-    boxes = np.tile(np.asarray(case.box, np.float32), (2, 1))
+    boxes = np.tile(case.box, (2, 1))
 
     def track(weights: Any, frames: jax.Array, box: jax.Array) -> jax.Array:
         return tracker.track(weights, frames, box, config=case.config).box

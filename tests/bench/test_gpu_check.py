@@ -61,7 +61,7 @@ def test_a_wrong_tracker_breaks_the_laws(case: Case, monkeypatch: pytest.MonkeyP
 
     def drifting(self: Case, frames: Any, **options: Any) -> mfst_jax.Result:
         calls.append(frames)
-        boxes = np.tile(np.asarray(self.box, np.float32), (len(frames), 1)) + 1000 * len(calls)
+        boxes = np.tile(self.box, (len(frames), 1)) + 1000 * len(calls)
         return mfst_jax.Result(jnp.asarray(boxes), jnp.ones(len(frames)), None)
 
     monkeypatch.setattr(Case, "track", drifting)
