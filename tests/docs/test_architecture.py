@@ -1,4 +1,4 @@
-"""The rooms of the house: imports point one way, no module is in a circle, and ARCHITECTURE.md names every file."""
+"""Packages: imports point one way, no module is in a circle, and ARCHITECTURE.md names every file."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 from code_blocks import ROOT, sources
 
-ROOMS = [
+PACKAGES = [
     {"mfst_jax", "core", "fast", "checkpoints"},
     *({name} for name in ("sequences", "media", "tracks", "program", "evaluation", "page", "select", "following")),
     *({name} for name in ("bench", "train", "cli")),
@@ -45,29 +45,29 @@ def imports(module: str, when_used: bool = True) -> frozenset[str]:
     return frozenset(name for name in map(str, found) if name in FILES)
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     top, *rest = module.split(".")
     if top != "mfst_jax" or not rest:
         return top
-    is_room = rest[0] == "cli" or len(rest) > 1 or FILES[module].stem == "__init__"
-    return rest[0] if is_room else "core"
+    is_package = rest[0] == "cli" or len(rest) > 1 or FILES[module].stem == "__init__"
+    return rest[0] if is_package else "core"
 
 
-RANKS = {name: rank for rank, names in enumerate(ROOMS) for name in names}
+RANKS = {name: rank for rank, names in enumerate(PACKAGES) for name in names}
 
 
 def test_all_rooms_have_their_place():
-    assert {room(module) for module in FILES} == {*RANKS, "weight_port"}
+    assert {package(module) for module in FILES} == {*RANKS, "weight_port"}
     assert len(FILES) > 150
-    assert room("mfst_jax.tracker") == "core"
-    assert room("mfst_jax.media") == room("mfst_jax.media.sources") == "media"
+    assert package("mfst_jax.tracker") == "core"
+    assert package("mfst_jax.media") == package("mfst_jax.media.sources") == "media"
 
 
 def test_imports_point_one_way():
     back = set()
     for module in FILES:
         for other in imports(module):
-            mine, theirs = room(module), room(other)
+            mine, theirs = package(module), package(other)
             if mine == "weight_port":
                 allowed = theirs == mine or RANKS[theirs] <= RANKS["program"]
             else:
@@ -104,19 +104,19 @@ def test_no_module_is_in_a_circle():
 
 @pytest.mark.parametrize("top", TOP)
 def test_the_map_names_every_file(top: str):
-    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## Rules of the house")[0]
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## Rules")[0]
     (part,) = re.findall(rf"^{top}/.*\n(?:  .*\n)+", text, re.MULTILINE)
     for file in SOURCES:
         first, *folders, name = file.split("/")
         if first == top and name not in ("__init__.py", "__main__.py"):
-            if {"fast", "recipes", "curated_crops"} & {*folders}:  # rooms that are named alone
+            if {"fast", "recipes", "curated_crops"} & {*folders}:  # packages that are named alone
                 assert f"{folders[-1]}/" in part, file
             else:
                 assert re.search(rf"\b{name}\b", part), file
 
 
 def test_the_map_names_no_file_that_is_not_there():
-    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## Rules of the house")[0]
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## Rules")[0]
     there = {path.name for path in FILES.values()}
     parts = re.findall(r"^(?:mfst_jax|weight_port|train)/.*\n(?:  .*\n)+", text, re.MULTILINE)
     assert len(parts) == len(TOP)
