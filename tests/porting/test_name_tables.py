@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mfst_jax import layout
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.params import Contents
 from weight_port import name_tables as tables
 from weight_port.rules import Change, Table
@@ -117,7 +117,7 @@ def authors() -> Pairs:
 
 def of_ours() -> Pairs:
     whole = Contents(True, "caffe", siamfc_se=True, alexnet_se=True, siamfc_bias=True)
-    return single({name: name for name in layout.expected(whole)})
+    return single({name: name for name in weight_names.expected(whole)})
 
 
 def numbered(pattern: str, count: int) -> list[str]:
