@@ -46,7 +46,9 @@ TARGETS = {
     "localisation": Target("mfst_jax.localisation", ("tests/test_localisation.py", "tests/test_savings.py")),
     "tracker": Target("mfst_jax.tracker", ("tests/test_transformations.py", "tests/test_tracker_input.py")),
     "tables": Target("weight_port.name_tables", ("tests/porting/test_name_tables.py",), ("mfst_jax",)),
-    "rules": Target("weight_port.rules", ("tests/porting/test_rules.py",), ("mfst_jax",)),
+    "rules": Target(
+        "weight_port.rules", ("tests/porting/test_rules.py", "tests/porting/test_beside_the_network.py"), ("mfst_jax",)
+    ),
 }
 SWAPPED: dict[type, type] = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
