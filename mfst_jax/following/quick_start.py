@@ -1,10 +1,12 @@
 """Quick start on CPUs: the first steps of a video by a program that compiles in a fraction of the time.
 
 XLA for CPUs takes three to six times as long to compile the fast program of a step (`mfst_jax.prepare`) as a quick one,
-which uses XLA's convolutions and is hardly optimised. The quick program takes the first `STEPS` steps of every video,
-whether the fast one is ready by then or not, so that results never depend on timing.
+which uses XLA's convolutions and is hardly optimised. It searches whole search regions, as `centre_search=0` does, since
+a program for their centres alone would have to be compiled beside it. The quick program takes the first `STEPS` steps of
+every video, whether the fast one is ready by then or not, so that results never depend on timing.
 """
 
+import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -40,11 +42,12 @@ class _QuicklyStarted(Tracks):
     """Tracks whose first `STEPS` steps are the quick program's, and the others the fast one's."""
 
     def __init__(self, params: Params, start: Start, steps: int | None):
-        self._plain = params
+        self._plain, self._config = params, start.config
         self._only_quick = steps is not None and steps <= STEPS
         self._fast: Future[AnyParams] | None = None
+        quick = start._replace(config=dataclasses.replace(start.config, centre_search=0.0))
         with quickly():
-            super().__init__(prepare_for(params, start.config, "quick"), start)
+            super().__init__(prepare_for(params, quick.config, "quick"), quick)
 
     @property
     def is_settled(self) -> bool:
@@ -57,16 +60,20 @@ class _QuicklyStarted(Tracks):
     def step(self, frame: jax.Array) -> list[Output]:
         if self._taken == STEPS:
             # A header may have promised fewer frames than there are; then the fast program is not ready.
-            config = self._each[0].config
-            self._params = as_prepared(self._plain, config) if self._fast is None else self._fast.result()
+            self._params = as_prepared(self._plain, self._config) if self._fast is None else self._fast.result()
             self._fast = None
+            self._each = [self._for_fast(state) for state in self._each]
         with quickly() if self._taken < STEPS else nullcontext():
             outputs = super().step(frame)
         if self._taken == 1 and not self._only_quick:  # the first box does not have to wait for this
             thread = ThreadPoolExecutor(1, "compiling")
-            self._fast = thread.submit(make_fast, self._plain, self._each[0], frame)
+            self._fast = thread.submit(make_fast, self._plain, self._for_fast(self._each[0]), frame)
             thread.shutdown(wait=False)
         return outputs
+
+    def _for_fast(self, state: State) -> State:
+        """State for the fast program, from one of the quick program's."""
+        return dataclasses.replace(state, config=self._config)
 
 
 def make_fast(params: Params, state: State, frame: jax.Array) -> AnyParams:

@@ -66,6 +66,19 @@ def test_the_first_steps_are_the_quick_programs_and_the_others_the_fast_ones(
     assert_equal(found, expected)
 
 
+def test_the_quick_program_searches_whole_regions_and_the_fast_one_centres_too(
+    params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray
+):
+    config = override(CONFIG, ("centre_search=32",))
+    tracks = quick_start.begin(params, Start(frames[0], box, SIZE, config))
+    found = take(tracks, frames[1:])
+    whole = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG)), frames[1 : STEPS + 1])
+    assert_equal(found[:STEPS], whole)
+    assert tracks.states[0].config == config
+    assert bool(tracks.states[0].searches_centre)
+    np.testing.assert_allclose(found[-1].box, video(60, frames=STEPS + 3)[1][-1], atol=4)
+
+
 def test_both_programs_find_the_same(params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray):
     found = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG)), frames[1:])
     expected = take(Tracks(mfst_jax.prepare(params, CONFIG), Start(frames[0], box, SIZE, CONFIG)), frames[1:])
