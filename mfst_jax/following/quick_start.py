@@ -2,8 +2,8 @@
 
 XLA for CPUs takes three to six times as long to compile the fast program of a step (`mfst_jax.prepare`) as a quick one,
 which uses XLA's convolutions and is hardly optimised. It searches whole search regions, as `centre_search=0` does, since
-a program for their centres alone would have to be compiled beside it. The quick program takes the first `STEPS` steps of
-every video, whether the fast one is ready by then or not, so that results never depend on timing.
+a program for their centres alone would have to be compiled beside it. The quick program takes the first `STEPS` steps
+of every video, whether the fast one is ready by then or not, so that results never depend on timing.
 """
 
 import dataclasses
