@@ -196,9 +196,14 @@ def compile_step(config: Config, preset: Preset, size: Size, batch: int) -> tupl
         return states, output.box
 
     states = jax.jit(jax.vmap(init, in_axes=(None, 0, 0)))(weights, frames, boxes)
-    arguments = weights, states, frames
-    program = jax.jit(step, compiler_options=compiler_options()).lower(*arguments).compile()
-    return program, arguments, work(step, *arguments)
+    # Of leaves alone, since a compiled program describes its arguments by trees of theirs that hold no arrays.
+    leaves, structure = jax.tree.flatten((weights, states, frames))
+
+    def step_of_leaves(*leaves: jax.Array) -> tuple[tracker.State, jax.Array]:
+        return step(*jax.tree.unflatten(structure, leaves))
+
+    program = jax.jit(step_of_leaves, compiler_options=compiler_options()).lower(*leaves).compile()
+    return program, tuple(leaves), work(step_of_leaves, *leaves)
 
 
 HEADER = (

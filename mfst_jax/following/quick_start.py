@@ -1,9 +1,9 @@
 """Quick start on CPUs: the first steps of a video by a program that compiles in a fraction of the time.
 
 XLA for CPUs takes three to six times as long to compile the fast program of a step (`mfst_jax.prepare`) as a quick one,
-which uses XLA's convolutions and is hardly optimised. It searches whole search regions, as `centre_search=0` does, since
-a program for their centres alone would have to be compiled beside it. The quick program takes the first `STEPS` steps
-of every video, whether the fast one is ready by then or not, so that results never depend on timing.
+which uses XLA's convolutions and is hardly optimised. It searches whole search regions, as by `centre_search=0`, as
+a program for their centres would have to be compiled beside that. The quick program takes the first `STEPS` steps of
+every video, whether the fast one is ready by then or not, so that results never depend on timing.
 """
 
 import dataclasses
