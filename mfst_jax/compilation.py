@@ -74,9 +74,13 @@ class Program:
         self._asked.add(key)
         return is_new
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles the function, so that its first call with arguments like these finds the program."""
-        self._traced(args, kwargs).lower().compile()
+    def compile(self, *args: Any, **kwargs: Any) -> Any:
+        """Compiles the function, so that its first call with arguments like these finds the program.
+
+        Returns:
+          What JAX compiled (`jax.stages.Compiled`), which tells its memory.
+        """
+        return self._traced(args, kwargs).lower().compile()
 
     def zeros(self, *args: Any, **kwargs: Any) -> Any:
         """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed."""

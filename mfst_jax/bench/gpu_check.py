@@ -28,7 +28,7 @@ from mfst_jax.bench.roofline import CARDS, Limits, Work, measure_limits, seconds
 from mfst_jax.bench.side_by_side import machine, spread, table
 from mfst_jax.cache import keep_compilations
 from mfst_jax.checkpoints import load
-from mfst_jax.compilation import compiler_options
+from mfst_jax.compilation import Program, jit
 from mfst_jax.config import ALEXNET, PRESETS, Config, Preset
 from mfst_jax.errors import InputError, reason
 from mfst_jax.fast import PreparedParams, prepare
@@ -179,8 +179,8 @@ def check_responses(params: Params, config: Config, device: Any) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def compile_step(config: Config, preset: Preset, size: Size, batch: int) -> tuple[Any, tuple[Any, ...], Work]:
-    """Compiled step of `batch` tracks, each in a video of its own, the arguments to call it with, and its work."""
+def compile_step(config: Config, preset: Preset, size: Size, batch: int) -> tuple[Program, tuple[Any, ...], Work, Any]:
+    """Step of `batch` tracks in a video each, the arguments to call it with, its work, and what was compiled."""
     params = preset_params(preset)
     config = resolve_config(params.contents, config)
     weights = prepare(params, config)
@@ -196,14 +196,8 @@ def compile_step(config: Config, preset: Preset, size: Size, batch: int) -> tupl
         return states, output.box
 
     states = jax.jit(jax.vmap(init, in_axes=(None, 0, 0)))(weights, frames, boxes)
-    # Of leaves alone, since a compiled program describes its arguments by trees of theirs that hold no arrays.
-    leaves, structure = jax.tree.flatten((weights, states, frames))
-
-    def step_of_leaves(*leaves: jax.Array) -> tuple[tracker.State, jax.Array]:
-        return step(*jax.tree.unflatten(structure, leaves))
-
-    program = jax.jit(step_of_leaves, compiler_options=compiler_options()).lower(*leaves).compile()
-    return program, tuple(leaves), work(step_of_leaves, *leaves)
+    arguments, program = (weights, states, frames), jit(step)
+    return program, arguments, work(step, *arguments), program.compile(*arguments)
 
 
 HEADER = (
@@ -219,13 +213,13 @@ def row(preset: Preset, precision: Precision, batch: int, size: Size, rounds: in
       jax.errors.JaxRuntimeError: it does not run, such as for lack of memory.
     """
     config = dataclasses.replace(PRESETS[preset], precision=precision)
-    program, arguments, done = compile_step(config, preset, size, batch)
+    program, arguments, done, compiled = compile_step(config, preset, size, batch)
     times = seconds(lambda: program(*arguments), rounds)
     middle = statistics.median(times)
     least, by = limits.least(done)
     return (
         *(preset, precision, str(batch), spread([1000 * each for each in times], 2), f"{batch / middle:.0f}"),
-        *(_mebibytes(program), f"{done.flops / batch / 1e9:.1f}", f"{done.moved / batch / 1e6:.0f}"),
+        *(_mebibytes(compiled), f"{done.flops / batch / 1e9:.1f}", f"{done.moved / batch / 1e6:.0f}"),
         *(f"{1000 * least:.2f}", by, f"{least / middle:.0%}"),
     )
 
@@ -321,9 +315,9 @@ def _time_presets(
         print(f"peak memory of all: {memory['peak_bytes_in_use'] / 2**20:.0f} MiB")
 
 
-def _mebibytes(program: Any) -> str:
+def _mebibytes(compiled: Any) -> str:
     """Memory that a compiled program takes, its arguments and results included; ? where it does not say."""
-    found = program.memory_analysis()
+    found = compiled.memory_analysis()
     if found is None:
         return "?"
     parts = (
