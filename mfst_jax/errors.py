@@ -18,3 +18,8 @@ def reason(error: Exception) -> str:
     """Message of an exception as one line, without the path, which the caller names anyway."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())
+
+
+def reason_in_content(error: Exception) -> str:
+    """Message as by `reason` of what is wrong with content that was read; of a `KeyError`, what is not there."""
+    return f"no {error} there" if isinstance(error, KeyError) else reason(error)

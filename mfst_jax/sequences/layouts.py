@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mfst_jax.errors import InputError
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, describe, is_image, natural_key
-from mfst_jax.sequences.places import LASOT_LABELS, Place
+from mfst_jax.sequences.places import Place
 from mfst_jax.sequences.text import fields, line_error, read_numbers, read_text
 
 TRUTH_FILES = ("groundtruth_rect.txt", "groundtruth.txt")
@@ -47,7 +47,7 @@ def kind_of(place: Place) -> str:
     """Benchmark whose layout a sequence has by its content: `lasot`, `tcolor128`, `vot` or none of them."""
     if place.folder is None or place.truth is None or place.layout:
         return ""
-    if any((place.folder / name).is_file() for name in LASOT_LABELS):
+    if place.has_lasot_labels:
         return "lasot"
     if place.truth.name.endswith("_gt.txt"):
         return "tcolor128"

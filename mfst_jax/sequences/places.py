@@ -38,7 +38,12 @@ class Place:
         name = self.truth.name if self.truth is not None else ""
         if self.folder is None or name.startswith("groundtruth_rect") or name.endswith("_gt.txt"):
             return 1
-        return int(any((self.folder / name).is_file() for name in LASOT_LABELS))
+        return int(self.has_lasot_labels)
+
+    @property
+    def has_lasot_labels(self) -> bool:
+        """Whether one of LaSOT's files of labels lies in its folder."""
+        return self.folder is not None and any((self.folder / name).is_file() for name in LASOT_LABELS)
 
 
 def target_name(video: str, target: object, *, alone: bool) -> str:

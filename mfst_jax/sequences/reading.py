@@ -63,7 +63,7 @@ def read_sequence(
     if numbers is None and (known := entry or otb.find(place.name, rows)) is not None:
         numbers = known.frames
     frames = _choose(list_images(folder), rows, numbers, sure=sure) if images and folder is not None else ()
-    labelled = labels if folder is not None and any((folder / name).is_file() for name in LASOT_LABELS) else None
+    labelled = labels if place.has_lasot_labels else None
     return sequence_of_boxes(
         place.name,
         truth,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfst_jax.errors import InputError, reason
+from mfst_jax.errors import InputError, reason, reason_in_content
 
 FARTHEST = 1e9
 """Pixels beyond which no box may lie or reach."""
@@ -92,8 +92,9 @@ def read_coco(path: Path) -> tuple[Rows, int]:
             name = names.get(identity, str(identity))
             add(found, f"boxes {path}, {where}", name, frames[each["image_id"]], row)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        kind = f"no {error} there" if isinstance(error, KeyError) else reason(error)
-        raise InputError(f"boxes {path}: expected COCO's JSON for videos, found {kind} in {where}") from None
+        raise InputError(
+            f"boxes {path}: expected COCO's JSON for videos, found {reason_in_content(error)} in {where}"
+        ) from None
     return {name: rows for name, rows in found.items() if rows}, len(frames)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax.errors import InputError, reason
-from mfst_jax.sequences.formats.safe_files import LARGEST, read_json
-from mfst_jax.sequences.image_files import describe, natural_key
+from mfst_jax.errors import InputError, reason_in_content
+from mfst_jax.sequences.formats.safe_files import json_files, read_json
+from mfst_jax.sequences.image_files import describe
 from mfst_jax.sequences.layouts import name_of
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
@@ -33,19 +33,12 @@ def is_coco(root: Path) -> bool:
 
 
 def _files(root: Path) -> list[Path]:
-    found = [*root.glob("*.json"), *(root / "annotations").glob("*.json")]
-    return sorted((path for path in found if path.is_file() and _looks_right(path)), key=natural_key)
-
-
-def _looks_right(path: Path) -> bool:
-    """Whether a file is an object with videos and annotations; those of a tracker's result have scores."""
-    if path.stat().st_size > LARGEST:
-        return False
-    with path.open("rb") as file:
-        if not file.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-            return False
-    content = path.read_bytes()
-    return b'"videos"' in content and b'"annotations"' in content and b'"score"' not in content
+    """Files that are an object with videos and annotations; those of a tracker's result have scores."""
+    return json_files(
+        (root, root / "annotations"),
+        b"{",
+        lambda content: b'"videos"' in content and b'"annotations"' in content and b'"score"' not in content,
+    )
 
 
 def find_coco(root: Path, request: Request) -> list[Place]:
@@ -130,8 +123,7 @@ def _videos(path: Path, version: int) -> dict[str, Video]:
     except InputError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        kind = f"no {error} there" if isinstance(error, KeyError) else reason(error)
-        raise InputError(f"{path}: expected {KIND}, found {kind} in {where}") from None
+        raise InputError(f"{path}: expected {KIND}, found {reason_in_content(error)} in {where}") from None
     named: dict[str, Video] = {}
     for title, images, tracks in videos.values():
         while title in named:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax.errors import InputError, reason
+from mfst_jax.errors import InputError, reason_in_content
 from mfst_jax.sequences.formats.keyframes import Keyframe, boxes_between
-from mfst_jax.sequences.formats.safe_files import LARGEST, read_json
-from mfst_jax.sequences.image_files import describe, image_size, is_image, natural_key
+from mfst_jax.sequences.formats.safe_files import json_files, read_json
+from mfst_jax.sequences.image_files import describe, image_size, is_image
 from mfst_jax.sequences.layouts import MOST_NUMBERS, list_images
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
@@ -27,17 +27,8 @@ def is_label_studio(root: Path) -> bool:
 
 
 def _files(root: Path) -> list[Path]:
-    return sorted((path for path in root.glob("*.json") if path.is_file() and _looks_right(path)), key=natural_key)
-
-
-def _looks_right(path: Path) -> bool:
-    """Whether a file is a list with rectangles in videos."""
-    if path.stat().st_size > LARGEST:
-        return False
-    with path.open("rb") as file:
-        if not file.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-            return False
-    return b'"videorectangle"' in path.read_bytes()
+    """Files that are a list with rectangles in videos."""
+    return json_files((root,), b"[", lambda content: b'"videorectangle"' in content)
 
 
 def find_label_studio(root: Path, request: Request) -> list[Place]:
@@ -77,9 +68,8 @@ def read_label_studio(place: Place, images: bool) -> Sequence:
     try:
         keyframes = [_keyframe(each, *size) for each in regions[region]["sequence"]]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        kind = f"no {error} there" if isinstance(error, KeyError) else reason(error)
         raise InputError(
-            f"{path}: expected keyframes of {place.name} with x, y, width and height, found {kind}"
+            f"{path}: expected keyframes of {place.name} with x, y, width and height, found {reason_in_content(error)}"
         ) from None
     keyframes.sort(key=lambda keyframe: keyframe.frame)
     if not keyframes or not 1 <= keyframes[0].frame <= keyframes[-1].frame <= len(frames):
@@ -102,8 +92,7 @@ def _tasks(path: Path) -> list[tuple[str, list[Any]]]:
                 stem = PurePosixPath(re.sub(r"[?#].*", "", video).replace("\\", "/")).stem
                 found.append((re.sub(r"^[0-9a-f]{8}-", "", stem), regions))
     except (AttributeError, KeyError, StopIteration, TypeError) as error:
-        kind = f"no {error} there" if isinstance(error, KeyError) else reason(error)
-        raise InputError(f"{path}: expected {KIND}, found {kind}") from None
+        raise InputError(f"{path}: expected {KIND}, found {reason_in_content(error)}") from None
     for video, _ in found:
         if not re.fullmatch(r"[^/\\.][^/\\]*", video):
             raise InputError(f"{path}: expected the name of a video, found {video!r:.60}")

@@ -1,6 +1,7 @@
 """XML and JSON files from anywhere: of bounded size and depth, XML without declarations of a document type."""
 
 import json
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from mfst_jax.errors import InputError, reason
+from mfst_jax.sequences.image_files import natural_key
 from mfst_jax.sequences.text import changes
 
 LARGEST = 2**29
@@ -68,6 +70,27 @@ def read_json(path: Path, kind: str) -> Any:
         return _parse_json(path, changes(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected {kind}, found {reason(error)}") from None
+
+
+def json_files(folders: Iterable[Path], begins: bytes, holds: Callable[[bytes], bool]) -> list[Path]:
+    """JSON files in some folders that begin with a bracket and whose content passes, in natural order.
+
+    Args:
+      folders: where to look; one that is not there has none.
+      begins: the opening bracket, looked at before a file is read whole.
+      holds: whether a file's bytes are those that are looked for.
+    """
+
+    def looks_right(path: Path) -> bool:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return False
+        with path.open("rb") as file:
+            if not file.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(begins):
+                return False
+        return holds(path.read_bytes())
+
+    found = [path for folder in folders for path in folder.glob("*.json")]
+    return sorted(filter(looks_right, found), key=natural_key)
 
 
 def _check_size(path: Path) -> None:
