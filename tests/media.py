@@ -1,6 +1,7 @@
 """Pictures and videos that tests write, each frame as bright as its number says; sources that end early."""
 
 from itertools import islice
+from pathlib import Path
 from typing import cast
 
 import av
@@ -89,3 +90,14 @@ def read_until_error(source):
             read += 1
     assert "\n" not in str(caught.value)
     return read, str(caught.value)
+
+
+def hide_beginning(path: Path, edited_path: Path, *, frames: int) -> None:
+    """Writes a video of `make_video` again with an edit list that hides its first frames, of 512 ticks each."""
+    with av.open(str(path)) as whole, av.open(str(edited_path), "w") as edited:
+        stream = edited.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - frames * 512, packet.dts - frames * 512
+                packet.stream = stream
+                edited.mux(packet)

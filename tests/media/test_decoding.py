@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import KINDS, cut, make_video, noisy, read_until_error, save
+from media import KINDS, cut, hide_beginning, make_video, noisy, read_until_error, save
 
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.media.sources import open_source
@@ -28,13 +28,7 @@ def test_sound_videos_are_read_whole(tmp_path, name):
 
 def test_frames_hidden_by_an_edit_list_are_not_missed(tmp_path):
     make_video(tmp_path / "a.mp4", options={"bf": "0"})
-    with av.open(str(tmp_path / "a.mp4")) as whole, av.open(str(tmp_path / "b.mp4"), "w") as edited:
-        stream = edited.add_stream_from_template(whole.streams.video[0])
-        for packet in whole.demux(video=0):
-            if packet.pts is not None and packet.dts is not None:
-                packet.pts, packet.dts = packet.pts - 10 * 512, packet.dts - 10 * 512
-                packet.stream = stream
-                edited.mux(packet)
+    hide_beginning(tmp_path / "a.mp4", tmp_path / "b.mp4", frames=10)
     source = open_source(tmp_path / "b.mp4")
     assert source.count == 40  # by the header, which counts the ten hidden ones
     assert len(list(source.frames())) == 30

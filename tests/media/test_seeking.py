@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from media import make_video, noisy, save
+from media import hide_beginning, make_video, noisy, save
 from PIL import Image
 
 from mfst_jax.errors import InputError
@@ -120,13 +120,7 @@ def test_a_video_that_is_refreshed_bit_by_bit_is_decoded_from_its_start(tmp_path
 
 def test_frames_that_an_edit_list_hides_have_no_number(tmp_path: Path):
     make_video(tmp_path / "a.mp4", COUNT, options={"bf": "0", "g": "12"})
-    with av.open(str(tmp_path / "a.mp4")) as whole, av.open(str(tmp_path / "b.mp4"), "w") as edited:
-        stream = edited.add_stream_from_template(whole.streams.video[0])
-        for packet in whole.demux(video=0):
-            if packet.pts is not None and packet.dts is not None:
-                packet.pts, packet.dts = packet.pts - 10 * 512, packet.dts - 10 * 512
-                packet.stream = stream
-                edited.mux(packet)
+    hide_beginning(tmp_path / "a.mp4", tmp_path / "b.mp4", frames=10)
     source = open_source(tmp_path / "b.mp4")
     frames = list(source.frames())
     assert len(frames) == COUNT - 10
