@@ -21,8 +21,8 @@ import mfst_jax
 from mfst_jax import config, localisation
 from mfst_jax.compilation import jit
 from mfst_jax.crops import mean_colour
-from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.correlation import cross_correlate_by_taps
+from mfst_jax.fast.network import PreparedNetwork
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.network import bind
 from mfst_jax.scale_from_features import growth_factor
@@ -42,7 +42,7 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
     on_device = jnp.asarray(frame)
 
     crops = jit(lambda state, frame: search_regions(state, frame, chosen).images)
-    features = jit(lambda w, x: Backbones(w.convolutions, w.contents.alexnet, w.method).features(x))
+    features = jit(lambda w, x: PreparedNetwork(w, chosen).features(x))
 
     def correlate_all(exemplar: Any, search: Any) -> Any:
         return jax.tree.map(

@@ -27,6 +27,8 @@ from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Features, Responses
 
+FIRST_LOG_FACTOR, FIRST_BIAS = 1.5, -2.0
+"""Where the factor of A's response and the bias beside it start: A's response is between 0 and 1."""
 CONVOLUTIONS = tuple(f"conv{number}" for number in range(1, 6))
 
 
@@ -37,10 +39,13 @@ class Backbone:
     Attributes:
       weights: Parameters of S by layer, without those that are frozen.
       biases: Bias b of each trained response, a scalar. Tracking does without.
+      beside: Logarithm of the factor of A's response, and the bias, in the sum of S's conv5's response and A's; empty
+        where that has no loss. Tracking does without.
     """
 
     weights: dict[str, Any]
     biases: dict[Layer, Any]
+    beside: dict[str, Any] = struct.field(default_factory=dict)
 
 
 def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tuple[Backbone, dict[str, Any]]:
@@ -53,7 +58,10 @@ def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tupl
     if recipe.network == "alexnet":
         weights = _imagenet(params)
         trained = {name: weights[name] for name in CONVOLUTIONS[recipe.frozen_convolutions :]}
-        return Backbone(jax.tree.map(jnp.asarray, trained), starts), {}
+        beside = {}
+        if recipe.beside_alexnet:
+            beside = {"log_factor": jnp.float32(FIRST_LOG_FACTOR), "bias": starts["conv5"] + FIRST_BIAS}
+        return Backbone(jax.tree.map(jnp.asarray, trained), starts, beside), {}
     image = jnp.zeros((1, EXEMPLAR_SIZE, EXEMPLAR_SIZE, 3))
     variables = jax.jit(backbones.SiamFC().init)(jax.random.key(recipe.seed), image)
     return Backbone(variables["params"], starts), variables["batch_stats"]
@@ -65,6 +73,12 @@ def frozen_part(recipe: Recipe, params: Params) -> dict[str, Any]:
         return {}
     weights = _imagenet(params)
     return {name: weights[name] for name in CONVOLUTIONS[: recipe.frozen_convolutions]}
+
+
+def above_kept(params: Params) -> dict[str, Any]:
+    """Parameters of A's conv4 and conv5, which kept features of conv3 go through. Raises as `fresh` does."""
+    weights = _imagenet(params)
+    return {name: weights[name] for name in CONVOLUTIONS[3:]}
 
 
 def _imagenet(params: Params) -> dict[str, Any]:

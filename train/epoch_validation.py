@@ -17,7 +17,7 @@ from mfst_jax.params import Params
 from mfst_jax.train import backbone, correlation_pools
 from mfst_jax.train.calibration import FIRST_WEIGHT, Calibration
 from mfst_jax.train.data.pairs import Chosen, Crops
-from mfst_jax.train.measures import Measures, measure
+from mfst_jax.train.measures import Measures, centre_errors_with_alexnet, measure
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Correlations, Trainable
 from mfst_jax.train.steps import TrainState, learning_rate
@@ -35,12 +35,14 @@ class Validator:
       params: Weights that the run began with.
       held_out: Held-out pairs: what a frozen backbone saw of them; or their crops, for a backbone that changes.
       sequences: Held-out sequences, to track.
+      of_alexnet: What A saw of the held-out pairs, for an S that is trained beside it.
     """
 
     recipe: Recipe
     params: Params
     held_out: correlation_pools.Pool | Chosen
     sequences: Sequence[evaluation.Sequence]
+    of_alexnet: correlation_pools.Pool | None = None
 
     def first_line(self, state: TrainState, calibration: Calibration) -> dict[str, Any]:
         """Metrics before training: of the untrained backbone, or of untrained SE-blocks and of none."""
@@ -82,7 +84,8 @@ class Validator:
         trainable, running = jax.device_get((state.result, state.statistics))
         for first in range(0, len(self.held_out), MEASURED_AT_ONCE):
             rows = np.arange(first, min(first + MEASURED_AT_ONCE, len(self.held_out)))
-            found = jax.device_get(_measure(self.params, trainable, running, self.held_out.batch(rows), recipe))
+            beside = None if self.of_alexnet is None else self.of_alexnet.batch(rows)
+            found = jax.device_get(_measure(self.params, trainable, running, self.held_out.batch(rows), beside, recipe))
             totals = found if totals is None else jax.tree.map(np.add, totals, found)
         losses, errors = jax.tree.map(lambda each: float(each) / len(self.held_out), totals)
         return {"loss": sum(losses.values()), "losses": losses, "centre_errors": errors}
@@ -98,11 +101,22 @@ class Validator:
         return {"tracking": {"success_auc": float(np.mean(list(aucs.values()))), "sequences": aucs}}
 
 
-def _measure(params: Params, trainable: Any, running: Any, batch: Correlations | Crops, recipe: Recipe) -> Measures:
+def _measure(
+    params: Params,
+    trainable: Any,
+    running: Any,
+    batch: Correlations | Crops,
+    of_alexnet: Correlations | None,
+    recipe: Recipe,
+) -> Measures:
     if isinstance(batch, Correlations):
         return measure(trainable, batch, recipe=recipe)
     seen = correlation_pools.see(backbone.alone(params, trainable, running, recipe), batch, recipe=recipe)
-    return measure(Trainable(None, trainable.biases), seen, recipe=recipe)
+    found = measure(Trainable(None, trainable.biases), seen, recipe=recipe)
+    if of_alexnet is not None:
+        error = centre_errors_with_alexnet(seen, of_alexnet, recipe=recipe)
+        found = found._replace(centre_errors={**found.centre_errors, "with_alexnet": error})
+    return found
 
 
 def merit(recipe: Recipe, line: dict[str, Any]) -> float:
@@ -111,7 +125,8 @@ def merit(recipe: Recipe, line: dict[str, Any]) -> float:
         case "loss":
             return line["loss"]
         case "centre_error":
-            return line["centre_errors"]["fused"]
+            errors = line["centre_errors"]
+            return errors.get("with_alexnet", errors["fused"])
         case "tracking":
             return -line["tracking"]["success_auc"] if "tracking" in line else np.inf
 

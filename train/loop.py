@@ -19,15 +19,14 @@ from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.program.threads import prefetch
-from mfst_jax.train import backbone, correlation_pools, hosts, steps
+from mfst_jax.train import backbone, correlation_pools, hosts, kept_features, steps
 from mfst_jax.train.calibration import Calibration, calibrate
 from mfst_jax.train.data import pairs
 from mfst_jax.train.data.curation import Video
-from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.data.split import Data
 from mfst_jax.train.epoch_validation import Validator, merit
+from mfst_jax.train.kept_features import KeptFeatures
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Correlations
 from mfst_jax.train.run_folder import Run, open_run
 from mfst_jax.train.trained_weights import finished, write_weights
 
@@ -37,6 +36,10 @@ SAVE_SECONDS = 300
 """Seconds from one checkpoint to the next within an epoch."""
 POOL_SEED, VALIDATION_SEED = 0, 20_171
 """Seeds that choose the pairs in the pools, whatever the recipe's seed."""
+
+
+Feed = correlation_pools.Pool | KeptFeatures | Sequence[Video]
+"""Source of the batches."""
 
 
 class DivergedError(Exception):
@@ -91,7 +94,7 @@ def train(
         "data": data.key(),
     }
     with open_run(out, identity) as run, _progress(quiet) as progress:
-        feed, held_out, calibration = _prepare(recipe, params, data, Path(cache), progress)
+        feed, held_out, of_alexnet, calibration = _prepare(recipe, params, data, Path(cache), progress)
         recipe = dataclasses.replace(recipe, factors=calibration.factors)
 
         def keep(name: str, state: steps.TrainState, metrics: dict[str, Any]) -> None:
@@ -99,7 +102,7 @@ def train(
             biases = state.result.biases
             write_weights(run.folder / name, trained, recipe, biases=biases, metrics=metrics, data=data, source=source)
 
-        validator = Validator(recipe, params, held_out, data.sequences)
+        validator = Validator(recipe, params, held_out, data.sequences, of_alexnet)
         state = steps.init(recipe, params, calibration.biases)
         state, best = _everywhere((state, np.float32(np.inf)), everywhere)
         state, best = run.resume((state, best))
@@ -142,13 +145,15 @@ def train(
 
 def _prepare(
     recipe: Recipe, params: Params, data: Data, cache: Path, progress: Progress
-) -> tuple[correlation_pools.Pool | Sequence[Video], correlation_pools.Pool | pairs.Chosen, Calibration]:
-    """Source of the batches, the held-out pairs, and the first response factors and biases."""
+) -> tuple[Feed, correlation_pools.Pool | pairs.Chosen, correlation_pools.Pool | None, Calibration]:
+    """Source of the batches, the held-out pairs, these as A sees them, and the first response factors and biases."""
 
     def choose(videos: Sequence[Video], count: int, seed: int) -> pairs.Chosen:
         return pairs.Chosen(videos, pairs.sample(videos, count, seed=seed, step=0, max_frame_gap=recipe.max_frame_gap))
 
-    def make(params: Params, videos: Sequence[Video], count: int, seed: int, what: str) -> correlation_pools.Pool:
+    def make(
+        params: Params, videos: Sequence[Video], count: int, seed: int, what: str, recipe: Recipe = recipe
+    ) -> correlation_pools.Pool:
         task = progress.add_task(what, total=count)
         chosen = choose(videos, count, seed).pairs
         show = lambda done, _: progress.update(task, completed=done)  # noqa: E731
@@ -157,7 +162,17 @@ def _prepare(
         progress.update(task, completed=count)
         return pool
 
-    feed: correlation_pools.Pool | Sequence[Video] = data.training
+    feed: Feed = data.training
+    of_alexnet = None
+    if recipe.beside_alexnet:
+        alexnet = Recipe(model="alexnet", max_frame_gap=recipe.max_frame_gap)
+        count = recipe.validation_pairs
+        of_alexnet = make(params, data.held_out, count, VALIDATION_SEED, "held-out pairs by A", alexnet)
+    if recipe.kept_views:
+        task = progress.add_task("features of crops", total=None)
+        show = lambda done, total: progress.update(task, completed=done, total=total)  # noqa: E731
+        with hosts.first_alone("features of crops"):
+            feed = kept_features.make(cache, params, recipe, data.training, advance=show)
     if recipe.trains == "backbone":
         held_out: Any = choose(data.held_out, recipe.validation_pairs, VALIDATION_SEED)
         first = backbone.alone(params, *backbone.fresh(recipe, params, {}), recipe)
@@ -168,16 +183,14 @@ def _prepare(
             feed = make(params, data.training, recipe.cached_pairs, POOL_SEED, "training pairs")
     count = recipe.calibration_pairs
     if not count:
-        return feed, held_out, Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
+        return feed, held_out, of_alexnet, Calibration(recipe.factors, dict.fromkeys(LAYERS, 0.0))
     pool = feed
     if not isinstance(pool, correlation_pools.Pool):
         pool = make(first, data.training, count, POOL_SEED, "pairs to calibrate by")
-    return feed, held_out, calibrate(pool.batch(np.arange(min(count, len(pool)))), recipe)
+    return feed, held_out, of_alexnet, calibrate(pool.batch(np.arange(min(count, len(pool)))), recipe)
 
 
-def _batch(
-    recipe: Recipe, feed: correlation_pools.Pool | Sequence[Video], everywhere: NamedSharding, step: int
-) -> Correlations | Crops:
+def _batch(recipe: Recipe, feed: Feed, everywhere: NamedSharding, step: int) -> steps.Batch:
     """Batch of a step: a first axis for the parts to accumulate over, the second shared among the devices.
 
     Every process knows which pairs these are, and reads those of its own devices.
@@ -191,9 +204,17 @@ def _batch(
         rows = pairs.shuffled(len(feed), recipe.batch_size, seed=recipe.seed, step=step)
         batch: Any = feed.batch(rows.reshape(shape)[:, columns])
     else:
-        chosen = pairs.sample(feed, recipe.batch_size, seed=recipe.seed, step=step, max_frame_gap=recipe.max_frame_gap)
+        kept = isinstance(feed, KeptFeatures)
+        videos = feed.videos if kept else feed
+        drawn = {"seed": recipe.seed, "step": step}
+        chosen = pairs.sample(videos, recipe.batch_size, max_frame_gap=recipe.max_frame_gap, **drawn)
         part = chosen.reshape(*shape, -1)[:, columns]
-        batch = pairs.load(feed, part.reshape(-1, part.shape[-1]))
+        rows = part.reshape(-1, part.shape[-1])
+        if kept:
+            views = kept_features.draw_views(recipe.batch_size, feed.views, feed.paired_views, **drawn)
+            batch = feed.batch(rows, views.reshape(*shape, -1)[:, columns].reshape(-1, 2))
+        else:
+            batch = pairs.load(videos, rows)
         batch = jax.tree.map(lambda each: each.reshape(*part.shape[:2], *each.shape[1:]), batch)
     return jax.tree.map(
         lambda each: jax.make_array_from_process_local_data(sharding, each, (*shape, *each.shape[2:])), batch

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from mfst_jax import fusion, localisation
 from mfst_jax.compilation import jit
-from mfst_jax.config import Layer
+from mfst_jax.config import REALTIME, Config, Layer, Model
 from mfst_jax.train.losses import balanced_logistic, labels
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Correlations, Trainable, responses_from_correlations
@@ -30,8 +30,8 @@ class Measures(NamedTuple):
 
 @partial(jit, static_argnames=("recipe",))
 def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Measures:
-    """Measures over pairs whose target is in the middle. The layers are fused as in `Recipe.tracked_with`."""
-    config, model = recipe.tracked_with, recipe.model
+    """Measures over pairs whose target is in the middle. The layers are fused as in `Recipe.layers_fused_with`."""
+    config, model = recipe.layers_fused_with, recipe.model
     layers = config.layers(model)
     positive = jnp.asarray(labels(recipe.label_radius))
     with jax.default_matmul_precision(recipe.precision):
@@ -48,8 +48,29 @@ def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Meas
     def fuse(by_layer: Float[Array, "layers 272 272"]) -> Float[Array, "272 272"]:
         return fusion.fuse(by_layer[:, None], config.fusion(model), config.weights(model))[0]
 
+    maps["fused"] = jax.vmap(fuse, in_axes=1)(jnp.stack([maps[layer] for layer in layers]))
+    return Measures(losses, {name: _centre_errors(each, config) for name, each in maps.items()})
+
+
+@partial(jit, static_argnames=("recipe",))
+def centre_errors_with_alexnet(of_s: Correlations, of_a: Correlations, *, recipe: Recipe) -> Float[Array, ""]:
+    """Sum over pairs of the distance of the peak from the target, where S and A are fused as in REALTIME."""
+    kept = {"siamfc": (of_s, recipe), "alexnet": (of_a, Recipe(model="alexnet"))}
+    maps = {}
+    for model, (correlations, of_model) in kept.items():
+        responses = responses_from_correlations(Trainable(None, {}), correlations, of_model)
+        factors = dict(zip(REALTIME.layers(model), REALTIME.factors(model), strict=True))
+        maps[model] = jnp.stack([factors[each] / of_model.factor(each) * responses[each] for each in factors])
+
+    def fuse(by_model: dict[Model, Float[Array, "layers 17 17"]]) -> Float[Array, "272 272"]:
+        upsampled = {model: localisation.upsample(each, REALTIME.upsampling) for model, each in by_model.items()}
+        return fusion.fuse_hierarchy({model: each[:, None] for model, each in upsampled.items()}, REALTIME)[0]
+
+    return _centre_errors(jax.vmap(fuse, in_axes=1)(maps), REALTIME)
+
+
+def _centre_errors(responses: Float[Array, "n 272 272"], config: Config) -> Float[Array, ""]:
     def centre_error(response: Float[Array, "272 272"]) -> Float[Array, ""]:
         return jnp.linalg.norm(localisation.displacement(response, config.upsampling))
 
-    maps["fused"] = jax.vmap(fuse, in_axes=1)(jnp.stack([maps[layer] for layer in layers]))
-    return Measures(losses, {name: jnp.sum(jax.vmap(centre_error)(each)) for name, each in maps.items()})
+    return jnp.sum(jax.vmap(centre_error)(responses))

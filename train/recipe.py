@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mfst_jax.config import LAYERS, SIAMFC, Config, Layer, Model
+from mfst_jax.config import LAYERS, REALTIME, SIAMFC, Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
 from mfst_jax.params import SiamFCVariant
@@ -35,6 +35,10 @@ class Recipe:
       loss_weights: Weights of the losses of conv3, conv4, conv5 in their sum; a layer of weight 0 has none.
       other_videos: Weight of a loss on each exemplar's responses to the search images of the batch's other videos,
         where nothing is the target.
+      beside_alexnet: Weight of the loss of the sum of S's conv5's response and A's (`upper_convolutions.py`).
+      kept_views: Number of augmented views of each crop whose features of conv3 are computed once and kept on disk
+        (`kept_features.py`); 0: features in each step.
+      kept_crops: Greatest number of a video's crops that features are kept of, evenly spread; 0: all.
       se_statistics: Features whose channel means set the SE weights, as `Config.se_statistics`.
       factors: Factors on the raw cross-correlations of conv3, conv4, conv5.
       calibration_pairs: Number of training pairs that factors and first biases are fitted to (`calibration.py`); 0:
@@ -45,6 +49,7 @@ class Recipe:
       batch_size: Number of pairs in a batch.
       accumulation: Number of parts that a batch is computed in, one after the other.
       learning_rate: Learning rate in the first epoch, after the warm-up.
+      bias_rate: Learning rate of biases of responses, and of the factor of A's response, as a multiple of the others'.
       final_learning_rate: Learning rate in the last epoch.
       schedule: How the learning rate falls: by the same factor after each epoch, or along half a cosine, step by step.
       warmup_steps: Number of steps over which the learning rate rises from 0.
@@ -83,6 +88,9 @@ class Recipe:
     frozen_convolutions: int = 0
     loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     other_videos: float = 0.0
+    beside_alexnet: float = 0.0
+    kept_views: int = 0
+    kept_crops: int = 0
     se_statistics: Literal["exemplar", "each"] = "exemplar"
     factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
     calibration_pairs: int = 0
@@ -93,6 +101,7 @@ class Recipe:
     batch_size: int = 8
     accumulation: int = 1
     learning_rate: float = 0.01
+    bias_rate: float = 1.0
     final_learning_rate: float = 1e-5
     schedule: Literal["exponential", "cosine"] = "exponential"
     warmup_steps: int = 0
@@ -130,10 +139,11 @@ class Recipe:
                 require(math.isfinite(value), name, "a finite number", value)
         for name in ("epochs", "pairs_per_epoch", "batch_size", "accumulation", "validation_pairs"):
             require(getattr(self, name) > 0, name, "1 or more", getattr(self, name))
-        for name in ("seed", "max_frame_gap", "cached_pairs", "calibration_pairs", "tracking_epochs"):
+        counts = ("max_frame_gap", "cached_pairs", "calibration_pairs", "tracking_epochs", "kept_views", "kept_crops")
+        for name in ("seed", *counts):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         require(all(0 < f < math.inf for f in self.factors), "factors", "finite numbers above 0", self.factors)
-        for name in ("learning_rate", "final_learning_rate"):
+        for name in ("learning_rate", "final_learning_rate", "bias_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
@@ -149,7 +159,8 @@ class Recipe:
         require(not augmented, "cached_pairs", "0 with augmentation, which no cache can hold", self.cached_pairs)
         finite = all(0 <= weight < math.inf for weight in self.loss_weights) and sum(self.loss_weights) > 0
         require(finite, "loss_weights", "finite numbers of at least 0, one of them above", self.loss_weights)
-        require(0 <= self.other_videos < math.inf, "other_videos", "0 or more", self.other_videos)
+        for name in ("other_videos", "beside_alexnet"):
+            require(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))
         require(0 <= self.clip_norm < math.inf, "clip_norm", "0 or more", self.clip_norm)
         require(self.warmup_steps >= 0, "warmup_steps", "0 or more", self.warmup_steps)
         if self.trains == "backbone":
@@ -158,10 +169,23 @@ class Recipe:
             most = 4 if self.network == "alexnet" else 0
             known = 0 <= self.frozen_convolutions <= most
             require(known, "frozen_convolutions", f"0 to {most} for this network", self.frozen_convolutions)
+            if self.kept_views:
+                self._check_kept()
+            else:
+                for name in ("beside_alexnet", "kept_crops"):
+                    require(getattr(self, name) == 0, name, "0 without kept_views", getattr(self, name))
         else:
-            for name in ("frozen_convolutions", "other_videos"):
+            for name in ("frozen_convolutions", "other_videos", "beside_alexnet", "kept_views", "kept_crops"):
                 require(getattr(self, name) == 0, name, "0 where SE-blocks are trained", getattr(self, name))
             require(self.loss_weights == (1, 1, 1), "loss_weights", "1,1,1 for SE-blocks", self.loss_weights)
+
+    def _check_kept(self) -> None:
+        require(self.frozen_convolutions == 3, "frozen_convolutions", "3 with kept_views", self.frozen_convolutions)
+        require(self.loss_weights[0] == 0, "loss_weights", "0 for conv3 with kept_views", self.loss_weights)
+        with_conv5 = self.loss_weights[2] > 0 or not self.beside_alexnet
+        require(with_conv5, "loss_weights", "above 0 for conv5 with beside_alexnet", self.loss_weights)
+        require(self.grey == 0, "grey", "0 with kept_views, as it is of both images of a pair", self.grey)
+        require(self.kept_crops != 1, "kept_crops", "0, or 2 for a pair", self.kept_crops)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -170,7 +194,12 @@ class Recipe:
 
     @property
     def tracked_with(self) -> Config:
-        """Configuration of the tracker in validation: PAPER with this backbone alone, or SIAMFC for a new S."""
+        """Configuration of the tracker in validation: REALTIME for an S beside A, else `layers_fused_with`."""
+        return REALTIME if self.beside_alexnet else self.layers_fused_with
+
+    @property
+    def layers_fused_with(self) -> Config:
+        """Configuration for this backbone alone: PAPER with it, or SIAMFC for a new S."""
         if self.trains == "backbone":
             return SIAMFC
         return Config(models=(self.model,), se=True, se_statistics=self.se_statistics)

@@ -16,8 +16,9 @@ from jaxtyping import Array, Float, Int, Key
 from mfst_jax.compilation import compiler_options
 from mfst_jax.config import Layer
 from mfst_jax.params import Params
-from mfst_jax.train import backbone, se_blocks
+from mfst_jax.train import backbone, se_blocks, upper_convolutions
 from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.kept_features import KeptPairs
 from mfst_jax.train.losses import balanced_logistic, labels, nothing_there
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import (
@@ -29,6 +30,7 @@ from mfst_jax.train.responses import (
     responses_from_crops,
 )
 
+Batch = Correlations | Crops | KeptPairs
 ByLayer = dict[Layer, Float[Array, ""]]
 
 
@@ -90,6 +92,8 @@ def optimiser(recipe: Recipe) -> Any:
     decays = [optax.add_decayed_weights(recipe.weight_decay, mask=_kernels)] if recipe.weight_decay else []
     if recipe.anchor:
         decays.append(decay_towards_start(recipe.anchor))
+    if recipe.bias_rate != 1:
+        decays.append(optax.masked(optax.scale(recipe.bias_rate), _of_responses))
     if recipe.optimiser == "adamw":
         parts += [optax.scale_by_adam(recipe.momentum), *decays, optax.scale_by_learning_rate(rate)]
         return optax.chain(*parts)
@@ -113,7 +117,7 @@ def decay_towards_start(share: float) -> optax.GradientTransformation:
 def train_step(
     state: TrainState,
     frozen: Any,
-    batch: Correlations | Crops,
+    batch: Batch,
     key: Key[Array, ""],
     *,
     recipe: Recipe,
@@ -132,18 +136,22 @@ def train_step(
     """
     positive = jnp.asarray(labels(recipe.label_radius))
 
-    def loss(trainable: Any, running: Any, part: Correlations | Crops, key: Array) -> tuple[Array, tuple[ByLayer, Any]]:
-        responses, others, running = _responses(trainable, running, frozen, part, key, recipe)
+    def loss(trainable: Any, running: Any, part: Batch, key: Array) -> tuple[Array, tuple[ByLayer, Any]]:
+        responses, others, of_alexnet, running = _responses(trainable, running, frozen, part, key, recipe)
         losses = {
             layer: jnp.mean(balanced_logistic(response + trainable.biases[layer], positive))
             for layer, response in responses.items()
         }
         total = [recipe.loss_weight(layer) * each for layer, each in losses.items()]
         for layer, response in others.items():
-            assert isinstance(part, Crops)
+            assert isinstance(part, Crops | KeptPairs)
             different = part.video[:, None] != part.video[None]
             weight = recipe.other_videos * recipe.loss_weight(layer)
             total.append(weight * nothing_there(response + trainable.biases[layer], different))
+        if of_alexnet is not None:
+            beside = trainable.beside
+            both = responses["conv5"] + jnp.exp(beside["log_factor"]) * of_alexnet + beside["bias"]
+            total.append(recipe.beside_alexnet * jnp.mean(balanced_logistic(both, positive)))
         return jnp.sum(jnp.stack(total)), (losses, running)
 
     def add_part(carried: Any, inputs: Any) -> Any:
@@ -165,7 +173,7 @@ def train_step(
 
 
 @functools.cache
-def compiled(recipe: Recipe) -> Callable[[TrainState, Any, Correlations | Crops, Key[Array, ""]], TrainState]:
+def compiled(recipe: Recipe) -> Callable[[TrainState, Any, Batch, Key[Array, ""]], TrainState]:
     """Jitted `train_step` of a recipe, with this machine's best compiler options."""
     return jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
 
@@ -173,13 +181,14 @@ def compiled(recipe: Recipe) -> Callable[[TrainState, Any, Correlations | Crops,
 def frozen_part(recipe: Recipe, params: Params) -> Any:
     """Frozen input of a step: the frozen backbone for inference, or the frozen part of what is trained.
 
-    It is None where the features of the frozen backbone are kept.
+    It is None where the correlations of the frozen backbone are kept, and A's conv4 and conv5 where features of conv3
+    are.
 
     Raises:
       InputError: weights that lack what the recipe starts from.
     """
     if recipe.trains == "backbone":
-        return backbone.frozen_part(recipe, params)
+        return backbone.above_kept(params) if recipe.kept_views else backbone.frozen_part(recipe, params)
     return None if recipe.cached_pairs else freeze(params, recipe)
 
 
@@ -192,17 +201,20 @@ def _responses(
     trainable: Any,
     running: Any,
     frozen: Any,
-    part: Correlations | Crops,
+    part: Batch,
     key: Array,
     recipe: Recipe,
-) -> tuple[Responses, dict[Layer, Array], Any]:
-    """Responses without their biases, of the pairs and to other videos, and BN's running statistics after them."""
+) -> tuple[Responses, dict[Layer, Array], Array | None, Any]:
+    """Responses without their biases, of the pairs and to other videos; A's; and BN's running statistics after them."""
     if isinstance(part, Correlations):
-        return responses_from_correlations(trainable, part, recipe), {}, running
+        return responses_from_correlations(trainable, part, recipe), {}, None, running
+    if isinstance(part, KeptPairs):
+        return *upper_convolutions.responses(trainable.weights, frozen, part, recipe), running
     if isinstance(trainable, backbone.Backbone):
-        return backbone.responses(trainable, frozen, running, part, key, recipe)
+        of_pairs, of_all, running = backbone.responses(trainable, frozen, running, part, key, recipe)
+        return of_pairs, of_all, None, running
     assert frozen is not None, "a batch of crops needs the frozen backbone"
-    return responses_from_crops(trainable, frozen, part, key, recipe), {}, running
+    return responses_from_crops(trainable, frozen, part, key, recipe), {}, None, running
 
 
 def _over_parts(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> Any:
@@ -227,6 +239,12 @@ def _average(before: Any, now: Any, steps: Int[Array, ""], decay: float) -> Any:
 def _kernels(trainable: Any) -> Any:
     """Mask of the kernels: True for each leaf that has `kernel` as its name."""
     return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) == "kernel", trainable)
+
+
+def _of_responses(trainable: Any) -> Any:
+    """Mask of what is learnt of responses rather than of features: biases, and the factor of A's response."""
+    path_of = lambda path, _: getattr(path[0], "name", None) in ("biases", "beside")  # noqa: E731
+    return jax.tree_util.tree_map_with_path(path_of, trainable)
 
 
 def _zeros(trainable: Any) -> ByLayer:

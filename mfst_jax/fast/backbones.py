@@ -27,6 +27,8 @@ convolutions of the backbones to XLA, "quick" the correlation too."""
 Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
 """Filters and bias of each convolution, as `transform` makes them: conv1, conv2, and conv3 to conv5 as far as they are
 needed."""
+BELOW = ("conv1", "conv2")
+"""Convolutions below those whose features are used."""
 Maps = Float[Array, "n _ _ _"]
 Row = Float[Array, "n down across tile groups o"]  # one row of every tile, as stem and toom_cook give it
 
@@ -68,11 +70,13 @@ class Backbones:
       weights: Filters and biases by model and convolution.
       alexnet: Variant of the backbone A; None where it is not there.
       method: How convolutions are computed.
+      shared: Names of the first convolutions of S that are A's too, as far as conv3 at least, and computed once.
     """
 
     weights: Weights
     alexnet: AlexNetVariant | None
     method: Method
+    shared: tuple[str, ...] = ()
 
     def features(self, images: Float[Array, "n side side 3"]) -> dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]:
         """Features of conv3 to conv5, from RGB images in 0..255, as far down as there are weights."""
@@ -81,13 +85,16 @@ class Backbones:
         else:  # one image at a time stays in cache
             pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
         features: dict[Model, dict[Layer, Maps]] = {}
-        for model, x in pooled.items():
+        for model in sorted(self.weights) if self.shared else self.weights:  # S after A, whose features it goes on from
             by_layer: dict[Layer, Maps] = {}
             for layer in LAYERS:
-                if layer in self.weights[model]:
+                if layer in self.shared and model == "siamfc":
+                    x = by_layer[layer] = features["alexnet"][layer]
+                elif layer in self.weights[model]:
+                    x = pooled[model] if layer == LAYERS[0] else x
                     x = by_layer[layer] = self._convolve(x, model, layer, done=features)
             features[model] = by_layer
-        return features
+        return {model: features[model] for model in self.weights}
 
     def directly(self) -> "Backbones":
         """Backbones with the same weights by XLA's convolutions: slower, but compiled in a fraction of the time."""
@@ -96,6 +103,11 @@ class Backbones:
         by_model = self.weights.items()
         weights = {model: {name: restore(name, layer) for name, layer in layers.items()} for model, layers in by_model}
         return dataclasses.replace(self, weights=weights, method="direct")
+
+    @property
+    def _from_images(self) -> Weights:
+        """Weights of the backbones that see the images themselves: not of S, where it goes on from A's features."""
+        return {model: layers for model, layers in self.weights.items() if not (self.shared and model == "siamfc")}
 
     def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> dict[Model, Maps]:
         """Feature maps after conv1, conv2 and their pools."""
@@ -112,10 +124,10 @@ class Backbones:
         for first in range(0, size - 1, STRIP - 1):  # the last row of a strip is the next one's first
             count = min(STRIP, size - first)
             rows = [self._split(row) for row in stem.convolve(pairs, filters, first, count, done=strips)]
-            by_model = {model: [row[model] for row in rows] for model in self.weights}
+            by_model = {model: [row[model] for row in rows] for model in self._from_images}
             strips.append({m: self._pool_rows(of_m, (count, size), m, "conv1") for m, of_m in by_model.items()})
         pooled: dict[Model, Maps] = {}
-        for model in self.weights:
+        for model in self._from_images:
             x = jnp.concatenate([strip[model] for strip in strips], axis=1)
             rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], SCHEMES["conv2"], done=pooled)
             size = x.shape[1] - SCHEMES["conv2"].taps + 1
@@ -124,13 +136,13 @@ class Backbones:
 
     def _conv1(self) -> Any:
         """Filters of conv1 of all backbones side by side, as if they were one."""
-        filters = [layers["conv1"][0] for layers in self.weights.values()]
+        filters = [layers["conv1"][0] for layers in self._from_images.values()]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *filters)
 
     def _split(self, maps: Float[Array, "*shape _"]) -> dict[Model, Float[Array, "*shape _"]]:
         """Channels of conv1 by backbone."""
-        ends = np.cumsum([layers["conv1"][1].size for layers in self.weights.values()])
-        return dict(zip(self.weights, jnp.split(maps, ends[:-1], axis=-1), strict=True))
+        ends = np.cumsum([layers["conv1"][1].size for layers in self._from_images.values()])
+        return dict(zip(self._from_images, jnp.split(maps, ends[:-1], axis=-1), strict=True))
 
     def _activate(self, x: Maps, model: Model, name: str) -> Maps:
         """Feature maps after bias, ReLU and, where the backbone has it, normalisation."""

@@ -32,7 +32,7 @@ class PreparedNetwork:
 
     def __post_init__(self):
         for model in self.config.models:
-            held = self.weights.convolutions.get(model, {})
+            held = self._convolutions().get(model, {})
             missing = [layer for layer in self.config.layers(model) if layer not in held]
             if missing:
                 raise InputError(
@@ -72,8 +72,18 @@ class PreparedNetwork:
         return self._features(images, self._backbones())
 
     def _backbones(self) -> Backbones:
-        weights = {model: self.weights.convolutions[model] for model in self.config.models}
-        return Backbones(weights, self.weights.contents.alexnet, self.weights.method)
+        convolutions = self._convolutions()
+        weights = {model: convolutions[model] for model in self.config.models}
+        shared = self.weights.shared if len(weights) > 1 else ()
+        return Backbones(weights, self.weights.contents.alexnet, self.weights.method, shared)
+
+    def _convolutions(self) -> dict[str, Any]:
+        """Convolutions by model, with those of S that are A's too."""
+        held = self.weights.convolutions
+        if not self.weights.shared:
+            return held
+        lower = {name: held["alexnet"][name] for name in self.weights.shared}
+        return {**held, "siamfc": {**lower, **held["siamfc"]}}
 
     def _features(self, images: Float[Array, "n side side 3"], backbones: Backbones) -> Features:
         features = backbones.features(images)

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from mfst_jax.config import LAYERS, Config
-from mfst_jax.fast.backbones import Method, transform
-from mfst_jax.fast.folding import fold
+from mfst_jax.config import LAYERS, MODELS, Config, Model
+from mfst_jax.fast.backbones import BELOW, Method, transform
+from mfst_jax.fast.folding import Folded, fold
 from mfst_jax.params import Contents, Params, resolve_config, uses_se
 from mfst_jax.pytrees import register_for_export
 
@@ -26,12 +27,15 @@ class PreparedParams:
       se: `{model: {layer: the SE-block's parameters}}`, for the models whose features are recalibrated.
       contents: Contents of the weights; the configuration that they recommend is the one that they were prepared for.
       method: How convolutions are computed.
+      shared: Names of S's convolutions that are A's too, from conv1 on. They are in A's place alone and are computed
+        once.
     """
 
     convolutions: dict[str, Any]
     se: dict[str, Any]
     contents: Contents = dataclasses.field(metadata={"static": True})
     method: Method = dataclasses.field(metadata={"static": True})
+    shared: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     def __repr__(self) -> str:
         return f"PreparedParams({self.contents.describe()}, config={self.contents.config!r}, method={self.method!r})"
@@ -42,8 +46,8 @@ AnyParams = Params | PreparedParams
 
 register_for_export(
     PreparedParams,
-    to_json=lambda static: [static[0].to_json(), static[1]],
-    from_json=lambda values: (Contents.from_json(values[0]), values[1]),
+    to_json=lambda static: [static[0].to_json(), static[1], list(static[2])],
+    from_json=lambda values: (Contents.from_json(values[0]), values[1], tuple(values[2])),
 )
 
 
@@ -86,15 +90,34 @@ def prepare_for(params: Params, config: Config | None, method: Method) -> Prepar
     config = resolve_config(params.contents, config)
     convolutions: dict[str, Any] = {}
     se: dict[str, Any] = {}
-    for model in config.models:
-        last = config.layers(model)[-1]
-        names = ("conv1", "conv2", *LAYERS[: LAYERS.index(last) + 1])
-        folded, inputs = fold(params, model), 3
-        convolutions[model] = {}
-        for name in names:
-            convolutions[model][name] = jax.tree.map(jnp.asarray, transform(name, folded[name], inputs, method))
-            inputs = folded[name][0].shape[-1]
+    folded = {model: _folded(params, config, model) for model in config.models}
+    shared = _shared(folded)
+    for model, layers in folded.items():
+        convolutions[model], inputs = {}, 3
+        for name, layer in layers.items():
+            if model != "siamfc" or name not in shared:
+                convolutions[model][name] = jax.tree.map(jnp.asarray, transform(name, layer, inputs, method))
+            inputs = layer[0].shape[-1]
         if uses_se(params.contents, config, model):
             blocks = params.variables["params"][f"{model}_se"]
             se[model] = {layer: blocks[layer] for layer in config.layers(model)}
-    return PreparedParams(convolutions, se, dataclasses.replace(params.contents, config=config), method)
+    return PreparedParams(convolutions, se, dataclasses.replace(params.contents, config=config), method, shared)
+
+
+def _folded(params: Params, config: Config, model: Model) -> dict[str, Folded]:
+    """Folded convolutions of a model, up to the last layer that is used."""
+    folded = fold(params, model)
+    last = LAYERS.index(config.layers(model)[-1])
+    return {name: folded[name] for name in (*BELOW, *LAYERS[: last + 1])}
+
+
+def _shared(folded: dict[Model, dict[str, Folded]]) -> tuple[str, ...]:
+    """Names of the first convolutions that S and A have in common; none where they differ before conv3."""
+    if set(folded) != set(MODELS):
+        return ()
+    of_s, of_a = folded["siamfc"], folded["alexnet"]
+    alike = [name in of_a and all(map(np.array_equal, layer, of_a[name])) for name, layer in of_s.items()]
+    count = alike.index(False) if False in alike else len(alike)
+    # Without ReLU, S's conv5 is another layer than A's, whatever its filters.
+    shared = tuple(name for name in [*of_s][:count] if name != "conv5")
+    return shared if len(shared) > len(BELOW) else ()

@@ -1,6 +1,7 @@
 """Prepared weights: the same responses and tracks as the Flax modules, whatever they hold and on either method."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from scenes import video
 import mfst_jax
 from mfst_jax.config import ALEXNET, LAYERS, PAPER, Config
 from mfst_jax.errors import InputError
+from mfst_jax.fast.network import PreparedNetwork
+from mfst_jax.model import MFST
 from mfst_jax.network import bind
 from mfst_jax.params import Contents
 
@@ -123,3 +126,35 @@ def test_a_prepared_pytree_says_what_it_holds(random_params):
     doubled = jax.tree.map(lambda leaf: leaf * 2, prepared)
     assert doubled.contents == prepared.contents
     assert dataclasses.replace(doubled.contents, config=None) == FULL
+
+
+@pytest.mark.parametrize("last", ["conv3", "conv4", "conv5"])
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_convolutions_that_s_shares_with_a_are_kept_and_computed_once(random_params, images, last, platform):
+    """S is AlexNet's network, and differs from A in conv4's bias, in conv5's alone, or not at all."""
+    params = random_params(Contents(True, "torchvision", siamfc_variant="alexnet"))
+    branches = {**params.variables["params"]}
+    branches["siamfc"] = jax.tree.map(np.copy, branches["alexnet"])
+    if last != "conv5":
+        branches["siamfc"]["conv4" if last == "conv3" else "conv5"]["bias"] += 0.5
+    params = dataclasses.replace(params, variables={**params.variables, "params": branches})
+    prepared = mfst_jax.prepare(params, config := Config(), platform=platform)
+    shared = ("conv1", "conv2", *LAYERS[: min(2, LAYERS.index(last) + 1)])  # conv5 of S has no ReLU
+    assert prepared.shared == shared
+    assert set(prepared.convolutions["siamfc"]) == {f"conv{number}" for number in range(1, 6)} - {*shared}
+
+    alone = dataclasses.replace(config, models=("siamfc",))
+    for chosen in (config, alone):
+        plain = jax.jit(partial(MFST(params.contents, chosen).apply, method="features"))
+        quick = jax.jit(lambda weights, images, chosen=chosen: PreparedNetwork(weights, chosen).features(images))
+        expected, found = plain(params.variables, images), quick(prepared, images)
+        assert [*found] == [*expected] == [*chosen.models]
+        for (path, one), other in zip(
+            jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(found), strict=True
+        ):
+            assert np.abs(other - one).max() <= 1e-4 * np.abs(one).max(), path
+
+
+def test_backbones_that_differ_in_conv1_share_nothing(random_params):
+    params = random_params(Contents(True, "torchvision", siamfc_variant="alexnet"))
+    assert mfst_jax.prepare(params, Config()).shared == ()

@@ -8,7 +8,7 @@ from compilations import hurry
 from sequences import write_sequences
 
 from mfst_jax.params import Contents, Params
-from mfst_jax.train import backbone
+from mfst_jax.train import backbone, upper_convolutions
 from mfst_jax.train.data import curation
 from mfst_jax.train.data.split import Data, split
 
@@ -18,7 +18,8 @@ def gradients_that_compile_soon() -> Iterator[None]:
     """Gradients of convolutions are XLA's, but in modules and tests marked `toom_cook`."""
     operations = backbone.operations
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbone, "operations", lambda: {} if hurry.on else operations())
+        for module in (backbone, upper_convolutions):
+            patch.setattr(module, "operations", lambda: {} if hurry.on else operations())
         yield
 
 

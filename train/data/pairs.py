@@ -80,8 +80,13 @@ class Chosen:
 def load(videos: Sequence[Video], pairs: Pairs) -> Crops:
     """Crops of exemplars and of search regions, on the host."""
     exemplars, searches = (np.stack([videos[row[0]].read(int(row[column])) for row in pairs]) for column in (1, 2))
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(stem(video.name) for video in videos))}
-    return Crops(exemplars, searches, np.array([numbers[stem(videos[row[0]].name)] for row in pairs], np.int32))
+    return Crops(exemplars, searches, numbers(videos, pairs))
+
+
+def numbers(videos: Sequence[Video], pairs: Pairs) -> Int[np.ndarray, "pairs"]:
+    """Number of each pair's video; targets in one video have the same."""
+    found = {name: number for number, name in enumerate(dict.fromkeys(stem(video.name) for video in videos))}
+    return np.array([found[stem(videos[row[0]].name)] for row in pairs], np.int32)
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +23,8 @@ from mfst_jax.crops import SEARCH_SIZE, central_exemplar, search_side
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import prepare
-from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.correlation import cross_correlate_by_taps
+from mfst_jax.fast.network import PreparedNetwork
 from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.media.images import read_image
@@ -111,9 +111,9 @@ def _compute(sequence: Sequence, prepared: PreparedParams) -> ResponseVolumes:
 
 @jit
 def _features(prepared: PreparedParams, images: Float[Array, "n side side 3"]) -> dict:
-    convolutions: Any = prepared.convolutions
-    backbones = Backbones(convolutions, prepared.contents.alexnet, prepared.method)
-    return backbones.features(images)
+    config = prepared.contents.config
+    assert config is not None, "prepared weights say what they are for"
+    return PreparedNetwork(prepared, config).features(images)
 
 
 @jit

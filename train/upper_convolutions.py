@@ -1,0 +1,82 @@
+"""Training of S's conv4 and conv5 alone, from the kept features of conv3, for what they add to A.
+
+Both networks share everything up to conv3. S is trained on its own responses, and on the sum of its conv5's response
+and A's: what A tells already takes no effort of S, so S learns what A does not tell.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+from mfst_jax.config import Layer
+from mfst_jax.fast.correlation import cross_correlate_by_taps
+from mfst_jax.train.backbone_operations import operations
+from mfst_jax.train.kept_features import KeptPairs
+from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.responses import Features, Responses
+
+
+def features(weights: dict[str, Any], conv3: Float[Array, "n side side 384"], *, last_relu: bool) -> Features:
+    """Features of conv3 to conv5 of AlexNet, from those of conv3.
+
+    Args:
+      weights: parameters of conv4 and conv5.
+      conv3: features after their ReLU.
+      last_relu: as `AlexNet.last_relu`.
+    """
+    conv4 = nn.relu(_convolve(conv3, weights["conv4"]))
+    conv5 = _convolve(conv4, weights["conv5"])
+    return {"conv3": conv3, "conv4": conv4, "conv5": nn.relu(conv5) if last_relu else conv5}
+
+
+def _convolve(maps: Array, weights: dict[str, Array]) -> Array:
+    convolve = operations().get("convolve", lax.conv_general_dilated)
+    found = convolve(maps, weights["kernel"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return found + weights["bias"]
+
+
+def responses(
+    trained: dict[str, Any], alexnet: dict[str, Any], kept: KeptPairs, recipe: Recipe
+) -> tuple[Responses, dict[Layer, Float[Array, "exemplars searches 17 17"]], Float[Array, "n 17 17"] | None]:
+    """Responses of S to pairs without their biases, and of A.
+
+    Args:
+      trained: conv4 and conv5 of S.
+      alexnet: conv4 and conv5 of A.
+      kept: the pairs.
+      recipe: which layers have a loss.
+
+    Returns:
+      The responses of S to the pairs by trained layer; where the recipe asks for it those of each exemplar to each
+      search image; and A's (`response_of_alexnet`).
+    """
+    images = [jnp.asarray(each, jnp.float32) for each in (kept.exemplar, kept.search)]
+    exemplars, searches = (features(trained, conv3, last_relu=False) for conv3 in images)
+    of_pairs, of_all = {}, {}
+    for layer in recipe.layers:
+        z, x = recipe.factor(layer) * exemplars[layer], searches[layer]
+        if recipe.other_videos:
+            of_all[layer] = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(z, x)
+            of_pairs[layer] = of_all[layer][jnp.arange(len(z)), jnp.arange(len(z))]
+        else:
+            of_pairs[layer] = _of_pairs(z, x)
+    if not recipe.beside_alexnet:
+        return of_pairs, of_all, None
+    z, x = (features(alexnet, conv3, last_relu=True) for conv3 in images)
+    return of_pairs, of_all, lax.stop_gradient(response_of_alexnet(z, x))
+
+
+def response_of_alexnet(exemplars: Features, searches: Features) -> Float[Array, "n 17 17"]:
+    """Response of A to pairs: the mean of its layers' responses, each between 0 and 1 over its map."""
+    maps = [_of_pairs(exemplars[layer], searches[layer]) for layer in exemplars]
+    low, high = ([each(m, axis=(-2, -1), keepdims=True) for m in maps] for each in (jnp.min, jnp.max))
+    scaled = [(m - a) / jnp.where(b > a, b - a, 1) for m, a, b in zip(maps, low, high, strict=True)]
+    return sum(scaled, jnp.zeros(())) / len(scaled)
+
+
+def _of_pairs(exemplars: Array, searches: Array) -> Float[Array, "n 17 17"]:
+    return jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(exemplars, searches)
