@@ -25,7 +25,7 @@ from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.data.augmentation import augment
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Features, Responses
+from mfst_jax.train.responses import Features, Others, Responses
 
 FIRST_LOG_FACTOR, FIRST_BIAS = 1.5, -2.0
 """Where the factor of A's response and the bias beside it start: A's response is between 0 and 1."""
@@ -117,7 +117,7 @@ def responses(
     crops: Crops,
     key: Key[Array, ""],
     recipe: Recipe,
-) -> tuple[Responses, dict[Layer, Float[Array, "exemplars searches 17 17"]], dict[str, Any]]:
+) -> tuple[Responses, Others | None, dict[str, Any]]:
     """Responses of augmented crops without their biases, and BN's running statistics after them.
 
     In BN exemplars and search images are batches of their own, as they go through the network one after the other.
@@ -139,7 +139,8 @@ def responses(
             of_pairs[layer] = of_all[layer][jnp.arange(len(z)), jnp.arange(len(z))]
         else:
             of_pairs[layer] = jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(z, x)
-    return of_pairs, of_all, running
+    different = jnp.asarray(crops.video)[:, None] != crops.video[None]
+    return of_pairs, Others(of_all, different) if recipe.other_videos else None, running
 
 
 def contents(recipe: Recipe) -> Contents:

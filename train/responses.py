@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from mfst_jax.config import LAYERS, Config, Layer
 from mfst_jax.fast.correlation import cross_correlate_by_taps
@@ -34,6 +34,19 @@ CELLS = RESPONSE_SIZE**2
 
 Features = dict[Layer, Float[Array, "n _ _ _"]]
 Responses = dict[Layer, Float[Array, "n 17 17"]]
+
+
+@struct.dataclass
+class Others:
+    """Responses of exemplars to search images of other pairs.
+
+    Attributes:
+      maps: Responses by layer, without their biases.
+      different: Whether the search image is of another video than the exemplar, so that nothing in it is the target.
+    """
+
+    maps: dict[Layer, Float[Array, "exemplars searches 17 17"]]
+    different: Bool[Array, "exemplars searches"]
 
 
 @struct.dataclass

@@ -23,6 +23,7 @@ from mfst_jax.train.losses import balanced_logistic, labels, nothing_there
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import (
     Correlations,
+    Others,
     Responses,
     Trainable,
     freeze,
@@ -143,11 +144,9 @@ def train_step(
             for layer, response in responses.items()
         }
         total = [recipe.loss_weight(layer) * each for layer, each in losses.items()]
-        for layer, response in others.items():
-            assert isinstance(part, Crops | KeptPairs)
-            different = part.video[:, None] != part.video[None]
+        for layer, response in ({} if others is None else others.maps).items():
             weight = recipe.other_videos * recipe.loss_weight(layer)
-            total.append(weight * nothing_there(response + trainable.biases[layer], different))
+            total.append(weight * nothing_there(response + trainable.biases[layer], others.different))
         if of_alexnet is not None:
             beside = trainable.beside
             both = responses["conv5"] + jnp.exp(beside["log_factor"]) * of_alexnet + beside["bias"]
@@ -204,17 +203,17 @@ def _responses(
     part: Batch,
     key: Array,
     recipe: Recipe,
-) -> tuple[Responses, dict[Layer, Array], Array | None, Any]:
+) -> tuple[Responses, Others | None, Array | None, Any]:
     """Responses without their biases, of the pairs and to other videos; A's; and BN's running statistics after them."""
     if isinstance(part, Correlations):
-        return responses_from_correlations(trainable, part, recipe), {}, None, running
+        return responses_from_correlations(trainable, part, recipe), None, None, running
     if isinstance(part, KeptPairs):
         return *upper_convolutions.responses(trainable.weights, frozen, part, recipe), running
     if isinstance(trainable, backbone.Backbone):
-        of_pairs, of_all, running = backbone.responses(trainable, frozen, running, part, key, recipe)
-        return of_pairs, of_all, None, running
+        of_pairs, others, running = backbone.responses(trainable, frozen, running, part, key, recipe)
+        return of_pairs, others, None, running
     assert frozen is not None, "a batch of crops needs the frozen backbone"
-    return responses_from_crops(trainable, frozen, part, key, recipe), {}, None, running
+    return responses_from_crops(trainable, frozen, part, key, recipe), None, None, running
 
 
 def _over_parts(function: Callable[[Any, Any], Any], first: Any, inputs: Any) -> Any:

@@ -4,6 +4,8 @@ Both networks share everything up to conv3. S is trained on its own responses, a
 and A's: what A tells already takes no effort of S, so S learns what A does not tell.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,12 +14,14 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.config import Layer
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.kept_features import KeptPairs
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Features, Responses
+from mfst_jax.train.responses import Features, Others, Responses
+
+OTHERS = 3
+"""Number of other pairs whose search images each exemplar is compared with."""
 
 
 def features(weights: dict[str, Any], conv3: Float[Array, "n side side 384"], *, last_relu: bool) -> Features:
@@ -41,7 +45,7 @@ def _convolve(maps: Array, weights: dict[str, Array]) -> Array:
 
 def responses(
     trained: dict[str, Any], alexnet: dict[str, Any], kept: KeptPairs, recipe: Recipe
-) -> tuple[Responses, dict[Layer, Float[Array, "exemplars searches 17 17"]], Float[Array, "n 17 17"] | None]:
+) -> tuple[Responses, Others | None, Float[Array, "n 17 17"] | None]:
     """Responses of S to pairs without their biases, and of A.
 
     Args:
@@ -51,23 +55,26 @@ def responses(
       recipe: which layers have a loss.
 
     Returns:
-      The responses of S to the pairs by trained layer; where the recipe asks for it those of each exemplar to each
-      search image; and A's (`response_of_alexnet`).
+      The responses of S to the pairs by trained layer; where the recipe asks for it those of each exemplar to the
+      search images of the next `OTHERS` pairs; and A's (`response_of_alexnet`).
     """
     images = [jnp.asarray(each, jnp.float32) for each in (kept.exemplar, kept.search)]
     exemplars, searches = (features(trained, conv3, last_relu=False) for conv3 in images)
-    of_pairs, of_all = {}, {}
-    for layer in recipe.layers:
-        z, x = recipe.factor(layer) * exemplars[layer], searches[layer]
-        if recipe.other_videos:
-            of_all[layer] = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(z, x)
-            of_pairs[layer] = of_all[layer][jnp.arange(len(z)), jnp.arange(len(z))]
-        else:
-            of_pairs[layer] = _of_pairs(z, x)
+    targets = {layer: recipe.factor(layer) * exemplars[layer] for layer in recipe.layers}
+    of_pairs = {layer: _of_pairs(z, searches[layer]) for layer, z in targets.items()}
+    others = None
+    if recipe.other_videos:
+        shifts = range(1, min(OTHERS, len(kept.video) - 1) + 1)
+
+        def next_ones(values: Array, pair: Callable[[Array], Array]) -> Array:
+            return jnp.stack([pair(jnp.roll(values, -shift, axis=0)) for shift in shifts], axis=1)
+
+        maps = {layer: next_ones(searches[layer], partial(_of_pairs, z)) for layer, z in targets.items()}
+        others = Others(maps, next_ones(jnp.asarray(kept.video), lambda video: video != kept.video))
     if not recipe.beside_alexnet:
-        return of_pairs, of_all, None
+        return of_pairs, others, None
     z, x = (features(alexnet, conv3, last_relu=True) for conv3 in images)
-    return of_pairs, of_all, lax.stop_gradient(response_of_alexnet(z, x))
+    return of_pairs, others, lax.stop_gradient(response_of_alexnet(z, x))
 
 
 def response_of_alexnet(exemplars: Features, searches: Features) -> Float[Array, "n 17 17"]:

@@ -2,7 +2,7 @@
 
     mfst train siamfc_beside_alexnet --data DATA [MORE ...] --held-out SEQUENCES
 
-Features of conv3 are computed once, for four views of 14 crops of each video, and kept in the cache. DATA is a data set
+Features of conv3 are computed once, for four views of 20 crops of each video, and kept in the cache. DATA is a data set
 or a folder of sequences; A is the AlexNet of `--weights`, by default the built-in one.
 """
 
@@ -14,7 +14,7 @@ RECIPE = Recipe(
     network="alexnet",
     frozen_convolutions=3,
     kept_views=4,
-    kept_crops=14,
+    kept_crops=20,
     loss_weights=(0.0, 0.5, 1.0),
     other_videos=0.25,
     beside_alexnet=1.0,
@@ -22,15 +22,16 @@ RECIPE = Recipe(
     epochs=20,
     pairs_per_epoch=8000,
     batch_size=16,
-    learning_rate=1e-4,
+    accumulation=2,
+    learning_rate=1.5e-4,
     final_learning_rate=2e-6,
     bias_rate=30.0,
     schedule="cosine",
-    warmup_steps=50,
+    warmup_steps=100,
     optimiser="adamw",
     clip_norm=5.0,
     weight_decay=1e-4,
-    average=0.99,
+    average=0.995,
     flip=True,
     stretch=0.08,
     shift=3.0,
