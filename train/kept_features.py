@@ -158,7 +158,7 @@ def _compute(
                 crops = crops[:, :, ::-1]
             # Always of the same shape, so that one compilation is enough.
             crops = np.pad(crops, ((0, CROPS_AT_ONCE - len(part)), (0, 0), (0, 0), (0, 0)), mode="edge")
-            found = jax.device_get(_see(frozen, crops, jax.random.fold_in(key, start), alexnet, by))
+            found = jax.device_get(_see(frozen, crops, jax.random.fold_in(key, start), alexnet=alexnet, by=by))
             if not files:
                 files = [
                     np.lib.format.open_memmap(
@@ -176,7 +176,7 @@ def _compute(
 
 @partial(jit, static_argnames=("alexnet", "by"))
 def _see(
-    frozen: AnyParams, crops: UInt8[Array, "n 287 287 3"], key: Key[Array, ""], alexnet: Recipe, by: Augmentation
+    frozen: AnyParams, crops: UInt8[Array, "n 287 287 3"], key: Key[Array, ""], *, alexnet: Recipe, by: Augmentation
 ) -> tuple[Array, Array]:
     """Features of conv3 of crops as exemplars and as search regions, each augmented on its own."""
     return tuple(backbone_features(frozen, alexnet, images)[LAYER] for images in augment(key, crops, crops, by))
