@@ -40,7 +40,7 @@ def features(weights: dict[str, Any], conv3: Float[Array, "n side side 384"], *,
 def _convolve(maps: Array, weights: dict[str, Array]) -> Array:
     convolve = operations().get("convolve", lax.conv_general_dilated)
     found = convolve(maps, weights["kernel"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return found + weights["bias"]
+    return found + jnp.reshape(weights["bias"], (1, 1, 1, -1))
 
 
 def responses(
@@ -82,7 +82,7 @@ def response_of_alexnet(exemplars: Features, searches: Features) -> Float[Array,
     maps = [_of_pairs(exemplars[layer], searches[layer]) for layer in exemplars]
     low, high = ([each(m, axis=(-2, -1), keepdims=True) for m in maps] for each in (jnp.min, jnp.max))
     scaled = [(m - a) / jnp.where(b > a, b - a, 1) for m, a, b in zip(maps, low, high, strict=True)]
-    return sum(scaled, jnp.zeros(())) / len(scaled)
+    return jnp.mean(jnp.stack(scaled), axis=0)
 
 
 def _of_pairs(exemplars: Array, searches: Array) -> Float[Array, "n 17 17"]:

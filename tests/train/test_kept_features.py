@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sequences import video
+from small_runs import numbers
 
+import mfst_jax
 from mfst_jax.backbones import AlexNet
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.crops import central_exemplar
@@ -17,7 +19,9 @@ from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
 from mfst_jax.train import kept_features
 from mfst_jax.train.data import pairs
+from mfst_jax.train.data.split import Data
 from mfst_jax.train.kept_features import KeptFeatures, draw_views, thinned
+from mfst_jax.train.loop import train
 from mfst_jax.train.losses import balanced_logistic, labels, nothing_there
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.steps import frozen_part, init, train_step
@@ -154,6 +158,32 @@ def test_a_step_is_that_of_the_plain_modules(start, kept):
             for one, other in zip(jax.tree.leaves(found[name]), jax.tree.leaves(expected[name]), strict=True):
                 assert np.abs(other).max() > 0
                 np.testing.assert_allclose(one, other, atol=1e-2 * np.abs(other).max())
+
+
+def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(start, videos, tmp_path):
+    class Killed(Exception):  # noqa: N818 (it stands for a signal)
+        pass
+
+    def stop(done: int) -> None:
+        if done == 3:
+            raise Killed
+
+    recipe = dataclasses.replace(RECIPE, epochs=2, pairs_per_epoch=4, average=0.9, best="centre_error")
+    data = Data(videos, [video("c", range(2), seed=3)])
+    run = partial(train, recipe, start, data, cache=tmp_path / "cache", quiet=True)
+    metrics = run(tmp_path / "whole")
+    assert [sorted(line["centre_errors"]) for line in metrics] == [["conv5", "fused", "with_alexnet"]] * 3
+    with pytest.raises(Killed):
+        run(tmp_path / "stopped", after_step=stop)
+    run(tmp_path / "stopped")
+    (weights, lines), (others, other_lines) = numbers(tmp_path / "whole"), numbers(tmp_path / "stopped")
+    assert lines == other_lines
+    assert all((weights[name] == others[name]).all() for name in weights)
+    assert mfst_jax.prepare(mfst_jax.load(tmp_path / "whole" / "last.safetensors")).shared == (
+        "conv1",
+        "conv2",
+        "conv3",
+    )
 
 
 @pytest.mark.parametrize(
