@@ -28,11 +28,11 @@ TOLERANCE = 0.01
 def attach(params: Params) -> Params:
     """Weights with our SE-blocks for each backbone that these were trained on, where it has none of its own.
 
-    AlexNet gets them only beside a SiamFC, for by itself it tracks better without (docs/training.md). Weights that
-    recommend a configuration stay as they are.
+    AlexNet gets them only beside an S with SiamFC's network, for by itself it tracks better without (docs/training.md).
+    Weights that recommend a configuration stay as they are.
     """
     contents = params.contents
-    if contents.config is not None or not contents.siamfc:
+    if contents.config is not None or not contents.siamfc or contents.siamfc_variant != "siamfc":
         return params
     variables = {**params.variables, "params": {**params.variables["params"]}}
     for model in MODELS:

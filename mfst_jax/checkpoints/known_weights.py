@@ -85,11 +85,17 @@ class WeightSet:
     packaged: Path | None = None
 
 
+_PACKAGED = Path(__file__).parents[1] / "weights"
 KNOWN = {
     "builtin": WeightSet(
-        "torchvision's AlexNet, trained on ImageNet, rounded to float16",
+        "both backbones: torchvision's AlexNet, and S trained here for what it adds to that",
+        Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet"),
+        packaged=_PACKAGED / "mfst.safetensors",
+    ),
+    "alexnet": WeightSet(
+        "torchvision's AlexNet, trained on ImageNet, by itself",
         Contents(siamfc=False, alexnet="torchvision"),
-        packaged=Path(__file__).parents[1] / "weights" / "alexnet.safetensors",
+        packaged=_PACKAGED / "alexnet.safetensors",
     ),
     "paper": WeightSet(
         "the backbones of the paper, SiamFC-3s and torchvision's AlexNet, and SE-blocks that were trained here",
