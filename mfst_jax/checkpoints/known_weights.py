@@ -87,12 +87,12 @@ class WeightSet:
 
 KNOWN = {
     "builtin": WeightSet(
-        "torchvision's AlexNet, trained on ImageNet, rounded to float16",
+        "A alone: torchvision's AlexNet, trained on ImageNet, rounded to float16",
         Contents(siamfc=False, alexnet="torchvision"),
         packaged=Path(__file__).parents[1] / "weights" / "alexnet.safetensors",
     ),
     "paper": WeightSet(
-        "the backbones of the paper, SiamFC-3s and torchvision's AlexNet, and SE-blocks that were trained here",
+        "both backbones of the paper, S (SiamFC-3s) and A (torchvision's AlexNet), and SE-blocks trained here",
         Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True),
         sources=("siamfc", "alexnet"),
     ),
