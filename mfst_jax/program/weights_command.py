@@ -17,6 +17,7 @@ from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.config import PRESETS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, implied_config
+from mfst_jax.program.progress import progress_of
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,10 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
 def _get(name: str, source: str | None) -> int:
     # Imported here, since the library and its other commands work without weight_port.
     from weight_port.assembly import get
-    from weight_port.progress import download_bar
 
     known_weights.find(name)
     try:
-        with download_bar(name) as progress:
+        with progress_of(name, "bytes") as progress:
             path = get(name, source=source, progress=progress, say=lambda line: print(line, file=sys.stderr))
     except KeyboardInterrupt:
         print("mfst: interrupted; the same command goes on from there", file=sys.stderr)

@@ -1,10 +1,6 @@
 """A source followed from end to end: the same boxes as plain tracking, whatever goes wrong on the way."""
 
 import base64
-import io
-import os
-import select
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilations import counted_compilations
-from rich.console import Console
 from scenes import video
 from several_targets import StandIn
 from track_pages import data_of, pictures_of
@@ -431,30 +426,3 @@ def test_a_tracker_refuses_frames_of_other_sizes(params: mfst_jax.Params):
         tracker.update(frames[1][1:])
     with pytest.raises(InputError, match="uint8"):
         tracker.update(frames[1].astype(np.int32))
-
-
-@pytest.mark.parametrize("name", ["[a]clip[/b]", "[1]", "跟踪"])
-def test_a_name_is_shown_as_it_is(name: str):
-    bar = loop.progress_bar(quiet=False)
-    bar.add_task(name, total=3)
-    Console(file=(shown := io.StringIO()), width=120).print(bar.make_tasks_table(bar.tasks))
-    assert name in shown.getvalue()
-
-
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own")
-def test_rows_reach_a_file_while_a_terminal_shows_the_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    master, terminal = os.openpty()
-    with (tmp_path / "rows").open("w") as file, os.fdopen(terminal, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", file)
-        monkeypatch.setattr(sys, "stderr", stream)
-        with loop.progress_bar(quiet=False) as bar:
-            task = bar.add_task("clip", total=1)
-            print("row")
-            bar.advance(task)
-        shown = b""
-        while select.select([master], [], [], 2)[0]:  # what was written comes in pieces
-            shown += os.read(master, 10000)
-    os.close(master)
-    assert (tmp_path / "rows").read_text() == "row\n"
-    assert b"1/1" in shown
-    assert b"row" not in shown
