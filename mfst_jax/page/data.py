@@ -49,11 +49,11 @@ def describe_target(
         "lost": stretches(lost),
         "truth": None if truth is None else _rows(true, BOX_DIGITS),
         "overlaps": None if truth is None else _numbers(_overlaps(boxes, true), SCORE_DIGITS),
-        "regions": None if context is None else _rows(search_regions(boxes, context), BOX_DIGITS),
+        "regions": None if context is None else _rows(region_outlines(boxes, context), BOX_DIGITS),
     }
 
 
-def search_regions(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[np.ndarray, "frames 3"]:
+def region_outlines(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[np.ndarray, "frames 3"]:
     """Search region of each frame as centre (x, y) and side in pixels, around the box of the frame before.
 
     It is that of the middle scale. The first frame has none, and gets NaN.
