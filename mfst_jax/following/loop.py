@@ -51,7 +51,7 @@ class Followed:
     """
 
     boxes: Float32[np.ndarray, "frames *targets 4"]
-    scores: Float32[np.ndarray, "frames *targets"]
+    scores: Float32[np.ndarray, " frames *targets"]
     frames_per_second: float
     stopped: bool = False
     first: int = 0
