@@ -7,7 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.crops import central_exemplar, crop, crop_with_range, mean_colour
+from mfst_jax.crops import (
+    CENTRE_SIZE,
+    EXEMPLAR_SIZE,
+    SEARCH_SIZE,
+    VISIBLE_RANGE,
+    central_exemplar,
+    crop,
+    crop_with_range,
+    mean_colour,
+    search_side,
+)
 
 FILL = (10.0, 20.0, 30.0)
 
@@ -111,6 +121,17 @@ def test_the_exemplar_is_rows_and_columns_64_to_190():
     np.testing.assert_array_equal(central_exemplar(search[0]), found[0])
 
 
+def test_sizes_are_the_papers_and_a_centre_search_has_nine_cells():
+    assert (EXEMPLAR_SIZE, SEARCH_SIZE) == (127, 255)
+    assert CENTRE_SIZE == 127 + 8 * (9 - 1)
+
+
+def test_the_search_side_by_hand():
+    # Half of (30 + 50) is added to both sides: s_z^2 = 70 * 90.
+    found = search_side(jnp.asarray([[30.0, 50.0], [20.0, 20.0]]), 0.5)
+    np.testing.assert_allclose(found, [math.sqrt(70 * 90) * 255 / 127, 40 * 255 / 127], rtol=1e-6)
+
+
 # Mean colour
 
 
@@ -173,6 +194,9 @@ def test_the_range_is_that_of_the_points_inside():
     for side, expected in ((1.0, 0), (255.0 / 8, 30), (21.0, 30), (200.0, 195)):
         found = crop_range(*arguments, jnp.float32(side), **more)[1]
         assert float(found) == pytest.approx(expected, abs=2), side
+    black = crop_range(jnp.zeros((40, 50, 3), jnp.uint8), arguments[1], jnp.float32(21), **more)
+    assert float(black[1]) == 0
+    assert VISIBLE_RANGE == 4  # as docs/choices.md has it
     outside = crop_range(jnp.asarray(frame), jnp.array([-500.0, 10.0]), jnp.float32(21), **more)
     assert float(outside[1]) < 0
     np.testing.assert_array_equal(outside[0], 0)

@@ -12,6 +12,7 @@ from mfst_jax.config import PAPER
 from mfst_jax.localisation import (
     add_window,
     choose_region,
+    cubic_kernel,
     displacement,
     hann_window,
     soft_argmax,
@@ -70,6 +71,15 @@ def test_tf1_is_corners_with_fractions_of_a_table_of_1024():
             distance = np.abs(table - taps).max(axis=1)
             assert distance.min() < 1e-6
             assert abs(np.argmin(distance) / 1024 - (sample * 16 / 271 - first)) <= 0.5 / 1024 + 1e-6
+
+
+@pytest.mark.parametrize("a", [-0.5, -0.75])
+def test_the_cubic_kernel_by_hand(a):
+    # 1 at 0, and 0 at each other whole number and from 2 on.
+    np.testing.assert_allclose(cubic_kernel(np.array([0, 1, -1, 2, -2, 2.5, 3, 7]), a), [1, 0, 0, 0, 0, 0, 0, 0])
+    middle, tail = (a + 2) / 8 - (a + 3) / 4 + 1, a * (1.5**3 - 5 * 1.5**2 + 8 * 1.5 - 4)
+    np.testing.assert_allclose(cubic_kernel(np.array([0.5, -0.5, 1.5, -1.5]), a), [middle, middle, tail, tail])
+    assert middle + tail == pytest.approx(0.5)  # half of the four weights of a point between two cells
 
 
 @pytest.mark.parametrize("geometry", ["corners", "tf1"])
@@ -210,6 +220,10 @@ def test_the_scale_with_the_highest_penalised_peak_wins(peaks, penalty, best):
     assert int(choose_region(maps_with_peaks(*peaks), config)) == best
 
 
+def test_a_single_region_is_the_best_of_all_scales():
+    assert int(choose_region(maps_with_peaks(1.0), PAPER)) == 0
+
+
 def test_the_tilt_favours_one_end():
     config, maps = dataclasses.replace(PAPER, scale_step=2.0, scale_penalty=0.5), maps_with_peaks(1.0, 1.0, 1.0)
     for tilt, best in ((-1.1, 0), (0.0, 1), (1.1, 2)):
@@ -248,3 +262,4 @@ def test_a_constant_map_leaves_the_window_alone(value):
 def test_offset_and_magnitude_of_the_map_do_not_matter():
     response = jnp.asarray(np.random.default_rng(0).random((272, 272)), jnp.float32)
     np.testing.assert_allclose(add_window(response, 0.3), add_window(100 * response - 7, 0.3), atol=1e-8)
+    np.testing.assert_allclose(add_window(response, 0.3), add_window(1e-8 * response, 0.3), atol=1e-8)
