@@ -15,6 +15,7 @@ from mfst_jax.localisation import (
     cubic_kernel,
     displacement,
     hann_window,
+    pad_response,
     soft_argmax,
     upsample,
     upsampling_matrix,
@@ -23,9 +24,9 @@ from mfst_jax.localisation import (
 GEOMETRIES = ["half_pixel", "corners", "tf1"]
 
 
-def cell_of(sample, geometry):
-    """Where on the 17 cells a sample of the 272 lies."""
-    return (sample + 0.5) / 16 - 0.5 if geometry == "half_pixel" else sample * 16 / 271
+def cell_of(sample, geometry, cells=17):
+    """Where on the cells a sample lies, of 16 times as many."""
+    return (sample + 0.5) / 16 - 0.5 if geometry == "half_pixel" else sample * (cells - 1) / (16 * cells - 1)
 
 
 def four_weights(t):
@@ -49,15 +50,15 @@ def test_the_weights_of_each_sample_sum_to_one(geometry):
     np.testing.assert_allclose(upsample(jnp.full((17, 17), 3.0), geometry), 3, rtol=1e-5)
 
 
-@pytest.mark.parametrize("geometry", ["half_pixel", "corners"])
-def test_each_sample_is_the_bicubic_sum_of_four_cells(geometry):
-    expected = np.zeros((272, 17))
-    for sample in range(272):
-        cell = cell_of(sample, geometry)
+@pytest.mark.parametrize(("geometry", "cells"), [("half_pixel", 17), ("corners", 17), ("half_pixel", 9)])
+def test_each_sample_is_the_bicubic_sum_of_four_cells(geometry, cells):
+    expected = np.zeros((16 * cells, cells))
+    for sample in range(16 * cells):
+        cell = cell_of(sample, geometry, cells)
         first = math.floor(cell)
         for tap, weight in zip(range(-1, 3), four_weights(cell - first), strict=True):
-            expected[sample, min(max(first + tap, 0), 16)] += weight
-    np.testing.assert_allclose(upsampling_matrix(geometry), expected, atol=1e-9)
+            expected[sample, min(max(first + tap, 0), cells - 1)] += weight
+    np.testing.assert_allclose(upsampling_matrix(geometry, cells), expected, atol=1e-9)
 
 
 def test_tf1_is_corners_with_fractions_of_a_table_of_1024():
@@ -124,6 +125,21 @@ def peak_at(row, column):
 )
 def test_displacement_by_hand(geometry, row, column, expected):
     np.testing.assert_allclose(displacement(peak_at(row, column), geometry), expected, rtol=1e-6)
+
+
+def test_a_map_of_the_centre_reaches_half_as_far():
+    for (row, column), expected in {(0, 143): (32, -32), (71, 72): (0.25, -0.25), (39, 72): (0.25, -16.25)}.items():
+        found = displacement(jnp.zeros((144, 144)).at[row, column].set(1.0), "half_pixel")
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_map_of_the_centre_is_padded_with_its_lowest_value():
+    centre = jnp.asarray(np.random.default_rng(0).normal(size=(144, 144)), jnp.float32)
+    whole = np.array(pad_response(centre))
+    np.testing.assert_array_equal(whole[64:208, 64:208], centre)
+    whole[64:208, 64:208] = centre.min()
+    np.testing.assert_array_equal(whole, np.full((272, 272), centre.min()))
+    np.testing.assert_array_equal(pad_response(jnp.asarray(whole)), whole)
 
 
 @pytest.mark.parametrize("geometry", ["half_pixel", "corners"])
@@ -241,6 +257,12 @@ def test_the_hann_window():
     np.testing.assert_allclose(window[135] / window[135].max(), np.array(one) / max(one), atol=1e-12)
     np.testing.assert_allclose(window, window.T)
     assert not window[0].any()
+
+
+def test_the_middle_of_the_window_is_a_window():
+    window, whole = hann_window(144), hann_window()
+    assert window.sum() == pytest.approx(1)
+    np.testing.assert_allclose(window / window.max(), whole[64:208, 64:208] / whole.max(), rtol=1e-12)
 
 
 def test_the_window_takes_its_share():

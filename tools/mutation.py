@@ -44,7 +44,7 @@ IN_TEST_TRACKER = ("test_the_box_grows_and_shrinks_with_the_target", "test_a_vid
 TARGETS = {
     "fusion": Target("mfst_jax.fusion", ("tests/test_fusion.py",)),
     "crops": Target("mfst_jax.crops", ("tests/test_crops.py",)),
-    "localisation": Target("mfst_jax.localisation", ("tests/test_localisation.py", "tests/test_savings.py")),
+    "localisation": Target("mfst_jax.localisation", ("tests/test_localisation.py",)),
     "tracker": Target(
         "mfst_jax.tracker",
         (
