@@ -23,7 +23,7 @@ from mfst_jax.checkpoints import bundled_se
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
-from mfst_jax.following.loop import choose_targets, follow, follow_all
+from mfst_jax.following.loop import follow, follow_all
 from mfst_jax.following.recording import check_files
 from mfst_jax.following.summary import summary
 from mfst_jax.media import sources
@@ -33,6 +33,7 @@ from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
 from mfst_jax.program import allocator
 from mfst_jax.program.arguments import File, Settings, Weights, exit_status, flatten_settings
+from mfst_jax.program.box_arguments import choose_targets
 from mfst_jax.program.doctor import doctor
 from mfst_jax.program.weights_command import weights as weights_command
 from mfst_jax.select import select_targets

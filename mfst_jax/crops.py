@@ -144,7 +144,7 @@ def crop_with_range(
     x_low, x_high, x_share, x_inside = neighbours(centre[0] + offsets, frame_size[1])
     y_low, y_high, y_share, y_inside = neighbours(centre[1] + offsets, frame_size[0])
 
-    def pixels(y: Int[Array, "n"], x: Int[Array, "n"]) -> Float[Array, "n n 3"]:
+    def pixels(y: Int[Array, " n"], x: Int[Array, " n"]) -> Float[Array, "n n 3"]:
         return frame[y[:, None], x[None, :]].astype(jnp.float32)
 
     x_share, y_share = x_share[None, :, None], y_share[:, None, None]
@@ -163,7 +163,7 @@ def central_exemplar(search: Float[Array, "*batch 255 255 3"]) -> Float[Array, "
     return search[..., start : start + EXEMPLAR_SIZE, start : start + EXEMPLAR_SIZE, :]
 
 
-def neighbours(position: Float[Any, "n"], length: Int[Array, ""] | int) -> tuple[Any, Any, Any, Any]:
+def neighbours(position: Float[Any, " n"], length: Int[Array, ""] | int) -> tuple[Any, Any, Any, Any]:
     """For each position on one axis its two pixels, the weight of the second one, and whether it is in the frame.
 
     Positions are an array of NumPy or JAX, and so is what is returned.

@@ -97,7 +97,7 @@ def choose_region(fused: Float[Array, "regions n n"], config: Config) -> Int[Arr
     return jnp.int32(0) if len(fused) == 1 else highest_peak(fused, scale_priors(config))
 
 
-def highest_peak(maps: Float[Array, "maps n n"], priors: Float[Any, "maps"]) -> Int[Array, ""]:
+def highest_peak(maps: Float[Array, "maps n n"], priors: Float[Any, " maps"]) -> Int[Array, ""]:
     """Number of the map whose peak, times its prior, is the highest; the first of equal ones."""
     return jnp.argmax(jnp.max(maps, axis=(1, 2)) * priors).astype(jnp.int32)
 

@@ -134,7 +134,8 @@ def resolve_config(contents: Contents, config: Config | None) -> Config:
     for model in config.models:
         if not contents.holds(model):
             raise InputError(
-                f"config.models: expected only what the weights hold ({contents.describe()}), found {model!r}"
+                f"config.models: expected only what the weights hold ({contents.describe()}), found {model!r}; "
+                "the weights 'paper' hold both backbones (mfst weights get paper)"
             )
         if config.se and not contents.holds_se(model):
             raise InputError(

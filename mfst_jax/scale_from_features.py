@@ -41,7 +41,7 @@ def growth_factor(
 
 def similarity_by_factor(
     exemplar: Exemplar, search: RegionFeatures, offset: Float[Array, "2"], config: Config
-) -> Float[Array, "scales"]:
+) -> Float[Array, " scales"]:
     """Cosine similarity of the exemplar and the features at the target's new place, for each scale factor.
 
     It is averaged over all layers of all models. The arguments are those of `growth_factor`.

@@ -24,8 +24,8 @@ class SearchRegions(NamedTuple):
     """
 
     images: Float[Array, "regions samples samples 3"]
-    sides: Float[Array, "regions"]
-    ranges: Float[Array, "regions"]
+    sides: Float[Array, " regions"]
+    ranges: Float[Array, " regions"]
 
     @property
     def are_blank(self) -> Bool[Array, ""]:

@@ -1,4 +1,4 @@
-"""Targets to follow: `Target`, a name and a box in the first frame, and how a command line gives them.
+"""Targets to follow: `Target`, a name and a box in the first frame, and what both must be.
 
 Several targets of one video have different names. A single target without a name is called `THE_TARGET`, and what is
 written about it names no target.
@@ -7,6 +7,9 @@ written about it names no target.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from mfst_jax import validation
 from mfst_jax.errors import InputError
@@ -38,23 +41,14 @@ def default_names(count: int) -> tuple[str, ...]:
     return (THE_TARGET,) if count == 1 else tuple(map(str, range(1, count + 1)))
 
 
-def parse_targets(texts: Sequence[str]) -> list[Target]:
-    """Targets of a command line, in order.
+def unnamed_target(box: ArrayLike) -> Target:
+    """Single target that nobody named.
 
     Args:
-      texts: each `x,y,w,h`, or `name=x,y,w,h`. A target without a name gets its number, from 1; a single one is
-        `THE_TARGET`.
-
-    Raises:
-      InputError: a text that is neither, or a name that `check_names` refuses.
+      box: (x, y, w, h) in the first frame, 0-indexed pixels; [4].
     """
-    names, boxes = [], []
-    for text, default in zip(texts, default_names(len(texts)), strict=True):
-        name, equals, numbers = text.rpartition("=")
-        names.append(name.strip() if equals else default)
-        boxes.append(_parse_box(numbers, text))
-    check_names(names, what="--box")
-    return [Target(name, box) for name, box in zip(names, boxes, strict=True)]
+    x, y, w, h = np.asarray(box, np.float32).tolist()
+    return Target(THE_TARGET, (x, y, w, h))
 
 
 def check_names(names: Sequence[str], *, what: str = "names") -> None:
@@ -97,11 +91,3 @@ def check_boxes(targets: Sequence[Target], size: tuple[int, int]) -> None:
 def is_unnamed(targets: Sequence[Target]) -> bool:
     """Whether there is a single target that nobody named."""
     return [target.name for target in targets] == [THE_TARGET]
-
-
-def _parse_box(numbers: str, text: str) -> tuple[float, float, float, float]:
-    try:
-        x, y, w, h = map(float, numbers.split(","))
-    except ValueError:
-        raise InputError(f"--box: expected four numbers x,y,w,h, or name=x,y,w,h, found {text!r:.80}") from None
-    return x, y, w, h

@@ -4,18 +4,51 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from layouts import from_one, lasot, write_images, write_rows
 from PIL import Image
 
+from mfst_jax.errors import InputError
+from mfst_jax.sequences import Request, Sequence, find_dataset, read_sequence
+
 SIZE = (4, 6)
 """Height and width of all images."""
+ABSENT = (float("nan"),) * 4
+"""Box of a frame without the target."""
+IDENTITIES = [
+    (1, 2, 11, 21, 30, 40, 1, 1, 1),
+    (2, 2, 12, 21, 30, 40, 1, 1, 0.5),
+    (4, 2, 14, 21, 30, 40, 1, 1, 1),
+    (2, 7, 1, 1, 5, 5, 1, 1, 1),
+    (3, 7, 2, 1, 5, 5, 1, 1, 1),
+    (1, 9, 1, 1, 5, 5, 0, 3, 1),  # to be ignored
+]
+"""Rows of MOTChallenge's ground truth: two identities to follow, of four frames."""
 
 
-def uav123(root: Path, sequences: dict[str, np.ndarray], part: str = "UAV123", videos: dict[str, int] | None = None):
+def sequences(root: Path, split: str | None = None, protocol: str | None = None) -> dict[str, Sequence]:
+    """Sequences of a data set by their names."""
+    return {place.name: read_sequence(place) for place in find_dataset(root, Request(split, protocol))}
+
+
+def numbers(sequence: Sequence) -> list[int]:
+    """Numbers in the names of a sequence's images."""
+    return [int("".join(filter(str.isdecimal, path.stem))) for path in sequence.frames]
+
+
+def refused(root: Path, split: str | None = None) -> str:
+    """Message with which a data set is refused."""
+    with pytest.raises(InputError) as error:
+        sequences(root, split)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def uav123(root: Path, annotated: dict[str, np.ndarray], part: str = "UAV123", videos: dict[str, int] | None = None):
     """UAV123: true boxes from 1, NaN where the target is absent; `videos` are the numbers of images of each."""
-    for name, boxes in sequences.items():
+    for name, boxes in annotated.items():
         write_rows(root / f"anno/{part}/{name}.txt", from_one(boxes))
-    for name, count in (videos or {name: len(boxes) for name, boxes in sequences.items()}).items():
+    for name, count in (videos or {name: len(boxes) for name, boxes in annotated.items()}).items():
         write_images(root / f"data_seq/UAV123/{name}", range(1, count + 1), digits=6)
     (root / "anno/UAV123/att").mkdir(parents=True, exist_ok=True)
     return root

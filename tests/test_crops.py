@@ -7,7 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.crops import central_exemplar, crop, crop_with_range, mean_colour
+from mfst_jax.crops import (
+    CENTRE_SIZE,
+    EXEMPLAR_SIZE,
+    SEARCH_SIZE,
+    VISIBLE_RANGE,
+    central_exemplar,
+    crop,
+    crop_with_range,
+    mean_colour,
+    search_side,
+)
 
 FILL = (10.0, 20.0, 30.0)
 
@@ -35,25 +45,16 @@ def take(frame, centre, side, fill=FILL, frame_size=None, function=compiled_crop
 
 
 def reference(frame, centre, side, fill=FILL):
-    """The crop point by point in float64, and which points lie too near the frame's edge to be sure of."""
-    height, width, _ = frame.shape
-    result, unsure = np.empty((255, 255, 3)), np.zeros((255, 255), bool)
-    for i in range(255):
-        for j in range(255):
-            x = centre[0] - (side - 1) / 2 + j * (side - 1) / 254
-            y = centre[1] - (side - 1) / 2 + i * (side - 1) / 254
-            unsure[i, j] = min(abs(x), abs(y), abs(x - width + 1), abs(y - height + 1)) < 1e-3
-            if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
-                result[i, j] = fill
-                continue
-            left, up = math.floor(x), math.floor(y)
-            result[i, j] = sum(
-                (1 - abs(x - u)) * (1 - abs(y - v)) * frame[v, u].astype(float)
-                for u in (left, left + 1)
-                for v in (up, up + 1)
-                if abs(x - u) < 1 and abs(y - v) < 1
-            )
-    return result, unsure
+    """The crop in float64, by tents on all pixels, and which points lie too near the frame's edge to be sure of."""
+    length = np.array(frame.shape[1::-1])
+    points = np.asarray(centre) + np.linspace(-0.5, 0.5, 255)[:, None] * (side - 1)
+    x, y = (np.maximum(0, 1 - np.abs(points[:, [axis]] - np.arange(length[axis]))) for axis in (0, 1))
+    inside = (points >= 0) & (points <= length - 1)
+    unsure = np.minimum(np.abs(points), np.abs(points - length + 1)) < 1e-3
+    outside = ~(inside[:, None, 1] & inside[None, :, 0])
+    result = np.einsum("iv,vuc,ju->ijc", y, frame.astype(float), x, optimize=True)
+    result[outside] = fill
+    return result, unsure[:, None, 1] | unsure[None, :, 0]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,17 @@ def test_the_exemplar_is_rows_and_columns_64_to_190():
     np.testing.assert_array_equal(central_exemplar(search[0]), found[0])
 
 
+def test_sizes_are_the_papers_and_a_centre_search_has_nine_cells():
+    assert (EXEMPLAR_SIZE, SEARCH_SIZE) == (127, 255)
+    assert CENTRE_SIZE == 127 + 8 * (9 - 1)
+
+
+def test_the_search_side_by_hand():
+    # Half of (30 + 50) is added to both sides: s_z^2 = 70 * 90.
+    found = search_side(jnp.asarray([[30.0, 50.0], [20.0, 20.0]]), 0.5)
+    np.testing.assert_allclose(found, [math.sqrt(70 * 90) * 255 / 127, 40 * 255 / 127], rtol=1e-6)
+
+
 # Mean colour
 
 
@@ -138,7 +150,7 @@ def test_channels_do_not_mix():
 def test_whole_numbers_have_the_same_mean_in_float32():
     frame = noise(61, 83)
     np.testing.assert_array_equal(mean(frame.astype(np.float32)), mean(frame))
-    np.testing.assert_array_equal(mean(np.full((3000, 3000, 3), 255, np.float32)), 255)
+    np.testing.assert_array_equal(mean(np.full((1000, 1000, 3), 255, np.float32)), 255)  # beyond float32's too
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (65, 3), (480, 641)])
@@ -173,6 +185,9 @@ def test_the_range_is_that_of_the_points_inside():
     for side, expected in ((1.0, 0), (255.0 / 8, 30), (21.0, 30), (200.0, 195)):
         found = crop_range(*arguments, jnp.float32(side), **more)[1]
         assert float(found) == pytest.approx(expected, abs=2), side
+    black = crop_range(jnp.zeros((40, 50, 3), jnp.uint8), arguments[1], jnp.float32(21), **more)
+    assert float(black[1]) == 0
+    assert VISIBLE_RANGE == 4  # as docs/choices.md has it
     outside = crop_range(jnp.asarray(frame), jnp.array([-500.0, 10.0]), jnp.float32(21), **more)
     assert float(outside[1]) < 0
     np.testing.assert_array_equal(outside[0], 0)

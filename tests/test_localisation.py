@@ -12,8 +12,10 @@ from mfst_jax.config import PAPER
 from mfst_jax.localisation import (
     add_window,
     choose_region,
+    cubic_kernel,
     displacement,
     hann_window,
+    pad_response,
     soft_argmax,
     upsample,
     upsampling_matrix,
@@ -22,9 +24,9 @@ from mfst_jax.localisation import (
 GEOMETRIES = ["half_pixel", "corners", "tf1"]
 
 
-def cell_of(sample, geometry):
-    """Where on the 17 cells a sample of the 272 lies."""
-    return (sample + 0.5) / 16 - 0.5 if geometry == "half_pixel" else sample * 16 / 271
+def cell_of(sample, geometry, cells=17):
+    """Where on the cells a sample lies, of 16 times as many."""
+    return (sample + 0.5) / 16 - 0.5 if geometry == "half_pixel" else sample * (cells - 1) / (16 * cells - 1)
 
 
 def four_weights(t):
@@ -48,15 +50,15 @@ def test_the_weights_of_each_sample_sum_to_one(geometry):
     np.testing.assert_allclose(upsample(jnp.full((17, 17), 3.0), geometry), 3, rtol=1e-5)
 
 
-@pytest.mark.parametrize("geometry", ["half_pixel", "corners"])
-def test_each_sample_is_the_bicubic_sum_of_four_cells(geometry):
-    expected = np.zeros((272, 17))
-    for sample in range(272):
-        cell = cell_of(sample, geometry)
+@pytest.mark.parametrize(("geometry", "cells"), [("half_pixel", 17), ("corners", 17), ("half_pixel", 9)])
+def test_each_sample_is_the_bicubic_sum_of_four_cells(geometry, cells):
+    expected = np.zeros((16 * cells, cells))
+    for sample in range(16 * cells):
+        cell = cell_of(sample, geometry, cells)
         first = math.floor(cell)
         for tap, weight in zip(range(-1, 3), four_weights(cell - first), strict=True):
-            expected[sample, min(max(first + tap, 0), 16)] += weight
-    np.testing.assert_allclose(upsampling_matrix(geometry), expected, atol=1e-9)
+            expected[sample, min(max(first + tap, 0), cells - 1)] += weight
+    np.testing.assert_allclose(upsampling_matrix(geometry, cells), expected, atol=1e-9)
 
 
 def test_tf1_is_corners_with_fractions_of_a_table_of_1024():
@@ -70,6 +72,15 @@ def test_tf1_is_corners_with_fractions_of_a_table_of_1024():
             distance = np.abs(table - taps).max(axis=1)
             assert distance.min() < 1e-6
             assert abs(np.argmin(distance) / 1024 - (sample * 16 / 271 - first)) <= 0.5 / 1024 + 1e-6
+
+
+@pytest.mark.parametrize("a", [-0.5, -0.75])
+def test_the_cubic_kernel_by_hand(a):
+    # 1 at 0, and 0 at each other whole number and from 2 on.
+    np.testing.assert_allclose(cubic_kernel(np.array([0, 1, -1, 2, -2, 2.5, 3, 7]), a), [1, 0, 0, 0, 0, 0, 0, 0])
+    middle, tail = (a + 2) / 8 - (a + 3) / 4 + 1, a * (1.5**3 - 5 * 1.5**2 + 8 * 1.5 - 4)
+    np.testing.assert_allclose(cubic_kernel(np.array([0.5, -0.5, 1.5, -1.5]), a), [middle, middle, tail, tail])
+    assert middle + tail == pytest.approx(0.5)  # half of the four weights of a point between two cells
 
 
 @pytest.mark.parametrize("geometry", ["corners", "tf1"])
@@ -114,6 +125,21 @@ def peak_at(row, column):
 )
 def test_displacement_by_hand(geometry, row, column, expected):
     np.testing.assert_allclose(displacement(peak_at(row, column), geometry), expected, rtol=1e-6)
+
+
+def test_a_map_of_the_centre_reaches_half_as_far():
+    for (row, column), expected in {(0, 143): (32, -32), (71, 72): (0.25, -0.25), (39, 72): (0.25, -16.25)}.items():
+        found = displacement(jnp.zeros((144, 144)).at[row, column].set(1.0), "half_pixel")
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_map_of_the_centre_is_padded_with_its_lowest_value():
+    centre = jnp.asarray(np.random.default_rng(0).normal(size=(144, 144)), jnp.float32)
+    whole = np.array(pad_response(centre))
+    np.testing.assert_array_equal(whole[64:208, 64:208], centre)
+    whole[64:208, 64:208] = centre.min()
+    np.testing.assert_array_equal(whole, np.full((272, 272), centre.min()))
+    np.testing.assert_array_equal(pad_response(jnp.asarray(whole)), whole)
 
 
 @pytest.mark.parametrize("geometry", ["half_pixel", "corners"])
@@ -210,6 +236,10 @@ def test_the_scale_with_the_highest_penalised_peak_wins(peaks, penalty, best):
     assert int(choose_region(maps_with_peaks(*peaks), config)) == best
 
 
+def test_a_single_region_is_the_best_of_all_scales():
+    assert int(choose_region(maps_with_peaks(1.0), PAPER)) == 0
+
+
 def test_the_tilt_favours_one_end():
     config, maps = dataclasses.replace(PAPER, scale_step=2.0, scale_penalty=0.5), maps_with_peaks(1.0, 1.0, 1.0)
     for tilt, best in ((-1.1, 0), (0.0, 1), (1.1, 2)):
@@ -227,6 +257,12 @@ def test_the_hann_window():
     np.testing.assert_allclose(window[135] / window[135].max(), np.array(one) / max(one), atol=1e-12)
     np.testing.assert_allclose(window, window.T)
     assert not window[0].any()
+
+
+def test_the_middle_of_the_window_is_a_window():
+    window, whole = hann_window(144), hann_window()
+    assert window.sum() == pytest.approx(1)
+    np.testing.assert_allclose(window / window.max(), whole[64:208, 64:208] / whole.max(), rtol=1e-12)
 
 
 def test_the_window_takes_its_share():
@@ -248,3 +284,4 @@ def test_a_constant_map_leaves_the_window_alone(value):
 def test_offset_and_magnitude_of_the_map_do_not_matter():
     response = jnp.asarray(np.random.default_rng(0).random((272, 272)), jnp.float32)
     np.testing.assert_allclose(add_window(response, 0.3), add_window(100 * response - 7, 0.3), atol=1e-8)
+    np.testing.assert_allclose(add_window(response, 0.3), add_window(1e-8 * response, 0.3), atol=1e-8)

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfst_jax.errors import InputError
-from mfst_jax.targets import MOST_TARGETS, Target, check_boxes, default_names, is_unnamed, parse_targets
+from mfst_jax.program.box_arguments import parse_targets
+from mfst_jax.targets import MOST_TARGETS, Target, check_boxes, default_names, is_unnamed
 
 
 def test_targets_have_the_names_that_they_are_given_and_else_their_numbers():

@@ -58,9 +58,10 @@ def test_contents_in_words(contents, words):
         (
             Contents(True, None),
             PAPER,
-            r"^config\.models: expected only what the weights hold \(SiamFC\), found 'alexnet'$",
+            r"^config\.models: expected only what the weights hold \(SiamFC\), found 'alexnet'; the weights 'paper' "
+            r"hold both backbones \(mfst weights get paper\)$",
         ),
-        (Contents(False, "caffe"), SIAMFC, r"^config\.models: .*\(AlexNet \(caffe\)\), found 'siamfc'$"),
+        (Contents(False, "caffe"), SIAMFC, r"^config\.models: .*\(AlexNet \(caffe\)\), found 'siamfc';"),
         (
             Contents(True, "caffe", siamfc_se=True),
             Config(se=True),

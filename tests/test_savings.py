@@ -10,7 +10,6 @@ from scenes import video
 from searches import BY_FEATURES
 
 import mfst_jax
-from mfst_jax import localisation
 from mfst_jax.config import AUTHORS, REALTIME, Config
 from mfst_jax.crops import CENTRE_SIZE
 from mfst_jax.errors import InputError
@@ -100,12 +99,6 @@ def test_a_state_that_is_to_be_searched_in_its_centre_serves_a_configuration_wit
     expected = mfst_jax.step(params, replace(state, searches_centre=jnp.asarray(False)), frames[0], config=whole)[1]
     found = mfst_jax.step(params, state, frames[0], config=whole)[1]
     np.testing.assert_array_equal(found.response, expected.response)
-
-
-def test_the_middle_of_the_window_is_a_window():
-    window, whole = localisation.hann_window(144), localisation.hann_window()
-    assert window.sum() == pytest.approx(1)
-    np.testing.assert_allclose(window / window.max(), whole[64:208, 64:208] / whole.max(), rtol=1e-12)
 
 
 def test_what_makes_no_sense_is_refused():

@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compilations import counted_compilations
 from scenes import texture, video, zoom
 from searches import BY_FEATURES, CLOSE, SEVERAL
 
 import mfst_jax
-from mfst_jax import InputError, tracker
+from mfst_jax import InputError
 from mfst_jax.config import Config
 from mfst_jax.padding import pad
 from mfst_jax.params import Contents, Params
@@ -200,24 +199,6 @@ def test_moving_the_scene_moves_the_boxes(params: Params, shift: tuple[int, int]
     np.testing.assert_allclose(mfst_jax.track(params, moved, truth[0] + offset).boxes, expected, **CLOSE)
 
 
-def test_one_compilation_per_frame_shape(params: Params):
-    config = replace(SEVERAL, scale_step=1.0311)  # of this test alone, so that nothing is compiled yet
-    frames, truth = video(14, frames=4, size=(90, 110), start=(30, 20))
-    mfst_jax.track(params, frames[:2], truth[0], config=config)
-    with counted_compilations() as compiled:
-        state = mfst_jax.init(params, frames[1], truth[1], config=config)
-        for frame in frames[2:]:
-            state, _ = mfst_jax.step(params, state, frame)
-        mfst_jax.track(params, frames, truth[0], config=config)  # of another length
-        mfst_jax.track(params, jax.device_put(frames[:3]), truth[0], config=config)
-    assert compiled == []
-    other, truth = video(14, frames=2, size=(90, 120), start=(30, 20))
-    with counted_compilations() as compiled:
-        state = mfst_jax.init(params, other[0], truth[0], config=config)
-        mfst_jax.step(params, state, other[1])
-    assert compiled != []
-
-
 def test_a_response_has_a_gradient(params: Params):
     frames, truth = video(15, frames=2)
 
@@ -271,14 +252,3 @@ def test_a_streaming_tracker_gives_the_same_boxes(params: Params):
     assert tracker.score == float(output.score)
     plain = mfst_jax.track(params, frames, truth[0])
     np.testing.assert_allclose(boxes, plain.box[1:], atol=0.05)
-
-
-def test_a_step_is_compiled_beside_init(params: Params):
-    frames, truth = video(0, frames=2)
-    config = replace(SEVERAL, window_influence=0.123)  # of no other test
-    state = tracker.init_before_step(params, frames[0], truth[0], config=config)
-    with counted_compilations() as seen:
-        _, output = mfst_jax.step(params, state, frames[1])
-    assert not seen
-    alone = mfst_jax.init(params, frames[0], truth[0], config=config)
-    np.testing.assert_array_equal(mfst_jax.step(params, alone, frames[1])[1].box, output.box)

@@ -56,6 +56,20 @@ def test_jit(params: Params, clip: Any, expected: mfst_jax.Result):
     assert other.state.config.scale_min == 0.3
 
 
+@pytest.mark.parametrize("traced", ["params", "frames", "box", "frame_size", "state"])
+def test_one_argument_that_is_traced_is_enough(params: Params, clip: Any, expected: mfst_jax.Result, traced: str):
+    frames, box = clip
+    given: dict[str, Any] = {"params": params, "frames": frames, "box": box, "frame_size": jnp.array([64, 80])}
+    if traced == "state":
+        given = {"params": params, "frames": frames[1:], "state": mfst_jax.init(params, frames[0], box, config=SMALL)}
+
+    @jax.jit
+    def track(value: Any) -> mfst_jax.Result:
+        return mfst_jax.track(**given | {traced: value}, config=SMALL)
+
+    np.testing.assert_allclose(track(given[traced]).box, expected.box[-len(given["frames"]) :], **CLOSE)
+
+
 def test_vmap_over_videos_and_over_targets(params: Params, clip: Any, expected: mfst_jax.Result):
     frames, box = clip
     mirrored = jnp.stack([80 - box[0] - box[2], *box[1:]])

@@ -22,6 +22,7 @@ from mfst_jax import checkpoints, evaluation
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.program.arguments import Settings, exit_status, flatten_settings
+from mfst_jax.program.progress import progress_of
 from mfst_jax.sequences import Place, read_sequence
 from mfst_jax.train import hosts, recipes
 from mfst_jax.train.data import annotated_videos, build, curated_crops, curation
@@ -117,13 +118,18 @@ def _find_data(roots: Sequence[Path], held_out: Path | None, cache: Path) -> tup
     names = [root.resolve().name for root in (*roots, *([] if held_out is None else [held_out]))]
     if len({*names}) < len(names):
         raise InputError(f"--data, --held-out: expected folders of different names, found {', '.join(names)}")
-    curate = partial(curation.curate, workers=curation.default_workers(), advance=_show, tell=_tell)
-    found = [curate(root, cache / root.resolve().name) for root in roots]
+
+    def curate(root: Path) -> tuple[list[curation.Video], curation.Counts]:
+        name, workers = root.resolve().name, curation.default_workers()
+        with progress_of(f"curation of {name}") as advance:
+            return curation.curate(root, cache / name, workers=workers, advance=advance, tell=_tell)
+
+    found = [curate(root) for root in roots]
     videos = [video for of_root, _ in found for video in of_root]
     counts = sum((each for _, each in found), curation.Counts())
     if held_out is None:
         return Data(*split(videos)), counts
-    kept, _ = curate(held_out, cache / held_out.resolve().name)
+    kept, _ = curate(held_out)
     return Data(videos, kept), counts
 
 
@@ -186,10 +192,3 @@ def main(arguments: Sequence[str]) -> int:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _show(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(
-            f"\rcuration: {done} of {total} sequences", end="\n" if done == total else "", file=sys.stderr, flush=True
-        )

@@ -1,7 +1,6 @@
 """Training loop: one program for one device or many, that stops and goes on at any step with the same numbers."""
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
+from mfst_jax.program.progress import progress_bar
 from mfst_jax.program.threads import prefetch
 from mfst_jax.train import backbone, correlation_pools, hosts, kept_features, steps
 from mfst_jax.train.calibration import Calibration, calibrate
@@ -93,7 +92,7 @@ def train(
         "weights": checkpoints.digest(weight_names.flatten(params.variables)),
         "data": data.key(),
     }
-    with open_run(out, identity) as run, _progress(quiet) as progress:
+    with open_run(out, identity) as run, progress_bar(quiet, "steps") as progress:
         feed, held_out, of_alexnet, calibration = _prepare(recipe, params, data, Path(cache), progress)
         recipe = dataclasses.replace(recipe, factors=calibration.factors)
 
@@ -236,16 +235,3 @@ def _check(state: steps.TrainState, run: Run) -> None:
             f"the loss of {', '.join(wrong)} is no number any more by step {int(state.step)}; "
             f"the last good checkpoint is of step {run.latest_step or 0}, in {run.folder}"
         )
-
-
-def _progress(quiet: bool) -> Progress:
-    console = Console(file=sys.stderr)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-    )

@@ -74,12 +74,12 @@ class Recipe:
         in tracking.
       precision: Precision of matrix products and convolutions on accelerators; CPUs always compute in float32.
       clip: Whether the built-in clip may stand in where no data are given.
-      flip: As `Augmentation.flip`.
-      stretch: As `Augmentation.stretch`.
-      shift: As `Augmentation.shift`.
-      grey: As `Augmentation.grey`.
-      colour: As `Augmentation.colour`.
-      blur: As `Augmentation.blur`.
+      flip: Whether half of the pairs are flipped left to right, both images of a pair.
+      stretch: Greatest relative change of each side of each image.
+      shift: Greatest shift of each image on each axis, in samples.
+      grey: Share of pairs seen in grey.
+      colour: Greatest relative change of each of an image's channels.
+      blur: Greatest standard deviation of a Gaussian blur, in samples.
     """
 
     model: Model
@@ -220,7 +220,7 @@ class Recipe:
     @property
     def augmentation(self) -> Augmentation:
         """Augmentation of the recipe."""
-        return Augmentation(self.flip, self.stretch, self.shift, self.grey, self.colour, self.blur)
+        return Augmentation(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Augmentation)})
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Recipe)

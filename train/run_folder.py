@@ -16,7 +16,7 @@ import jax
 
 from mfst_jax.checkpoints.files import replacing
 from mfst_jax.errors import InputError
-from mfst_jax.program.occupancy import alone_in
+from mfst_jax.program.locks import alone_in
 from mfst_jax.train import hosts
 
 KEPT = 2

@@ -13,8 +13,8 @@ from tyro.conf import Positional
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import file_kinds, weight_names
 from mfst_jax.program.arguments import exit_status
+from mfst_jax.program.progress import progress_of
 from weight_port import containers, conversion, copies, exporting, fetching, name_tables, verification
-from weight_port.progress import download_bar
 
 Sources = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
 Source = Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
@@ -127,7 +127,7 @@ def fetch(
         cache: The folder to keep them in; by default $MFST_JAX_CACHE, or mfst_jax in the user's cache folder.
         url: Where to get them from instead, such as a mirror; a pinned SHA-256 stays pinned.
     """
-    with download_bar(what) as progress:
+    with progress_of(what, "bytes") as progress:
         path = fetching.fetch(what, cache=cache, url=url, progress=progress, waiting=_say_waiting)
     print(path)
     return 0

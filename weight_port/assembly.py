@@ -8,9 +8,9 @@ from mfst_jax.cache import cache_folder
 from mfst_jax.checkpoints import known_weights, weight_names
 from mfst_jax.checkpoints.known_weights import PUBLISHED, downloads_folder
 from mfst_jax.errors import InputError
+from mfst_jax.program.locks import exclusive
 from weight_port import conversion, fetching
 from weight_port.downloads import DownloadError, Progress, storing
-from weight_port.locks import exclusive
 from weight_port.problems import SourceError
 
 Say = Callable[[str], None]

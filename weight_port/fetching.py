@@ -13,9 +13,9 @@ from pathlib import Path
 from mfst_jax.cache import cache_folder
 from mfst_jax.checkpoints.known_weights import PUBLISHED, Published
 from mfst_jax.errors import InputError, reason
+from mfst_jax.program.locks import exclusive
 from weight_port import reading
 from weight_port.downloads import DownloadError, Progress, discard, download, storing
-from weight_port.locks import exclusive
 from weight_port.problems import SourceError
 
 

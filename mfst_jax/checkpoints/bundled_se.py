@@ -52,13 +52,13 @@ def attach(params: Params) -> Params:
     return params if contents == params.contents else Params(variables, contents)
 
 
-def fingerprint(backbone: Mapping[str, Any]) -> Float[np.ndarray, "filters"]:
+def fingerprint(backbone: Mapping[str, Any]) -> Float[np.ndarray, " filters"]:
     """Norms of the filters of conv3, conv4 and conv5: conversion and rounding keep them, another training does not."""
     kernels = [np.asarray(backbone[layer]["kernel"], np.float32) for layer in LAYERS]
     return np.concatenate([np.sqrt(np.sum(np.square(kernel), axis=(0, 1, 2))) for kernel in kernels])
 
 
-def is_same(one: Float[np.ndarray, "filters"], other: Float[np.ndarray, "filters_2"]) -> bool:
+def is_same(one: Float[np.ndarray, " filters"], other: Float[np.ndarray, " filters_2"]) -> bool:
     """Whether two fingerprints are of the same training."""
     return one.shape == other.shape and bool(np.all(np.abs(one - other) <= TOLERANCE * np.abs(other)))
 

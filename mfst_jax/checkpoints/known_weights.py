@@ -88,17 +88,17 @@ class WeightSet:
 _PACKAGED = Path(__file__).parents[1] / "weights"
 KNOWN = {
     "builtin": WeightSet(
-        "both backbones: torchvision's AlexNet, and S trained here for what it adds to that",
+        "both backbones, A (torchvision's AlexNet) and S, which was trained here for what it adds to A",
         Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet"),
         packaged=_PACKAGED / "mfst.safetensors",
     ),
     "alexnet": WeightSet(
-        "torchvision's AlexNet, trained on ImageNet, by itself",
+        "A alone: torchvision's AlexNet, trained on ImageNet, rounded to float16",
         Contents(siamfc=False, alexnet="torchvision"),
         packaged=_PACKAGED / "alexnet.safetensors",
     ),
     "paper": WeightSet(
-        "the backbones of the paper, SiamFC-3s and torchvision's AlexNet, and SE-blocks that were trained here",
+        "both backbones of the paper, S (SiamFC-3s) and A (torchvision's AlexNet), and SE-blocks trained here",
         Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True),
         sources=("siamfc", "alexnet"),
     ),

@@ -23,7 +23,7 @@ from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
 from mfst_jax.params import choose_config
 from mfst_jax.program.arguments import Settings, Weights, flatten_settings
-from mfst_jax.program.occupancy import alone_in
+from mfst_jax.program.locks import alone_in
 from mfst_jax.sequences.otb import ATTRIBUTES
 
 _HEADER = "normalised  SR.50  SR.75     AO"

@@ -5,7 +5,7 @@ What is wrong with one sequence is a line among the dataset's `problems`, naming
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,14 +121,17 @@ def load(
     folders = {name_of(folder): folder for folder in sequence_folders(root, "val")}
     files = {} if images or any(map(places_in, folders.values())) else _annotations(root)
     problems: list[str] = []
-    chosen = protocol or _guess(files or folders, problems)
+    chosen, strangers = (protocol, []) if protocol else _guess(files or folders)
+    words = f"expected a sequence of {TITLES[chosen]} as most others, found another, which does not count"
+    problems += [f"{(files or folders)[name]}: {words}" for name in strangers]
+    files, folders = ({n: path for n, path in each.items() if n not in strangers} for each in (files, folders))
     if chosen.startswith("otb"):
         places = list(_find_otb(chosen, files, folders, problems))
         total = len(otb.entries(chosen))
         if protocol is None:
             places = [found for found in places if found[0].truth or found[0].folder]
     else:
-        places = [(place, None) for place in _find_listed(root, files, folders, problems)]
+        places = [(place, None) for place in _find_listed(root, files, folders, strangers, problems)]
         total = len(places)
         if protocol is None and chosen == "folder":
             chosen = _kind([place for place, _ in places])
@@ -207,23 +210,19 @@ def _annotations(root: Path) -> dict[str, Path]:
     return {path.stem: path for path in paths}
 
 
-def _guess(paths: dict[str, Path], problems: list[str]) -> Protocol:
-    """Protocol whose rules count, by the names of most sequences; the others are then among the problems."""
+def _guess(names: Iterable[str]) -> tuple[Protocol, Several[str]]:
+    """Protocol whose rules count, by the names of most sequences, and the names of those that are not of it."""
+    names = list(names)
     known = {otb.key(name) for entry in otb.entries() for name in (entry.name, entry.annotation.split("/")[0])}
     by_name: dict[Protocol, set[str]] = {
-        "otb100": {name for name in paths if otb.key(name) in known},
-        "got10k": {name for name in paths if re.fullmatch(r"GOT-10k_(Train|Val|Test)_\d{6}", name)},
-        "dtb70": paths.keys() & {*DTB70.read_text().split()},
+        "otb100": {name for name in names if otb.key(name) in known},
+        "got10k": {name for name in names if re.fullmatch(r"GOT-10k_(Train|Val|Test)_\d{6}", name)},
+        "dtb70": {*names} & {*DTB70.read_text().split()},
     }
-    for protocol, names in by_name.items():
-        if 2 * len(names) > len(paths):
-            problems += [
-                f"{path}: expected a sequence of {TITLES[protocol]} as most others, found another, which does not count"
-                for name, path in paths.items()
-                if name not in names
-            ]
-            return protocol
-    return "folder"
+    for protocol, own in by_name.items():
+        if 2 * len(own) > len(names):
+            return protocol, [name for name in names if name not in own]
+    return "folder", []
 
 
 def _find_otb(
@@ -252,15 +251,17 @@ def _find_otb(
         yield Place(entry.name, folder, next(iter(truths), None)), entry
 
 
-def _find_listed(root: Path, files: dict[str, Path], folders: dict[str, Path], problems: list[str]) -> list[Place]:
-    """Place of each target in the folders that `list.txt` names, or else in any, or for each file."""
+def _find_listed(
+    root: Path, files: dict[str, Path], folders: dict[str, Path], strangers: Several[str], problems: list[str]
+) -> list[Place]:
+    """Place of each target in the folders that `list.txt` names, or else in any, or for each file; not of strangers."""
     if files:
         return [Place(name, None, path) for name, path in files.items()]
     split = next((folder.parent for folder in folders.values() if folder != root), root)
     listed = split / "list.txt"
     names = _read_list(listed, problems) if listed.is_file() else list(folders)
     places = []
-    for name in names:
+    for name in (name for name in names if name not in strangers):
         folder = folders.get(name)
         places += (places_in(folder) if folder is not None else []) or [Place(name, folder, None)]
     return places

@@ -52,7 +52,7 @@ class Tracker(streaming.Tracker):
 
     def track(
         self, img_files: Sequence[str | Path], box: Any, visualize: bool = False
-    ) -> tuple[Float64[np.ndarray, "frames 4"], Float64[np.ndarray, "frames"]]:
+    ) -> tuple[Float64[np.ndarray, "frames 4"], Float64[np.ndarray, " frames"]]:
         """Boxes and times of the object in `box` through image files, as the toolkit's own loop gives them.
 
         Args:

@@ -27,7 +27,7 @@ NORMALISED_AT = 0.2
 
 
 def measure(
-    boxes: Float64[np.ndarray, "frames 4"], truth: Float64[np.ndarray, "frames 4"], absent: Bool[np.ndarray, "frames"]
+    boxes: Float64[np.ndarray, "frames 4"], truth: Float64[np.ndarray, "frames 4"], absent: Bool[np.ndarray, " frames"]
 ) -> Measures:
     """Measures of one track.
 

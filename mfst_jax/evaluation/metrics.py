@@ -150,7 +150,7 @@ def measure(boxes: Boxes, truth: Boxes) -> Measures:
     )
 
 
-def average(measures: Sequence[Measures], weights: Float64[np.ndarray, "measures"] | None = None) -> Measures:
+def average(measures: Sequence[Measures], weights: Float64[np.ndarray, " measures"] | None = None) -> Measures:
     """Means of one or more measures: of the curves, threshold by threshold, and so of every number.
 
     Args:

@@ -51,7 +51,7 @@ class _Track:
 
     tracker: Tracker
     boxes: Float64[np.ndarray, "frames 4"]
-    overlaps: Float64[np.ndarray, "frames"]
+    overlaps: Float64[np.ndarray, " frames"]
 
     @property
     def style(self) -> str:
@@ -161,7 +161,7 @@ def _draw_curves(tracks: list[_Track]) -> str:
     )
 
 
-def _path(values: Float64[np.ndarray, "frames"]) -> str:
+def _path(values: Float64[np.ndarray, " frames"]) -> str:
     """Line through the values as an SVG path, broken where there is none. Many values are averaged to fewer."""
     each = -(-len(values) // POINTS)
     path, pen = "", "M"

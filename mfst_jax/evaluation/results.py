@@ -127,7 +127,7 @@ def write_result(
     folder: Path,
     sequence: str,
     boxes: Num[np.ndarray, "frames 4"],
-    seconds: Num[np.ndarray, "frames"] | None = None,
+    seconds: Num[np.ndarray, " frames"] | None = None,
     *,
     layout: Layout = "otb",
 ) -> None:

@@ -15,10 +15,10 @@ import tyro
 
 from mfst_jax import checkpoints
 from mfst_jax.config import Preset
-from mfst_jax.errors import InputError, MissingExtraError
+from mfst_jax.errors import MissingExtraError
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, Weights, flatten_settings
+from mfst_jax.program.arguments import Settings, Weights, exit_status, flatten_settings
 from mfst_jax.streaming import Tracker
 
 
@@ -45,12 +45,10 @@ def serve(*, weights: Weights = None, preset: Preset | None = None, set: Setting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the server. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
-    try:
-        return tyro.cli(serve, args=arguments, prog="mfst_jax.evaluation.vot", description=__doc__)
-    except InputError as error:
-        print(f"mfst: {error}", file=sys.stderr)
-        return 2
+    """Runs the server, and returns its exit status (`exit_status`)."""
+    return exit_status(
+        lambda: tyro.cli(serve, args=arguments, prog="mfst_jax.evaluation.vot", description=__doc__), program="mfst"
+    )
 
 
 def _follow(tracker: Tracker, request: Any) -> Any:

@@ -24,7 +24,7 @@ from mfst_jax.params import AlexNetVariant
 Method = Literal["toom_cook", "direct", "quick"]
 """Ways to compute: on CPUs, on accelerators, and on CPUs as long as the first is being compiled. The last two leave the
 convolutions of the backbones to XLA, "quick" the correlation too."""
-Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, "o"]]]]
+Weights = Mapping[Model, Mapping[str, tuple[Any, Float[Array, " o"]]]]
 """Filters and bias of each convolution, as `transform` makes them: conv1, conv2, and conv3 to conv5 as far as they are
 needed."""
 BELOW = ("conv1", "conv2")
@@ -54,7 +54,7 @@ def transform(name: str, folded: Folded, inputs: int, method: Method) -> tuple[A
     return toom_cook.transform_filters(kernel, inputs // kernel.shape[2], SCHEMES[name]), bias.astype(np.float32)
 
 
-def restore(name: str, transformed: tuple[Any, Float[Array, "o"]]) -> tuple[Any, Float[Array, "o"]]:
+def restore(name: str, transformed: tuple[Any, Float[Array, " o"]]) -> tuple[Any, Float[Array, " o"]]:
     """Kernel and bias of one convolution, from what `transform` made for Toom-Cook."""
     filters, bias = transformed
     if name == "conv1":
@@ -174,7 +174,7 @@ class Backbones:
         return _as_maps([activate(row + _by_group(bias, row)) for row in rows], (size, size))
 
 
-def _by_group(bias: Float[Array, "_"], row: Row) -> Float[Array, "1 1 1 1 groups o"]:
+def _by_group(bias: Float[Array, " _"], row: Row) -> Float[Array, "1 1 1 1 groups o"]:
     return bias.reshape(1, 1, 1, 1, *row.shape[-2:])
 
 

@@ -9,7 +9,7 @@ from mfst_jax.backbones import BATCH_NORM_EPSILON, IMAGENET_MEAN, IMAGENET_STD, 
 from mfst_jax.config import Model
 from mfst_jax.params import Contents, Params
 
-Folded = tuple[Float[np.ndarray, "h w i o"], Float[np.ndarray, "o"]]
+Folded = tuple[Float[np.ndarray, "h w i o"], Float[np.ndarray, " o"]]
 """Kernel and bias of a convolution, in float64."""
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from mfst_jax.config import Config
-from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams
 from mfst_jax.following import quick_start
 from mfst_jax.following.recording import Recorder
@@ -28,7 +27,7 @@ from mfst_jax.params import resolve_config
 from mfst_jax.program import allocator
 from mfst_jax.program.progress import progress_bar
 from mfst_jax.program.threads import CallQueue, prefetch
-from mfst_jax.targets import THE_TARGET, Target, check_boxes, parse_targets
+from mfst_jax.targets import Target, check_boxes, unnamed_target
 from mfst_jax.tracks.lost_frames import is_lost
 
 DEPTH = 2
@@ -52,32 +51,10 @@ class Followed:
     """
 
     boxes: Float32[np.ndarray, "frames *targets 4"]
-    scores: Float32[np.ndarray, "frames *targets"]
+    scores: Float32[np.ndarray, " frames *targets"]
     frames_per_second: float
     stopped: bool = False
     first: int = 0
-
-
-def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
-    """Targets to start from: those of the texts `x,y,w,h` or `name=x,y,w,h`, or else the source's first true box.
-
-    Raises:
-      InputError: a text that is neither, names that are not sound, a box that cannot be in the first frame (it says
-        whose), or no text for a source whose first frame has no true box.
-    """
-    if texts:
-        targets = parse_targets(texts)
-        check_boxes(targets, source.size)
-        return targets
-    if source.ground_truth is None:
-        why = source.lacks or f"{source.name} has no ground truth to take it from"
-        raise InputError(f"--box: expected x,y,w,h, or --select to draw it, as {why}, found none")
-    if not np.isfinite(source.ground_truth[0]).all():
-        raise InputError(
-            f"--box: expected x,y,w,h, or --select to draw it, as the target is absent from {source.name}'s first "
-            "frame, found none"
-        )
-    return [_the_target(source.ground_truth[0])]
 
 
 def follow(
@@ -107,7 +84,7 @@ def follow(
         if hear is not None:
             hear(number, boxes[0], float(scores[0]))
 
-    found = follow_all(source, [_the_target(box)], params, config, hear=hear_one, **options)
+    found = follow_all(source, [unnamed_target(box)], params, config, hear=hear_one, **options)
     return replace(found, boxes=found.boxes[:, 0], scores=found.scores[:, 0])
 
 
@@ -199,11 +176,6 @@ def follow_all(
     rate = (len(boxes) - settled_after) / seconds if settled_after else 0.0
     stopped = bool(lost_in_a_row.min() == stop_when_lost)
     return Followed(np.stack(boxes), np.stack(scores), rate, stopped=stopped, first=source.first)
-
-
-def _the_target(box: np.ndarray) -> Target:
-    x, y, w, h = np.asarray(box, np.float32).tolist()
-    return Target(THE_TARGET, (x, y, w, h))
 
 
 def _on_device(source: Source) -> Generator[tuple[Frame, jax.Array], None, None]:

@@ -99,7 +99,7 @@ class Recorder:
     def __exit__(self, *error: object) -> bool | None:
         return self._open.__exit__(*error)  # type: ignore[arg-type]
 
-    def tell(self, number: int, boxes: Num[np.ndarray, "targets 4"], scores: Num[np.ndarray, "targets"]) -> None:
+    def tell(self, number: int, boxes: Num[np.ndarray, "targets 4"], scores: Num[np.ndarray, " targets"]) -> None:
         """Writes the boxes and scores of frame `number` to the table."""
         self._told = True
         if self._table is not None:
@@ -110,7 +110,7 @@ class Recorder:
         number: int,
         frame: Frame,
         boxes: Num[np.ndarray, "targets 4"],
-        scores: Num[np.ndarray, "targets"],
+        scores: Num[np.ndarray, " targets"],
         responses: Float[np.ndarray, "targets samples samples"] | None,
     ) -> None:
         """Draws frame `number` and writes it to video and page; `responses` are None in the first frame."""

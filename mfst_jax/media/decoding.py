@@ -108,7 +108,7 @@ def frame_rate(container: "InputContainer", stream: "VideoStream") -> float:
     return header if agrees else measured
 
 
-def _timestamps(container: "InputContainer", stream: "VideoStream") -> Int64[np.ndarray, "frames"]:
+def _timestamps(container: "InputContainer", stream: "VideoStream") -> Int64[np.ndarray, " frames"]:
     """Timestamps of the first frames of a file, in ticks of the stream, in the order of decoding."""
     times, size = [], 0
     with suppress(import_av().FFmpegError):  # damage shows when the frames are read

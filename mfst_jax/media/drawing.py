@@ -78,8 +78,8 @@ def draw_targets(
     boxes: Num[np.ndarray, "targets 4"],
     names: Sequence[str],
     *,
-    scores: Num[np.ndarray, "targets"],
-    lost: Bool[np.ndarray, "targets"],
+    scores: Num[np.ndarray, " targets"],
+    lost: Bool[np.ndarray, " targets"],
     number: int | None = None,
     truth: Box | None = None,
 ) -> Frame:

@@ -38,9 +38,9 @@ class Index:
       asked: Time to seek to for each keyframe.
     """
 
-    shown: Int64[np.ndarray, "frames"]
-    keys: Int64[np.ndarray, "keys"]
-    asked: Int64[np.ndarray, "keys"]
+    shown: Int64[np.ndarray, " frames"]
+    keys: Int64[np.ndarray, " keys"]
+    asked: Int64[np.ndarray, " keys"]
 
     def find(self, number: int) -> SeekPoint | None:
         """Seek point of frame `number`; None where it is not there, or no keyframe comes before it."""

@@ -22,8 +22,8 @@ def describe_target(
     name: str,
     place: int,
     boxes: Num[np.ndarray, "frames 4"],
-    scores: Num[np.ndarray, "frames"],
-    lost: Bool[np.ndarray, "frames"],
+    scores: Num[np.ndarray, " frames"],
+    lost: Bool[np.ndarray, " frames"],
     truth: Num[np.ndarray, "rows 4"] | None,
     context: float | None,
 ) -> dict[str, Any]:
@@ -49,11 +49,11 @@ def describe_target(
         "lost": stretches(lost),
         "truth": None if truth is None else _rows(true, BOX_DIGITS),
         "overlaps": None if truth is None else _numbers(_overlaps(boxes, true), SCORE_DIGITS),
-        "regions": None if context is None else _rows(search_regions(boxes, context), BOX_DIGITS),
+        "regions": None if context is None else _rows(region_outlines(boxes, context), BOX_DIGITS),
     }
 
 
-def search_regions(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[np.ndarray, "frames 3"]:
+def region_outlines(boxes: Num[np.ndarray, "frames 4"], context: float) -> Float[np.ndarray, "frames 3"]:
     """Search region of each frame as centre (x, y) and side in pixels, around the box of the frame before.
 
     It is that of the middle scale. The first frame has none, and gets NaN.
@@ -85,7 +85,7 @@ def plain(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in values.items()}
 
 
-def _overlaps(boxes: Num[np.ndarray, "frames 4"], truth: Num[np.ndarray, "frames 4"]) -> Float[np.ndarray, "frames"]:
+def _overlaps(boxes: Num[np.ndarray, "frames 4"], truth: Num[np.ndarray, "frames 4"]) -> Float[np.ndarray, " frames"]:
     """Intersection over union of each frame, NaN where the target is absent."""
     overlap = np.full(len(boxes), np.nan)
     overlap[np.isfinite(truth).all(axis=1)] = overlaps(boxes, truth)
@@ -96,5 +96,5 @@ def _rows(rows: Num[np.ndarray, "frames n"], digits: int) -> list[list[float] | 
     return [[round(float(value), digits) for value in row] if np.isfinite(row).all() else None for row in rows]
 
 
-def _numbers(values: Num[np.ndarray, "frames"] | Sequence[float], digits: int) -> list[float | None]:
+def _numbers(values: Num[np.ndarray, " frames"] | Sequence[float], digits: int) -> list[float | None]:
     return [round(float(value), digits) if np.isfinite(value) else None for value in values]

@@ -115,7 +115,7 @@ class PageWriter:
         self,
         frame: Frame,
         boxes: Num[np.ndarray, "targets 4"],
-        scores: Num[np.ndarray, "targets"],
+        scores: Num[np.ndarray, " targets"],
         *,
         lost: Sequence[bool] | None = None,
         responses: Sequence[Float[np.ndarray, "samples samples"]] | None = None,

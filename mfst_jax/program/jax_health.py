@@ -36,7 +36,7 @@ def computes_rightly() -> bool:
     return bool(np.allclose(mapped_norms(), np.arange(_ROWS, dtype=np.float64) ** 2, rtol=1e-6, atol=0))
 
 
-def mapped_norms() -> Float32[np.ndarray, "rows"]:
+def mapped_norms() -> Float32[np.ndarray, " rows"]:
     """Squared norms n^2 of the vectors (n, 0, 0), n = 0, 1, 2 ..., each multiplied by the identity first.
 
     JAX 0.10.2 on CPUs compiles such a product, mapped and summed up, to something that is wrong from row 32,768 on.

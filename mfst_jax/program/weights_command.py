@@ -17,6 +17,7 @@ from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.config import PRESETS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, implied_config
+from mfst_jax.program.progress import progress_of
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ def survey(name: str) -> dict[str, Any]:
 
     Returns:
       `name`; `state`: built in, in the cache, not here or damaged; `about`; `holds`; `preset`, which that implies;
-      `path`; `bytes`, None where it is not here; `problem` of a damaged one; `sources`, the published files, with
-      `url`, `about`, `terms`, `bytes` and `sha256`, the last two None where they are not known.
+      `presets`, all that it is enough for; `path`; `bytes`, None where it is not here; `problem` of a damaged one;
+      `sources`, the published files, with `url`, `about`, `terms`, `bytes` and `sha256`, the last two None where they
+      are not known.
 
     Raises:
       InputError: there is no such name, or no cache folder.
@@ -99,6 +101,7 @@ def survey(name: str) -> dict[str, Any]:
         "about": known.about,
         "holds": contents.describe(),
         "preset": _implied_preset(contents),
+        "presets": [name for name, config in PRESETS.items() if all(map(contents.holds, config.models))],
         "path": str(path),
         "bytes": path.stat().st_size if path.exists() else None,
         "problem": problem,
@@ -115,6 +118,12 @@ def _implied_preset(contents: Contents) -> str | None:
     return next((name for name, config in PRESETS.items() if config == implied), None)
 
 
+def _with_default(presets: list[str], default: str | None) -> list[str]:
+    """Names of presets in words; the default one, if there is one, comes first."""
+    others = [name for name in presets if name != default]
+    return others if default is None else [f"the preset {default} (default)", *others]
+
+
 def _describe(found: dict[str, Any]) -> Iterator[str]:
     """Lines about a set of weights."""
     size = "" if found["bytes"] is None else f", {megabytes(found['bytes'])}"
@@ -124,8 +133,8 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
     indent = " " * 10
     yield f"{found['name']:<10}{how}"
     yield f"{indent}{found['about']}"
-    preset = f"; tracks with the preset {found['preset']} by default" if found["preset"] else ""
-    yield f"{indent}holds {found['holds']}{preset}"
+    yield f"{indent}holds {found['holds']}"
+    yield f"{indent}tracks by {', '.join(_with_default(found['presets'], found['preset']))}"
     if found["state"] == "not here":
         for source in found["sources"]:
             size = f" ({megabytes(source['bytes'])})" if source["bytes"] else ""
@@ -141,11 +150,10 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
 def _get(name: str, source: str | None) -> int:
     # Imported here, since the library and its other commands work without weight_port.
     from weight_port.assembly import get
-    from weight_port.progress import download_bar
 
     known_weights.find(name)
     try:
-        with download_bar(name) as progress:
+        with progress_of(name, "bytes") as progress:
             path = get(name, source=source, progress=progress, say=lambda line: print(line, file=sys.stderr))
     except KeyboardInterrupt:
         print("mfst: interrupted; the same command goes on from there", file=sys.stderr)

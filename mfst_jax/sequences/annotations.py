@@ -26,8 +26,8 @@ class TrueBoxes(NamedTuple):
     """
 
     boxes: Float64[np.ndarray, "rows 4"]
-    absent: Bool[np.ndarray, "rows"]
-    negative: Bool[np.ndarray, "rows"]
+    absent: Bool[np.ndarray, " rows"]
+    negative: Bool[np.ndarray, " rows"]
 
 
 def read_boxes(path: Path, *, origin: int, polygons: Polygons = "bounds") -> TrueBoxes:

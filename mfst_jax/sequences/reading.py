@@ -85,7 +85,7 @@ def _choose(images: tuple[Path, ...], rows: int, numbers: range | None, *, sure:
     return choose_images(images, rows, numbers)
 
 
-def _absence(folder: Path, rows: int) -> Bool[np.ndarray, "rows"]:
+def _absence(folder: Path, rows: int) -> Bool[np.ndarray, " rows"]:
     """Frames whose labels, one for each true box, say that the target is absent; none without labels.
 
     In GOT-10k that is where nothing of it is visible or, without that label, where it is called absent; in LaSOT where
@@ -100,7 +100,7 @@ def _absence(folder: Path, rows: int) -> Bool[np.ndarray, "rows"]:
     return absent
 
 
-def _read_labels(path: Path, rows: int) -> Float64[np.ndarray, "rows"]:
+def _read_labels(path: Path, rows: int) -> Float64[np.ndarray, " rows"]:
     """Labels of the true boxes, on lines or between commas: shares of 8 in view in GOT-10k, elsewhere 0 or 1."""
     most = 8 if path.name == "cover.label" else 1
     words = re.split(r"[\s,]+", read_text(path).strip(", \t"))

@@ -28,11 +28,11 @@ class Sequence:
     name: str
     frames: tuple[Path, ...]
     ground_truth: Float64[np.ndarray, "frames 4"]
-    absent: Bool[np.ndarray, "frames"]
+    absent: Bool[np.ndarray, " frames"]
     attributes: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     problems: tuple[str, ...] = ()
-    labelled_absent: Bool[np.ndarray, "frames"] | None = None
+    labelled_absent: Bool[np.ndarray, " frames"] | None = None
 
     @property
     def annotated(self) -> int:
@@ -52,13 +52,13 @@ def sequence_of_boxes(
     truth: Path,
     frames: tuple[Path, ...],
     boxes: Float64[np.ndarray, "rows 4"],
-    absent: Bool[np.ndarray, "rows"],
+    absent: Bool[np.ndarray, " rows"],
     *,
     count: int | None = None,
     attributes: tuple[str, ...] = (),
     size: tuple[int, int] | None = None,
     problems: Several[str] = (),
-    labelled_absent: Bool[np.ndarray, "rows"] | None = None,
+    labelled_absent: Bool[np.ndarray, " rows"] | None = None,
 ) -> Sequence:
     """Sequence of a file that has a box for each frame from the first one on; the frames after its end have none.
 

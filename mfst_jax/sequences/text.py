@@ -81,7 +81,7 @@ def line_error(path: Path, line: int, expected: str, found: str) -> InputError:
     return InputError(f"{path}, line {line + 1}: expected {expected}, found {found!r}")
 
 
-def line_numbers(rows: Int[np.ndarray, "rows"]) -> str:
+def line_numbers(rows: Int[np.ndarray, " rows"]) -> str:
     """Rows of a file, counted from 0, in words that count from 1: `line 3` or `lines 3, 7-9`."""
     numbers = rows + 1
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)

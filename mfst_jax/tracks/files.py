@@ -106,8 +106,8 @@ class Track:
 
     name: str
     boxes: Float32[np.ndarray, "frames 4"]
-    scores: Float32[np.ndarray, "frames"]
-    lost: Bool[np.ndarray, "frames"]
+    scores: Float32[np.ndarray, " frames"]
+    lost: Bool[np.ndarray, " frames"]
     first: int = 0
 
 

@@ -19,13 +19,13 @@ def is_lost(scores: Num[np.ndarray, "*axes"] | Sequence[float]) -> Bool[np.ndarr
     return ~(np.asarray(scores, np.float64) >= LOST_BELOW)
 
 
-def stretches(lost: Bool[np.ndarray, "frames"] | Sequence[bool]) -> list[tuple[int, int]]:
+def stretches(lost: Bool[np.ndarray, " frames"] | Sequence[bool]) -> list[tuple[int, int]]:
     """Runs of lost frames as (first, last), in order, frames counted from 0."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(lost, bool), [False]])))
     return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
 
 
-def describe(lost: Bool[np.ndarray, "frames"] | Sequence[bool], start: int = 0) -> str | None:
+def describe(lost: Bool[np.ndarray, " frames"] | Sequence[bool], start: int = 0) -> str | None:
     """Lost stretches in words, such as `lost in frames 96-104, 211-end`; None where the target is never lost.
 
     `end` is the last frame. Of more than `MOST_STRETCHES` the first ones are named, and the others are counted.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import mfst_jax
-from mfst_jax.bench import gpu_check, roofline
-from mfst_jax.bench.gpu_check import LAWS, PIXELS, RELATIVE, Case, check_laws, check_responses, make_case
+from mfst_jax.bench import gpu_check, laws, roofline
+from mfst_jax.bench.laws import LAWS, PIXELS, RELATIVE, Case, check_laws, check_presets, check_responses, make_case
 from mfst_jax.bench.roofline import Limits, Work
 from mfst_jax.config import ALEXNET, Config
 
@@ -75,8 +75,8 @@ def test_a_law_that_is_broken_or_does_not_run_is_named(case: Case):
     def fail(case: Case) -> float:
         raise ZeroDivisionError("a bug\nin two lines")
 
-    laws = {"near": lambda case: PIXELS, "far": lambda case: 2 * PIXELS, "nan": lambda case: np.nan, "error": fail}
-    assert list(check_laws(case, laws)) == [
+    several = {"near": lambda case: PIXELS, "far": lambda case: 2 * PIXELS, "nan": lambda case: np.nan, "error": fail}
+    assert list(check_laws(case, several)) == [
         ("near", "0.0500 px", True),
         ("far", "0.1000 px", False),
         ("nan", "nan px", False),
@@ -85,15 +85,28 @@ def test_a_law_that_is_broken_or_does_not_run_is_named(case: Case):
 
 
 def test_responses_are_compared_with_the_cpu(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gpu_check, "make_case", lambda *given: make_case(*given, (64, 80), count=3))
+    monkeypatch.setattr(laws, "make_case", lambda *given: make_case(*given, (64, 80), count=3))
     params, device = mfst_jax.load(), jax.devices("cpu")[0]
     assert check_responses(params, SMALL, device) <= RELATIVE
 
     def prepare_wrongly(params: Any, config: Config) -> Any:
         return mfst_jax.prepare(jax.tree.map(lambda leaf: leaf + 0.02, params), config)
 
-    monkeypatch.setattr(gpu_check, "prepare", prepare_wrongly)
+    monkeypatch.setattr(laws, "prepare", prepare_wrongly)
     assert check_responses(params, SMALL, device) > 10 * RELATIVE
+
+
+def test_a_preset_that_does_not_run_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
+    def fail_for_two(params: Any, config: Config, device: Any) -> float:
+        if len(config.models) == 2:
+            raise MemoryError("none left")
+        return RELATIVE
+
+    monkeypatch.setattr(laws, "check_responses", fail_for_two)
+    assert list(check_presets(["realtime", "siamfc"], jax.devices("cpu")[0])) == [
+        ("responses of realtime are the CPU's", "MemoryError: none left", False),
+        ("responses of siamfc are the CPU's", "1.0e-03 of the largest", True),
+    ]
 
 
 def test_a_program_that_does_not_run_is_named_and_the_others_go_on(
@@ -116,7 +129,7 @@ def test_a_program_that_does_not_run_is_named_and_the_others_go_on(
 
 def test_the_exit_status_says_whether_all_is_well(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(gpu_check, "LAWS", {"one": lambda case: 0.0})
-    monkeypatch.setattr(gpu_check, "check_responses", lambda *given: 1e-6)
+    monkeypatch.setattr(laws, "check_responses", lambda *given: 1e-6)
     monkeypatch.setattr(gpu_check, "_time_presets", lambda *given: [])
     assert gpu_check.main(["--platform", "cpu", "--presets", "siamfc"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -125,7 +138,7 @@ def test_the_exit_status_says_whether_all_is_well(monkeypatch: pytest.MonkeyPatc
         "holds  responses of siamfc are the CPU's: 1.0e-06 of the largest",
         "problems: none",
     ]
-    monkeypatch.setattr(gpu_check, "check_responses", lambda *given: np.nan)
+    monkeypatch.setattr(laws, "check_responses", lambda *given: np.nan)
     assert gpu_check.main(["--platform", "cpu", "--presets", "siamfc"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "problems: responses of siamfc are the CPU's"
 

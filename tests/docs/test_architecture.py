@@ -76,7 +76,6 @@ def test_imports_point_one_way():
                 back.add((module, other))
     assert back == {
         ("mfst_jax.program.weights_command", "weight_port.assembly"),
-        ("mfst_jax.program.weights_command", "weight_port.progress"),
         ("mfst_jax.train.__main__", "mfst_jax.cli"),  # `python -m train` is `mfst train`
     }
 

@@ -120,7 +120,18 @@ def test_vot_follows_the_protocol(sequence, expected, monkeypatch):
 def test_vot_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "trax", None)
     assert vot.main([]) == 2
-    assert "pip install 'mfst-jax[toolkits]'" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mfst: ")
+    assert "pip install 'mfst-jax[toolkits]'" in line
+
+
+def test_vot_that_is_interrupted_says_so_in_a_line(monkeypatch, capsys):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vot, "serve", interrupt)
+    assert vot.main([]) == 130
+    assert capsys.readouterr().err == "mfst: interrupted\n"
 
 
 def test_the_vot_toolkit_runs_it(tmp_path):

@@ -7,6 +7,7 @@ from layouts import boxes_of, from_one, got10k, lasot, otb, vot, write_images, w
 
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import load
+from mfst_jax.evaluation.datasets import TITLES
 from mfst_jax.sequences.annotations import REGIONS
 from mfst_jax.sequences.otb import entries
 
@@ -95,6 +96,28 @@ def test_whose_rules_count_is_guessed_by_the_names(tmp_path, names, protocol, co
     dataset = load(tmp_path)
     assert (dataset.protocol, len(dataset.sequences), dataset.missing) == (protocol, count, ())
     assert bool(dataset.problems) == (count < len(names))
+
+
+GOT10K = ["GOT-10k_Val_000001", "GOT-10k_Val_000002"]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(
+    ("write", "names", "protocol"), [(got10k, GOT10K, "got10k"), (otb, ["Animal1", "BMX2"], "dtb70")]
+)
+def test_a_stranger_among_sequences_of_a_benchmark_is_named_and_does_not_count(
+    tmp_path, write, names, protocol, listed
+):
+    for name in [*names, "mine"]:
+        write(tmp_path, name, boxes_of(3))
+    if listed:
+        (tmp_path / "list.txt").write_text("\n".join([*names, "mine"]))
+    dataset = load(tmp_path)
+    assert (dataset.protocol, dataset.total, dataset.missing) == (protocol, 2, ())
+    assert [sequence.name for sequence in dataset.sequences] == names
+    words = f"expected a sequence of {TITLES[protocol]} as most others, found another, which does not count"
+    assert dataset.problems == (f"{tmp_path}/mine: {words}",)
+    assert len(load(tmp_path, protocol).sequences) == 3  # whoever names the protocol says what is of it
 
 
 # The layouts of others

@@ -25,11 +25,6 @@ pytestmark = pytest.mark.toom_cook
 
 
 @pytest.fixture(scope="module")
-def params() -> mfst_jax.Params:
-    return mfst_jax.load()
-
-
-@pytest.fixture(scope="module")
 def frames() -> Sequence[jax.Array]:
     return [jax.device_put(frame) for frame in video(60, frames=STEPS + 3)[0]]
 

@@ -123,7 +123,7 @@ def test_the_same_track_gives_the_same_bytes(tmp_path: Path):
 
 def test_a_frame_is_searched_around_the_box_before():
     boxes = np.array([[10, 20, 20, 20], [90, 90, 9, 9], [0, 0, 30, 10]], np.float32)
-    regions = data.search_regions(boxes, context=0.5)
+    regions = data.region_outlines(boxes, context=0.5)
     assert np.isnan(regions[0]).all()
     # A square of 20 pixels has a context of 20 more: the exemplar shows 40, the search region 255/127 of it.
     np.testing.assert_allclose(regions[1], [10 + 9.5, 20 + 9.5, 40 * 255 / 127], rtol=1e-6)
@@ -139,7 +139,7 @@ def test_the_region_is_the_one_that_the_tracker_searches(random_params):
     frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     box = np.array([60, 40, 24, 28], np.float32)
     state = mfst_jax.init(mfst_jax.load(), frame, box)
-    (_, region) = data.search_regions(np.stack([box, box]), ALEXNET.context)
+    (_, region) = data.region_outlines(np.stack([box, box]), ALEXNET.context)
     np.testing.assert_allclose(region[:2], state.centre, rtol=1e-6)
     np.testing.assert_allclose(region[2], search_side(state.size, ALEXNET.context), rtol=1e-6)
 

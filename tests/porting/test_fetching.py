@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 import threading
 import typing
 import urllib.error
@@ -19,7 +18,6 @@ from weight_port import __main__, downloads, fetching
 from weight_port.__main__ import main
 from weight_port.downloads import DownloadError
 from weight_port.fetching import PUBLISHED, fetch
-from weight_port.locks import exclusive
 
 NAME = "2016-08-17.net.mat"
 
@@ -281,34 +279,6 @@ def test_two_at_once_download_it_once(server: Server, url: str, pinned: None, tm
     assert found == [tmp_path / NAME] * 3
     assert server.asked == [(NAME, None)]
     assert names(tmp_path) == [NAME]
-
-
-def test_one_at_a_time_holds_a_lock(tmp_path: Path):
-    inside, most = 0, 0
-
-    def one() -> None:
-        nonlocal inside, most
-        for _ in range(50):
-            with exclusive(tmp_path / "lock"):
-                inside += 1
-                most = max(most, inside)
-                os.sched_yield()
-                inside -= 1
-
-    threads = [threading.Thread(target=one) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1
-    assert names(tmp_path) == []
-
-
-def test_a_lock_that_a_killed_process_left_is_free(tmp_path: Path):
-    (tmp_path / "lock").write_text("")
-    with exclusive(tmp_path / "lock", waiting=lambda: pytest.fail("nobody holds it")):
-        pass
-    assert names(tmp_path) == []
 
 
 # The command, and what is pinned

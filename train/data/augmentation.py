@@ -119,7 +119,7 @@ def resample(
     return jax.vmap(one)(crops, scale, shift)
 
 
-def blur(images: Images, deviations: Float[Array, "n"]) -> Images:
+def blur(images: Images, deviations: Float[Array, " n"]) -> Images:
     """Images blurred by a Gaussian each, with a standard deviation in pixels, cut off at 3; the edge is repeated."""
     taps = jnp.arange(-BLUR_TAPS, BLUR_TAPS + 1).astype(jnp.float32)
     weights = jnp.exp(-jnp.square(taps)[None] / (2 * jnp.square(deviations)[:, None] + 1e-6))

@@ -53,7 +53,7 @@ class Video:
     """
 
     name: str
-    frames: Int[np.ndarray, "crops"]
+    frames: Int[np.ndarray, " crops"]
     sizes: Float32[np.ndarray, "crops 2"]
     key: str
     read: Callable[[int], Crop]

@@ -47,7 +47,7 @@ def sample(videos: Sequence[Video], count: int, *, seed: int, step: int, max_fra
     return pairs
 
 
-def shuffled(size: int, count: int, *, seed: int, step: int) -> Int[np.ndarray, "count"]:
+def shuffled(size: int, count: int, *, seed: int, step: int) -> Int[np.ndarray, " count"]:
     """Numbers of the `count` of `size` cached pairs that a step takes.
 
     Each epoch takes every pair once, in an order of its own.
@@ -90,5 +90,5 @@ def numbers(videos: Sequence[Video], pairs: Pairs) -> Int[np.ndarray, "pairs"]:
 
 
 @lru_cache(maxsize=2)
-def _order(size: int, seed: int, epoch: int) -> Int[np.ndarray, "size"]:
+def _order(size: int, seed: int, epoch: int) -> Int[np.ndarray, " size"]:
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 1, epoch])).permutation(size)

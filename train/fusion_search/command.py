@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.progress import Progress
 
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.config import PAPER, Config, from_dict, override, to_dict
@@ -26,6 +25,7 @@ from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.program.arguments import Settings, flatten_settings
+from mfst_jax.program.progress import progress_bar
 from mfst_jax.train.fusion_search import random_search, response_volumes
 from mfst_jax.train.fusion_search.random_search import Search, to_config
 
@@ -152,7 +152,7 @@ def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any
     if path.is_file() and (found := json.loads(path.read_text()))["settings"] == settings:
         return found
     names = [sequence.name for sequence in dataset.sequences]
-    with Progress() as progress:
+    with progress_bar(unit="steps") as progress:
         computing = progress.add_task("response volumes", total=len(names))
         volumes = response_volumes.gather(
             out / "response_volumes",

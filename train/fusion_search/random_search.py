@@ -95,7 +95,7 @@ class Search:
         return found, self.score(found)
 
     def choose(
-        self, tried: tuple[Candidate, Scores], by: Bool[np.ndarray, "sequences"], *, rounds: int, count: int
+        self, tried: tuple[Candidate, Scores], by: Bool[np.ndarray, " sequences"], *, rounds: int, count: int
     ) -> Choice:
         """Choice after searching on from candidates that were tried, by the mean score over the sequences of `by`.
 
@@ -173,7 +173,7 @@ class Search:
         return replace(candidates, layers=layers.reshape(len(layers), -1))
 
 
-def folds(names: Sequence[str], count: int) -> Iterator[Bool[np.ndarray, "sequences"]]:
+def folds(names: Sequence[str], count: int) -> Iterator[Bool[np.ndarray, " sequences"]]:
     """Sequences that each fold leaves out: by a digest of their names, parts of one video together."""
     stems = sorted({stem(name) for name in names}, key=lambda each: hashlib.sha256(each.encode()).hexdigest())
     numbers = np.array([stems.index(stem(name)) % count for name in names])

@@ -77,12 +77,12 @@ def replay(candidates: Candidate, volumes: ResponseVolumes) -> Float[Array, "can
     return jax.vmap(jax.vmap(aucs, in_axes=(None, 0)), in_axes=(0, None))(candidates, volumes)
 
 
-def _success(overlaps: Float[Array, "frames"]) -> Float[Array, "frames"]:
+def _success(overlaps: Float[Array, " frames"]) -> Float[Array, " frames"]:
     """Share of the thresholds that each overlap exceeds."""
     return jnp.mean(overlaps[:, None] > jnp.asarray(SUCCESS_THRESHOLDS, jnp.float32)[None], axis=1)
 
 
-def step_from_truth(candidate: Candidate, volumes: ResponseVolumes) -> Float[Array, "frames"]:
+def step_from_truth(candidate: Candidate, volumes: ResponseVolumes) -> Float[Array, " frames"]:
     """Overlap with the true box after one step from near it, in each frame: how well a fusion localises.
 
     A track that is lost says nothing more, and where frames are thinned most tracks are lost because the target moves
@@ -140,7 +140,7 @@ def follow(candidate: Candidate, volumes: ResponseVolumes) -> Float[Array, "fram
 
 
 def responses_at(
-    responses: Volume, offset: Float[Array, "2"], side: Side, true_side: Side, factors: Float[Array, "scales"]
+    responses: Volume, offset: Float[Array, "2"], side: Side, true_side: Side, factors: Float[Array, " scales"]
 ) -> Float[Array, "layers scales 17 17"]:
     """Responses that search regions of `side` times each factor have, at the cells of the one in the middle.
 
@@ -184,7 +184,7 @@ def _weigh(maps: Float[Array, "maps scales h w"], weights: Array, soft: Array) -
     return weights[:, None, None, None] * jnp.where(soft.reshape(-1, 1, 1, 1), by_maximum(maps), maps)
 
 
-def _between_scales(ratios: Float[Array, "scales"]) -> Float[Array, "scales grid"]:
+def _between_scales(ratios: Float[Array, " scales"]) -> Float[Array, "scales grid"]:
     """Lagrange's polynomials on the logarithms of `SCALES`, at those of `ratios`; beyond the grid, its ends."""
     nodes = (np.log(np.array(SCALES)) / np.log(SCALES[1] / SCALES[0])).astype(np.float32)
     place = jnp.clip(jnp.log(ratios) / np.log(SCALES[1] / SCALES[0]), nodes[0], nodes[-1])

@@ -1,4 +1,4 @@
-"""A folder for one process at a time: who is refused, what is left, and what ends it."""
+"""Locks: who is refused or waits, what is left, and what ends it."""
 
 import errno
 import fcntl
@@ -7,18 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError
-from mfst_jax.program.occupancy import alone_in
+from mfst_jax.program.locks import alone_in, exclusive
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mfst_jax.program.occupancy import alone_in
+from mfst_jax.program.locks import alone_in
 
 with alone_in(Path(sys.argv[1])):
     print("here", flush=True)
@@ -68,6 +69,8 @@ def test_without_locks_a_warning_says_that_nobody_is_refused(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
+    with exclusive(tmp_path / "lock"):
+        pass
     with caplog.at_level(logging.WARNING), alone_in(tmp_path), alone_in(tmp_path):
         pass
     assert [record.message for record in caplog.records] == [
@@ -102,4 +105,49 @@ def test_a_training_in_the_folder_of_another_is_refused(tmp_path: Path):
 
     with alone_in(tmp_path), pytest.raises(InputError, match="no other process at work in it"):
         open_run(tmp_path, {}).__enter__()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_one_at_a_time_holds_a_lock(tmp_path: Path):
+    inside, most = 0, 0
+
+    def one() -> None:
+        nonlocal inside, most
+        for _ in range(50):
+            with exclusive(tmp_path / "lock"):
+                inside += 1
+                most = max(most, inside)
+                os.sched_yield()
+                inside -= 1
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_lock_that_a_killed_process_left_is_free(tmp_path: Path):
+    (tmp_path / "lock").write_text("")
+    with exclusive(tmp_path / "lock", waiting=lambda: pytest.fail("nobody holds it")):
+        pass
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_who_waits_for_a_lock_is_told_and_gets_it(tmp_path: Path):
+    told, found = threading.Event(), []
+
+    def wait() -> None:
+        with exclusive(tmp_path / "lock", told.set):
+            found.append("inside")
+
+    with exclusive(tmp_path / "lock"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert told.wait(60)
+        assert found == []
+    thread.join()
+    assert found == ["inside"]
     assert [*tmp_path.iterdir()] == []

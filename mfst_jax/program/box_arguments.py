@@ -1,0 +1,58 @@
+"""Targets as a command line gives them: by `--box`, or else the first true box of a source."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mfst_jax.errors import InputError
+from mfst_jax.media.sources import Source
+from mfst_jax.targets import Target, check_boxes, check_names, default_names, unnamed_target
+
+
+def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
+    """Targets to start from: those of the texts `x,y,w,h` or `name=x,y,w,h`, or else the source's first true box.
+
+    Raises:
+      InputError: a text that is neither, names that are not sound, a box that cannot be in the first frame (it says
+        whose), or no text for a source whose first frame has no true box.
+    """
+    if texts:
+        targets = parse_targets(texts)
+        check_boxes(targets, source.size)
+        return targets
+    if source.ground_truth is None:
+        why = source.lacks or f"{source.name} has no ground truth to take it from"
+        raise InputError(f"--box: expected x,y,w,h, or --select to draw it, as {why}, found none")
+    if not np.isfinite(source.ground_truth[0]).all():
+        raise InputError(
+            f"--box: expected x,y,w,h, or --select to draw it, as the target is absent from {source.name}'s first "
+            "frame, found none"
+        )
+    return [unnamed_target(source.ground_truth[0])]
+
+
+def parse_targets(texts: Sequence[str]) -> list[Target]:
+    """Targets of these texts, in order.
+
+    Args:
+      texts: each `x,y,w,h`, or `name=x,y,w,h`. A target without a name gets its number, from 1; a single one is
+        `THE_TARGET`.
+
+    Raises:
+      InputError: a text that is neither, or a name that `check_names` refuses.
+    """
+    names, boxes = [], []
+    for text, default in zip(texts, default_names(len(texts)), strict=True):
+        name, equals, numbers = text.rpartition("=")
+        names.append(name.strip() if equals else default)
+        boxes.append(_parse_box(numbers, text))
+    check_names(names, what="--box")
+    return [Target(name, box) for name, box in zip(names, boxes, strict=True)]
+
+
+def _parse_box(numbers: str, text: str) -> tuple[float, float, float, float]:
+    try:
+        x, y, w, h = map(float, numbers.split(","))
+    except ValueError:
+        raise InputError(f"--box: expected four numbers x,y,w,h, or name=x,y,w,h, found {text!r:.80}") from None
+    return x, y, w, h

@@ -1,0 +1,115 @@
+"""Locks between processes: a folder for one of them at a time, and a file that one at a time holds.
+
+A process that ends, however it ends, holds nothing any more. On file systems without locks, as some that are reached
+over a network, nobody is kept out.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mfst_jax.errors import InputError, reason
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: two processes at once are then up to the user
+    fcntl = None
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Generator[None]:
+    """Keeps a folder to this process until the block ends; it is made if need be. A second one is refused.
+
+    The folder itself is locked, so that nothing is left in it. Where there are no locks, a warning says so.
+
+    Raises:
+      InputError: another process, or another thread of this one, is at work in it; or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder or a place for one, found {reason(error)}") from None
+    if handle is None:
+        yield
+        return
+    try:
+        try:
+            _lock(handle)
+        except BlockingIOError:
+            found = _holder(handle)
+            raise InputError(f"{folder}: expected no other process at work in it, found {found}") from None
+        except OSError as error:
+            _log.warning("%s: cannot be locked (%s): see that no other process works in it", folder, reason(error))
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generator[None]:
+    """Holds the lock that the file `path` stands for, after waiting for it; the file is made, and gone afterwards.
+
+    Args:
+      path: a file of this purpose alone, in a folder that exists.
+      waiting: is called before waiting for another holder.
+
+    Raises:
+      OSError: the file cannot be made.
+    """
+    while True:
+        with path.open("a") as file:
+            try:
+                _lock(file.fileno())
+            except BlockingIOError:
+                waiting()
+                _lock(file.fileno(), wait=True)
+            except OSError:  # a file system without locks
+                pass
+            if not _is_current(file.fileno(), path):
+                continue  # its holder has removed it, so a new one is made
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _lock(handle: int, *, wait: bool = False) -> None:
+    """Locks an open file or folder.
+
+    Args:
+      handle: what is open.
+      wait: whether to wait for another holder.
+
+    Raises:
+      BlockingIOError: another one holds it, and is not waited for.
+      OSError: the file system has no locks.
+    """
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_current(handle: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(handle: int) -> str:
+    """The process that holds the lock of an open folder, as far as that can be seen from here."""
+    number = os.fstat(handle).st_ino
+    try:
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(number):
+                return f"process {words[4]}"
+    except (OSError, IndexError, ValueError):
+        pass
+    return "one"

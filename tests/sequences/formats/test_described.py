@@ -1,0 +1,50 @@
+"""Data sets that their owner describes in a file."""
+
+import numpy as np
+import pytest
+from data_sets import ABSENT, numbers, refused, sequences
+from layouts import boxes_of, write_images, write_rows
+
+
+def described(root, text):
+    write_images(root / "frames/one", (1, 2, 3))
+    write_images(root / "frames/two", (1, 2, 3))
+    write_rows(root / "labels/one.txt", boxes_of(3))
+    write_rows(root / "labels/two.txt", boxes_of(3) + 1)
+    (root / "mfst.yaml").write_text(text)
+    return root
+
+
+def test_two_lines_describe_a_data_set(tmp_path):
+    found = sequences(described(tmp_path, "images: frames/{name}/*.jpg\nboxes: labels/{name}.txt\n"))
+    assert list(found) == ["one", "two"]
+    assert numbers(found["two"]) == [1, 2, 3]
+    np.testing.assert_array_equal(found["two"].ground_truth, boxes_of(3) + 1)
+
+
+def test_corners_columns_and_the_first_pixel_may_be_described(tmp_path):
+    text = '---\n# mine\nimages: "frames/{name}/*.jpg"\nboxes: ./labels/{name}.txt\nfirst_pixel: 1  # as in MATLAB\n'
+    root = described(tmp_path, text + "box: corners\ncolumns: 2-5\n")
+    write_rows(root / "labels/one.txt", [(0, 1, 1, 4, 3, 9), (1, 2, 2, 5, 4, 9), (2, 0, 0, 0, 0, 9)])
+    (root / "labels/two.txt").unlink()
+    (sequence,) = sequences(root).values()
+    np.testing.assert_array_equal(sequence.ground_truth, [(0, 0, 3, 2), (1, 1, 3, 2), ABSENT])
+    assert sequence.absent.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("images: frames/{name}/*.jpg\n", ": expected images and boxes, each with {name}, found no boxes"),
+        ("images: frames/*.jpg\n", ", line 1: expected a value of images such as docs/sequences.md shows, found"),
+        ("pictures: a\n", ", line 1: expected one of images, boxes, first_pixel, box, columns, each once, a colon"),
+        ("images: {name}/*.jpg\nimages: {name}/*.jpg\n", ", line 2: expected one of images, boxes"),
+        ("images: ../{name}/*.jpg\n", ", line 1: expected a path in this folder, found 'images: ../{name}/*.jpg'"),
+        ("images: {name}/*.jpg\nboxes: {name}.csv\n", ": expected files {name}.csv, found none"),
+        ("columns: 1-9\n", ", line 1: expected four columns, such as 2-5, found 'columns: 1-9'"),
+    ],
+)
+def test_a_description_that_does_not_describe_is_named(tmp_path, text, words):
+    message = refused(described(tmp_path, text))
+    assert message.startswith(f"{tmp_path}/mfst.yaml")
+    assert words.removeprefix("found")[:60] in message

@@ -1,0 +1,34 @@
+"""MOTChallenge: each identity is a sequence."""
+
+import numpy as np
+from data_sets import IDENTITIES, motchallenge, numbers, refused, sequences
+from layouts import write_images
+
+
+def test_each_identity_of_motchallenge_is_a_sequence_from_its_first_row_to_its_last(tmp_path):
+    motchallenge(tmp_path / "MOT17/train", "MOT17-02-DPM", IDENTITIES, 6)
+    motchallenge(tmp_path / "MOT17/train", "MOT17-02-SDP", IDENTITIES, 6)  # the same video again
+    write_images(tmp_path / "MOT17/test/MOT17-01-DPM/img1", (1, 2))
+    found = sequences(tmp_path / "MOT17")
+    assert list(found) == ["MOT17-02-DPM-2", "MOT17-02-DPM-7"]
+    assert [numbers(each) for each in found.values()] == [[1, 2, 3, 4], [2, 3]]
+    first = found["MOT17-02-DPM-2"]
+    assert first.absent.tolist() == [False, False, True, False]
+    np.testing.assert_array_equal(first.ground_truth[3], (13, 20, 30, 40))
+    assert list(sequences(tmp_path / "MOT17/train/MOT17-02-SDP")) == ["MOT17-02-SDP-2", "MOT17-02-SDP-7"]
+
+
+def test_what_is_wrong_with_motchallenge_is_named(tmp_path):
+    folder = motchallenge(tmp_path, "TUD", IDENTITIES, 3)
+    truth = folder / "gt/gt.txt"
+    assert refused(folder) == f"{truth}: expected rows of 3 frames, one an image, found frame 4"
+    truth.write_text("1,1,2,3,4,5\n1,1,2,3,4,5\n")
+    assert refused(folder) == f"{truth}: expected one row a frame of identity 1, found several of one frame"
+    truth.write_text("1,1,2,3,4,5,1\n0,1,2,3,4,5,1\n")
+    assert (
+        refused(folder) == f"{truth}, line 2: expected a frame and an identity from 1, and a box, found '0,1,2,3,4,5,1'"
+    )
+    truth.write_text("1,1,2,3\n")
+    assert f"{truth}, line 1: expected frame, identity, left, top, width, height" in refused(folder)
+    truth.unlink()
+    assert refused(folder) == f"{folder}: expected gt/gt.txt (MOTChallenge), found gt/, img1/ and seqinfo.ini"

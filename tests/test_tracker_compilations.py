@@ -1,0 +1,102 @@
+"""What `init`, `step` and `track` compile, and when: ahead of a step that is sure to follow, and once a frame shape."""
+
+import itertools
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from compilations import counted_compilations
+from scenes import video
+
+import mfst_jax
+from mfst_jax import tracker
+from mfst_jax.config import ALEXNET, Config
+from mfst_jax.params import Params
+
+_numbers = itertools.count(1)
+
+
+def new_config() -> Config:
+    """A configuration for which nothing is compiled yet; one layer at one scale compiles soonest."""
+    small = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
+    return replace(small, window_influence=0.1 + 1e-4 * next(_numbers))
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return mfst_jax.load()
+
+
+@pytest.fixture(scope="module")
+def clip() -> tuple[np.ndarray, np.ndarray]:
+    """Frames [3, 64, 80, 3] and the first box."""
+    frames, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
+    return frames, truth[0]
+
+
+def compilations_of_a_step(params: Params, state: mfst_jax.State, frame: np.ndarray) -> int:
+    with counted_compilations() as seen:
+        mfst_jax.step(params, state, frame)
+    return len(seen)
+
+
+def test_one_compilation_per_frame_shape(params: Params):
+    config = new_config()
+    frames, truth = video(14, frames=4, size=(90, 110), start=(30, 20))
+    mfst_jax.track(params, frames[:2], truth[0], config=config)
+    with counted_compilations() as compiled:
+        state = mfst_jax.init(params, frames[1], truth[1], config=config)
+        for frame in frames[2:]:
+            state, _ = mfst_jax.step(params, state, frame)
+        mfst_jax.track(params, frames, truth[0], config=config)  # of another length
+        mfst_jax.track(params, jax.device_put(frames[:3]), truth[0], config=config)
+    assert compiled == []
+    other, truth = video(14, frames=2, size=(90, 120), start=(30, 20))
+    with counted_compilations() as compiled:
+        state = mfst_jax.init(params, other[0], truth[0], config=config)
+        mfst_jax.step(params, state, other[1])
+    assert compiled != []
+
+
+def test_a_step_is_compiled_beside_init(params: Params, clip: tuple[np.ndarray, np.ndarray]):
+    (first, second, _), box = clip
+    config = new_config()
+    state = tracker.init_before_step(params, first, box, config=config)
+    assert compilations_of_a_step(params, state, second) == 0
+    alone = mfst_jax.init(params, first, box, config=config)
+    for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(state), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with counted_compilations() as seen:
+        tracker.init_before_step(params, second, box, config=config)
+    assert seen == []
+
+
+def test_who_calls_init_alone_does_not_wait_for_a_step(params: Params, clip: tuple[np.ndarray, np.ndarray]):
+    (first, second, _), box = clip
+    state = mfst_jax.init(params, first, box, config=new_config())
+    assert compilations_of_a_step(params, state, second) > 0
+    tracker.compile_step(params, other := mfst_jax.init(params, first, box, config=new_config()), jax.device_put(first))
+    assert compilations_of_a_step(params, other, second) == 0
+
+
+def test_a_track_compiles_a_step_where_it_takes_one(params: Params, clip: tuple[np.ndarray, np.ndarray]):
+    frames, box = clip
+    for count in (1, 2):
+        state = mfst_jax.track(params, frames[:count], box, config=new_config()).state
+        assert (compilations_of_a_step(params, state, frames[2]) == 0) == (count == 2)
+
+
+def test_what_is_traced_is_compiled_by_whoever_traces_it(params: Params, clip: tuple[np.ndarray, np.ndarray]):
+    (first, _, _), box = clip
+    config = new_config()
+    expected = mfst_jax.init(params, first, box, config=config)
+    for traced in ("params", "first"):
+
+        def init(given: object, traced: str = traced) -> mfst_jax.State:
+            by_name = {"params": params, "first": first} | {traced: given}
+            return tracker.init_before_step(by_name["params"], by_name["first"], box, config=config)
+
+        found = jax.jit(init)({"params": params, "first": first}[traced])
+        np.testing.assert_allclose(found.centre, expected.centre, rtol=1e-6)
+        assert found.config == config
