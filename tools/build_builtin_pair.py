@@ -15,16 +15,14 @@ import numpy as np
 import tyro
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import REALTIME, override
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.program.arguments import Settings, flatten_settings
 
 
-def build(
-    source: tyro.conf.Positional[Path], /, *, set: Settings = (), out: Path = known_weights.place("builtin")
-) -> None:
+def build(source: tyro.conf.Positional[Path], /, *, set: Settings = (), out: Path = checkpoints.BUILT_IN) -> None:
     """Writes the built-in weights and prints their SHA-256.
 
     Args:

@@ -83,7 +83,7 @@ def load(videos: Sequence[Video], pairs: Pairs) -> Crops:
     return Crops(exemplars, searches, numbers(videos, pairs))
 
 
-def numbers(videos: Sequence[Video], pairs: Pairs) -> Int[np.ndarray, "pairs"]:
+def numbers(videos: Sequence[Video], pairs: Pairs) -> Int[np.ndarray, " pairs"]:
     """Number of each pair's video; targets in one video have the same."""
     found = {name: number for number, name in enumerate(dict.fromkeys(stem(video.name) for video in videos))}
     return np.array([found[stem(videos[row[0]].name)] for row in pairs], np.int32)
