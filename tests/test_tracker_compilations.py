@@ -25,7 +25,7 @@ def new_config() -> Config:
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return mfst_jax.load()
+    return mfst_jax.load("alexnet")
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_those_that_ship_fit_their_backbones(model):
     assert "recipe" in checkpoints.provenance(file)
     assert hashlib.sha256(file.read_bytes()).hexdigest() in file.with_name("README.md").read_text()
     if model == "alexnet":
-        built_in = mfst_jax.load().variables["params"]["alexnet"]
+        built_in = mfst_jax.load("alexnet").variables["params"]["alexnet"]
         assert bundled_se.is_same(bundled_se.fingerprint(built_in), arrays[bundled_se.FINGERPRINT])
 
 
