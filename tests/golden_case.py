@@ -56,7 +56,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 def make_params(contents: Contents | None) -> Params:
     """Random weights, with biases and statistics of BN that are not zeros and ones; by None the built-in ones."""
     if contents is None:
-        return mfst_jax.load("alexnet")
+        return mfst_jax.load()
     random, arrays = np.random.RandomState(1), {}
     for name, shape in sorted(weight_names.expected(contents).items()):
         low, high = {"scale": (0.5, 1.5), "var": (0.5, 1.5), "mean": (-10, 10), "bias": (-0.5, 0.5)}.get(

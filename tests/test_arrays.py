@@ -55,7 +55,7 @@ KINDS = {"numpy": lambda x: x, "jax": jnp.asarray, "__array__": Readable, "DLPac
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 @pytest.fixture

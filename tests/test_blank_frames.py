@@ -64,7 +64,7 @@ def both(random_params: Callable[[Contents], Params]) -> Params:
 
 @pytest.fixture(scope="module")
 def alexnet() -> Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -302,7 +302,7 @@ def test_an_error_before_the_first_frame_leaves_older_files_alone(clip: tuple[Pa
 def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path):
     folder, _ = clip
     weights = tmp_path / "weights.safetensors"
-    checkpoints.save(checkpoints.load("alexnet"), weights)
+    checkpoints.save(checkpoints.load(), weights)
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     assert cli.main(["track", str(folder), "--boxes", str(one)]) == 0
     arguments = ["track", str(folder), "--weights", str(weights), "--preset", "alexnet", "--boxes", str(two)]

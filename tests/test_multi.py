@@ -20,7 +20,7 @@ FRAMES, TRUTH = scene_of_two()
 
 @pytest.fixture(scope="module")
 def params() -> mfst_jax.PreparedParams:
-    return mfst_jax.prepare(mfst_jax.load("alexnet"), CONFIG)
+    return mfst_jax.prepare(mfst_jax.load(), CONFIG)
 
 
 @pytest.fixture(params=["in turn", "batch"])

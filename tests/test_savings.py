@@ -22,7 +22,7 @@ CENTRE = replace(BY_FEATURES, scale_step=1.0375, centre_search=8.0)
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 def test_responses_are_the_middle_of_those_of_the_whole_region(params: Params):

@@ -15,7 +15,7 @@ CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 
 @pytest.fixture(scope="module")
 def params() -> mfst_jax.Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 @pytest.mark.parametrize("weights", ["plain", "prepared"])

@@ -22,7 +22,7 @@ from mfst_jax.search import search_regions
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 def assert_close_to_the_largest(ours: jax.Array, theirs: jax.Array) -> None:

@@ -25,7 +25,7 @@ def new_config() -> Config:
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 @pytest.fixture(scope="module")

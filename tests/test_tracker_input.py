@@ -20,7 +20,7 @@ from mfst_jax.params import Contents, Params
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 @pytest.fixture(scope="module")

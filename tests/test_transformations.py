@@ -25,7 +25,7 @@ CLOSE = {"rtol": 0, "atol": 2e-3}
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def found() -> dict[str, np.ndarray]:
     """Boxes, scores and the last response of plain and prepared weights, with what the weights imply."""
     frames, truth = video(61, frames=FRAMES)
     arrays: dict[str, np.ndarray] = {}
-    plain = mfst_jax.load("alexnet")
+    plain = mfst_jax.load()
     for name, params in {"plain": plain, "prepared": mfst_jax.prepare(plain)}.items():
         result = mfst_jax.track(params, frames[:-1], truth[0])
         _, output = mfst_jax.step(params, result.state, frames[-1])

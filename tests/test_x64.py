@@ -22,7 +22,7 @@ frames, box = np.load(folder / "frames.npy"), np.load(folder / "box.npy")
 small = dataclasses.replace(mfst_jax.ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 centre = dataclasses.replace(small, scale_count=3, scale_search="features", centre_search=8.0, scale_step=1.05)
 crops = dataclasses.replace(small, scale_count=3, scale_search="crops")
-params = mfst_jax.load("alexnet")
+params = mfst_jax.load()
 boxes = {}
 for name, config in {"small": small, "centre": centre, "crops": crops}.items():
     result = mfst_jax.track(params, frames, box, config=config)

@@ -15,11 +15,10 @@ import tyro
 
 import weight_port
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
 
-ALEXNET = known_weights.place("alexnet")
 DIGEST = "56686cbff90f703686f36f92289779db0e0d16356d1b21bc669b396cc716c582"
 """Digest (`checkpoints.digest`) of the ten arrays in float32."""
 
@@ -36,7 +35,7 @@ PROVENANCE = {
 }
 
 
-def build(source: tyro.conf.Positional[str], /, *, out: Path = ALEXNET) -> None:
+def build(source: tyro.conf.Positional[str], /, *, out: Path = checkpoints.BUILT_IN) -> None:
     """Writes the built-in weights and prints their SHA-256.
 
     Args:

@@ -85,17 +85,11 @@ class WeightSet:
     packaged: Path | None = None
 
 
-_PACKAGED = Path(__file__).parents[1] / "weights"
 KNOWN = {
     "builtin": WeightSet(
-        "both backbones, A (torchvision's AlexNet) and S, which was trained here for what it adds to A",
-        Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet"),
-        packaged=_PACKAGED / "mfst.safetensors",
-    ),
-    "alexnet": WeightSet(
         "A alone: torchvision's AlexNet, trained on ImageNet, rounded to float16",
         Contents(siamfc=False, alexnet="torchvision"),
-        packaged=_PACKAGED / "alexnet.safetensors",
+        packaged=Path(__file__).parents[1] / "weights" / "alexnet.safetensors",
     ),
     "paper": WeightSet(
         "both backbones of the paper, S (SiamFC-3s) and A (torchvision's AlexNet), and SE-blocks trained here",

@@ -71,7 +71,7 @@ def test_random_weights_are_what_the_preset_needs(preset):
 
 @pytest.mark.parametrize("batch", [False, True])
 def test_a_step_of_several_targets_is_that_of_each(batch: bool):
-    params, size = mfst_jax.load("alexnet"), (120, 160)
+    params, size = mfst_jax.load(), (120, 160)
     together = step_of(params, SMALL, size, 2, batch)()
     frames = [jnp.asarray(pad(frame)) for frame in random_inputs.noise(size, 2)]
     for box, found in zip(random_inputs.random_boxes(size, 2), together, strict=True):

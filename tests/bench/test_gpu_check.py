@@ -20,7 +20,7 @@ SMALL = dataclasses.replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 
 @pytest.fixture(scope="module")
 def case() -> Case:
-    return make_case(mfst_jax.load("alexnet"), SMALL, jax.devices("cpu")[0], (64, 80), count=3)
+    return make_case(mfst_jax.load(), SMALL, jax.devices("cpu")[0], (64, 80), count=3)
 
 
 def test_without_an_accelerator_one_line_says_so(capsys: pytest.CaptureFixture[str]):
@@ -86,7 +86,7 @@ def test_a_law_that_is_broken_or_does_not_run_is_named(case: Case):
 
 def test_responses_are_compared_with_the_cpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(laws, "make_case", lambda *given: make_case(*given, (64, 80), count=3))
-    params, device = mfst_jax.load("alexnet"), jax.devices("cpu")[0]
+    params, device = mfst_jax.load(), jax.devices("cpu")[0]
     assert check_responses(params, SMALL, device) <= RELATIVE
 
     def prepare_wrongly(params: Any, config: Config) -> Any:

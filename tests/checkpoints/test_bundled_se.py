@@ -77,6 +77,10 @@ def test_what_has_its_own_or_recommends_a_configuration_or_is_alexnet_alone_stay
     alexnet = without(bare, "siamfc")
     alexnet = Params(alexnet.variables, dataclasses.replace(alexnet.contents, siamfc=False))
     assert bundled_se.attach(alexnet) is alexnet
+    variables = {**bare.variables, "params": {**bare.variables["params"]}}
+    variables["params"]["siamfc"] = variables["params"]["alexnet"]
+    beside = Params(variables, dataclasses.replace(bare.contents, siamfc_variant="alexnet"))
+    assert bundled_se.attach(beside) is beside
     siamfc = without(bare, "alexnet")
     siamfc = Params(siamfc.variables, dataclasses.replace(siamfc.contents, alexnet=None))
     assert bundled_se.attach(siamfc).contents.siamfc_se
@@ -99,7 +103,7 @@ def test_those_that_ship_fit_their_backbones(model):
     assert "recipe" in checkpoints.provenance(file)
     assert hashlib.sha256(file.read_bytes()).hexdigest() in file.with_name("README.md").read_text()
     if model == "alexnet":
-        built_in = mfst_jax.load("alexnet").variables["params"]["alexnet"]
+        built_in = mfst_jax.load().variables["params"]["alexnet"]
         assert bundled_se.is_same(bundled_se.fingerprint(built_in), arrays[bundled_se.FINGERPRINT])
 
 

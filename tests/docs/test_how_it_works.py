@@ -77,7 +77,7 @@ def test_the_cross_is_on_the_peak_and_the_box_in_the_frame(stages):
 def test_the_stages_are_those_of_a_step(tmp_path):
     truth = demo_source().ground_truth
     assert truth is not None
-    found = render_how_it_works.compute(mfst_jax.load("alexnet"), CONFIG, 2)
+    found = render_how_it_works.compute(mfst_jax.load(), CONFIG, 2)
     np.testing.assert_allclose(found.box, truth[2], atol=6)
     first = next(demo_source().frames())
     # The exemplar's middle is the middle of the box, in the colours of the frame.

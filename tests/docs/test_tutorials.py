@@ -96,7 +96,7 @@ def test_targets_that_come_later_have_rows_from_there_on(run_page, truth):
 def test_padded_videos_of_two_sizes_in_one_call_have_the_boxes_of_each_alone(run_page, frames):
     clip = np.stack(frames[:2])
     result = run_page("tutorials/pipeline.md", 3, clip=clip)["result"]
-    params = mfst_jax.prepare(mfst_jax.load("alexnet"))
+    params = mfst_jax.prepare(mfst_jax.load())
     for row, (height, width) in zip(result.box, ((300, 560), (360, 640)), strict=True):
         padded = np.stack([padding.pad(frame[:height, :width]) for frame in clip])
         alone = mfst_jax.track(params, padded, BOX, frame_size=(height, width))

@@ -103,7 +103,7 @@ def test_another_run_is_refused_in_the_same_place(root, whole, tmp_path, capsys)
     assert evaluate(root, whole, "--batch", 2) == 2
     assert "batch 2 instead of 1" in capsys.readouterr().err
     assert read_results(whole) == before
-    params = mfst_jax.load("alexnet")
+    params = mfst_jax.load()
     other = mfst_jax.Params({"params": {"alexnet": dict(params.variables["params"]["alexnet"])}}, params.contents)
     conv1 = other.variables["params"]["alexnet"]["conv1"]
     other.variables["params"]["alexnet"]["conv1"] = {"kernel": conv1["kernel"] * 2, "bias": conv1["bias"]}

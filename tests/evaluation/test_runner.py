@@ -48,7 +48,7 @@ def test_what_a_run_writes(root, whole):
 def test_a_sequence_is_tracked_as_if_it_were_not_padded(root, whole):
     sequence = load(root / "Man", "folder").sequences[0]
     frames = [mfst_jax.media.sources.read_image(path) for path in sequence.frames]
-    alone = mfst_jax.track(mfst_jax.load("alexnet"), np.stack(frames), sequence.ground_truth[0], config=CONFIG)
+    alone = mfst_jax.track(mfst_jax.load(), np.stack(frames), sequence.ground_truth[0], config=CONFIG)
     np.testing.assert_allclose(boxes_in(whole / "results/MFST/Man.txt"), alone.boxes, rtol=0, atol=0.5001e-4)
 
 
@@ -57,7 +57,7 @@ def test_it_tracks_with_compiled_weights(root, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "prepare", lambda params, config: (params.contents, config))
     monkeypatch.setattr(runner, "track_sequences", lambda params, *_, **__: given.append(params) or ())
     assert evaluate(root, tmp_path) == 1
-    assert given == [(mfst_jax.load("alexnet").contents, CONFIG)]
+    assert given == [(mfst_jax.load().contents, CONFIG)]
 
 
 @pytest.mark.parametrize("harm", ["unreadable", "size", "first"])
@@ -193,7 +193,7 @@ def test_unusable_input_exits_with_2(root, tmp_path, monkeypatch, capsys, argume
 
 def test_an_unusable_box_fails_its_sequence_alone(tmp_path):
     otb(tmp_path, "Deer", np.array([(900, 900, 10, 10), (1, 1, 9, 9)], np.float64))
-    (track,) = track_sequences(mfst_jax.load("alexnet"), load(tmp_path, "folder").sequences, CONFIG)
+    (track,) = track_sequences(mfst_jax.load(), load(tmp_path, "folder").sequences, CONFIG)
     assert track.problem is not None
     assert track.problem.startswith("Deer: box: expected it to overlap the frame of 6 x 4 pixels")
 
@@ -202,7 +202,7 @@ def test_a_batch_tracks_each_as_if_it_were_alone(root, tmp_path):
     """Slots of other sizes and lengths beside, idle ones, one that is left out, and one that fails on the way."""
     root = write_clips(tmp_path / "clips")
     damage(root / "Toy/img/0004.bmp")
-    params, sequences = mfst_jax.load("alexnet"), load(root, "folder").sequences
+    params, sequences = mfst_jax.load(), load(root, "folder").sequences
     alone = {track.sequence.name: track for track in track_sequences(params, sequences, CONFIG)}
     frames = []
     together = {
@@ -223,7 +223,7 @@ def test_a_batch_tracks_each_as_if_it_were_alone(root, tmp_path):
 
 def test_a_batch_is_shared_out_to_the_devices(root, monkeypatch):
     assert jax.local_device_count() == 2  # conftest.py makes a second one
-    params, sequences = mfst_jax.load("alexnet"), load(root, "folder").sequences
+    params, sequences = mfst_jax.load(), load(root, "folder").sequences
 
     def boxes() -> tuple[list, int]:
         spread = []

@@ -20,4 +20,4 @@ def no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def params() -> mfst_jax.Params:
-    return mfst_jax.load("alexnet")
+    return mfst_jax.load()

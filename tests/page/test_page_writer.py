@@ -138,7 +138,7 @@ def test_the_region_is_the_one_that_the_tracker_searches(random_params):
 
     frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     box = np.array([60, 40, 24, 28], np.float32)
-    state = mfst_jax.init(mfst_jax.load("alexnet"), frame, box)
+    state = mfst_jax.init(mfst_jax.load(), frame, box)
     (_, region) = data.region_outlines(np.stack([box, box]), ALEXNET.context)
     np.testing.assert_allclose(region[:2], state.centre, rtol=1e-6)
     np.testing.assert_allclose(region[2], search_side(state.size, ALEXNET.context), rtol=1e-6)
