@@ -3,6 +3,8 @@
 Maps are [n, channels, height, width] here, as ONNX has them, and [height, width, channels] in the state.
 """
 
+from typing import Any
+
 import numpy as np
 import spox.opset.ai.onnx.v17 as op
 from spox import Var
@@ -95,5 +97,5 @@ def cross_correlate(exemplar: Var, maps: Var) -> Var:
     return op.squeeze(op.conv(maps, kernel), ints([1]))
 
 
-def _dense(x: Var, layer: dict[str, np.ndarray]) -> Var:
+def _dense(x: Var, layer: dict[str, Any]) -> Var:
     return op.add(op.matmul(x, floats(layer["kernel"])), floats(layer["bias"]))

@@ -6,26 +6,25 @@ from typing import Any
 
 import numpy as np
 import spox.opset.ai.onnx.v17 as op
-from numpy.typing import ArrayLike, DTypeLike
 from spox import Var
 
 OPSET = 17
 """Version of ONNX's operators that the graphs are made of."""
 
 
-def floats(value: ArrayLike) -> Var:
+def floats(value: Any) -> Var:
     """Constant in float32."""
     return op.const(np.asarray(value, np.float32))
 
 
-def ints(value: ArrayLike) -> Var:
+def ints(value: Any) -> Var:
     """Constant in int64, which shapes and indices are in."""
     return op.const(np.asarray(value, np.int64))
 
 
-def cast(value: Var, kind: DTypeLike) -> Var:
+def cast(value: Var, kind: type[np.generic]) -> Var:
     """Value in another type."""
-    return op.cast(value, to=np.dtype(kind).type)
+    return op.cast(value, to=kind)
 
 
 def total(values: Sequence[Var]) -> Var:
