@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from mfst_jax.errors import InputError, reason
+from mfst_jax.errors import InputError, reason, reason_in_content
 from mfst_jax.export.signature import FORMAT
 from mfst_jax.export.stablehlo import ABOUT
 
@@ -49,7 +49,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         about = _read_archive(path) if zipfile.is_zipfile(path) else _read_onnx(path)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: expected a file of mfst export, found {reason(error)}") from None
+        raise InputError(f"{path}: expected a file of mfst export, found {reason_in_content(error)}") from None
     found = about.get("format") if isinstance(about, dict) else None
     if found != FORMAT:
         made = f"{found} (mfst_jax {about.get('mfst_jax')})" if found is not None else "none"
