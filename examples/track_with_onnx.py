@@ -30,7 +30,7 @@ def main(model: str, folder: str, box: str, /) -> None:
         values |= {"frame": np.asarray(Image.open(path).convert("RGB")), "first": np.array(number == 0)}
         found = dict(zip(names, session.run(names, values), strict=True))
         values |= {f"state.{name[5:]}": found[name] for name in names if name.startswith("next.")}
-        print(path.name, *(f"{value:.2f}" for value in [*found["box"], found["score"]]))
+        print(path.name, *(f"{value:.2f}" for value in np.append(found["box"], found["score"])))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def main(program: str, folder: str, box: str, /) -> None:
             state = init(padded, np.array(box.split(","), np.float32), np.array(frame.shape[:2], np.int32))
         else:
             state, found = step(state, padded)
-            print(path.name, *(f"{value:.2f}" for value in [*found["box"], found["score"]]))
+            print(path.name, *(f"{value:.2f}" for value in np.append(found["box"], found["score"])))
 
 
 if __name__ == "__main__":

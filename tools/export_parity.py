@@ -52,7 +52,12 @@ def main(
         ours = mfst_jax.track(params, np.stack(pictures), source.ground_truth[0], config=config).box[1:]
         theirs = np.stack(list(exported_boxes(model, iter(pictures), source.ground_truth[0])))
         apart = np.max(np.abs(theirs - np.asarray(ours)), axis=1)
-        found = {"sequence": source.name, "frames": len(pictures), "largest": float(apart.max()), "frame": int(apart.argmax()) + 1}
+        found = {
+            "sequence": source.name,
+            "frames": len(pictures),
+            "largest": float(apart.max()),
+            "frame": int(apart.argmax()) + 1,
+        }
         print(json.dumps(found), flush=True)
 
 

@@ -75,9 +75,7 @@ def _neighbours(middle: Var, offsets: Var, count: Var) -> tuple[Var, Var, Var, V
     last = op.sub(count, ints(1))
     floor = op.floor(position)
     low = cast(op.max([op.min([floor, cast(last, np.float32)]), floats(0)]), np.int64)
-    inside = op.and_(
-        op.greater_or_equal(position, floats(0)), op.less_or_equal(position, cast(last, np.float32))
-    )
+    inside = op.and_(op.greater_or_equal(position, floats(0)), op.less_or_equal(position, cast(last, np.float32)))
     high = op.min([op.add(low, ints(1)), last])
     return low, high, op.sub(position, cast(low, np.float32)), inside
 

@@ -20,7 +20,6 @@ from mfst_jax.export.values import (
     ints,
     length,
     lowest,
-    mean_over,
     sum_over,
     total,
 )
@@ -103,7 +102,9 @@ def displacement(response: Var, extent: Extent, config: Config) -> Var:
     peak = _soft_argmax(windowed, config.peak_temperature) if config.peak_temperature else _argmax(windowed, size)
     last = cast(op.sub(size, ints(1)), np.float32)
     reach = op.div(cast(op.sub(extent.cells, ints(1)), np.float32), floats(2))
-    spacing = floats((UPSAMPLED_SIZE - 1) / (RESPONSE_SIZE - 1) if config.upsampling == "corners" else UPSAMPLING_FACTOR)
+    spacing = floats(
+        (UPSAMPLED_SIZE - 1) / (RESPONSE_SIZE - 1) if config.upsampling == "corners" else UPSAMPLING_FACTOR
+    )
     offset = op.div(op.sub(peak, op.div(last, floats(2))), spacing)
     return op.mul(op.max([op.min([offset, reach]), op.neg(reach)]), floats(CELL))
 

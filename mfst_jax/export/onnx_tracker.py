@@ -34,9 +34,10 @@ def make(params: Params, config: Config, metadata: dict[str, Any]) -> onnx.Model
     """ONNX model of the tracker.
 
     Inputs are `frame` [height, width, 3] uint8, `first` [] bool, `first_box` [4] and the arrays of a state, each with
-    `state.` before its name. Where `first` is true, the object in `first_box` becomes the target, and the state does not
-    count; else the target is looked for in the frame, and `first_box` does not count. Outputs are `box` [4], `score` [],
-    `response` [272, 272] and the arrays of the state before the next frame, each with `next.` before its name.
+    `state.` before its name. Where `first` is true, the object in `first_box` becomes the target, and the state does
+    not count; else the target is looked for in the frame, and `first_box` does not count. Outputs are `box` [4],
+    `score` [], `response` [272, 272] and the arrays of the state before the next frame, each with `next.` before its
+    name.
 
     Args:
       params: the weights.
@@ -70,7 +71,7 @@ def _track(
     # Crops: the exemplar at scale 1, or a search region for each scale or for all scales, or its centre.
     asks = op.or_(first, op.const(config.fill == "frame"))
     (fill,) = op.if_(asks, then_branch=lambda: [onnx_crops.mean_colour(frame)], else_branch=lambda: [state["fill"]])
-    factors = choose(first, np.ones(1, np.float32), np.float32(config.region_factors()))
+    factors = choose(first, np.ones(1, np.float32), np.array(config.region_factors(), np.float32))
     sides = op.mul(op.mul(onnx_crops.search_side(size, config.context), scale), factors)
     extent = Extent(state["searches_centre"] if config.centre_search else None)
     of_search = extent.constant(np.array(CENTRE_SIZE), np.array(SEARCH_SIZE))

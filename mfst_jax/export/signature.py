@@ -1,4 +1,4 @@
-"""What goes into an exported tracker and comes out of it: the arrays of a state by name, and what is said beside them."""
+"""What goes into an exported tracker and comes out of it: the arrays of a state by name, and what it says of itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

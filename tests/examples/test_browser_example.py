@@ -11,7 +11,7 @@ import pytest
 from browser import Page, find_chromium, open_browser
 
 from mfst_jax.cli import main
-from mfst_jax.evaluation import overlaps
+from mfst_jax.export.running import open_exported
 from mfst_jax.media.sources import demo_source
 
 FOLDER = Path(__file__).parents[2] / "examples" / "browser"
@@ -59,11 +59,13 @@ def choose_file(page: Page, path: Path) -> None:
 
 
 def asked_elsewhere(page: Page, address: str) -> list[str]:
-    asked = [event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"]
+    asked = [
+        event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"
+    ]
     return [url for url in asked if not url.startswith((address, "data:", f"blob:{address}"))]
 
 
-def test_the_page_follows_the_car_of_the_built_in_clip(chromium: Page, address: str):
+def test_the_page_follows_the_car_of_the_built_in_clip(chromium: Page, address: str, built: Path):
     chromium.resize(1000, 900)
     chromium.open(address)
     chromium.wait_for(STATE, "loaded", seconds=60)
@@ -74,16 +76,16 @@ def test_the_page_follows_the_car_of_the_built_in_clip(chromium: Page, address: 
     chromium.wait_for(STATE, "ready")
     place = chromium.evaluate("document.getElementById('picture').getBoundingClientRect().toJSON()")
     x, y, width, height = BOX
-    chromium.drag(
-        (place["x"] + x, place["y"] + y), (place["x"] + x + width, place["y"] + y + height)
-    )
+    chromium.drag((place["x"] + x, place["y"] + y), (place["x"] + x + width, place["y"] + y + height))
     lines = "document.getElementById('boxes').textContent.split('\\n').length"
     chromium.wait_for(f"{lines} > {FRAMES}", seconds=120)
     chromium.click("#stop")
     chromium.wait_for(STATE, "done")
     rows = chromium.evaluate("document.getElementById('boxes').textContent").splitlines()[:FRAMES]
     found = np.array([[float(number) for number in row.split(",")] for row in rows])
-    expected = boxes_by_mfst(found[0, 1:5])
+    tracker, frames = open_exported(built / "mfst.onnx"), demo_source().frames()
+    tracker.init(next(frames), found[0, 1:5])
+    expected = [found[0, 1:5], *(tracker.update(frame) for _, frame in zip(range(FRAMES - 1), frames, strict=False))]
     np.testing.assert_allclose(found[0, 1:5], BOX, atol=1)
     # The browser decodes by itself, to colours that differ by rounding.
     np.testing.assert_allclose(found[:, 1:5], expected, atol=2)
@@ -105,7 +107,10 @@ def test_a_model_of_another_format_is_refused(chromium: Page, address: str, buil
 
 
 def test_building_without_a_model_says_so(built: Path):
-    for arguments, words in (([], "found none"), (["missing.onnx"], "missing.onnx: expected a model to copy, found ENOENT")):
+    for arguments, words in (
+        ([], "found none"),
+        (["missing.onnx"], "missing.onnx: expected a model to copy, found ENOENT"),
+    ):
         done = subprocess.run(["node", "build.mjs", *arguments], cwd=built, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert words in done.stderr

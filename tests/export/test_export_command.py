@@ -51,7 +51,9 @@ def test_a_place_that_does_not_fit_is_refused_before_any_work(tmp_path: Path, ca
 @pytest.mark.parametrize("size", ["1280", "0x720", "1280x-1", "1280 x 720", "99999x1", "1e3x4"])
 def test_a_frame_size_that_is_none_is_refused(size: str, tmp_path: Path, capsys: pytest.CaptureFixture):
     arguments = ["--to", "stablehlo", "--out", str(tmp_path / "a.stablehlo"), f"--frame-size={size}"]
-    assert f"--frame-size: expected WIDTHxHEIGHT of up to 16384 pixels each, found {size!r}" in refusal(arguments, capsys)
+    assert f"--frame-size: expected WIDTHxHEIGHT of up to 16384 pixels each, found {size!r}" in refusal(
+        arguments, capsys
+    )
 
 
 @pytest.mark.usefixtures("never")
@@ -106,7 +108,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match="a.onnx: expected a place to write a file, found No space left on device"):
+    with pytest.raises(InputError, match=r"a\.onnx: expected a place to write a file, found No space left on device"):
         files.write(out, b"new")
     assert out.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]

@@ -15,8 +15,8 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the ext
 import spox.opset.ai.onnx.v17 as op
 from onnx_graphs import Graph, run
 
-from mfst_jax import crops, fusion, localisation, scale_from_features, score
 from mfst_jax import correlation as reference_correlation
+from mfst_jax import crops, fusion, localisation, scale_from_features, score
 from mfst_jax.config import ALEXNET, PAPER, Config
 from mfst_jax.export import onnx_crops, onnx_network
 from mfst_jax.export import onnx_localisation as stages
