@@ -54,18 +54,26 @@ def crop(frame: Var, centre: Var, sides: Var, fill: Var, samples: Var) -> Crops:
     y_low, y_high, y_share, y_inside = _neighbours(op.gather(centre, ints(1)), offsets, length(frame, 0))
     colours, width = op.reshape(frame, ints([-1, 3])), length(frame, 1)
 
-    def pixels(y: Var, x: Var) -> Var:  # [regions, samples, samples, 3]
+    # The three colours of a row's points stand side by side, [regions, samples, 3 samples], which is fastest.
+    def pixels(y: Var, x: Var) -> Var:
         index = op.add(op.mul(op.unsqueeze(y, ints([2])), width), op.unsqueeze(x, ints([1])))
-        return cast(op.gather(colours, index, axis=0), np.float32)
+        return cast(op.reshape(op.gather(colours, index, axis=0), ints([0, 0, -1])), np.float32)
 
-    x_share, y_share = op.unsqueeze(x_share, ints([1, 3])), op.unsqueeze(y_share, ints([2, 3]))
+    def of_columns(x: Var) -> Var:
+        return op.reshape(op.expand(op.unsqueeze(x, ints([2])), ints([1, 1, 3])), ints([0, 1, -1]))
+
+    x_share, y_share = of_columns(x_share), op.unsqueeze(y_share, ints([2]))
     top = _between(pixels(y_low, x_low), pixels(y_low, x_high), x_share)
     bottom = _between(pixels(y_high, x_low), pixels(y_high, x_high), x_share)
     points = _between(top, bottom, y_share)
-    inside = op.and_(op.unsqueeze(y_inside, ints([2, 3])), op.unsqueeze(x_inside, ints([1, 3])))
-    darkest = lowest(op.where(inside, points, floats(256)), [1, 2])
-    brightest = highest(op.where(inside, points, floats(-1)), [1, 2])
-    images = op.transpose(op.where(inside, points, fill), perm=[0, 3, 1, 2])
+    inside = op.and_(op.unsqueeze(y_inside, ints([2])), of_columns(x_inside))
+
+    def by_colour(filled: Var) -> Var:
+        return op.reshape(op.where(inside, points, filled), ints([0, -1, 3]))
+
+    darkest, brightest = lowest(by_colour(floats(256)), [1]), highest(by_colour(floats(-1)), [1])
+    filled = op.where(inside, points, op.tile(fill, as_vector(samples)))
+    images = op.transpose(op.reshape(filled, ints([0, 0, -1, 3])), perm=[0, 3, 1, 2])
     return Crops(images, highest(op.sub(brightest, darkest), [1]))
 
 

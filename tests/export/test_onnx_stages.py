@@ -119,7 +119,7 @@ def test_features_and_channel_weights_are_those_of_the_flax_modules(contents: Co
 
 def test_cross_correlation():
     exemplar, maps = noise(6, 6, 5), noise(2, 14, 14, 5, seed=1)
-    (found,) = run(partial(onnx_network.cross_correlate, op.const(exemplar)), maps.transpose(0, 3, 1, 2))
+    (found,) = run(partial(onnx_network.cross_correlate, side=6), exemplar, maps.transpose(0, 3, 1, 2))
     expected = reference_correlation.cross_correlate(jnp.asarray(exemplar), jnp.asarray(maps))
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
