@@ -1,6 +1,7 @@
 // The page: a video or a webcam, a box drawn around an object, and the box that follows it.
 
 const LOST_BELOW = 0.5;
+const INVITATION = "Draw a box around the object.";
 const LEAST_SIDE = 4; // pixels of a box that is worth drawing
 const [status, file, rate, webcam, stop, picture, boxes] = ["status", "file", "rate", "webcam", "stop", "picture", "boxes"].map(
   (id) => document.getElementById(id),
@@ -10,6 +11,7 @@ const video = Object.assign(document.createElement("video"), { muted: true, play
 const worker = new Worker("worker.js", { type: "module" });
 let live = false; // whether the frames come from a webcam
 let start = null; // where the mouse went down
+let drawnIn = null; // the frame that a box is drawn in, without the box
 let tracking = false;
 
 /** What the page is doing, in words, and in one word for programs. */
@@ -49,6 +51,7 @@ function draw([x, y, width, height], dashed) {
 async function open(source, isLive) {
   tracking = false;
   live = isLive;
+  for (const track of video.srcObject?.getTracks() ?? []) track.stop();
   boxes.textContent = "";
   try {
     video.srcObject = isLive ? source : null;
@@ -56,10 +59,20 @@ async function open(source, isLive) {
     await once(video, "loadeddata");
     await (isLive ? video.play() : seek(0.5 / Number(rate.value))); // the middle of a frame is surely in that frame
     Object.assign(picture, { width: video.videoWidth, height: video.videoHeight });
-    say("ready", "Draw a box around the object.");
-    for (show(); isLive && !tracking && video.srcObject === source; show()) await nextFrame();
+    say("ready", INVITATION);
+    await preview();
   } catch (error) {
     say("failed", error.message);
+  }
+}
+
+/** Shows what is there until tracking begins: of a webcam, each frame. */
+async function preview() {
+  const source = video.srcObject;
+  show();
+  while (live && !tracking && video.srcObject === source) {
+    await nextFrame();
+    if (!start && !tracking) show(); // a box that is being drawn keeps its frame
   }
 }
 
@@ -80,12 +93,12 @@ async function seek(seconds) {
   await once(video, "seeked");
 }
 
-async function track(box) {
+async function track(box, first) {
   tracking = true;
   stop.disabled = false;
   boxes.textContent = "";
   try {
-    let found = await ask({ kind: "init", frame: show(), box });
+    let found = await ask({ kind: "init", frame: first, box });
     for (let number = 0; tracking; number++) {
       draw(found.box, found.score < LOST_BELOW);
       boxes.textContent += `${[number, ...found.box.map((value) => value.toFixed(3)), found.score.toFixed(4)].join(",")}\n`;
@@ -96,12 +109,13 @@ async function track(box) {
       const seconds = (performance.now() - began) / 1000;
       say("tracking", `Frame ${number + 1}, score ${found.score.toFixed(2)}, ${(1 / seconds).toFixed(1)} frames/s.`);
     }
-    say("done", "Draw a box around the object.");
+    say("done", INVITATION);
   } catch (error) {
     say("failed", error.message);
   }
   tracking = false;
   stop.disabled = true;
+  if (live) preview();
 }
 
 /** Where an event is, in pixels of the picture. */
@@ -129,18 +143,19 @@ stop.addEventListener("click", () => (tracking = false));
 picture.addEventListener("pointerdown", (event) => {
   if (tracking || !video.videoWidth) return;
   start = placeOf(event);
+  drawnIn = show();
   picture.setPointerCapture(event.pointerId);
 });
 picture.addEventListener("pointermove", (event) => {
   if (!start || tracking) return;
-  show();
+  brush.putImageData(drawnIn, 0, 0);
   draw(boxTo(event), false);
 });
 picture.addEventListener("pointerup", (event) => {
   if (!start || tracking) return;
   const box = boxTo(event);
   start = null;
-  if (Math.min(box[2], box[3]) >= LEAST_SIDE) track(box);
+  if (Math.min(box[2], box[3]) >= LEAST_SIDE) track(box, drawnIn);
 });
 
 try {
