@@ -9,6 +9,7 @@ const [status, file, rate, webcam, stop, picture, boxes] = ["status", "file", "r
 const brush = picture.getContext("2d", { willReadFrequently: true });
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 const worker = new Worker("worker.js", { type: "module" });
+const waiting = []; // for answers of the worker
 let live = false; // whether the frames come from a webcam
 let start = null; // where the mouse went down
 let drawnIn = null; // the frame that a box is drawn in, without the box
@@ -20,14 +21,20 @@ function say(state, words) {
   status.textContent = words;
 }
 
-/** The worker's answer to a message. */
+/** The worker's answer to a message. It answers in the order in which it is asked. */
 function ask(message) {
   return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data));
-    worker.onerror = (event) => reject(new Error(event.message));
+    waiting.push({ resolve, reject });
     worker.postMessage(message);
   });
 }
+
+worker.onmessage = ({ data }) => {
+  const { resolve, reject } = waiting.shift();
+  if (data.error) reject(new Error(data.error));
+  else resolve(data);
+};
+worker.onerror = (event) => say("failed", event.message);
 
 function once(target, event) {
   return new Promise((resolve, reject) => {

@@ -14,10 +14,11 @@ async function answer({ kind, frame, box }) {
   return kind === "init" ? tracker.init(frame, box) : tracker.update(frame);
 }
 
-self.onmessage = async ({ data }) => {
-  try {
-    self.postMessage(await answer(data));
-  } catch (error) {
-    self.postMessage({ error: String(error.message ?? error) });
-  }
+let last = Promise.resolve(); // the answer to the last message: one after the other
+
+self.onmessage = ({ data }) => {
+  last = last
+    .then(() => answer(data))
+    .catch((error) => ({ error: String(error.message ?? error) }))
+    .then((found) => self.postMessage(found));
 };

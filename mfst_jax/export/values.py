@@ -8,9 +8,6 @@ import numpy as np
 import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
-OPSET = 17
-"""Version of ONNX's operators that the graphs are made of."""
-
 
 def floats(value: Any) -> Var:
     """Constant in float32."""
