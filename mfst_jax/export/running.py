@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.export
@@ -12,6 +12,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.export.files import read_metadata
 
 
+@runtime_checkable
 class Exported(Protocol):
     """Tracker that keeps its state, as `mfst_jax.Tracker` does."""
 
