@@ -75,9 +75,9 @@ def fused_maps(responses: Maps, extent: Extent, config: Config) -> Var:
 
 def fuse(maps: Var, strategy: Strategy, weights: tuple[float, ...]) -> Var:
     """Fused maps [regions, n, n] of [maps, regions, n, n], by one of the paper's three strategies."""
-    if strategy != "hard":  # Eq. (6), Eq. (7)
+    if strategy != "hard":  # soft mean and soft weight
         maps = divide_or_keep(maps, op.abs(highest(maps, [1, 2, 3], keepdims=True)))
-    if strategy != "soft_mean":  # Eq. (5), Eq. (7)
+    if strategy != "soft_mean":  # hard and soft weight
         maps = op.mul(maps, floats(np.reshape(weights, (-1, 1, 1, 1))))
     return sum_over(maps, [0])
 
