@@ -6,6 +6,7 @@ python examples/track_with_onnx.py mfst.onnx frames 158,208,61,44
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -28,7 +29,7 @@ def main(model: str, folder: str, box: str, /) -> None:
     names = [each.name for each in session.get_outputs()]
     for number, path in enumerate(sorted(Path(folder).iterdir())):
         values |= {"frame": np.asarray(Image.open(path).convert("RGB")), "first": np.array(number == 0)}
-        found = dict(zip(names, session.run(names, values), strict=True))
+        found: dict[str, Any] = dict(zip(names, session.run(names, values), strict=True))
         values |= {f"state.{name[5:]}": found[name] for name in names if name.startswith("next.")}
         print(path.name, *(f"{value:.2f}" for value in np.append(found["box"], found["score"])))
 
