@@ -1,4 +1,4 @@
-"""The command `mfst`: track, view a track, run the demonstration, say what weights hold, evaluate, time, train.
+"""The command `mfst`: track, view, run the demonstration, say what weights hold, evaluate, time, train, export.
 
 `mfst --version` says which version this is, `mfst doctor` whether all is well.
 """
@@ -23,6 +23,7 @@ from mfst_jax.checkpoints import bundled_se
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
+from mfst_jax.export.command import export
 from mfst_jax.following.loop import follow, follow_all
 from mfst_jax.following.recording import check_files
 from mfst_jax.following.summary import summary
@@ -197,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_status(partial(train, tuple(arguments[1:])), program="mfst")
     commands = {"track": track, "view": view, "demo": demo, "info": info}
     commands |= {"eval": evaluate, "score": score, "bench": bench, "train": train}
-    commands |= {"weights": weights_command, "doctor": doctor}
+    commands |= {"weights": weights_command, "export": export, "doctor": doctor}
     command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
     return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
 

@@ -23,7 +23,7 @@ PARTS = ("mfst_jax", "weight_port", "train", "tests", "tools", "benchmarks", "ex
 def copy(to: Path) -> Path:
     """A copy of the project, links as links, without what is ignored or only there by chance."""
     to.mkdir(parents=True)
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*_cache", "runs", "*.pyc")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*_cache", "runs", "*.pyc", "node_modules")
     for name in PARTS:
         shutil.copytree(ROOT / name, to / name, symlinks=True, ignore=ignored)
     for path in ROOT.iterdir():

@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 HEAVY = (
     *("PIL", "av", "matplotlib", "optax", "orbax", "scipy", "tensorflow", "tensorflow_datasets", "torch", "tyro"),
-    *("grain", "jax2onnx", "pandas", "mfst_jax.train", "weight_port"),
+    *("grain", "onnx", "onnxruntime", "pandas", "spox", "mfst_jax.train", "weight_port"),
     *("mfst_jax.cli", "mfst_jax.evaluation", "mfst_jax.following", "mfst_jax.media.sources"),
 )
 

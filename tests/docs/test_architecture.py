@@ -9,7 +9,10 @@ from code_blocks import ROOT, sources
 
 PACKAGES = [
     {"mfst_jax", "core", "fast", "checkpoints"},
-    *({name} for name in ("sequences", "media", "tracks", "program", "evaluation", "page", "select", "following")),
+    *(
+        {name}
+        for name in ("sequences", "media", "tracks", "program", "export", "evaluation", "page", "select", "following")
+    ),
     *({name} for name in ("bench", "train", "cli")),
 ]
 """Rooms of mfst_jax, each of which imports itself and those before it."""

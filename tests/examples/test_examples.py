@@ -4,6 +4,7 @@ import re
 import runpy
 import shlex
 import sys
+import zipfile
 from functools import wraps
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import tyro
 from media import end_sources_after
 from PIL import Image
 
+import mfst_jax
 import weight_port
+from mfst_jax import cli
 from mfst_jax.media.sources import demo_source
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -63,6 +66,8 @@ def test_an_example_has_less_than_40_lines_and_a_test(script: Path):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_the_commands_on_top_of_an_example_are_commands_that_it_takes(script: Path):
+    if "import onnxruntime" in script.read_text(encoding="utf-8"):
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the extra `export`")
     names = runpy.run_path(str(script))
     commands = re.findall(r"^python examples/(\S+)(.*)$", names["__doc__"], re.MULTILINE)
     assert commands
@@ -122,3 +127,54 @@ def test_porting_a_checkpoint(run, tmp_path: Path):
     first, *rest = run("port_a_checkpoint.py", tmp_path / "alexnet.pth", "--out", out)
     assert first == f"{out} holds AlexNet (torchvision)"
     np.testing.assert_allclose([numbers(line)[:4] for line in rest], truth()[1:], atol=6)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of the clip's first frames."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, frame in enumerate(demo_source().frames()):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    return folder
+
+
+def test_tracking_with_onnx(run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: the extra `export`")
+    pytest.importorskip("spox", reason="spox is not installed: the extra `export`")
+    model = tmp_path / "mfst.onnx"
+    assert cli.main(["export", "--to", "onnx", "--out", str(model)]) == 0
+    lines = run("track_with_onnx.py", model, pictures, "158,208,61,44")
+    assert [line.split()[0] for line in lines] == [f"{number}.png" for number in range(FRAMES)]
+    found = np.array([numbers(line.split(" ", 1)[1]) for line in lines])
+    np.testing.assert_array_equal(found[0], (158, 208, 61, 44, 1))
+    np.testing.assert_allclose(found[:, :4], truth(), atol=6)
+    tracker = mfst_jax.Tracker()
+    frames = demo_source().frames()
+    tracker.init(next(frames), (158, 208, 61, 44))
+    np.testing.assert_allclose(found[1:, :4], [tracker.update(frame) for frame in frames], atol=0.05)
+
+    other = onnx.load(model)
+    other.metadata_props[0].value = '{"format": 2}'
+    onnx.save(other, model)
+    with pytest.raises(SystemExit) as end:
+        run("track_with_onnx.py", model, pictures, "158,208,61,44")
+    assert end.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{model}: expected a tracker of format 1, found 2\n")
+
+
+def test_tracking_with_stablehlo(run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    pytest.importorskip("flatbuffers", reason="flatbuffers is not installed: the extra `export`")
+    program = tmp_path / "mfst.stablehlo"
+    arguments = ["--frame-size", "640x360", "--set", "alexnet_layers=conv5", "--set", "scale_count=1"]
+    assert cli.main(["export", "--to", "stablehlo", "--out", str(program), *arguments]) == 0
+    lines = run("track_with_stablehlo.py", program, pictures, "158,208,61,44")
+    assert [line.split()[0] for line in lines] == [f"{number}.png" for number in range(1, FRAMES)]
+    np.testing.assert_allclose([numbers(line.split(" ", 1)[1])[:4] for line in lines], truth()[1:], atol=6)
+
+    with zipfile.ZipFile(program, "w") as archive:
+        archive.writestr("mfst.json", '{"format": 2}')
+    with pytest.raises(SystemExit) as end:
+        run("track_with_stablehlo.py", program, pictures, "158,208,61,44")
+    assert end.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{program}: expected a tracker of format 1, found 2\n")

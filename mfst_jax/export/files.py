@@ -1,0 +1,76 @@
+"""Exported trackers on disk: written whole or not at all, and read back with a check of their format."""
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+from mfst_jax.errors import InputError, reason, reason_in_content
+from mfst_jax.export.signature import FORMAT
+from mfst_jax.export.stablehlo import ABOUT
+
+Kind = Literal["onnx", "stablehlo"]
+
+
+def check_place(out: Path, kind: Kind) -> None:
+    """Raises `InputError` where a file cannot be written there, or its name does not end as its kind of file does."""
+    suffix = f".{kind}"
+    if out.suffix != suffix:
+        raise InputError(f"--out {out}: expected a name that ends in {suffix}, found {out.suffix or 'no suffix'}")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: expected a folder that is there, found no {out.parent}")
+    if out.is_dir():
+        raise InputError(f"--out {out}: expected a file or a place for one, found a folder")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: expected a folder to write to, found one that may not be written to")
+
+
+def write(out: Path, content: bytes) -> None:
+    """Writes a file under a temporary name and renames it. Raises `InputError` where that fails."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+            new = Path(scratch, "new")
+            new.write_bytes(content)
+            new.replace(out)
+    except OSError as error:
+        raise InputError(f"--out {out}: expected a place to write a file, found {reason(error)}") from error
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What an exported tracker says of itself.
+
+    Raises:
+      InputError: no file there, none that `mfst export` wrote, or one in another format than this version's.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected an exported tracker, found no file")
+    try:
+        about = _read_archive(path) if zipfile.is_zipfile(path) else _read_onnx(path)
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: expected a file of mfst export, found {reason_in_content(error)}") from None
+    found = about.get("format") if isinstance(about, dict) else None
+    if found != FORMAT:
+        made = f"{found} (mfst_jax {about.get('mfst_jax')})" if found is not None else "none"
+        raise InputError(f"{path}: expected an exported tracker of format {FORMAT}, found {made}; export it anew")
+    return about
+
+
+def _read_archive(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(ABOUT))
+
+
+def _read_onnx(path: Path) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise ValueError("no ONNX model") from error
+    texts = {each.key: each.value for each in model.metadata_props}
+    if "mfst_jax" not in texts:
+        raise ValueError("an ONNX model that says nothing of mfst_jax")
+    return json.loads(texts["mfst_jax"])

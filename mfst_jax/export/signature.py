@@ -1,0 +1,100 @@
+"""What goes into an exported tracker and comes out of it: the arrays of a state by name, and what it says of itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from mfst_jax import checkpoints
+from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
+from mfst_jax.config import PRESETS, Config, to_dict
+from mfst_jax.model import Exemplar
+from mfst_jax.params import Contents, Params, uses_se
+from mfst_jax.state import State
+from mfst_jax.version import __version__
+
+FORMAT = 1
+"""Version of what is exported. It changes whenever a program written for the last one would read it wrongly."""
+SIDES = {"conv3": 10, "conv4": 8, "conv5": 6}
+"""Cells on a side of the exemplar's features."""
+_ARRAYS = {"centre": (2,), "size": (2,), "scale": (), "fill": (3,), "searches_centre": (), "background": ()}
+
+
+@dataclass(frozen=True)
+class Array:
+    """Array of a state: its shape and its NumPy type."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+def state_arrays(params: Params, config: Config) -> dict[str, Array]:
+    """Arrays of the states of a configuration by name, such as `exemplar.alexnet.conv5`."""
+    arrays = {name: Array(shape, "bool" if name == "searches_centre" else "float32") for name, shape in _ARRAYS.items()}
+    for model in config.models:
+        layers = params.variables["params"][model]
+        channels = {layer: layers[layer]["kernel"].shape[-1] for layer in config.layers(model)}
+        arrays |= {f"exemplar.{model}.{layer}": Array((SIDES[layer], SIDES[layer], c)) for layer, c in channels.items()}
+        if shares_weights(params.contents, config, model):
+            arrays |= {f"channel_weights.{model}.{layer}": Array((c,)) for layer, c in channels.items()}
+    return arrays
+
+
+def shares_weights(contents: Contents, config: Config, model: Any) -> bool:
+    """Whether search features take the exemplar's channel weights, which are then in the state."""
+    return config.se_statistics == "exemplar" and uses_se(contents, config, model)
+
+
+def to_arrays(state: State) -> dict[str, jax.Array]:
+    """Arrays of a state by name. The frames' size is among them, as `frame_size`."""
+    arrays = {name: getattr(state, name) for name in (*_ARRAYS, "frame_size")}
+    for part, by_model in (
+        ("exemplar", state.exemplar.features),
+        ("channel_weights", state.exemplar.channel_weights),
+    ):
+        arrays |= {f"{part}.{model}.{layer}": x for model, layers in by_model.items() for layer, x in layers.items()}
+    return arrays
+
+
+def from_arrays(
+    arrays: Mapping[str, jax.Array], config: Config, contents: Contents, frame_shape: tuple[int, ...]
+) -> State:
+    """State of the arrays that `to_arrays` names."""
+    parts: dict[str, dict[Any, dict[Any, jax.Array]]] = {"exemplar": {}, "channel_weights": {}}
+    for name, array in arrays.items():
+        part, *place = name.split(".")
+        if place:
+            parts[part].setdefault(place[0], {})[place[1]] = array
+    exemplar = Exemplar(parts["exemplar"], parts["channel_weights"])
+    plain = {name: arrays[name] for name in (*_ARRAYS, "frame_size")}
+    return State(exemplar, **plain, config=config, contents=contents, frame_shape=frame_shape)
+
+
+def metadata(weights: str | None, params: Params, config: Config) -> dict[str, Any]:
+    """What a file says of itself, as JSON values: its format, who made it, of what, and under which licence.
+
+    Args:
+      weights: as the weights were asked for.
+      params: the weights.
+      config: the configuration.
+    """
+    preset = next((name for name, each in PRESETS.items() if each == config), None)
+    return {
+        "format": FORMAT,
+        "mfst_jax": __version__,
+        "preset": preset,
+        "config": to_dict(config),
+        "weights": params.contents.describe(),
+        "provenance": checkpoints.provenance(weights),
+        "licence": licence(weights),
+    }
+
+
+def licence(weights: str | None) -> str:
+    """Terms of weights, as far as they are known: of those that have a name, by what they are put together from."""
+    name = "builtin" if weights is None else str(weights)
+    if name not in KNOWN:
+        return "not known: that of the weights it was made from"
+    sources = KNOWN[name].sources or ("alexnet",)
+    return "; ".join(f"{PUBLISHED[each].about}: {PUBLISHED[each].terms}" for each in sources)

@@ -1,0 +1,148 @@
+"""Exported trackers give the boxes of `track`: ONNX by ONNX Runtime, StableHLO by a process with nothing but JAX."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+from scenes import video
+
+import mfst_jax
+from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
+from mfst_jax.export import signature, stablehlo
+from mfst_jax.export.files import read_metadata, write
+from mfst_jax.export.running import open_exported
+from mfst_jax.padding import pad
+from mfst_jax.params import Params, contents_for
+
+pytest.importorskip("flatbuffers", reason="flatbuffers is not installed: the extra `export`")
+
+SMALL = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
+FRAMES, TRUTH = video(0, frames=4)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trees may hold shapes for arrays."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+def export_onnx(params: Params, config: Config, path: Path) -> Path:
+    pytest.importorskip("spox", reason="spox is not installed: the extra `export`")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the extra `export`")
+    from mfst_jax.export import onnx_tracker
+
+    model = onnx_tracker.make(params, config, signature.metadata(None, params, config))
+    write(path, model.SerializeToString())
+    return path
+
+
+def followed(path: Path, frames: np.ndarray = FRAMES) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and scores of all frames but the first."""
+    tracker = open_exported(path)
+    tracker.init(frames[0], TRUTH[0])
+    found = [(tracker.update(frame), tracker.score) for frame in frames[1:]]
+    return np.stack([box for box, _ in found]), np.array([score for _, score in found])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ALEXNET,
+        replace(REALTIME, scale_step=1.0375),
+        PAPER,
+        replace(AUTHORS, models=("alexnet",)),
+        replace(SIAMFC, peak_temperature=0.02),
+    ],
+    ids=["alexnet", "realtime", "paper", "authors", "siamfc"],
+)
+def test_onnx_gives_the_boxes_of_track(config: Config, random_params, tmp_path: Path):
+    contents = contents_for(config, "caffe" if config.se_statistics == "each" else "torchvision")
+    params = random_params(contents)
+    path = export_onnx(params, config, tmp_path / "a.onnx")
+    boxes, scores = followed(path)
+    expected = mfst_jax.track(params, FRAMES, TRUTH[0], config=config)
+    np.testing.assert_allclose(boxes, expected.box[1:], atol=0.05)
+    np.testing.assert_allclose(scores, expected.score[1:], atol=2e-3)
+
+
+def test_onnx_takes_frames_of_any_size_and_blank_ones_move_nothing(tmp_path: Path):
+    path = export_onnx(mfst_jax.load(), ALEXNET, tmp_path / "a.onnx")
+    boxes, _ = followed(path)
+    wide = np.pad(FRAMES, ((0, 0), (0, 31), (0, 77), (0, 0)), mode="edge")
+    far, _ = followed(path, wide)
+    assert np.abs(far - boxes).max() < 4  # the mean colour differs, and so does what lies around
+    blank = np.concatenate([FRAMES[:1], np.zeros_like(FRAMES[:2])])
+    still, scores = followed(path, blank)
+    np.testing.assert_array_equal(still, np.stack([TRUTH[0]] * 2))
+    np.testing.assert_array_equal(scores, 0)
+
+
+def test_the_state_of_onnx_is_that_of_init(tmp_path: Path):
+    path = export_onnx(mfst_jax.load(), ALEXNET, tmp_path / "a.onnx")
+    tracker = open_exported(path)
+    tracker.init(FRAMES[0], TRUTH[0])
+    expected = signature.to_arrays(mfst_jax.init(mfst_jax.load(), FRAMES[0], TRUTH[0], config=ALEXNET))
+    found = {name.removeprefix("state."): array for name, array in tracker._state.items()}
+    assert found.keys() == expected.keys() - {"frame_size"}
+    for name, array in found.items():
+        assert array.shape == expected[name].shape, name
+        assert array.dtype == expected[name].dtype, name
+        np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+LOADER = """
+import sys, zipfile, json
+import numpy as np
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("mfst_jax", "flax"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import jax, jax.export
+archive = zipfile.ZipFile(sys.argv[1])
+init, step = (jax.export.deserialize(bytearray(archive.read(f"{name}.bin"))) for name in ("init", "step"))
+given = np.load(sys.argv[2])
+state = init.call(given["frames"][0], given["box"], given["size"])
+boxes = []
+for frame in given["frames"][1:]:
+    state, output = step.call(state, frame)
+    boxes.append(np.asarray(output["box"]).tolist() + [float(output["score"])])
+assert not {"mfst_jax", "flax"} & {name.split(".")[0] for name in sys.modules}
+print(json.dumps({"boxes": boxes, "platforms": [init.platforms, step.platforms]}))
+"""
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_stablehlo_gives_the_boxes_of_track_in_a_process_with_nothing_but_jax(tmp_path: Path):
+    params = mfst_jax.load()
+    content = stablehlo.make(params, SMALL, signature.metadata(None, params, SMALL), FRAMES.shape[1:3])
+    path = tmp_path / "a.stablehlo"
+    write(path, content)
+    padded = np.stack([pad(frame) for frame in FRAMES])
+    size = np.array(FRAMES.shape[1:3], np.int32)
+    np.savez(tmp_path / "given.npz", frames=padded, box=TRUTH[0], size=size)
+    command = [sys.executable, "-c", LOADER, str(path), str(tmp_path / "given.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["platforms"] == [["cpu", "cuda", "tpu"]] * 2
+    expected = mfst_jax.track(params, FRAMES, TRUTH[0], config=SMALL)
+    np.testing.assert_allclose(np.array(found["boxes"])[:, :4], expected.box[1:], atol=1e-3)
+    np.testing.assert_allclose(np.array(found["boxes"])[:, 4], expected.score[1:], atol=1e-3)
+
+    about = read_metadata(path)
+    assert about["frame_shape"] == [256, 256, 3]
+    assert about["weights"] == "AlexNet (torchvision)"
+    boxes, _ = followed(path)
+    np.testing.assert_allclose(boxes, np.array(found["boxes"])[:, :4], atol=1e-3)
+    large = np.zeros((300, 100, 3), np.uint8)
+    with pytest.raises(mfst_jax.InputError, match="up to 256x256 pixels, found 100x300"):
+        open_exported(path).init(large, TRUTH[0])
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["mfst.json", "init.bin", "step.bin"]
