@@ -148,7 +148,7 @@ def _compute(
     frozen = freeze(params, alexnet)
     rows = [(video, row) for video in videos for row in range(len(video.frames))]
     for view in range(recipe.kept_views):
-        files: list[np.ndarray] = []
+        files: list[np.memmap] = []
         key = jax.random.fold_in(jax.random.key(VIEWS_SEED), view)
         by = replace(recipe.augmentation, flip=False) if view else Augmentation()
         for start in range(0, len(rows), CROPS_AT_ONCE):
@@ -179,7 +179,8 @@ def _see(
     frozen: AnyParams, crops: UInt8[Array, "n 287 287 3"], key: Key[Array, ""], *, alexnet: Recipe, by: Augmentation
 ) -> tuple[Array, Array]:
     """Features of conv3 of crops as exemplars and as search regions, each augmented on its own."""
-    return tuple(backbone_features(frozen, alexnet, images)[LAYER] for images in augment(key, crops, crops, by))
+    exemplars, searches = augment(key, crops, crops, by)
+    return backbone_features(frozen, alexnet, exemplars)[LAYER], backbone_features(frozen, alexnet, searches)[LAYER]
 
 
 def _gather(views: Sequence[np.ndarray], view: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -55,8 +55,11 @@ def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Meas
 @partial(jit, static_argnames=("recipe",))
 def centre_errors_with_alexnet(of_s: Correlations, of_a: Correlations, *, recipe: Recipe) -> Float[Array, ""]:
     """Sum over pairs of the distance of the peak from the target, where S and A are fused as in REALTIME."""
-    kept = {"siamfc": (of_s, recipe), "alexnet": (of_a, Recipe(model="alexnet"))}
-    maps = {}
+    kept: dict[Model, tuple[Correlations, Recipe]] = {
+        "siamfc": (of_s, recipe),
+        "alexnet": (of_a, Recipe(model="alexnet")),
+    }
+    maps: dict[Model, Array] = {}
     for model, (correlations, of_model) in kept.items():
         responses = responses_from_correlations(Trainable(None, {}), correlations, of_model)
         factors = dict(zip(REALTIME.layers(model), REALTIME.factors(model), strict=True))

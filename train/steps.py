@@ -144,9 +144,10 @@ def train_step(
             for layer, response in responses.items()
         }
         total = [recipe.loss_weight(layer) * each for layer, each in losses.items()]
-        for layer, response in ({} if others is None else others.maps).items():
-            weight = recipe.other_videos * recipe.loss_weight(layer)
-            total.append(weight * nothing_there(response + trainable.biases[layer], others.different))
+        if others is not None:
+            for layer, response in others.maps.items():
+                weight = recipe.other_videos * recipe.loss_weight(layer)
+                total.append(weight * nothing_there(response + trainable.biases[layer], others.different))
         if of_alexnet is not None:
             beside = trainable.beside
             both = responses["conv5"] + jnp.exp(beside["log_factor"]) * of_alexnet + beside["bias"]

@@ -87,11 +87,12 @@ class Backbones:
         features: dict[Model, dict[Layer, Maps]] = {}
         for model in sorted(self.weights) if self.shared else self.weights:  # S after A, whose features it goes on from
             by_layer: dict[Layer, Maps] = {}
+            x = pooled.get(model)
             for layer in LAYERS:
                 if layer in self.shared and model == "siamfc":
                     x = by_layer[layer] = features["alexnet"][layer]
                 elif layer in self.weights[model]:
-                    x = pooled[model] if layer == LAYERS[0] else x
+                    assert x is not None, "what does not see the images goes on from what does"
                     x = by_layer[layer] = self._convolve(x, model, layer, done=features)
             features[model] = by_layer
         return {model: features[model] for model in self.weights}
