@@ -60,7 +60,6 @@ class Config:
         III-B b], or those of each input, for itself [code].
       scale_search: What is compared at several scales: crops of the search region (`crops`) [paper IV-A e]; or the
         features of a single one around the peak (`features`, see `scale_from_features.py`).
-      scale_models: The backbones whose features tell the scale; all in use where none of these is in use.
       scale_step: Ratio of one scale to the next, at least 1 [paper IV-A e].
       scale_count: Number of scales, odd [paper IV-A e].
       scale_penalty: Factor in (0, 1] on the peak of every scale but the middle one [code].
@@ -108,7 +107,6 @@ class Config:
     se_statistics: Literal["exemplar", "each"] = "exemplar"
 
     scale_search: ScaleSearch = "crops"
-    scale_models: tuple[Model, ...] = MODELS
     scale_step: float = 1.025
     scale_count: int = 3
     scale_penalty: float = 0.9745
@@ -135,7 +133,7 @@ class Config:
             if isinstance(getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
             check_type(f"config.{field.name}", getattr(self, field.name), FIELD_TYPES[field.name])
-        for name in ("models", "siamfc_layers", "alexnet_layers", "scale_models"):
+        for name in ("models", "siamfc_layers", "alexnet_layers"):
             value = getattr(self, name)
             require(len(value) > 0, f"config.{name}", "at least one entry", value)
             require(len(set(value)) == len(value), f"config.{name}", "no entry twice", value)

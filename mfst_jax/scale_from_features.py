@@ -44,12 +44,11 @@ def similarity_by_factor(
 ) -> Float[Array, " scales"]:
     """Cosine similarity of the exemplar and the features at the target's new place, for each scale factor.
 
-    It is averaged over all layers of the models that tell the scale. The arguments are those of `growth_factor`.
+    It is averaged over all layers of all models. The arguments are those of `growth_factor`.
     """
     by_layer = []
-    telling = {*config.scale_models} & {*config.models} or {*config.models}
     for model, targets in exemplar.features.items():
-        for layer in config.layers(model) if model in telling else ():
+        for layer in config.layers(model):
             target, maps = targets[layer], search[model][layer]
             windows = resample(maps, offset[::-1] / CELL, len(target), config.scale_factors())
             products = jnp.einsum("suvc,uvc->s", windows, target)

@@ -114,22 +114,6 @@ def test_damping_takes_on_a_share_of_the_change():
     np.testing.assert_allclose(damped(jnp.array([0.5, 1.0, 2.0]), 0.0), 1)
 
 
-def test_the_models_that_are_to_tell_it_do_and_all_in_use_where_none_of_them_is_in_use():
-    targets = {model: {"conv3": jnp.asarray(smooth(SIDE, 2.0))} for model in ("siamfc", "alexnet")}
-    grown, shrunk = (jnp.asarray(smooth(SIZE, spacing=2.0 * growth)) for growth in (1.1, 1 / 1.1))
-    search = {"siamfc": {"conv3": grown}, "alexnet": {"conv3": shrunk}}
-
-    def factor(models, scale_models):
-        used = Exemplar({model: targets[model] for model in models}, {})
-        config = replace(CONFIG, models=models, siamfc_layers=("conv3",), scale_models=scale_models)
-        return float(growth_factor(used, search, jnp.zeros(2), config))
-
-    both = ("siamfc", "alexnet")
-    assert factor(both, ("siamfc",)) == pytest.approx(1.1)
-    assert factor(both, ("alexnet",)) == pytest.approx(1 / 1.1)
-    assert factor(("siamfc",), ("alexnet",)) == factor(("siamfc",), both) == pytest.approx(1.1)
-
-
 def test_layers_count_alike_whatever_their_size():
     both = replace(CONFIG, alexnet_layers=("conv3", "conv5"))
     maps, large = smooth(SIZE, 2.0), 1e4 * noise(22, 22, 5)
