@@ -66,7 +66,8 @@ def test_onnx_takes_no_frame_size(tmp_path: Path, capsys: pytest.CaptureFixture)
 def test_a_preset_that_the_weights_cannot_run_is_refused(to: str, tmp_path: Path, capsys: pytest.CaptureFixture):
     arguments = ["--to", to, "--out", str(tmp_path / f"a.{to}"), "--preset", "realtime"]
     assert refusal(arguments, capsys) == (
-        "mfst: config.models: expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'"
+        "mfst: config.models: expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'; "
+        "the weights 'paper' hold both backbones (mfst weights get paper)"
     )
     assert list(tmp_path.iterdir()) == []
 
