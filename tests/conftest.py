@@ -41,6 +41,7 @@ import hypothesis
 import jax
 import offline
 import pytest
+from browser import Page, find_chromium, open_browser
 from compilations import hurry
 
 import mfst_jax
@@ -125,3 +126,13 @@ def without_av(monkeypatch: pytest.MonkeyPatch) -> None:
         return plain(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", missing)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """An open page of a real Chromium."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip("chromium is not installed")
+    with open_browser(program, tmp_path_factory.mktemp("profile")) as page:
+        yield page

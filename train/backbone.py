@@ -25,7 +25,7 @@ from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.data.augmentation import augment
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Features, Others, Responses
+from mfst_jax.train.responses import Features, Others, Responses, correlate_pairs
 
 FIRST_LOG_FACTOR, FIRST_BIAS = 1.5, -2.0
 """Where the factor of A's response and the bias beside it start: A's response is between 0 and 1."""
@@ -138,7 +138,7 @@ def responses(
             of_all[layer] = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(z, x)
             of_pairs[layer] = of_all[layer][jnp.arange(len(z)), jnp.arange(len(z))]
         else:
-            of_pairs[layer] = jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(z, x)
+            of_pairs[layer] = correlate_pairs(z, x)
     different = jnp.asarray(crops.video)[:, None] != crops.video[None]
     return of_pairs, Others(of_all, different) if recipe.other_videos else None, running
 

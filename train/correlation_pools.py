@@ -6,7 +6,6 @@ pool of the same crops, pairs and backbone is found again by a digest of them.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from mfst_jax.checkpoints import digest, weight_names
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, Layer
 from mfst_jax.crops import central_exemplar
-from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams
 from mfst_jax.params import Params
 from mfst_jax.train.data.curation import MARGIN, Video
@@ -30,6 +28,7 @@ from mfst_jax.train.data.pairs import Crops, Pairs
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import CELLS, Correlations, Features, backbone_features, correlate, freeze
 from mfst_jax.train.se_blocks import layer_channels
+from mfst_jax.train.whole_folders import made_once
 
 FORMAT = 2
 """Version of the file format; pools of another version are computed again."""
@@ -94,16 +93,10 @@ def make(
     """
     channels = layer_channels(params, recipe)
     place = Path(folder) / f"{recipe.model}-{_digest(params, recipe, videos, pairs)[:16]}"
-    if not place.is_dir():
-        unfinished = place.with_name(f".{place.name}.unfinished")
-        try:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(parents=True)
-            _compute(unfinished, params, recipe, videos, pairs, channels, advance)
-            unfinished.rename(place)
-        except OSError as error:
-            raise InputError(f"{place}: expected room for {len(pairs)} pairs, found {error.strerror}") from error
-    return Pool(place, channels)
+    compute = partial(
+        _compute, params=params, recipe=recipe, videos=videos, pairs=pairs, channels=channels, advance=advance
+    )
+    return Pool(made_once(place, compute, f"{len(pairs)} pairs"), channels)
 
 
 def _compute(

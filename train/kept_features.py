@@ -6,7 +6,6 @@ augmented views of each crop, and a training step begins with them. In float16 a
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +19,6 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from mfst_jax import padding
 from mfst_jax.checkpoints import digest, weight_names
 from mfst_jax.compilation import jit
-from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams
 from mfst_jax.params import Params
 from mfst_jax.train.data import pairs
@@ -29,6 +27,7 @@ from mfst_jax.train.data.curation import Video
 from mfst_jax.train.data.pairs import Pairs
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import backbone_features, freeze
+from mfst_jax.train.whole_folders import made_once
 
 FORMAT = 1
 """Version of the files; features of another version are computed again."""
@@ -124,17 +123,9 @@ def make(
     """
     videos = [thinned(video, recipe.kept_crops) for video in videos]
     place = Path(folder) / f"{LAYER}-{_digest(params, recipe, videos)[:16]}"
-    if not place.is_dir():
-        unfinished = place.with_name(f".{place.name}.unfinished")
-        try:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(parents=True)
-            _compute(unfinished, params, recipe, videos, advance)
-            unfinished.rename(place)
-        except OSError as error:
-            crops = sum(len(video.frames) for video in videos)
-            raise InputError(f"{place}: expected room for {crops} crops, found {error.strerror}") from error
-    return KeptFeatures(place, videos, recipe)
+    compute = partial(_compute, params=params, recipe=recipe, videos=videos, advance=advance)
+    crops = sum(len(video.frames) for video in videos)
+    return KeptFeatures(made_once(place, compute, f"{crops} crops"), videos, recipe)
 
 
 def _compute(

@@ -142,12 +142,13 @@ def responses_from_crops(
     search = backbone_features(frozen, recipe, search_images)
     weights = pair_weights(trainable, recipe, _means(exemplar), _means(search))
 
-    def correlate_pair(z: Array, w: Array, x: Array) -> Array:
-        return cross_correlate_by_taps(z * w[None, None], x[None])[0]
+    reweighed = {layer: exemplar[layer] * weights[layer][:, None, None] for layer in LAYERS}
+    return _scaled({layer: correlate_pairs(reweighed[layer], search[layer]) for layer in LAYERS}, recipe)
 
-    return _scaled(
-        {layer: jax.vmap(correlate_pair)(exemplar[layer], weights[layer], search[layer]) for layer in LAYERS}, recipe
-    )
+
+def correlate_pairs(exemplars: Float[Array, "n h w c"], searches: Float[Array, "n _ _ c"]) -> Float[Array, "n 17 17"]:
+    """Cross-correlation of each exemplar with the search features of its own pair."""
+    return jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(exemplars, searches)
 
 
 def pair_weights(

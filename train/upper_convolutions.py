@@ -8,17 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.kept_features import KeptPairs
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Features, Others, Responses
+from mfst_jax.train.responses import Features, Others, Responses, correlate_pairs
 
 OTHERS = 3
 """Number of other pairs whose search images each exemplar is compared with."""
@@ -61,7 +59,7 @@ def responses(
     images = [jnp.asarray(each, jnp.float32) for each in (kept.exemplar, kept.search)]
     exemplars, searches = (features(trained, conv3, last_relu=False) for conv3 in images)
     targets = {layer: recipe.factor(layer) * exemplars[layer] for layer in recipe.layers}
-    of_pairs = {layer: _of_pairs(z, searches[layer]) for layer, z in targets.items()}
+    of_pairs = {layer: correlate_pairs(z, searches[layer]) for layer, z in targets.items()}
     others = None
     if recipe.other_videos:
         shifts = range(1, min(OTHERS, len(kept.video) - 1) + 1)
@@ -69,7 +67,7 @@ def responses(
         def next_ones(values: Array, pair: Callable[[Array], Array]) -> Array:
             return jnp.stack([pair(jnp.roll(values, -shift, axis=0)) for shift in shifts], axis=1)
 
-        maps = {layer: next_ones(searches[layer], partial(_of_pairs, z)) for layer, z in targets.items()}
+        maps = {layer: next_ones(searches[layer], partial(correlate_pairs, z)) for layer, z in targets.items()}
         others = Others(maps, next_ones(jnp.asarray(kept.video), lambda video: video != kept.video))
     if not recipe.beside_alexnet:
         return of_pairs, others, None
@@ -79,11 +77,7 @@ def responses(
 
 def response_of_alexnet(exemplars: Features, searches: Features) -> Float[Array, "n 17 17"]:
     """Response of A to pairs: the mean of its layers' responses, each between 0 and 1 over its map."""
-    maps = [_of_pairs(exemplars[layer], searches[layer]) for layer in exemplars]
+    maps = [correlate_pairs(exemplars[layer], searches[layer]) for layer in exemplars]
     low, high = ([each(m, axis=(-2, -1), keepdims=True) for m in maps] for each in (jnp.min, jnp.max))
     scaled = [(m - a) / jnp.where(b > a, b - a, 1) for m, a, b in zip(maps, low, high, strict=True)]
     return jnp.mean(jnp.stack(scaled), axis=0)
-
-
-def _of_pairs(exemplars: Array, searches: Array) -> Float[Array, "n 17 17"]:
-    return jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(exemplars, searches)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Page, find_chromium, open_browser
+from browser import Page
 
 from mfst_jax.cli import main
 from mfst_jax.export.running import open_exported
@@ -41,15 +41,6 @@ def address(built: Path) -> Iterator[str]:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
         server.terminate()
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("chromium is not installed")
-    with open_browser(program, tmp_path_factory.mktemp("profile")) as page:
-        yield page
 
 
 def choose_file(page: Page, path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Page, find_chromium, open_browser
+from browser import Page
 from PIL import Image
 from track_pages import COUNT, LOST, box_of, frame_of, true_box_of, write_page
 
@@ -18,15 +18,6 @@ THEME = "document.documentElement.dataset.theme"
 LAST = COUNT - 1
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("chromium is not installed")
-    with open_browser(program, tmp_path_factory.mktemp("profile")) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,22 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Page, find_chromium, open_browser
+from browser import Page
 
 from mfst_jax.errors import InputError
 from mfst_jax.media.sources import Source, demo_source
 from mfst_jax.select import Selection, select_targets, server
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("chromium is not installed")
-    with open_browser(program, tmp_path_factory.mktemp("profile")) as page:
-        yield page
 
 
 def made_up(count: int = 6, live: bool = False) -> Source:
