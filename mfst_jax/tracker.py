@@ -49,6 +49,9 @@ def init(
 ) -> State:
     """Takes the object in `box` as the target.
 
+    The box may be as small as a thousandth of a pixel, as large as a million pixels, and anywhere as long as it
+    overlaps the frame. The frame may have any size from one pixel on.
+
     Args:
       params: the weights, from `mfst_jax.load`, or prepared by `mfst_jax.prepare`.
       frame: [H, W, 3] RGB, uint8, or float32 in 0..255: an array of NumPy, JAX or any library that speaks DLPack or has
@@ -97,7 +100,9 @@ def step(params: AnyParams, state: State, frame: AnyArray, *, config: Config | N
     """Finds the target in the next frame.
 
     Where there is nothing to be seen, in a frame that is blank around the target, it stays where it was, with a score
-    of 0.
+    of 0. Whatever is to be seen, the box is finite, its size is that of the first box times a scale in
+    `[scale_min, scale_max]`, and its centre is at most 0.751 of the largest search region's side beyond the frame
+    (docs/conventions.md, "Bounds").
 
     Args:
       params: the weights that `state` was made with.
@@ -133,6 +138,8 @@ def track(
 
     Called plainly it takes frame after frame, so that all videos of one frame shape share a compilation whatever their
     length, and frames on a device stay on it. Under a transformation (`jit`, `vmap`, ...) it is one `lax.scan`.
+
+    Every box is finite and within the bounds that `step` states.
 
     Args:
       params: the weights, from `mfst_jax.load`, or prepared by `mfst_jax.prepare`.

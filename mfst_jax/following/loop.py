@@ -3,7 +3,9 @@
 Three stages overlap: frames are read and handed to the device ahead of the tracker, and drawn and encoded behind it.
 """
 
+import math
 import time
+from array import array
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -128,8 +130,8 @@ def follow_all(
     """
     config = config_for(len(targets), resolve_config(params.contents, config))
     check_boxes(targets, source.size)
-    boxes = [np.array([target.box for target in targets], np.float32)]
-    scores, size = [np.ones(len(targets), np.float32)], jnp.asarray(source.size, jnp.int32)
+    found, score = np.array([target.box for target in targets], np.float32), np.ones(len(targets), np.float32)
+    first, boxes, scores, size = found, _Rows(found), _Rows(score), jnp.asarray(source.size, jnp.int32)
     started, tracks, settled_after = time.perf_counter(), None, None
     lost_in_a_row = np.zeros(len(targets), int)
     with ExitStack() as stack:
@@ -150,19 +152,19 @@ def follow_all(
             responses = None
             if tracks is None:
                 steps = None if source.remaining is None else source.remaining - 1
-                tracks = quick_start.begin(params, Start(padded, boxes[0], size, config), steps=steps)
+                tracks = quick_start.begin(params, Start(padded, first, size, config), steps=steps)
             else:
                 progress.update(task, compiling=tracks.is_compiling)
                 found, score, responses = tracks.fetch(tracks.step(padded), responses=recorder.maps)
                 boxes.append(found)
                 scores.append(score)
-            recorder.tell(number, boxes[-1], scores[-1])
+            recorder.tell(number, found, score)
             if hear is not None:
-                hear(number, boxes[-1], scores[-1])
+                hear(number, found, score)
             if recorder.draws:
-                drawing(recorder.show, number, frame, boxes[-1], scores[-1], responses)
+                drawing(recorder.show, number, frame, found, score, responses)
             progress.advance(task)
-            lost_in_a_row = np.where(is_lost(scores[-1]), lost_in_a_row + 1, 0)
+            lost_in_a_row = np.where(is_lost(score), lost_in_a_row + 1, 0)
             if lost_in_a_row.min() == stop_when_lost:
                 break
             settles = settled_after is None and tracks.is_settled
@@ -175,7 +177,26 @@ def follow_all(
     seconds = time.perf_counter() - started
     rate = (len(boxes) - settled_after) / seconds if settled_after else 0.0
     stopped = bool(lost_in_a_row.min() == stop_when_lost)
-    return Followed(np.stack(boxes), np.stack(scores), rate, stopped=stopped, first=source.first)
+    return Followed(boxes.stacked(), scores.stacked(), rate, stopped=stopped, first=source.first)
+
+
+class _Rows:
+    """Rows of float32 numbers, one a frame, in as many bytes as the numbers have: a webcam may run for days."""
+
+    def __init__(self, first: np.ndarray):
+        self._shape = first.shape
+        self._numbers = array("f")
+        self.append(first)
+
+    def __len__(self) -> int:
+        return len(self._numbers) // math.prod(self._shape)
+
+    def append(self, row: np.ndarray) -> None:
+        self._numbers.frombytes(np.ascontiguousarray(row, np.float32).tobytes())
+
+    def stacked(self) -> np.ndarray:
+        """All rows, [rows, *shape]."""
+        return np.array(self._numbers, np.float32).reshape(-1, *self._shape)
 
 
 def _on_device(source: Source) -> Generator[tuple[Frame, jax.Array], None, None]:

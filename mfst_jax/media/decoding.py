@@ -4,7 +4,7 @@ import re
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from numbers import Rational
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -218,9 +218,12 @@ def _frames_of(packet: "Packet") -> "Iterator[VideoFrame]":
 
 def _as_shown(frame: "VideoFrame") -> Frame:
     """Pixels of a frame, turned and mirrored by its display matrix, to the nearest of the eight orientations."""
+    from av.sidedata.sidedata import SideDataContainer
+
     pixels = frame.to_ndarray(format="rgb24")
     try:
-        matrix = cast("bytes | None", frame.side_data.get("DISPLAYMATRIX"))
+        # Not `frame.side_data`: the frame would refer to what refers to it, and stay until Python looks for cycles.
+        matrix = cast(Any, SideDataContainer)(frame).get("DISPLAYMATRIX")
     except ValueError:
         # PyAV fails where there is side data of a kind it has no name for, such as EXIF. Its angle knows no mirrors.
         return np.rot90(pixels, round(frame.rotation / 90))

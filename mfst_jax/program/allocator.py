@@ -8,6 +8,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
@@ -55,4 +56,10 @@ def give_back() -> None:
 
 def _of_glibc(name: str) -> Any:
     """Function of the C library by its name; None where there is none."""
-    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    return getattr(_c_library(), name, None) if sys.platform == "linux" else None
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    """The C library of this process, opened once: each opening leaves a class behind."""
+    return ctypes.CDLL(None)

@@ -1,6 +1,7 @@
 """A source followed from end to end: the same boxes as plain tracking, in all that is written."""
 
 import base64
+import tracemalloc
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -19,6 +20,8 @@ from mfst_jax.media import drawing
 from mfst_jax.media.sources import Labelled, Source, open_source
 from mfst_jax.page.pictures import encode_map
 from mfst_jax.tracks.files import read_record, read_table
+
+NUMPY = np.lib.tracemalloc_domain
 
 
 def test_the_boxes_are_those_of_plain_tracking(params: mfst_jax.Params, tmp_path: Path):
@@ -193,3 +196,37 @@ def test_frames_of_similar_sizes_share_a_compilation(params: mfst_jax.Params):
     assert compilations((120, 160)) > 0
     assert compilations((90, 250)) == 0
     assert compilations((100, 260)) > 0
+
+
+def test_what_is_kept_of_each_frame_is_its_numbers(params: mfst_jax.Params, monkeypatch: pytest.MonkeyPatch):
+    """Of 500 frames by a tracker that does nothing no array stays: a webcam may run for days."""
+    start, count, kept = 100, 600, 0
+    blank = np.zeros((16, 16, 3), np.uint8)
+    source = Source("camera", (16, 16), count, 25.0, None, lambda: (("frame", blank) for _ in range(count)))
+    box = np.float32([4, 4, 8, 8])
+
+    class Idle:
+        is_settled, is_compiling = True, False
+
+        def step(self, frame: object) -> list[object]:
+            return []
+
+        def fetch(self, outputs: object, *, responses: bool) -> tuple[np.ndarray, np.ndarray, None]:
+            return box[None].copy(), np.ones(1, np.float32), None
+
+    def hear(number: int, box: np.ndarray, score: float) -> None:
+        nonlocal kept
+        if number == start:
+            tracemalloc.start()
+        elif number == count - 1:
+            arrays = tracemalloc.take_snapshot().filter_traces([tracemalloc.DomainFilter(True, NUMPY)])
+            kept = sum(each.count for each in arrays.statistics("filename"))
+
+    monkeypatch.setattr(quick_start, "begin", lambda *_, **__: Idle())
+    try:
+        followed = follow(source, box, params, CONFIG, hear=hear, quiet=True)
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(followed.boxes, np.tile(box, (count, 1)))
+    np.testing.assert_array_equal(followed.scores, np.ones(count))
+    assert 0 < kept < 50

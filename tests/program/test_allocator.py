@@ -69,7 +69,7 @@ class Library:
 
 def use_all(library: Library, platform: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
     """What is asked of the library; the block that compiles fails."""
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(allocator, "_c_library", lambda: library)
     monkeypatch.setattr(sys, "platform", platform)
     allocator.keep_little()
     with pytest.raises(MemoryError), allocator.compiling():
