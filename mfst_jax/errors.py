@@ -1,8 +1,20 @@
 """Errors for bad input: one line that names the thing, what was expected and what was found."""
 
 
+LONGEST_MESSAGE = 2000
+"""Number of characters of an error message, at most."""
+_TAIL = 500
+"""Number of characters at the end of a longer message that stay, as that is where the advice stands."""
+
+
 class InputError(ValueError):
-    """Unusable input from the caller. The command line prints the message and exits with status 2."""
+    """Unusable input from the caller. The command line prints the message and exits with status 2.
+
+    The message is one line that a terminal shows as it is, whatever the input holds: see `one_line`.
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__(one_line(message))
 
 
 class MissingExtraError(InputError, ImportError):
@@ -23,3 +35,21 @@ def reason(error: Exception) -> str:
 def reason_in_content(error: Exception) -> str:
     """Message as by `reason` of what is wrong with content that was read; of a `KeyError`, what is not there."""
     return f"no {error} there" if isinstance(error, KeyError) else reason(error)
+
+
+def one_line(text: str) -> str:
+    """Text as one line that a terminal can show: whatever is no printable character becomes an escape, as in `repr`.
+
+    Of a text of more than `LONGEST_MESSAGE` characters the middle is left out, and it says how much that was.
+    """
+    text = _shortened(text)
+    if text.isprintable():
+        return text
+    return _shortened("".join(each if each.isprintable() else ascii(each)[1:-1] for each in text))
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    left_out = f" [{len(text) - LONGEST_MESSAGE} characters left out] "
+    return text[: LONGEST_MESSAGE - _TAIL] + left_out + text[-_TAIL:]

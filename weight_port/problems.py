@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, one_line
 
 _SHOWN = 40
 
@@ -17,11 +17,12 @@ class SourceError(InputError):
     """
 
     def __init__(self, name: str, problems: Sequence[str]):
-        self.problems = tuple(" ".join(problem.splitlines()) for problem in problems)
+        self.problems = tuple(one_line(" ".join(problem.splitlines())) for problem in problems)
         if len(problems) == 1:
             super().__init__(f"{name}: {self.problems[0]}")
             return
-        lines = [f"{name}: {len(problems)} problems", *(f"  {problem}" for problem in self.problems[:_SHOWN])]
+        super().__init__()
+        lines = [one_line(f"{name}: {len(problems)} problems"), *(f"  {problem}" for problem in self.problems[:_SHOWN])]
         if len(problems) > _SHOWN:
             lines.append(f"  and {len(problems) - _SHOWN} more")
-        super().__init__("\n".join(lines))
+        self.args = ("\n".join(lines),)
