@@ -23,6 +23,10 @@ Layer = Literal["conv3", "conv4", "conv5"]
 Strategy = Literal["hard", "soft_mean", "soft"]
 Upsampling = Literal["tf1", "corners", "half_pixel"]
 ScaleSearch = Literal["crops", "features"]
+MOST_SCALES = 99
+"""Greatest number of scales: each is a search region, or a row of a table."""
+WIDEST = 1e6
+"""Greatest of the scales by which the target may grow from one frame to the next."""
 MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
@@ -154,8 +158,10 @@ class Config:
         require(
             math.isfinite(self.scale_step) and self.scale_step >= 1, "config.scale_step", "1 or more", self.scale_step
         )
-        odd = self.scale_count % 2 == 1 and self.scale_count > 0
-        require(odd, "config.scale_count", "an odd number of scales", self.scale_count)
+        odd = self.scale_count % 2 == 1 and 0 < self.scale_count <= MOST_SCALES
+        require(odd, "config.scale_count", f"an odd number of scales up to {MOST_SCALES}", self.scale_count)
+        widest = (self.scale_count // 2) * math.log(self.scale_step) <= math.log(WIDEST)
+        require(widest, "config.scale_step", f"one whose scales reach at most {WIDEST:g}", self.scale_step)
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
         require(-10 <= self.scale_tilt <= 10, "config.scale_tilt", "in [-10, 10]", self.scale_tilt)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)

@@ -1,6 +1,5 @@
 """Errors for bad input: one line that names the thing, what was expected and what was found."""
 
-
 LONGEST_MESSAGE = 2000
 """Number of characters of an error message, at most."""
 _TAIL = 500

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from mfst_jax.errors import InputError
 
+LARGEST_INT = 2**63
+"""Whole numbers are smaller than this, also where a number of any kind will do."""
+
 
 def require(good: bool, name: str, expected: str, found: object) -> None:
     """Raises `InputError` unless `good`: the message is `<name>: expected <expected>, found <found>`."""
@@ -84,5 +87,6 @@ def _fits(value: object, kind: Any) -> bool:
             return all(_fits(item, arguments[0]) for item in value)
         return len(value) == len(arguments) and all(map(_fits, value, arguments))
     if kind in (float, int):
-        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+        fits = isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+        return fits and (isinstance(value, float) or abs(value) < LARGEST_INT)
     return isinstance(value, kind)

@@ -4,13 +4,14 @@
     python tools/fuzz_parsers.py --state FOLDER --table
 
 An input is a sound file, or folder of files, of our own making with a few changes (`fuzzing/mutations.py`). Each parser
-gets its share of all inputs in processes that have 3 GiB of addresses beside the program's own, and 10 s of computing for
-each input. It must read the input or refuse it by an `InputError` of printable lines of at most 2,200 characters. An input
-fails where anything else comes of it: another exception, a warning of NumPy's, an end of the process, a lack of memory or
-more than 1 GiB of it, a program that is run, a connection, a file that is written outside the input's own folder.
+gets its share of all inputs in processes that have 3 GiB of addresses beside the program's own, and 10 s of computing
+for each input. It must read the input or refuse it by an `InputError` of printable lines of at most 2,200 characters.
+An input fails where anything else comes of it: another exception, a warning of NumPy's, an end of the process, a lack
+of memory or more than 1 GiB of it, a program that is run, a connection, a file that is written outside its own folder.
 
-What came of all that is in FOLDER, and the campaign goes on from there. Input i of a parser is the same in every campaign
-with the same seed, so `--again` tries those that failed with the code as it is now. The exit status is 1 where one failed.
+What came of all that is in FOLDER, and the campaign goes on from there. Input i of a parser is the same in every
+campaign with the same seed, so `--again` tries those that failed with the code as it is now. The exit status is 1 where
+one failed.
 """
 
 import sys
@@ -71,7 +72,7 @@ def _take_turns(folder: Path, parsers: tuple[Parser, ...], inputs: int, seed: in
     while unfinished and (deadline is None or time.time() < deadline):
         turn, unfinished = turn + 1, False
         for parser in parsers:
-            most = quota(parser, parsers, inputs)
+            most = quota(parser, PARSERS, inputs)
             until = min(most, int(turn * AT_ONCE * parser.share) or 1)
             unfinished |= until < most
             if load(folder, parser).inputs < until:
@@ -102,9 +103,8 @@ def _try_again(folder: Path, parsers: tuple[Parser, ...], seed: int) -> int:
             tried, failed = tried + len(found), failed + len(still)
             for number, problem in still.items():
                 print(f"{parser.name}, input {number}: {problem} (it was {cause})", flush=True)
-    print(
-        f"{tried} inputs that failed (up to {KEPT} of each cause): {tried - failed} are read or refused now, {failed} fail"
-    )
+    now = f"{tried - failed} are read or refused now, {failed} fail"
+    print(f"{tried} inputs that failed (up to {KEPT} of each cause): {now}")
     return int(failed > 0)
 
 

@@ -28,7 +28,7 @@ from mfst_jax.train.data.pairs import Crops, Pairs
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import CELLS, Correlations, Features, backbone_features, correlate, freeze
 from mfst_jax.train.se_blocks import layer_channels
-from mfst_jax.train.whole_folders import made_once
+from mfst_jax.train.whole_folders import made_once, open_array
 
 FORMAT = 2
 """Version of the file format; pools of another version are computed again."""
@@ -43,8 +43,8 @@ class Pool:
 
     def __init__(self, folder: Path, channels: dict[Layer, int]):
         # Each layer has a file of its own, so that what is read for a device is in one piece.
-        self._maps = {layer: np.load(folder / maps_file(layer), mmap_mode="r") for layer in channels}
-        self._means = np.load(folder / "means.npy", mmap_mode="r")
+        self._maps = {layer: open_array(folder / maps_file(layer)) for layer in channels}
+        self._means = open_array(folder / "means.npy")
         self._channels = channels
 
     def __len__(self) -> int:

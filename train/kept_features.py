@@ -27,7 +27,7 @@ from mfst_jax.train.data.curation import Video
 from mfst_jax.train.data.pairs import Pairs
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import backbone_features, freeze
-from mfst_jax.train.whole_folders import made_once
+from mfst_jax.train.whole_folders import made_once, open_array
 
 FORMAT = 1
 """Version of the files; features of another version are computed again."""
@@ -64,8 +64,8 @@ class KeptFeatures:
     def __init__(self, folder: Path, videos: Sequence[Video], recipe: Recipe):
         self.videos, self.views, self.paired_views = videos, recipe.kept_views, recipe.flip
         self._first = np.cumsum([0, *(len(video.frames) for video in videos)])
-        self._exemplars = [np.load(folder / f"exemplars-{view}.npy", mmap_mode="r") for view in range(self.views)]
-        self._searches = [np.load(folder / f"searches-{view}.npy", mmap_mode="r") for view in range(self.views)]
+        self._exemplars = [open_array(folder / f"exemplars-{view}.npy") for view in range(self.views)]
+        self._searches = [open_array(folder / f"searches-{view}.npy") for view in range(self.views)]
 
     def batch(self, chosen: Pairs, views: Int[np.ndarray, "pairs 2"]) -> KeptPairs:
         """Features of pairs of `videos` on the host, each exemplar and each search region in one of its views."""

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from mfst_jax.checkpoints.files import replacing
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.program.locks import alone_in
 from mfst_jax.train import hosts
 
@@ -73,13 +73,13 @@ class Run:
             self._board.flush()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Lines of the metrics so far, without one that was cut short by a kill."""
+        """Lines of the metrics so far, without one that was cut short by a kill or is damaged."""
         lines = []
         if self._metrics_path.is_file():
-            for text in self._metrics_path.read_text().splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
+            for text in self._metrics_path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError, RecursionError):
                     lines.append(json.loads(text))
-        return lines
+        return [line for line in lines if isinstance(line, dict) and type(line.get("step")) is int]
 
     def wait(self) -> None:
         """Waits until the last checkpoint is complete."""
@@ -144,7 +144,12 @@ def _open_alone(folder: Path, identity: dict[str, Any]) -> Iterator[Run]:
 def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
     """Writes the identity of the run to `path`, or makes sure that it is the one there."""
     if path.is_file():
-        found = json.loads(path.read_text())
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{path}: expected what a run is, as JSON, found {reason(error)}") from None
+        if not isinstance(found, dict):
+            raise InputError(f"{path}: expected what a run is, as JSON, found {found!r:.40}")
         names = sorted({*identity, *found})
         changed = [f"{name} {found.get(name)!r}, here {identity.get(name)!r}" for name in names]
         changed = [text for name, text in zip(names, changed, strict=True) if found.get(name) != identity.get(name)]

@@ -1,10 +1,12 @@
-"""Folders of what is computed once: each appears when it is complete."""
+"""Folders of what is computed once: each appears when it is complete. Its arrays stay on disk until they are read."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mfst_jax.errors import InputError
+import numpy as np
+
+from mfst_jax.errors import InputError, reason
 
 
 def made_once(place: Path, compute: Callable[[Path], None], what: str) -> Path:
@@ -28,3 +30,18 @@ def made_once(place: Path, compute: Callable[[Path], None], what: str) -> Path:
         except OSError as error:
             raise InputError(f"{place}: expected room for {what}, found {error.strerror}") from error
     return place
+
+
+def open_array(path: Path) -> np.ndarray:
+    """Array of an npy file, which stays on disk until it is read.
+
+    Raises:
+      InputError: there is none, or a damaged one.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy does not say what it raises on a damaged header
+        raise InputError(f"{path}: expected an array that was kept there, found {reason(error)}; remove it") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: expected an array that was kept there, found an archive; remove it")
+    return array

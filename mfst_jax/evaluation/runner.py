@@ -134,7 +134,7 @@ def begin(folder: Path, run: Run) -> dict[str, Any]:
         return record
     try:
         there = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected what an earlier run wrote, found {error}") from None
     if differences := list(_differences(record, there)):
         raise InputError(

@@ -48,7 +48,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: expected an exported tracker, found no file")
     try:
         about = _read_archive(path) if zipfile.is_zipfile(path) else _read_onnx(path)
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # `zipfile` and ONNX may raise anything on damage
         raise InputError(f"{path}: expected a file of mfst export, found {reason_in_content(error)}") from None
     found = about.get("format") if isinstance(about, dict) else None
     if found != FORMAT:

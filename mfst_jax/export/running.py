@@ -8,7 +8,7 @@ import jax
 import jax.export
 import numpy as np
 
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.export.files import read_metadata
 
 
@@ -38,7 +38,12 @@ def open_exported(path: Path, *, threads: int = 0) -> Exported:
       InputError: as `files.read_metadata` does.
     """
     about = read_metadata(path)
-    return _StableHLO(path, about) if zipfile.is_zipfile(path) else _ONNX(path, threads)
+    try:
+        return _StableHLO(path, about) if zipfile.is_zipfile(path) else _ONNX(path, threads)
+    except ImportError:
+        raise
+    except Exception as error:  # what reads programs does not say what it raises on damage
+        raise InputError(f"{path}: expected a file of mfst export, found {reason(error)}") from error
 
 
 class _ONNX:

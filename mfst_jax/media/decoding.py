@@ -25,6 +25,8 @@ USUAL_FPS = 25.0
 SeekPoint = tuple[int, int, int]
 """Seek point of a frame: the time to seek to, the timestamp of the keyframe there, and that of the frame itself, in
 ticks of the stream."""
+LARGEST_FRAME = 2**26
+"""Number of pixels of a frame, at most: a file of a few bytes may say that it has any number of them."""
 POSSIBLE_FPS = (0.001, 10_000)
 """Least and greatest number of frames per second that is believed, and can be written."""
 HEIF_BRANDS = ("avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "mif2", "miaf", "msf1")
@@ -169,6 +171,7 @@ def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoin
         stream = video_stream(what, container)
         # Frame threads, PyAV's AUTO, would lose an error and the good frames decoded around it.
         stream.thread_type = "SLICE"
+        stream.codec_context.options = {"max_pixels": str(LARGEST_FRAME)}
         count, seconds = declared(container, stream, rate)
         read, end, incomplete, problem = 0, 0.0, False, None
         missed = f"{what}: expected frame {first} where its index has it, found another"

@@ -11,13 +11,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.media.decoding import POSSIBLE_FPS, USUAL_FPS, Frame, Labelled
-from mfst_jax.sequences.image_files import IMAGE_SUFFIXES
+from mfst_jax.media.decoding import LARGEST_FRAME, POSSIBLE_FPS, USUAL_FPS, Frame, Labelled
+from mfst_jax.sequences.image_files import FORMATS, IMAGE_SUFFIXES
 
 SEVERAL = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 """Pillow's names of the formats whose further pictures are further frames. In a JPEG they are views of the first."""
 SHORTEST_MS, USUAL_MS = 10, 100
 """Milliseconds: a frame that asks for no more than the first is shown for the second, as browsers do."""
+COUNTED_PIXELS = 2**30
+"""Number of pixels that are decoded at most to count the frames of a file."""
 SUBFILE_TYPE, REDUCED_OR_MASK = 254, 0b101
 """TIFF's tag for the kind of a page, and the bits in it that say that it is no picture of its own."""
 
@@ -45,7 +47,7 @@ def read_image(path: str | Path) -> Frame:
       InputError: a file that cannot be read, or that holds several frames.
     """
     what = f"image {path}"
-    with _tried(what, lambda: Image.open(path)) as file:
+    with _tried(what, lambda: _open(path)) as file:
         frames = _tried(what, lambda: _count(file))
         if frames > 1:
             raise InputError(f"{what}: expected one frame, found {frames}; a file of several is a source of its own")
@@ -60,7 +62,7 @@ def read_frames(path: Path) -> Labelled:
       InputError: from the iterator: a frame that cannot be read, or a file that is cut short, after the frames before.
     """
     what = f"image {path}"
-    with _tried(what, lambda: Image.open(path)) as file:
+    with _tried(what, lambda: _open(path)) as file:
         pages = _pages(file)
         several = _tried(what, lambda: _holds_several(file))
         for number in count():
@@ -73,12 +75,15 @@ def read_frames(path: Path) -> Labelled:
 
 
 def count_and_rate(path: Path) -> tuple[int | None, float]:
-    """Number of frames in an image file, None where it is damaged, and their mean number per second."""
+    """Number of frames in an image file, None where it is damaged or long, and their mean number per second."""
     milliseconds, damaged = [], False
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+        with warnings.catch_warnings(action="ignore"), _open(path) as file:
             timed = file.format != "TIFF" and _holds_several(file)
-            for _ in _pages(file):
+            for number in _pages(file):
+                if number * file.width * file.height > COUNTED_PIXELS:
+                    damaged = True  # or very long
+                    break
                 if timed:
                     file.load()
                 shown = file.info.get("duration") or 0
@@ -87,6 +92,22 @@ def count_and_rate(path: Path) -> tuple[int | None, float]:
         timed, damaged = False, True
     rate = 1000 * len(milliseconds) / sum(milliseconds) if timed else USUAL_FPS
     return None if damaged else len(milliseconds), max(rate, POSSIBLE_FPS[0])
+
+
+def _open(path: str | Path) -> ImageFile:
+    """Image file, of which no pixel is decoded yet. Raises `ValueError` where it says that it has too many of them."""
+    file = Image.open(path, formats=FORMATS)
+    try:
+        _check_size(file)
+    except ValueError:
+        file.close()
+        raise
+    return file
+
+
+def _check_size(file: ImageFile) -> None:
+    if file.width * file.height > LARGEST_FRAME:
+        raise ValueError(f"{file.width}x{file.height} pixels, more than {LARGEST_FRAME}")
 
 
 def _tried(what: str, call: Callable[[], Result]) -> Result:
@@ -130,6 +151,7 @@ def _pages(file: ImageFile) -> Iterator[int]:
 
 def _pixels(file: ImageFile) -> Frame:
     """Picture that the file is set to."""
+    _check_size(file)  # of a page, which may be larger than the first
     image = ImageOps.exif_transpose(file)
     # A PGM of more than 8 bits comes as mode I, scaled to 16 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PPM"):

@@ -47,10 +47,11 @@ def read_boxes(path: Path, *, origin: int, polygons: Polygons = "bounds") -> Tru
     """
     lines = read_text(path).splitlines()
     table = parse_lines(lines)
-    if table is not None and table.shape[1] in (4, 8):
-        boxes = (table if table.shape[1] == 4 else polygon_boxes(table, polygons)) - (origin, origin, 0, 0)
-    else:
-        boxes = np.array([_read_region(path, number, line, origin, polygons) for number, line in enumerate(lines)])
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite, and refused
+        if table is not None and table.shape[1] in (4, 8):
+            boxes = (table if table.shape[1] == 4 else polygon_boxes(table, polygons)) - (origin, origin, 0, 0)
+        else:
+            boxes = np.array([_read_region(path, number, line, origin, polygons) for number, line in enumerate(lines)])
     infinite = np.any(np.isinf(boxes), axis=1)
     if infinite.any():
         number = int(np.argmax(infinite))

@@ -10,6 +10,8 @@ from PIL import Image
 from mfst_jax.errors import InputError, reason
 
 IMAGE_SUFFIXES = (".bmp", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats of images. Others would have it run programs, such as Ghostscript for EPS."""
 LISTED = 4
 """Number of names that an error lists at most."""
 
@@ -28,9 +30,9 @@ def is_image(path: Path) -> bool:
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image, by its header. Raises `InputError` for what is no image."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.height, image.width
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # the reader of a damaged file may raise anything
         raise InputError(f"{path}: expected an image, found {reason(error)}") from None
 
 
@@ -61,15 +63,16 @@ def choose_images(images: Sequence[Path], rows: int, numbers: range | None) -> t
         first, *others = sorted(numbered)
         step = math.gcd(*(other - first for other in others)) or 1  # a video thinned to every fifth frame lacks none
         numbers = range(first, max(numbered) + 1, step)
-        if len(numbers) > 2 * len(images):  # the numbers are timestamps or the like
+        if (numbers[-1] - first) // step >= 2 * len(images):  # the numbers are timestamps or the like
             return tuple(images)
-    lacking = [number for number in numbers if number not in numbered]
+    lacking = len(numbers) - sum(number in numbers for number in numbered)
     if not lacking:
         return tuple(numbered[number] for number in numbers)
     if len(images) == rows:
         return tuple(images)
-    name = re.sub(r"\d+(?=\D*$)", lambda digits: f"{lacking[0]:0{len(digits[0])}d}", images[0].stem)
-    path, more = images[0].with_name(name + images[0].suffix), f" and {len(lacking) - 1} more" if lacking[1:] else ""
+    missing = next(number for number in numbers if number not in numbered)
+    name = re.sub(r"\d+(?=\D*$)", lambda digits: f"{missing:0{len(digits[0])}d}", images[0].stem)
+    path, more = images[0].with_name(name + images[0].suffix), f" and {lacking - 1} more" if lacking > 1 else ""
     span = f"{numbers[0]} to {numbers[-1]}"
     raise InputError(f"{path}: expected frames {span}, found none of this name{more}")
 

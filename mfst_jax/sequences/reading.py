@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from PIL import Image
 
 from mfst_jax.errors import InputError
 from mfst_jax.sequences import dataset_layouts, otb
 from mfst_jax.sequences.annotations import Polygons, read_boxes
-from mfst_jax.sequences.image_files import by_number, choose_images
+from mfst_jax.sequences.image_files import by_number, choose_images, image_size
 from mfst_jax.sequences.layouts import TRUTH_FILES, annotated_numbers, list_images
 from mfst_jax.sequences.places import LASOT_LABELS, Place
 from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
@@ -120,10 +119,9 @@ def _frame_size(folder: Path) -> tuple[int, int] | None:
     """Size of the frames by `meta_info.ini` or the first image; None without both."""
     if (folder / "meta_info.ini").is_file():
         text = (folder / "meta_info.ini").read_text(errors="replace")
-        if size := re.search(r"^resolution: *\((\d+), *(\d+)\)", text, re.MULTILINE):
+        if size := re.search(r"^resolution: *\((\d{1,9}), *(\d{1,9})\)", text, re.MULTILINE):
             return int(size[2]), int(size[1])
     try:
-        with Image.open(list_images(folder)[0]) as image:
-            return image.height, image.width
-    except (InputError, OSError):
+        return image_size(list_images(folder)[0])
+    except InputError:
         return None

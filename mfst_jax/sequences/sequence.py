@@ -41,6 +41,25 @@ class Sequence:
         return int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
 
 
+FARTHEST = 1e9
+"""Pixels beyond which no true box may lie or reach."""
+
+
+def check_boxes(name: object, boxes: Float64[np.ndarray, "rows 4"], row: str = "line") -> None:
+    """Raises `InputError` if a box has a number beyond `FARTHEST`. Those that are not finite are none.
+
+    Args:
+      name: the file that they are from.
+      boxes: the boxes (x, y, w, h).
+      row: what a row of it is called.
+    """
+    far = (np.abs(boxes) > FARTHEST).any(axis=1) & np.isfinite(boxes).all(axis=1)
+    if far.any():
+        number = int(np.argmax(far))
+        found = " ".join(f"{value:g}" for value in boxes[number])
+        raise InputError(f"{name}, {row} {number + 1}: expected a box within {FARTHEST:g} pixels, found {found}")
+
+
 def check_rows(truth: Path, rows: int, frames: int, row: str = "line") -> None:
     """Raises `InputError` if a file of true boxes has more rows than there are frames."""
     if rows > frames:
@@ -75,9 +94,10 @@ def sequence_of_boxes(
       labelled_absent: what `Sequence` says.
 
     Raises:
-      InputError: more rows than frames.
+      InputError: more rows than frames, or a box that is too far away.
     """
     rows = len(boxes)
+    check_boxes(truth, boxes)
     if frames:
         check_rows(truth, rows, len(frames))
     expected = len(frames) or count or rows
@@ -104,8 +124,9 @@ def sequence_of_track(
       whole: whether the frames after its last box belong to the sequence, as frames without the target.
 
     Raises:
-      InputError: the target has no box at all.
+      InputError: the target has no box at all, or one that is too far away.
     """
+    check_boxes(name, boxes, "frame")
     present = np.flatnonzero(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
     if not len(present):
         raise InputError(f"{name}: expected a box in some frame, found none")

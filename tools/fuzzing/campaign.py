@@ -1,4 +1,4 @@
-"""Campaign: inputs by their numbers fed to parsers in processes of their own, with what came of each kept in a folder."""
+"""Campaign: inputs by their numbers, fed to parsers in processes of their own; what came of them is kept in a folder."""
 
 import json
 import multiprocessing
@@ -21,7 +21,6 @@ from typing import Any
 from fuzzing import mutations
 from fuzzing.parser import Content, Parser
 from fuzzing.watching import forbid_elsewhere, forget_files
-
 from mfst_jax.errors import InputError
 
 ADDRESSES = 3 * 2**30
@@ -46,6 +45,7 @@ class Outcome:
       inputs: Number of inputs so far, which is the number of the next one.
       read: How many of them were read.
       refused: How many of them were refused by an `InputError`.
+      seconds: Seconds of computing of all of them.
       slowest: Seconds of computing of the slowest input.
       memory: Most bytes that inputs took, beside those of the program and its libraries.
       failures: How often each cause made an input fail, with numbers of some of these inputs.
@@ -54,6 +54,7 @@ class Outcome:
     inputs: int = 0
     read: int = 0
     refused: int = 0
+    seconds: float = 0.0
     slowest: float = 0.0
     memory: int = 0
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -203,14 +204,13 @@ def _feed_in(
     first: int | None,
 ) -> None:
     outcome = load(folder, parser)
-    inside = scratch / "input"
-    inside.mkdir()
+    inside = scratch / "a" / "b" / "c" / "input"  # data sets are looked for in folders above one of images
+    inside.mkdir(parents=True)
     os.chdir(scratch)
     before: Content = {}
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)  # decoders complain to it
-        os.dup2(nowhere.fileno(), 1)
-    sys.stderr = sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    for descriptor in (1, 2):  # to which decoders complain
+        os.dup2(sys.stdout.fileno(), descriptor)
     for content in seeds(parser):  # what is imported at first use, and what libraries keep, is there after that
         write_input(content, inside, before)
         before = content
@@ -235,7 +235,8 @@ def _feed_in(
             problem = _tried(parser, inside, outcome)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        outcome.slowest = max(outcome.slowest, time.process_time() - start)
+        outcome.seconds += (took := time.process_time() - start)
+        outcome.slowest = max(outcome.slowest, took)
         problem = problem or next(iter(allowed.take()), None)
         grown = _peak() - baseline
         if grown > MEMORY:

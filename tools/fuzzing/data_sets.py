@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 
 from fuzzing.parser import Content, Parser, picture
-
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import datasets
 from mfst_jax.media import open_source
@@ -227,7 +226,7 @@ def vid() -> Content:
 
 
 def _parser(name: str, seed: Callable[[], Content], read: Callable[[Path], object] = read_set) -> Parser:
-    return Parser(f"data set: {name}", read, (seed,), TEXT, text=0.8, share=0.8)
+    return Parser(f"data set: {name}", read, (seed,), TEXT, text=0.8, share=0.5)
 
 
 PARSERS = (
@@ -242,12 +241,19 @@ PARSERS = (
     _parser("MOTChallenge", motchallenge),
     _parser("DAVIS", davis),
     _parser("YouTube-VOS", youtube_vos),
-    Parser("data set: masks", read_set, (davis, youtube_vos), (".png",)),
+    Parser("data set: masks", read_set, (davis, youtube_vos), (".png",), share=0.5),
     _parser("COCO, TAO", coco_video),
     _parser("COCO, YouTube-VIS", youtube_vis),
     _parser("CVAT", cvat),
     _parser("Label Studio", label_studio),
     _parser("described", described),
     _parser("ILSVRC2015-VID, to train on", vid, read_videos),
-    Parser("data set: any, to train on", read_videos, (otb, lasot, motchallenge, coco_video, cvat), TEXT, text=0.8),
+    Parser(
+        "data set: any, to train on",
+        read_videos,
+        (otb, lasot, motchallenge, coco_video, cvat),
+        TEXT,
+        text=0.8,
+        share=0.5,
+    ),
 )

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-from fuzzing.parser import Content, Parser, picture
 from PIL import Image
 
+from fuzzing.parser import Content, Parser, picture
 from mfst_jax.media import open_source
 
 MOST_FRAMES = 8
@@ -88,7 +88,7 @@ def video(
     return make
 
 
-def _parser(name: str, *seeds: Callable[[], Content], share: float = 1.0) -> Parser:
+def _parser(name: str, *seeds: Callable[[], Content], share: float = 2.0) -> Parser:
     """Parser of files that all have the name of the first seed's."""
     (file,) = seeds[0]()
     return Parser(name, partial(read_source, file), seeds, share=share)
@@ -107,7 +107,7 @@ PARSERS = (
     _parser(
         "image: JPEG", of("x.jpg", "JPEG"), of("x.jpg", "JPEG", "CMYK"), exif("x.jpg", 6), of("x.jpg", "JPEG", "L")
     ),
-    _parser("image: TIFF", *TIFFS, share=2),
+    _parser("image: TIFF", *TIFFS, share=4),
     _parser(
         "image: TIFF of several pages", several("x.tiff", "TIFF"), several("x.tiff", "TIFF", compression="tiff_lzw")
     ),

@@ -1,23 +1,17 @@
 """Seeds and readers of what the product's own programs write and read back: tables, records, results, run folders."""
 
 import json
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-from fuzzing.data_sets import ROWS, images
-from fuzzing.parser import Content, Parser, each_tried, picture, written_by
 
+from fuzzing.data_sets import ROWS, images
+from fuzzing.parser import Content, Parser, each_tried, written_by
 from mfst_jax.config import PAPER, to_dict
-from mfst_jax.errors import InputError
 from mfst_jax.evaluation import datasets, runner, scoring
 from mfst_jax.evaluation.results import find_results
-from mfst_jax.export import files as exported
 from mfst_jax.page.command import view
-from mfst_jax.params import Contents
-from mfst_jax.sequences.text import read_numbers
 from mfst_jax.tracks.files import read_record, read_table
 from mfst_jax.train import run_folder
 from mfst_jax.train.data import curation
@@ -148,10 +142,10 @@ def crops() -> Content:
     """Curated crops of one video, as training keeps them."""
 
     def write(path: Path) -> None:
-        manifest = {"key": "k", "frames": [0, 1], "sizes": [[1.5, 2], [3, 4]], "counts": {"frames": 2}, "corrupt": ""}
+        manifest = {"key": "k", "frames": [7], "sizes": [[1.5, 2]], "counts": {"frames": 1}, "corrupt": ""}
         path.write_text(json.dumps(manifest))
         with path.with_suffix(".npy").open("wb") as file:
-            np.save(file, np.zeros((2, 3, 3, 3), np.uint8))
+            np.save(file, np.zeros((1, curation.CROP_SIZE, curation.CROP_SIZE, 3), np.uint8))
 
     return written_by("a.json", write)()
 
@@ -164,11 +158,11 @@ def open_crops(folder: Path) -> None:
 
 
 PARSERS = (
-    Parser("table: CSV", partial(look, "boxes.csv"), (table,), (".csv",), text=0.85, share=2),
+    Parser("table: CSV", partial(look, "boxes.csv"), (table,), (".csv",), text=0.85),
     Parser("table: MOTChallenge's text", partial(look, "boxes.mot.txt"), (mot,), (".txt",), text=0.85),
     Parser("table: COCO's JSON", partial(look, "boxes.json"), (coco,), ("boxes.json",), text=0.85),
     Parser("table: its record", partial(look, "boxes.csv"), (table,), ("csv.json",), text=0.85),
-    Parser("results to score", score, (results,), (".txt",), text=0.85, share=2),
+    Parser("results to score", score, (results,), (".txt",), text=0.85),
     Parser("folder of a run", go_on, (run,), text=0.85),
     Parser("curated crops", open_crops, (crops,), text=0.4),
 )

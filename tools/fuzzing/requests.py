@@ -1,4 +1,4 @@
-"""Seeds and readers of the rest: requests to the page of `--select`, command lines, exported trackers, checked downloads."""
+"""Seeds and readers of the rest: requests to the page of `--select`, command lines, exported trackers, downloads."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+
 from fuzzing.parser import Content, Parser, each_tried
 from fuzzing.weights import METADATA, STATE
-
 from mfst_jax.config import PAPER, override
 from mfst_jax.export.files import read_metadata
 from mfst_jax.export.running import open_exported
@@ -44,12 +44,12 @@ def ask(folder: Path) -> None:
     server, problems = _server()
     request = (folder / "request").read_bytes()
     request = request.replace(b"TOKEN", server.token.encode()).replace(b"PORT", str(server.port).encode())
-    with socket.create_connection(("127.0.0.1", server.port), timeout=4) as connection:
-        with suppress(ConnectionError):  # a request that is too long is not heard to its end
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(65536):
-                pass
+    # A request that is too long is not heard to its end.
+    with socket.create_connection(("127.0.0.1", server.port), timeout=4) as connection, suppress(OSError):
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
     server._settled = False  # the next input chooses again
     if problems:
         raise problems.pop()
@@ -144,9 +144,9 @@ REQUESTS = (
     partial(request, "start", json.dumps(CHOICE)),
 )
 PARSERS = (
-    Parser("select: a choice", choose, (lambda: {"body": json.dumps(CHOICE)},), text=0.9),
+    Parser("select: a choice", choose, (lambda: {"body": json.dumps(CHOICE)},), text=0.9, share=4),
     Parser("select: requests", ask, REQUESTS, text=0.7),
-    Parser("command line", read_command_line, (command_line,), text=0.9),
+    Parser("command line", read_command_line, (command_line,), text=0.9, share=4),
     Parser("export: ONNX", open_export, (onnx_file,), text=0.3, share=0.5),
     Parser("export: StableHLO", open_export, (stablehlo_file,), text=0.3, share=0.5),
     Parser("a checked download", check_download, (download,), text=0.3, share=0.5),

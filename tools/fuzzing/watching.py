@@ -73,13 +73,13 @@ class Watch:
 
 
 def forbid_elsewhere(*folders: Path) -> Watch:
-    """Watch that notes programs that are run, connections, and files that are written elsewhere than in these folders."""
+    """Watch that notes programs that are run, connections, and files that are written outside these folders."""
     return Watch(*folders)
 
 
 @functools.cache
 def _caches() -> list[object]:
-    """Caches of what files of ours hold, which know a file by its size and time: inputs are written faster than time goes."""
+    """Caches of what files hold, which know a file by its size and time: inputs are written faster than time goes."""
     kind = type(functools.lru_cache(lambda: None))
     found = [
         each for each in gc.get_objects() if isinstance(each, kind) and str(each.__module__).startswith("mfst_jax.")

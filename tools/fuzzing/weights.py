@@ -18,9 +18,9 @@ from unittest import mock
 
 import numpy as np
 import safetensors.numpy
-from fuzzing.parser import Parser, written_by
 
 import weight_port
+from fuzzing.parser import Parser, written_by
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import file_kinds
 from mfst_jax.config import PAPER, override
@@ -193,7 +193,7 @@ def _parser(
         f"weights: {name}",
         lambda folder: read(folder / file),
         tuple(written_by(file, write) for write in writers),
-        share=1.5,
+        share=4,
     )
 
 

@@ -5,8 +5,10 @@ that the tracker would search, 255 samples wide at scale 1, here with 16 more on
 is done once: a cache holds one array of crops and one manifest for each sequence, and what is there already is kept.
 """
 
+import contextlib
 import hashlib
 import json
+import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
@@ -21,10 +24,11 @@ from jaxtyping import Float, Float32, Int, UInt8
 from mfst_jax.checkpoints.files import replacing
 from mfst_jax.config import PAPER
 from mfst_jax.crops import SEARCH_SIZE, neighbours, search_side
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason_in_content
 from mfst_jax.media.images import read_image
 from mfst_jax.media.sources import demo_source
 from mfst_jax.train.data import annotated_videos
+from mfst_jax.train.whole_folders import open_array
 
 MARGIN = 16
 """Samples beyond the search region on each side."""
@@ -154,11 +158,36 @@ def curate_clip(cache: str | Path) -> tuple[list[Video], Counts]:
 
 
 def open_video(cache: Path, name: str) -> Video:
-    """Curated video from the cache. Its crops stay on disk until they are read."""
-    manifest = json.loads((cache / f"{name}.json").read_text())
-    crops = np.load(cache / f"{name}.npy", mmap_mode="r")
-    sizes = np.array(manifest["sizes"], np.float32).reshape(-1, 2)
-    return Video(name, np.array(manifest["frames"], int), sizes, manifest["key"], lambda row: np.array(crops[row]))
+    """Curated video from the cache. Its crops stay on disk until they are read.
+
+    Raises:
+      InputError: what is there is damaged.
+    """
+    path, crops = cache / f"{name}.json", open_array(cache / f"{name}.npy")
+    try:
+        manifest = _manifest(path)
+        frames = np.array([operator.index(number) for number in manifest["frames"]], np.int64)
+        with np.errstate(over="raise"):
+            sizes = np.array(manifest["sizes"], np.float32).reshape(-1, 2)
+        if not (len(frames) == len(sizes) == len(crops) and np.isfinite(sizes).all()):
+            raise ValueError(f"{len(frames)} frames, {len(sizes)} sizes and {len(crops)} crops")
+        if crops.shape[1:] != (CROP_SIZE, CROP_SIZE, 3) or crops.dtype != np.uint8:
+            raise ValueError(f"crops of {crops.dtype} [{', '.join(map(str, crops.shape[1:]))}]")
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+        found = reason_in_content(error)
+        raise InputError(f"{path}: expected what was curated, found {found}; remove it to curate anew") from None
+    return Video(name, frames, sizes, str(manifest["key"]), lambda row: np.array(crops[row]))
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """Manifest of a sequence. Raises `ValueError` where it is none."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(error) from None
+    if not isinstance(manifest, dict) or "key" not in manifest:
+        raise ValueError("no manifest")
+    return manifest
 
 
 def curated_crop(frame: UInt8[np.ndarray, "height width 3"], box: Float[np.ndarray, "4"]) -> Crop:
@@ -213,8 +242,9 @@ def _write(
     corrupt image.
     """
     manifest_path = cache / f"{name}.json"
-    if manifest_path.is_file() and (manifest := json.loads(manifest_path.read_text()))["key"] == key:
-        return Counts(**manifest["counts"]), manifest["corrupt"]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # one that is damaged is made anew
+        if (manifest := _manifest(manifest_path))["key"] == key:
+            return Counts(**manifest["counts"]), manifest["corrupt"]
     crops, numbers, sizes, fates, corrupt = [], [], [], [], ""
     for number, box, read in frames:
         fate = _unusable(box)

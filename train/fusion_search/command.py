@@ -19,7 +19,7 @@ import numpy as np
 
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.config import PAPER, Config, from_dict, override, to_dict
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Dataset, runner
 from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
@@ -149,8 +149,14 @@ def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
 
 def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     path = out / "choices.json"
-    if path.is_file() and (found := json.loads(path.read_text()))["settings"] == settings:
-        return found
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["settings"] == settings:
+                return found
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            what = f"expected what an earlier search wrote, found {reason(error)}; remove it"
+            raise InputError(f"{path}: {what}") from None
     names = [sequence.name for sequence in dataset.sequences]
     with progress_bar(unit="steps") as progress:
         computing = progress.add_task("response volumes", total=len(names))

@@ -20,7 +20,7 @@ from mfst_jax.checkpoints import files, weight_names
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, Config
 from mfst_jax.crops import SEARCH_SIZE, central_exemplar, search_side
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import prepare
 from mfst_jax.fast.correlation import cross_correlate_by_taps
@@ -84,11 +84,19 @@ def gather(
             computed = _compute(sequence, prepared)
             with files.replacing(path) as new, new.open("wb") as file:
                 np.savez(file, **computed._asdict())
-        with np.load(path) as arrays:
-            volumes.append(ResponseVolumes(**arrays))
+        volumes.append(_read(path))
         if advance is not None:
             advance(done, len(sequences))
     return _pad(volumes)
+
+
+def _read(path: Path) -> ResponseVolumes:
+    """Responses that were kept. Raises `InputError` where the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return ResponseVolumes(**arrays)
+    except Exception as error:  # NumPy and `zipfile` do not say what they raise on damage
+        raise InputError(f"{path}: expected responses that were kept there, found {reason(error)}; remove it") from None
 
 
 def _compute(sequence: Sequence, prepared: PreparedParams) -> ResponseVolumes:

@@ -14,7 +14,7 @@ import numpy as np
 from mfst_jax.errors import InputError
 from mfst_jax.sequences.annotations import read_boxes
 from mfst_jax.sequences.image_files import choose_images, describe, natural_key
-from mfst_jax.sequences.layouts import annotated_numbers, folders_in, list_images
+from mfst_jax.sequences.layouts import MOST_NUMBERS, annotated_numbers, folders_in, list_images
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
 from mfst_jax.sequences.text import line_error, read_text
@@ -69,7 +69,10 @@ def _configured(path: Path) -> dict[str, tuple[str, int, int]]:
         values = dict(re.findall(r"'(name|path|startFrame|endFrame)'\s*,\s*'?([^',]*)'?", fields))
         try:
             video = re.split(r"[\\/]+", values["path"].strip("\\/ "))[-1]
-            found.setdefault(values["name"], (video, int(values["startFrame"]), int(values["endFrame"])))
+            first, last = int(values["startFrame"]), int(values["endFrame"])
+            if not 0 <= first <= last < MOST_NUMBERS or not re.fullmatch(r"[^/\\\0]+", video) or video in (".", ".."):
+                raise ValueError
+            found.setdefault(values["name"], (video, first, last))
         except (KeyError, ValueError):
             raise InputError(
                 f"{path}: expected name, path, startFrame and endFrame in each struct(...), found {fields[:60]!r}"

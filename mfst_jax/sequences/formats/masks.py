@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.sequences.image_files import describe, image_size, is_image, natural_key
+from mfst_jax.sequences.image_files import FORMATS, describe, image_size, is_image, natural_key
 from mfst_jax.sequences.layouts import folders_in, list_images
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
@@ -18,6 +18,8 @@ RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
 BINARY = 255
 """Value of the only object in DAVIS 2016; elsewhere that of pixels which nobody knows."""
 SPLITS = {"train": ("train",), "test": ("val", "valid")}
+LARGEST_MASK = 2**26
+"""Greatest number of pixels of a mask."""
 LARGEST_JSON = 2**28
 """Greatest number of bytes of YouTube-VOS's `meta.json`."""
 
@@ -125,13 +127,15 @@ def _objects(mask: np.ndarray) -> list[int]:
 
 def _read_mask(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > LARGEST_MASK:
+                raise InputError(f"{path}: expected a mask of at most {LARGEST_MASK} pixels, found {image.size}")
             if image.mode not in ("P", "L", "1"):
                 raise InputError(f"{path}: expected a mask with one number a pixel, found an image of {image.mode}")
             return np.asarray(image.convert("L") if image.mode == "1" else image)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # the reader of a damaged file may raise anything
         raise InputError(f"{path}: expected a mask, found {reason(error)}") from None
 
 

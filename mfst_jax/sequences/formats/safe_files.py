@@ -51,7 +51,7 @@ def read_xml(path: Path, kind: str) -> Element:
         _check_size(path)
         parser.Parse(path.read_bytes(), True)
         return builder.close()
-    except (OSError, ValueError, expat.ExpatError) as error:
+    except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # `LookupError` for an encoding
         raise InputError(f"{path}: expected {kind}, found {reason(error)}") from None
 
 
