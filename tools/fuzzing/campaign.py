@@ -1,4 +1,4 @@
-"""Campaign: inputs by their numbers, fed to parsers in processes of their own; what came of them is kept in a folder."""
+"""Campaign: inputs by their numbers, fed to parsers in processes of their own, with the outcome kept in a folder."""
 
 import json
 import multiprocessing
@@ -230,11 +230,11 @@ def _feed_in(
         forget_files()
         start = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # it ends the process, in C code too
-        signal.alarm(30 * SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 30 * SECONDS)
         with allowed.watched():
             problem = _tried(parser, inside, outcome)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         outcome.seconds += (took := time.process_time() - start)
         outcome.slowest = max(outcome.slowest, took)
         problem = problem or next(iter(allowed.take()), None)

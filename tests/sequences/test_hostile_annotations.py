@@ -1,0 +1,103 @@
+"""Annotations that lie about sizes, lead elsewhere or overflow are refused, soon and without much memory."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_sets import cvat, cvat_box, motchallenge, refused, struct, uav123
+from layouts import boxes_of, from_one, got10k, otb, vot, write_images, write_rows
+
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation import datasets
+from mfst_jax.media import open_source
+from mfst_jax.sequences import places_in, read_sequence
+from mfst_jax.sequences.image_files import choose_images
+
+BOXES = boxes_of(3)
+
+
+@pytest.mark.parametrize("number", ["1e10", "-1e10", "1e308"])
+def test_a_box_farther_away_than_any_frame_is_refused_with_its_line(tmp_path: Path, number: str):
+    folder = otb(tmp_path, "bee", BOXES)
+    (folder / "groundtruth_rect.txt").write_text(f"1,2,3,4\n{number},2,3,4\n1,2,3,4\n")
+    with pytest.raises(InputError, match=r"groundtruth_rect.txt, line 2: expected a box within 1e\+09 pixels, found"):
+        open_source(folder)
+
+
+def test_corners_that_overflow_are_refused(tmp_path: Path):
+    folder = vot(tmp_path, "bee", ["1,2,3,4,5,6,7,8", "-1e308,0,1e308,0,1e308,1,-1e308,1"])
+    (place,) = places_in(folder)
+    with pytest.raises(InputError, match="line 2: expected finite numbers"):
+        read_sequence(place)
+
+
+def test_a_far_box_of_a_track_is_refused_with_its_frame(tmp_path: Path):
+    motchallenge(tmp_path, "a", [(1, 1, 1, 1, 5, 5, 1, 1, 1), (2, 1, 1e20, 1, 5, 5, 1, 1, 1)], 2)
+    assert "frame 2: expected a box within 1e+09 pixels, found 1e+20" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(("first", "last"), [(5, 2), (1, 10**12), (-3, 2)])
+def test_numbers_of_frames_that_cannot_be_are_refused_at_once(tmp_path: Path, first: int, last: int):
+    uav123(tmp_path, {"car1_1": BOXES}, videos={"car1": 3})
+    (tmp_path / "configSeqs.m").write_text(struct("car1_1", "car1", first, last))
+    started = time.monotonic()
+    assert "configSeqs.m: expected name, path, startFrame and endFrame" in refused(tmp_path)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("video", ["..", "a\0b"])
+def test_a_video_that_is_no_name_of_a_folder_is_refused(tmp_path: Path, video: str):
+    uav123(tmp_path, {"car1_1": BOXES}, videos={"car1": 3})
+    (tmp_path / "configSeqs.m").write_text(struct("car1_1", video, 1, 3))
+    assert "configSeqs.m: expected name, path" in refused(tmp_path)
+
+
+def test_many_lacking_images_are_counted_and_not_listed():
+    images = [Path(f"{number:04d}.jpg") for number in (1, 2, 5)]
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"0003.jpg: expected frames 1 to 99999999, .* and 99999995 more"):
+        choose_images(images, 4, range(1, 10**8))
+    assert time.monotonic() - started < 1
+    with pytest.raises(InputError, match=r"0003.jpg: expected frames 1 to 5, found none of this name and 1 more"):
+        choose_images(images, 4, None)
+
+
+def test_images_with_numbers_of_hundreds_of_digits_are_taken_for_timestamps():
+    images = (Path("1.jpg"), Path("2.jpg"), Path("9" * 200 + ".jpg"))
+    assert choose_images(images, 2, None) == images
+
+
+def test_a_size_of_thousands_of_digits_counts_as_none(tmp_path: Path):
+    folder = got10k(tmp_path, "a", BOXES)
+    (folder / "meta_info.ini").write_text(f"resolution: ({'9' * 5000}, 480)\n")
+    (sequence,) = datasets.load(tmp_path, "got10k").sequences
+    assert sequence.size == (4, 6)  # that of its images
+
+
+def test_xml_in_an_encoding_that_nobody_knows_is_refused(tmp_path: Path):
+    cvat(tmp_path, f'<track id="0">{cvat_box(0, 1, 1, 3, 3)}</track>', 1)
+    text = (tmp_path / "annotations.xml").read_text()
+    (tmp_path / "annotations.xml").write_text(text.replace("utf-8", "utf-9"))
+    assert "annotations.xml: expected CVAT's XML for videos, found unknown encoding" in refused(tmp_path)
+
+
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path):
+    write_images(tmp_path / "elsewhere", range(1, 4))
+    root = tmp_path / "set"
+    for name in ("../elsewhere/0001.jpg", str(tmp_path / "elsewhere" / "0001.jpg")):
+        content = {
+            "videos": [{"id": 1, "name": "v"}],
+            "images": [{"id": 1, "video_id": 1, "frame_id": 0, "file_name": name}],
+            "annotations": [{"id": 1, "image_id": 1, "track_id": 1, "bbox": [0, 0, 2, 2]}],
+        }
+        (root / "annotations").mkdir(parents=True, exist_ok=True)
+        (root / "annotations" / "train.json").write_text(json.dumps(content))
+        assert "in the place of a file's name in the folder" in refused(root)
+
+
+def test_a_truth_that_is_huge_does_not_warn_when_scored(tmp_path: Path):
+    write_rows(tmp_path / "truth" / "Car4.txt", from_one(np.array([[1, 2, 3, 4], [1e10, 2, 3, 4]])))
+    with pytest.raises(InputError, match="line 2: expected a box within"):
+        datasets.load(tmp_path / "truth", images=False)
