@@ -127,7 +127,7 @@ def test_settings_apply_together_and_the_last_wins():
         ("models=", "config.models: expected any number of values, each one of siamfc, alexnet, found ('',)"),
         ("model_weights=1", "config.model_weights: expected 2 values, each a number, found (1.0,)"),
         ("fill=black", "config.fill: expected one of frame, first, found 'black'"),
-        ("scale_count=4", "config.scale_count: expected an odd number of scales, found 4"),
+        ("scale_count=4", "config.scale_count: expected an odd number of scales up to 99, found 4"),
         ("scale_step=nan", "config.scale_step: expected 1 or more, found nan"),
     ],
 )
@@ -251,3 +251,18 @@ def test_a_bad_value_is_refused_by_field_expected_and_found(key, value):
 )  # fmt: skip
 def test_the_ends_of_each_range_are_in_it(key, value):
     assert getattr(Config(**{key: value}), key) == value
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"score_slope": 10**400}, "config.score_slope: expected a number, found 1000"),
+        ({"siamfc_weights": [10**400, 1, 1]}, "config.siamfc_weights: expected 3 values, each a number, found (1000"),
+        ({"scale_count": 10**18 + 1}, "config.scale_count: expected an odd number of scales up to 99, found"),
+        ({"scale_step": 1e300}, "config.scale_step: expected one whose scales reach at most 1e+06, found 1e+300"),
+        ({"scale_step": 2.0, "scale_count": 99}, "config.scale_step: expected one whose scales reach at most 1e+06"),
+    ],
+)
+def test_numbers_that_overflow_are_refused(values, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        from_dict(values)

@@ -45,7 +45,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another exception": (lambda folder: {}["x"], "KeyError in"),
     "a warning of NumPy's": (lambda folder: multiply(), "RuntimeWarning in"),
     "an end of the process": (lambda folder: os._exit(3), "ended with status 3"),
-    "a crash": (lambda folder: os.kill(os.getpid(), 11), "ended with SIGSEGV"),
+    "a crash": (lambda folder: os.kill(os.getpid(), 9), "ended with SIGKILL"),
     "a hang": (lambda folder: [None for _ in iter(int, 1)], "more than 0.3 s"),
     "much memory": (lambda folder: np.ones(2**24), "more than 64 MiB of memory"),
     "too much memory": (lambda folder: refuse(lambda: np.ones(2**40)), "MemoryError in"),

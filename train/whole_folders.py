@@ -39,9 +39,6 @@ def open_array(path: Path) -> np.ndarray:
       InputError: there is none, or a damaged one.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # NumPy does not say what it raises on a damaged header
         raise InputError(f"{path}: expected an array that was kept there, found {reason(error)}; remove it") from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path}: expected an array that was kept there, found an archive; remove it")
-    return array

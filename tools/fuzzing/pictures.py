@@ -8,9 +8,11 @@ from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from PIL import Image
 
 from fuzzing.parser import Content, Parser, picture
@@ -77,7 +79,8 @@ def video(
         buffer = BytesIO()
         kind = {"mkv": "matroska", "ts": "mpegts"}.get(name.rsplit(".", 1)[1], name.rsplit(".", 1)[1])
         with av.open(buffer, "w", format=kind) as container:
-            stream = container.add_stream(codec, rate=Fraction(25), options={"threads": "1", **options})
+            made = container.add_stream(codec, rate=Fraction(25), options={"threads": "1", **options})
+            stream = cast(VideoStream, made)
             stream.width, stream.height, stream.pix_fmt = 32, 32, pix_fmt
             for level in range(frames):
                 frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 10 * level + 20, np.uint8), format="rgb24")

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def score(folder: Path) -> None:
     summaries = [scoring.score(tracker, dataset) for tracker in trackers]
     json.dumps([summary.to_json() for summary in summaries], allow_nan=False)
     if len(summaries) > 1:
-        scoring.paired(*summaries[:2], "success_auc")
+        scoring.paired(summaries[0], summaries[1], "success_auc")
 
 
 def run() -> Content:
@@ -113,7 +114,7 @@ IDENTITY = {"recipe": {"rate": 0.1, "seed": 0, "name": "a"}, "weights": {"sha256
 class _Run:
     """Stands for the run of an evaluation, which has a record."""
 
-    def record(self) -> dict[str, object]:
+    def record(self) -> dict[str, Any]:
         return IDENTITY
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -162,7 +163,8 @@ def write_orbax(path: Path) -> None:
     """Writes an Orbax directory as other programs do."""
     from orbax.checkpoint import v1
 
-    v1.save(path, {"params": {"conv1": {"kernel": tiny((2, 3)), "bias": tiny((3,))}}})
+    tree: Any = {"params": {"conv1": {"kernel": tiny((2, 3)), "bias": tiny((3,))}}}
+    v1.save(str(path), tree)
 
 
 def write_metadata(path: Path) -> None:
