@@ -63,7 +63,7 @@ def test_sound_crops_are_opened(tmp_path: Path):
         {"frames": ["x"]},
         {"frames": [10**30]},
         {"sizes": [[1e300, 1]]},
-        {"sizes": None},
+        {"sizes": 0},
         {"key": 0},
     ],
 )

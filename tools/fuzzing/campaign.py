@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -220,6 +221,7 @@ def _feed_in(
             raise RuntimeError(f"{parser.name}: a sound input is refused: {error}") from error
     limit = _addresses() + ADDRESSES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _forget_peak()
     baseline, saved = _peak(), time.monotonic()
     allowed = forbid_elsewhere(scratch, folder)
     for number in range(outcome.inputs if first is None else first, until):
@@ -310,7 +312,14 @@ def _beside(folder: Path, content: Content) -> list[Path]:
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Most bytes of memory that this process has had at a time since it was forked, or `_forget_peak` was called."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def _forget_peak() -> None:
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _addresses() -> int:
