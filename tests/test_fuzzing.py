@@ -99,12 +99,13 @@ def test_what_must_not_happen_is_noticed_and_the_next_input_comes(
         if (folder / "x").read_bytes() != sound["x"]:
             act(folder)
 
-    monkeypatch.setattr(campaign, "SECONDS", 0.3)
+    monkeypatch.setattr(campaign, "SECONDS", 0.3 if fault == "a hang" else 20)
     monkeypatch.setattr(campaign, "MEMORY", 2**26)
     parser = Parser("x", read, (lambda: sound,))
     started = time.monotonic()
     outcome = campaign.run(tmp_path, parser, 2, 0, deadline=time.time() + 60)
     assert outcome.inputs == 2
+    assert len(outcome.failures) == 1, outcome.failures
     (cause,) = outcome.failures
     assert cause.startswith(words)
     assert outcome.failures[cause] == {"count": 2, "numbers": [0, 1]}
