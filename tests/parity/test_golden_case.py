@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,17 @@ def assert_within(found: np.ndarray, expected: np.ndarray, share: float) -> None
     np.testing.assert_array_less(np.abs(found - expected), np.broadcast_to(share * largest, expected.shape))
 
 
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Callable[[str, np.ndarray, np.ndarray], None]:
+    """Notes the largest difference for `tools/versions.py`: boxes in pixels, maps as shares of their largest value."""
+
+    def note(what: str, found: np.ndarray, expected: np.ndarray) -> None:
+        largest = 1.0 if what == "boxes" else np.abs(expected).max(axis=(1, 2), keepdims=True)
+        record_property(f"largest difference of {what}", float((np.abs(found - expected) / largest).max()))
+
+    return note
+
+
 def run(params: mfst_jax.Params | mfst_jax.PreparedParams, config: mfst_jax.Config) -> tuple[np.ndarray, np.ndarray]:
     """Boxes and fused maps, as they are recorded."""
     frames, truth = scene()
@@ -37,9 +49,13 @@ def run(params: mfst_jax.Params | mfst_jax.PreparedParams, config: mfst_jax.Conf
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_boxes_and_responses_are_those_of_the_reference(name: str, recorded: dict[str, np.ndarray]):
+def test_boxes_and_responses_are_those_of_the_reference(
+    name: str, recorded: dict[str, np.ndarray], note: Callable[[str, np.ndarray, np.ndarray], None]
+):
     contents, config = CASES[name]
     boxes, responses = run(make_params(contents), config)
+    note("boxes", boxes, recorded[f"{name} boxes"])
+    note("maps", responses, recorded[f"{name} responses"])
     assert_within(responses, recorded[f"{name} responses"], 1e-4)
     np.testing.assert_allclose(boxes, recorded[f"{name} boxes"], rtol=0, atol=0.01)
 
