@@ -10,6 +10,7 @@ from mfst_jax.checkpoints import load, save
 from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import PreparedParams, prepare
+from mfst_jax.jax_release import refuse_bad_release
 from mfst_jax.multi import MultiTracker
 from mfst_jax.params import Params
 from mfst_jax.random_weights import random_params
@@ -17,6 +18,8 @@ from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup
 from mfst_jax.tracker import init, step, track
 from mfst_jax.version import __version__
+
+refuse_bad_release()
 
 __all__ = [
     "ALEXNET",

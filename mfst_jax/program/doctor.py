@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import jaxlib
 import tyro
 
 from mfst_jax import checkpoints
 from mfst_jax.cache import CACHE_VARIABLE, cache_folder, content, keep_compilations, megabytes
 from mfst_jax.checkpoints import known_weights, weight_names
 from mfst_jax.errors import InputError, reason
+from mfst_jax.jax_release import BAD_RELEASES
 from mfst_jax.program import installation
 from mfst_jax.program import licences as licences_of_all
-from mfst_jax.program.jax_health import BAD_RELEASES, backend_problem, computes_rightly
+from mfst_jax.program.jax_health import backend_problem, computes_rightly
 from mfst_jax.version import __version__
 
 VARIABLES = ("JAX_", "MFST_", "XLA_")
@@ -134,14 +136,14 @@ def check_arithmetic() -> Finding:
     """Finding on whether JAX computes rightly."""
     if backend_problem() is not None:
         return Finding(["not tried, for lack of a device"], {"right": None, "known_fault": None})
-    known, right = BAD_RELEASES.get(jax.__version__), computes_rightly()
+    known, right = BAD_RELEASES.get(jaxlib.__version__), computes_rightly()
     found = Finding(data={"right": right, "known_fault": known})
     if not right:
         found.problems.append(
-            f"arithmetic: jax {jax.__version__} computes a small example wrongly: install another one"
+            f"arithmetic: jaxlib {jaxlib.__version__} computes a small example wrongly: install another one"
         )
     elif known is not None:
-        found.problems.append(f"arithmetic: jax {jax.__version__} is known for {known}: install another one")
+        found.problems.append(f"arithmetic: jaxlib {jaxlib.__version__} is known for {known}: install another one")
     found.lines.append("right, in an example that some JAX gets wrong" if right else "WRONG")
     return found
 

@@ -1,18 +1,23 @@
 """Whether JAX works here: the reproducer of its worst bug, the releases to keep away from, and no device at all."""
 
+import importlib
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import jax
+import jaxlib
 import numpy as np
 import pytest
 
+import mfst_jax
+from mfst_jax.jax_release import ALLOW_VARIABLE, BAD_RELEASES, refuse_bad_release
 from mfst_jax.program import arguments, jax_health
 from mfst_jax.program.installation import satisfies
-from mfst_jax.program.jax_health import BAD_RELEASES, backend_problem, computes_rightly, mapped_norms
+from mfst_jax.program.jax_health import backend_problem, computes_rightly, mapped_norms
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -36,6 +41,27 @@ def requirement() -> str:
     dependencies = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
     (found,) = [line.removeprefix("jax") for line in dependencies if line.startswith("jax>")]
     return found
+
+
+@pytest.mark.parametrize("version", BAD_RELEASES)
+def test_a_bad_release_is_refused_at_import(monkeypatch: pytest.MonkeyPatch, version: str):
+    monkeypatch.delenv(ALLOW_VARIABLE, raising=False)
+    monkeypatch.setattr(jaxlib, "__version__", version)
+    with pytest.raises(ImportError) as error:
+        importlib.reload(mfst_jax)
+    assert str(error.value) == (
+        f"mfst_jax: expected a JAX that computes rightly, found jaxlib {version}: {BAD_RELEASES[version]}; "
+        f"install another one: pip install 'jax!={version}'; {ALLOW_VARIABLE}=1 imports it all the same"
+    )
+    monkeypatch.setenv(ALLOW_VARIABLE, "1")
+    with pytest.warns(RuntimeWarning, match=f"found jaxlib {version}"):
+        importlib.reload(mfst_jax)
+
+
+def test_the_check_at_import_takes_less_than_50_ms_and_lets_this_release_pass():
+    start = time.perf_counter()
+    refuse_bad_release()
+    assert time.perf_counter() - start < 0.05
 
 
 @pytest.mark.parametrize("version", [*BAD_RELEASES, "0.9.2"])
