@@ -276,7 +276,7 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     process = subprocess.Popen([*arguments, "--boxes", str(boxes)], cwd=Path(__file__).parents[1])
     try:
         for _ in range(1200):
-            hidden = [path for path in tmp_path.iterdir() if len(path.read_text().splitlines()) > 3]
+            hidden = [path for path in tmp_path.glob(".*/*.csv") if len(path.read_text().splitlines()) > 3]
             if hidden or process.poll() is not None:
                 break
             time.sleep(0.1)

@@ -16,6 +16,7 @@ from mfst_jax import checkpoints
 from mfst_jax.checkpoints import bundled_se, files, weight_names
 from mfst_jax.config import MODELS
 from mfst_jax.errors import InputError
+from mfst_jax.whole_files import replacing
 
 
 def build(sources: tyro.conf.Positional[tuple[Path, ...]], /, *, out: Path = bundled_se.FOLDER) -> None:
@@ -37,7 +38,7 @@ def build(sources: tyro.conf.Positional[tuple[Path, ...]], /, *, out: Path = bun
             arrays = {name: array.astype(np.float16) for name, array in blocks.items()}
             arrays[bundled_se.FINGERPRINT] = bundled_se.fingerprint(params.variables["params"][model])
             path = out / f"{branch}.safetensors"
-            with files.replacing(path) as new:
+            with replacing(path) as new:
                 files.write_safetensors(new, arrays, files.make_metadata(None, provenance))
             print(f"{path}: {path.stat().st_size} bytes, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 

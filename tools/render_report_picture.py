@@ -14,9 +14,9 @@ from screenshots import screenshot
 
 import mfst_jax
 from mfst_jax.evaluation import Results, load, report, score, write_result
-from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.media.sources import demo_source
 from mfst_jax.media.writers import save_image
+from mfst_jax.whole_files import write_atomically
 
 PARTS = {"meadow": (0, 40), "twin": (40, 90), "tree": (75, 120), "close-up": (110, 150)}
 """First frame of each sequence and the one after its last."""

@@ -20,7 +20,6 @@ from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.config import MODELS, PAPER, Config, Model
-from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params
 from mfst_jax.train import correlation_pools, steps
@@ -33,6 +32,7 @@ from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.recipes import se_alexnet, se_siamfc
 from mfst_jax.train.responses import Trainable
 from mfst_jax.train.trained_weights import finished
+from mfst_jax.whole_files import write_atomically
 
 RECIPES: dict[Model, Recipe] = {"siamfc": se_siamfc.RECIPE, "alexnet": se_alexnet.RECIPE}
 CONFIGS: dict[str, Config] = {

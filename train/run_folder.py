@@ -14,10 +14,10 @@ from typing import Any
 
 import jax
 
-from mfst_jax.checkpoints.files import replacing
 from mfst_jax.errors import InputError, reason
-from mfst_jax.program.locks import alone_in
+from mfst_jax.locks import alone_in
 from mfst_jax.train import hosts
+from mfst_jax.whole_files import working_name, write_atomically
 
 KEPT = 2
 """Number of checkpoints that are kept, the last ones."""
@@ -45,8 +45,7 @@ class Run:
         lines = [line for line in self.metrics() if step is not None and line["step"] <= step]
         hosts.wait("metrics read")
         if hosts.is_first():
-            with self._writing(), replacing(self._metrics_path) as new:
-                new.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            write_atomically(self._metrics_path, "".join(json.dumps(line) + "\n" for line in lines))
         if step is None:
             return start
         named = _by_name(start)
@@ -158,10 +157,10 @@ def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
                 f"{folder}: expected the run that it holds to be continued, found others: {'; '.join(changed)}"
             )
     else:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        # A process that was killed while it wrote the identity has left the folder in which it did.
+        if folder.exists() and (not folder.is_dir() or {*folder.iterdir()} - {working_name(path)}):
             raise InputError(f"{folder}: expected a run, an empty folder or a place for one, found something else")
-        with replacing(path) as new:
-            new.write_text(json.dumps(identity, indent=2))
+        write_atomically(path, json.dumps(identity, indent=2))
 
 
 def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

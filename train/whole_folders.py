@@ -1,16 +1,16 @@
 """Folders of what is computed once: each appears when it is complete. Its arrays stay on disk until they are read."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from mfst_jax.errors import InputError, reason
+from mfst_jax.whole_files import put, working_folder
 
 
 def made_once(place: Path, compute: Callable[[Path], None], what: str) -> Path:
-    """Folder `place`, as it is if it is there, else as `compute` fills it.
+    """Folder `place`, as it is if it is there, else as `compute` fills it; another process that does so is waited for.
 
     Args:
       place: where it is to be.
@@ -20,15 +20,18 @@ def made_once(place: Path, compute: Callable[[Path], None], what: str) -> Path:
     Raises:
       InputError: it cannot be written.
     """
-    if not place.is_dir():
-        unfinished = place.with_name(f".{place.name}.unfinished")
-        try:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(parents=True)
-            compute(unfinished)
-            unfinished.rename(place)
-        except OSError as error:
-            raise InputError(f"{place}: expected room for {what}, found {error.strerror}") from error
+    if place.is_dir():
+        return place
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with working_folder(place, wait=True) as folder:
+            if not place.is_dir():  # nor did another process make it meanwhile
+                unfinished = folder / "new"
+                unfinished.mkdir()
+                compute(unfinished)
+                put(unfinished, place)
+    except OSError as error:
+        raise InputError(f"{place}: expected room for {what}, found {reason(error)}") from error
     return place
 
 

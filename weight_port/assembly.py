@@ -8,7 +8,7 @@ from mfst_jax.cache import cache_folder
 from mfst_jax.checkpoints import known_weights, weight_names
 from mfst_jax.checkpoints.known_weights import PUBLISHED, downloads_folder
 from mfst_jax.errors import InputError
-from mfst_jax.program.locks import exclusive
+from mfst_jax.locks import exclusive
 from weight_port import conversion, fetching
 from weight_port.downloads import DownloadError, Progress, storing
 from weight_port.problems import SourceError
@@ -42,24 +42,24 @@ def get(
     """
     known = known_weights.find(name)
     path = known_weights.place(name)
-    if known.packaged or _is_there(path, say):
+    downloads = [downloads_folder() / PUBLISHED[what].name for what in known.sources]
+    if known.packaged or (_is_there(path, say) and not any(file.exists() for file in downloads)):
         say(f"{name} is here already: nothing to download")
         return path
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         waiting = "another process is downloading weights: waiting for it"
         with exclusive(path.parent / ".lock", lambda: say(waiting)):
-            if _is_there(path, say):
-                return path
-            files = [_find(what, name, source, progress, say) for what in known.sources]
-            try:
-                conversion.convert(files, path)
-            except SourceError as error:
-                problem = "; ".join(error.problems[:2])
-                raise InputError(f"weights {name!r}: expected files that make up the set, found {problem}") from error
-            for file in files:
-                if file.parent == downloads_folder():
-                    file.unlink(missing_ok=True)
+            if not _is_there(path, say):
+                files = [_find(what, name, source, progress, say) for what in known.sources]
+                try:
+                    conversion.convert(files, path)
+                except SourceError as error:
+                    problem = "; ".join(error.problems[:2])
+                    expected = "expected files that make up the set"
+                    raise InputError(f"weights {name!r}: {expected}, found {problem}") from error
+            for file in downloads:  # also what a process has left that was killed here
+                file.unlink(missing_ok=True)
     return path
 
 

@@ -157,6 +157,7 @@ def _receive(url: str, response: Any, partial: Path, done: int, size: int | None
         if total is not None and free < total - done:
             raise no_room(partial, f"{megabytes(free)} free of {megabytes(total - done)} that it takes")
         if not done:
+            partial.open("wb").close()  # or what is there would be taken for the beginning of this version
             _note(partial).write_text(_version(response) or "", encoding="latin-1")
         file = partial.open("ab" if done else "wb", buffering=0)
     with file:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import files, weight_names
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.params import Contents
+from mfst_jax.whole_files import put, replacing, working_folder
 from weight_port import containers, name_tables, rules
 from weight_port.conversion import merge
 from weight_port.formats import matconvnet, tf1_bundles, torch_files
@@ -132,7 +132,7 @@ def _whole(write: Writer) -> Writer:
     """Writer like `write`, whose file takes its place only once it is complete."""
 
     def replace(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-        with files.replacing(out) as new:
+        with replacing(out) as new:
             write(new, arrays, metadata)
 
     return replace
@@ -183,18 +183,21 @@ def _kept(provenance: Mapping[str, Any]) -> list[tuple[str, float]]:
 def _write_tf1(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
     """Writes a bundle of several files.
 
-    Each is complete when it gets its name. The index, without which there is no bundle, comes last.
+    Each is complete when it gets its name. The index, without which there is no bundle, goes first and comes last, so
+    that a process that is killed in between leaves none, and never files of two bundles.
     """
     prefix = out.with_name(re.sub(r"\.index$", "", out.name))
     try:
         prefix.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{prefix.name}.", dir=prefix.parent.absolute()) as scratch:
-            new = Path(scratch, prefix.name)
+        with working_folder(prefix) as scratch:
+            new = scratch / prefix.name
             tf1_bundles.write(new, arrays)
             index = tf1_bundles.locate(new)
             assert index is not None
             containers.sidecar(index).write_text(json.dumps(metadata, indent=2))
-            for path in sorted(Path(scratch).iterdir(), key=lambda path: path.suffix == ".index"):
-                path.replace(prefix.parent / path.name)
+            (prefix.parent / index.name).unlink(missing_ok=True)
+            last = (index, new.with_name("checkpoint"))  # the latter names the bundle that TensorFlow takes
+            for path in (*sorted({*scratch.iterdir()} - {*last}), *last):
+                put(path, prefix.parent / path.name)
     except OSError as error:
-        raise InputError(f"{prefix}: expected a place to write a bundle, found {error.strerror or error}") from error
+        raise InputError(f"{prefix}: expected a place to write a bundle, found {reason(error)}") from error

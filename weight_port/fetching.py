@@ -13,7 +13,8 @@ from pathlib import Path
 from mfst_jax.cache import cache_folder
 from mfst_jax.checkpoints.known_weights import PUBLISHED, Published
 from mfst_jax.errors import InputError, reason
-from mfst_jax.program.locks import exclusive
+from mfst_jax.locks import exclusive
+from mfst_jax.whole_files import put, write_atomically
 from weight_port import reading
 from weight_port.downloads import DownloadError, Progress, discard, download, storing
 from weight_port.problems import SourceError
@@ -94,8 +95,8 @@ def check(path: Path, published: Published, *, record: bool, name: str | None = 
             problem = "; ".join(error.problems[:2])
             raise InputError(f"{name or path}: expected {published.about}, found something else: {problem}") from error
         if record:
-            with suppress(OSError):  # a folder that is only read
-                noted.write_text(found + "\n")
+            with suppress(InputError):  # a folder that is only read
+                write_atomically(noted, found + "\n")
     elif found != expected:
         raise InputError(f"{name or path}: expected the file of SHA-256 {expected}{whose}, found one of {found}")
 
@@ -115,5 +116,5 @@ def _download(url: str, path: Path, published: Published, progress: Progress) ->
             discard(partial)
             if not resumed:
                 raise
-    partial.replace(path)
+    put(partial, path)
     discard(partial)

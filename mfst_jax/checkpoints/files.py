@@ -7,14 +7,12 @@ arrays in a file, and `files`, the SHA-256 of each file of a directory. Checkpoi
 of other programs, load too if their tensors fit.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from mfst_jax.config import Config, from_dict, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.version import __version__
+from mfst_jax.whole_files import replacing
 
 BUILT_IN = known_weights.place("builtin")
 """File of the weights that come with the package: torchvision's AlexNet, in float16."""
@@ -130,7 +129,7 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
         provenance = {"tool": f"mfst_jax {__version__}", "sources": []}
     metadata = make_metadata(params.contents.config, provenance)
     check_replaceable(path)
-    with replacing(path) as new:
+    with replacing(path, "a place to write a checkpoint") as new:
         if path.suffix == SUFFIX:
             write_safetensors(new, arrays, metadata)
         else:
@@ -276,33 +275,6 @@ def _orbax() -> Any:
     from orbax.checkpoint import v1
 
     return v1
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Path to write to, beside `path`, whose place it takes at the end; what `path` held stays if anything fails.
-
-    Raises:
-      InputError: it cannot be written there.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent.absolute()) as scratch:
-            new, old = Path(scratch, "new"), Path(scratch, "old")
-            yield new
-            if not path.is_dir():
-                new.replace(path)
-                return
-            # A directory with entries cannot be replaced in one step: killed between the two renames, this process
-            # would leave the old checkpoint in the scratch folder.
-            path.rename(old)
-            try:
-                new.rename(path)
-            except BaseException:
-                old.rename(path)
-                raise
-    except OSError as error:
-        raise InputError(f"{path}: expected a place to write a checkpoint, found {error.strerror or error}") from error
 
 
 def check_replaceable(path: Path) -> None:

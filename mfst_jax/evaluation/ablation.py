@@ -20,10 +20,10 @@ from mfst_jax.config import LAYERS, MODELS, Config
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import runner, scoring
 from mfst_jax.evaluation.datasets import TITLES, Dataset, Protocol
-from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.scoring import Summary
 from mfst_jax.evaluation.statistics import Comparison
 from mfst_jax.params import resolve_config
+from mfst_jax.whole_files import write_atomically
 
 Table = Literal["table1", "table2"]
 TABLES: tuple[Table, ...] = get_args(Table)

@@ -18,13 +18,14 @@ from mfst_jax.evaluation import runner, scoring
 from mfst_jax.evaluation.ablation import Table, ablate
 from mfst_jax.evaluation.datasets import Dataset, Protocol, load
 from mfst_jax.evaluation.metrics import Measures
-from mfst_jax.evaluation.results import Results, find_results, write_atomically, write_submission
+from mfst_jax.evaluation.results import Results, find_results, write_submission
 from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
+from mfst_jax.locks import alone_in
 from mfst_jax.params import choose_config
 from mfst_jax.program.arguments import Settings, Weights, flatten_settings
-from mfst_jax.program.locks import alone_in
 from mfst_jax.sequences.otb import ATTRIBUTES
+from mfst_jax.whole_files import write_atomically
 
 _HEADER = "normalised  SR.50  SR.75     AO"
 

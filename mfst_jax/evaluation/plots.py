@@ -19,11 +19,11 @@ from PIL import Image
 
 from mfst_jax.errors import MissingExtraError
 from mfst_jax.evaluation.metrics import PRECISION_THRESHOLDS, SUCCESS_THRESHOLDS
-from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.scoring import Summary
 from mfst_jax.media.palette import COLOURS, colour
 from mfst_jax.media.writers import save_image
 from mfst_jax.sequences.otb import ATTRIBUTES
+from mfst_jax.whole_files import write_atomically
 
 if TYPE_CHECKING:
     import matplotlib.axes

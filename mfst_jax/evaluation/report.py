@@ -25,10 +25,11 @@ from mfst_jax.evaluation.report_tables import (
     sequence_table,
     text_of,
 )
-from mfst_jax.evaluation.results import Results, write_atomically
+from mfst_jax.evaluation.results import Results
 from mfst_jax.evaluation.scoring import Summary
 from mfst_jax.media.drawing import TRUE
 from mfst_jax.media.palette import BRIGHT_COLOURS, COLOURS
+from mfst_jax.whole_files import write_atomically
 
 HERE = Path(__file__).parent
 GOT10K_MAIN_MEASURES = ("average_overlap", "success_rate_50")

@@ -6,7 +6,6 @@ repetition, and `<sequence>/<sequence>_time.txt`. Numbers stand between commas, 
 """
 
 import io
-import os
 import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from jaxtyping import Float64, Num
 from mfst_jax.errors import InputError
 from mfst_jax.sequences import otb
 from mfst_jax.sequences.text import read_numbers
+from mfst_jax.whole_files import write_atomically
 
 Layout = Literal["otb", "got10k"]
 ORIGINS: dict[Layout, int] = {"otb": 1, "got10k": 0}
@@ -166,29 +166,6 @@ def write_submission(path: Path, folder: Path, sequences: Iterable[str]) -> None
     except OSError as error:
         raise InputError(f"{path}: expected to pack {error.filename}, found {error.strerror}") from error
     write_atomically(path, content.getvalue())
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file under a temporary name and renames it once it is on disk, so that nobody finds half of it.
-
-    Missing folders are made. What a killed process leaves has the same temporary name, so the next one replaces it.
-
-    Raises:
-      InputError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: expected to write it, found {error.strerror}") from error
 
 
 def _read(path: Path) -> Result:

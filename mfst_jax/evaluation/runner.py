@@ -23,7 +23,7 @@ from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.datasets import Dataset, Protocol
-from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_atomically, write_result
+from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_result
 from mfst_jax.evaluation.scoring import Summary, score
 from mfst_jax.evaluation.tracking import Track, track_sequences
 from mfst_jax.fast import prepare
@@ -32,6 +32,7 @@ from mfst_jax.program.progress import progress_bar
 from mfst_jax.sequences import Sequence
 from mfst_jax.sequences.text import read_numbers
 from mfst_jax.version import __version__
+from mfst_jax.whole_files import write_atomically
 
 RECORD = "run.json"
 

@@ -2,14 +2,14 @@
 
 import json
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from mfst_jax.errors import InputError, reason, reason_in_content
+from mfst_jax.errors import InputError, reason_in_content
 from mfst_jax.export.signature import FORMAT
 from mfst_jax.export.stablehlo import ABOUT
+from mfst_jax.whole_files import write_atomically
 
 Kind = Literal["onnx", "stablehlo"]
 
@@ -28,14 +28,11 @@ def check_place(out: Path, kind: Kind) -> None:
 
 
 def write(out: Path, content: bytes) -> None:
-    """Writes a file under a temporary name and renames it. Raises `InputError` where that fails."""
+    """Writes a file that appears when it is complete. Raises `InputError` where that fails."""
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-            new = Path(scratch, "new")
-            new.write_bytes(content)
-            new.replace(out)
-    except OSError as error:
-        raise InputError(f"--out {out}: expected a place to write a file, found {reason(error)}") from error
+        write_atomically(out, content)
+    except InputError as error:
+        raise InputError(f"--out {error}") from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Output files: an annotated video, a picture, and `AtomicFile`, which all writers use.
 
-A frame is uint8 RGB `[height, width, 3]`. Every file is written under a temporary name beside its own and renamed when
-it is complete, so nobody ever finds half of one. `VideoWriter` keeps what it was given: leaving its `with` block
+A frame is uint8 RGB `[height, width, 3]`. Every file is written beside its place and put there when it is complete
+(`whole_files`), so nobody ever finds half of one. `VideoWriter` keeps what it was given: leaving its `with` block
 finishes the file, by an exception too.
 """
 
 import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from PIL import Image
 
+from mfst_jax import whole_files
 from mfst_jax.errors import InputError, reason
 from mfst_jax.media.decoding import POSSIBLE_FPS, Frame, import_av
 
@@ -81,6 +81,7 @@ class VideoWriter:
         self._shape: tuple[int, ...] | None = None
 
     def __enter__(self) -> "VideoWriter":
+        self._target.begin()
         return self
 
     def write(self, frame: Frame) -> None:
@@ -106,9 +107,9 @@ class VideoWriter:
     def __exit__(self, *_: object) -> None:
         try:
             if self._shape is not None:
-                with self._target.reported(self._av.FFmpegError):
-                    with self._container:
-                        self._container.mux(self._stream.encode(None))
+                with self._target.reported(self._av.FFmpegError), self._container:
+                    self._container.mux(self._stream.encode(None))
+                with self._target.reported(OSError):
                     self._target.publish()
         finally:
             self._target.discard()
@@ -130,7 +131,7 @@ class VideoWriter:
 
 
 class AtomicFile:
-    """File that is written under a temporary name in its folder and gets its own name when it is complete.
+    """File that is written beside its place and gets its name when it is complete.
 
     Args:
       kind: what it is called in messages.
@@ -153,16 +154,34 @@ class AtomicFile:
             raise InputError(f"{self.what}: expected the name of a file, found {found}")
         if not os.access(path.parent, os.W_OK):
             raise InputError(f"{self.what}: expected a folder that can be written to, found {path.parent} read-only")
-        self.temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix.lower()}")
-        self._path = path
+        self._path, self._open = path, ExitStack()
+        self._folder: Path | None = None
+
+    def begin(self) -> None:
+        """Takes the place of the temporary file, until `discard`. A second call does nothing.
+
+        Raises:
+          InputError: another process writes this file, or nothing can be written there.
+        """
+        if self._folder is None:
+            with self.reported(OSError):
+                self._folder = self._open.enter_context(whole_files.working_folder(self._path))
+
+    @property
+    def temporary(self) -> Path:
+        """Path to write to. The first call begins."""
+        self.begin()
+        assert self._folder is not None
+        return self._folder / f"new{self._path.suffix.lower()}"
 
     def publish(self) -> None:
-        """Renames the temporary file to its own name, replacing a file that has it."""
-        self.temporary.replace(self._path)
+        """Puts the temporary file in its place, where it replaces another one."""
+        whole_files.put(self.temporary, self._path)
 
     def discard(self) -> None:
-        """Removes the temporary file, if it was not published."""
-        self.temporary.unlink(missing_ok=True)
+        """Removes the temporary file, if it was not published, and lets others write this one."""
+        self._open.close()
+        self._folder = None
 
     @contextmanager
     def reported(self, kind: type[Exception]) -> Iterator[None]:

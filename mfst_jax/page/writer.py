@@ -100,15 +100,18 @@ class PageWriter:
 
     def __enter__(self) -> "PageWriter":
         self._head, self._middle, self._tail = _parts(str(self._known["name"]))
-        with self._target.reported(OSError):
-            # Not buffered, so that it is known what is on disk, also where the disk is full.
-            self._file = cast(io.FileIO, self._target.temporary.open("w+b", buffering=0))
-            try:
-                _write(self._file, self._head)
-            except OSError:
-                self._file.close()
-                self._target.discard()
-                raise
+        try:
+            with self._target.reported(OSError):
+                # Not buffered, so that it is known what is on disk, also where the disk is full.
+                self._file = cast(io.FileIO, self._target.temporary.open("w+b", buffering=0))
+                try:
+                    _write(self._file, self._head)
+                except OSError:
+                    self._file.close()
+                    raise
+        except BaseException:
+            self._target.discard()
+            raise
         return self
 
     def write(
@@ -161,7 +164,8 @@ class PageWriter:
                         self._thin()
                         self._finish()
             if self._blocks:
-                self._target.publish()
+                with self._target.reported(OSError):
+                    self._target.publish()
         finally:
             self._target.discard()
 

@@ -73,8 +73,12 @@ class CsvTable:
         self._names = tuple(names)
 
     def __enter__(self) -> "CsvTable":
-        with self._target.reported(OSError):
-            self._file = self._target.temporary.open("w", encoding="utf-8", newline="")
+        try:
+            with self._target.reported(OSError):
+                self._file = self._target.temporary.open("w", encoding="utf-8", newline="")
+        except BaseException:
+            self._target.discard()
+            raise
         self._file.write(self._first())
         self._empty = True
         return self
@@ -88,14 +92,16 @@ class CsvTable:
 
     def __exit__(self, *_: object) -> None:
         try:
-            with self._target.reported(OSError), self._file:
+            try:
+                with self._target.reported(OSError), self._file:
+                    if not self._empty:
+                        self._file.writelines(self._last())
+            finally:  # the rows that reached the file count, whatever became of its end
                 if not self._empty:
-                    self._file.writelines(self._last())
+                    with self._target.reported(OSError):
+                        self._target.publish()
         finally:
-            if self._empty:
-                self._target.discard()
-            else:
-                self._target.publish()
+            self._target.discard()
 
     def _first(self) -> str:
         return csv_header(self._names) + "\n"

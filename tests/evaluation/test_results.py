@@ -12,7 +12,8 @@ from layouts import boxes_of, from_one, write_rows
 
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Results, find_results, write_result
-from mfst_jax.evaluation.results import write_atomically, write_submission
+from mfst_jax.evaluation.results import write_submission
+from mfst_jax.whole_files import write_atomically
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -34,7 +34,7 @@ def test_one_target_without_a_name_has_no_column(tmp_path: Path):
         table.write(1, np.full((1, 4), NAN, np.float32), np.full(1, NAN))
         table.write(2, np.array([[-1.23456, 2, 3, 4]]), np.array([0.49996]))
         assert not path.exists()
-        (hidden,) = tmp_path.iterdir()
+        (hidden,) = tmp_path.glob(".boxes.csv.part/*")
         assert len(rows(hidden)) == 4  # rows are on disk as they come
     assert path.read_text() == (
         "frame,x,y,w,h,score,lost\n"

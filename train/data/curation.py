@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from mfst_jax.checkpoints.files import replacing
 from mfst_jax.config import PAPER
 from mfst_jax.crops import SEARCH_SIZE, neighbours, search_side
 from mfst_jax.errors import InputError, reason_in_content
@@ -29,6 +28,7 @@ from mfst_jax.media.images import read_image
 from mfst_jax.media.sources import demo_source
 from mfst_jax.train.data import annotated_videos
 from mfst_jax.train.whole_folders import open_array
+from mfst_jax.whole_files import replacing, write_atomically
 
 MARGIN = 16
 """Samples beyond the search region on each side."""
@@ -267,11 +267,10 @@ def _write(
                 sizes.append((box[2:] * (SEARCH_SIZE / search_side(box[2:], CONTEXT))).tolist())
         fates.append(fate)
     counts = Counts(len(fates), **{fate: fates.count(fate) for fate in set(fates)})
-    with replacing(cache / f"{name}.npy") as new, new.open("wb") as file:
+    with replacing(cache / f"{name}.npy", wait=True) as new, new.open("wb") as file:
         np.save(file, np.array(crops, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE, 3))
     manifest = {"key": key, "counts": asdict(counts), "corrupt": corrupt, "frames": numbers, "sizes": sizes}
-    with replacing(manifest_path) as new:
-        new.write_text(json.dumps(manifest))
+    write_atomically(manifest_path, json.dumps(manifest))
     return counts, corrupt
 
 

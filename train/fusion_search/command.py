@@ -21,13 +21,13 @@ from mfst_jax import checkpoints, evaluation
 from mfst_jax.config import PAPER, Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Dataset, runner
-from mfst_jax.evaluation.results import write_atomically
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.program.progress import progress_bar
 from mfst_jax.train.fusion_search import random_search, response_volumes
 from mfst_jax.train.fusion_search.random_search import Search, to_config
+from mfst_jax.whole_files import write_atomically
 
 
 def fit(

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import files, weight_names
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, MODELS, Config
 from mfst_jax.crops import SEARCH_SIZE, central_exemplar, search_side
@@ -30,6 +30,7 @@ from mfst_jax.localisation import CELL, RESPONSE_SIZE
 from mfst_jax.media.images import read_image
 from mfst_jax.params import Params
 from mfst_jax.train.data.curation import CONTEXT, square_crop
+from mfst_jax.whole_files import replacing
 
 SLACK = 8
 """Cells beyond a response map on each side."""
@@ -82,7 +83,7 @@ def gather(
         path = root / f"{sequence.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}.npz"
         if not path.is_file():
             computed = _compute(sequence, prepared)
-            with files.replacing(path) as new, new.open("wb") as file:
+            with replacing(path, wait=True) as new, new.open("wb") as file:
                 np.savez(file, **computed._asdict())
         volumes.append(_read(path))
         if advance is not None:

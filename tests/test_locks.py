@@ -14,12 +14,12 @@ import pytest
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError
-from mfst_jax.program.locks import alone_in, exclusive
+from mfst_jax.locks import alone_in, exclusive
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mfst_jax.program.locks import alone_in
+from mfst_jax.locks import alone_in
 
 with alone_in(Path(sys.argv[1])):
     print("here", flush=True)

@@ -4,6 +4,7 @@ A process that ends, however it ends, holds nothing any more. On file systems wi
 over a network, nobody is kept out.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Generator
@@ -17,6 +18,10 @@ try:
 except ImportError:  # not a Unix: two processes at once are then up to the user
     fcntl = None
 
+EXIST = fcntl is not None
+"""Whether this system has locks of the kind that is used here; a file system may still have none."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
+"""What a file system without locks says; EBADF is what NFS says of folders."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,9 +44,9 @@ def alone_in(folder: Path) -> Generator[None]:
         return
     try:
         try:
-            _lock(handle)
+            lock(handle)
         except BlockingIOError:
-            found = _holder(handle)
+            found = holder(handle)
             raise InputError(f"{folder}: expected no other process at work in it, found {found}") from None
         except OSError as error:
             _log.warning("%s: cannot be locked (%s): see that no other process works in it", folder, reason(error))
@@ -64,13 +69,13 @@ def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generat
     while True:
         with path.open("a") as file:
             try:
-                _lock(file.fileno())
+                lock(file.fileno())
             except BlockingIOError:
                 waiting()
-                _lock(file.fileno(), wait=True)
+                lock(file.fileno(), wait=True)
             except OSError:  # a file system without locks
                 pass
-            if not _is_current(file.fileno(), path):
+            if not is_current(file.fileno(), path):
                 continue  # its holder has removed it, so a new one is made
             try:
                 yield
@@ -79,7 +84,7 @@ def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generat
             return
 
 
-def _lock(handle: int, *, wait: bool = False) -> None:
+def lock(handle: int, *, wait: bool = False) -> None:
     """Locks an open file or folder.
 
     Args:
@@ -94,7 +99,7 @@ def _lock(handle: int, *, wait: bool = False) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _is_current(handle: int, path: Path) -> bool:
+def is_current(handle: int, path: Path) -> bool:
     """Whether an open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
@@ -102,7 +107,7 @@ def _is_current(handle: int, path: Path) -> bool:
         return False
 
 
-def _holder(handle: int) -> str:
+def holder(handle: int) -> str:
     """The process that holds the lock of an open folder, as far as that can be seen from here."""
     number = os.fstat(handle).st_ino
     try:
