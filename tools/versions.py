@@ -114,7 +114,11 @@ def test(name: str, folder: Path, only: str | None, again: bool) -> None:
         command = [folder / name / "bin" / "python", "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", group]
         with report.with_suffix(".log").open("w") as log:
             done = subprocess.run(
-                [*command, f"--junitxml={unfinished}"], cwd=project, env=environment, stdout=log, stderr=log
+                [*command, f"--junitxml={unfinished}", "-o", "junit_family=xunit1"],
+                cwd=project,
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
         if not unfinished.exists():  # pytest itself broke, or was killed
             unfinished.write_text(f'<testsuites><testcase name="{group}"><error/></testcase></testsuites>')

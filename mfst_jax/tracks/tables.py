@@ -1,14 +1,15 @@
 """Tables of boxes, written while the video is tracked: CSV, MOTChallenge's text or COCO's JSON, by the file's name.
 
 Boxes are (x, y, w, h) in 0-indexed pixels. Each frame reaches the (still hidden) file at once, so even a killed process
-leaves its rows behind; leaving the `with` block gives the file its name, by an exception too. Without any frame no file
-is made, and one that is there stays.
+leaves its rows behind; leaving the `with` block gives the file its name, by an exception too. Where the disk fills up,
+the file ends with the last frame that it has room for. Without any frame no file is made, and one that is there stays.
 """
 
+import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, cast
 
 import numpy as np
 from jaxtyping import Num
@@ -73,35 +74,63 @@ class CsvTable:
         self._names = tuple(names)
 
     def __enter__(self) -> "CsvTable":
+        self._ends: list[tuple[int, int]] = []
+        """For each frame the number of the next one, and where its rows end in the file."""
         try:
             with self._target.reported(OSError):
-                self._file = self._target.temporary.open("w", encoding="utf-8", newline="")
+                # Not buffered, so that it is known what is on disk, also where the disk is full.
+                self._file = cast(io.FileIO, self._target.temporary.open("wb", buffering=0))
+                self._append([self._first()])
         except BaseException:
             self._target.discard()
             raise
-        self._file.write(self._first())
-        self._empty = True
         return self
 
     def write(self, number: int, boxes: Boxes, scores: Scores) -> None:
         """Appends frame `number`: each target's box and score, in the order of their names."""
         with self._target.reported(OSError):
-            self._file.writelines(self._rows(number, np.asarray(boxes, np.float64), np.asarray(scores, np.float64)))
-            self._file.flush()
-        self._empty = False
+            self._append(self._rows(number, np.asarray(boxes, np.float64), np.asarray(scores, np.float64)))
+        self._ends.append((number + 1, self._file.tell()))
 
     def __exit__(self, *_: object) -> None:
         try:
-            try:
-                with self._target.reported(OSError), self._file:
-                    if not self._empty:
-                        self._file.writelines(self._last())
-            finally:  # the rows that reached the file count, whatever became of its end
-                if not self._empty:
-                    with self._target.reported(OSError):
-                        self._target.publish()
+            with self._file:
+                problem = self._finish()
+            if self._ends:
+                with self._target.reported(OSError):
+                    self._target.publish()
+            if problem is not None:
+                with self._target.reported(OSError):
+                    raise problem
         finally:
             self._target.discard()
+
+    def _finish(self) -> OSError | None:
+        """Writes what completes the file. Where that has no room frames are dropped, and the reason is returned."""
+        problem = None
+        while self._ends:
+            try:
+                self._append(self._last(self._ends[-1][0]))
+                return problem
+            except OSError as error:
+                problem = problem or error
+                del self._ends[-max(1, len(self._ends) // 8) :]
+                if self._ends:
+                    _, end = self._ends[-1]
+                    self._file.truncate(end)
+                    self._file.seek(end)
+        return problem
+
+    def _append(self, rows: Iterable[str]) -> None:
+        """Writes rows to the end of the file, all of them or none."""
+        start, left = self._file.tell(), memoryview("".join(rows).encode())
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            self._file.truncate(start)
+            self._file.seek(start)
+            raise
 
     def _first(self) -> str:
         return csv_header(self._names) + "\n"
@@ -109,8 +138,8 @@ class CsvTable:
     def _rows(self, number: int, boxes: Boxes, scores: Scores) -> Iterator[str]:
         yield from (row + "\n" for row in csv_rows(number, self._names, boxes, scores))
 
-    def _last(self) -> Iterator[str]:
-        """Text that completes the file."""
+    def _last(self, after: int) -> Iterator[str]:
+        """Text that completes a file whose last frame comes before number `after`."""
         return iter(())
 
 
@@ -164,7 +193,7 @@ class CocoTable(CsvTable):
         self._files = tuple(files)
         self._size = {"height": size[0], "width": size[1]}
         self._video = {"id": 1, "name": video, **self._size}
-        self._images = self._annotations = 0
+        self._annotations = 0
 
     def _first(self) -> str:
         tracks = [
@@ -175,7 +204,6 @@ class CocoTable(CsvTable):
         return "{" + ",\n".join(f'"{name}": {_json(items)}' for name, items in parts.items()) + ',\n"annotations": ['
 
     def _rows(self, number: int, boxes: Boxes, scores: Scores) -> Iterator[str]:
-        self._images = number + 1
         for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
             if not np.isfinite(box).all():
                 continue
@@ -188,9 +216,9 @@ class CocoTable(CsvTable):
             }
             yield ("," if self._annotations > 1 else "") + "\n" + _json(annotation)
 
-    def _last(self) -> Iterator[str]:
+    def _last(self, after: int) -> Iterator[str]:
         yield '],\n"images": ['
-        for number in range(self._images):
+        for number in range(after):
             name = self._files[number] if number < len(self._files) else f"{number:06d}.jpg"
             image = {"id": number + 1, "video_id": 1, "frame_id": number, "file_name": name, **self._size}
             yield ("," if number else "") + "\n" + _json(image)
