@@ -1,5 +1,10 @@
 """Errors for bad input: one line that names the thing, what was expected and what was found."""
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST_MESSAGE = 2000
 """Number of characters of an error message, at most."""
 _TAIL = 500
@@ -52,3 +57,21 @@ def _shortened(text: str) -> str:
         return text
     left_out = f" [{len(text) - LONGEST_MESSAGE} characters left out] "
     return text[: LONGEST_MESSAGE - _TAIL] + left_out + text[-_TAIL:]
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Turns what TensorStore and others raise where the system fails, such as on a full disk, into an `OSError`.
+
+    They tell the number of the error in words alone. Other exceptions stay as they are.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        found = re.search(r"os_error_code='(\d+)'|\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        number = int(found[1] or found[2])
+        raise OSError(number, os.strerror(number)) from error

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from mfst_jax.errors import InputError, reason
+from mfst_jax.errors import InputError, reason, system_errors
 from mfst_jax.locks import alone_in
 from mfst_jax.train import hosts
 from mfst_jax.whole_files import working_name, write_atomically
@@ -92,7 +92,8 @@ class Run:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            yield
+            with system_errors():
+                yield
         except OSError as error:
             raise InputError(
                 f"{self.folder}: expected room for a checkpoint, found {error.strerror or error}; "

@@ -25,7 +25,7 @@ import safetensors.numpy
 from mfst_jax.checkpoints import file_kinds, known_weights, weight_names
 from mfst_jax.checkpoints.bundled_se import attach
 from mfst_jax.config import Config, from_dict, to_dict
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, system_errors
 from mfst_jax.params import Params
 from mfst_jax.version import __version__
 from mfst_jax.whole_files import replacing
@@ -133,7 +133,8 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
         if path.suffix == SUFFIX:
             write_safetensors(new, arrays, metadata)
         else:
-            _orbax().save(new, weight_names.nest(arrays))
+            with system_errors():
+                _orbax().save(new, weight_names.nest(arrays))
             metadata["files"] = _file_digests(new)
             (new / _METADATA_FILE).write_text(json.dumps(metadata, indent=2))
 
@@ -215,7 +216,8 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Ma
     path.touch()
     mode = path.stat().st_mode
     try:
-        safetensors.numpy.save_file(dict(arrays), path, metadata={_KEY: text})
+        with system_errors():
+            safetensors.numpy.save_file(dict(arrays), path, metadata={_KEY: text})
     except safetensors.SafetensorError as error:  # raised where the disk is full
         raise OSError(str(error)) from error
     path.chmod(mode)  # as for any new file of this user; save_file lets nobody else read its file

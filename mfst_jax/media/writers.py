@@ -7,7 +7,7 @@ finishes the file, by an exception too.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -79,6 +79,7 @@ class VideoWriter:
         self._target = AtomicFile("video", path, tuple(CODECS))
         self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
         self._shape: tuple[int, ...] | None = None
+        self._failed = False
 
     def __enter__(self) -> "VideoWriter":
         self._target.begin()
@@ -99,14 +100,19 @@ class VideoWriter:
             raise InputError(f"{self._target.what}: expected frames of {expected} pixels, found {width}x{height}")
         odd = height % 2, width % 2
         even = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge") if any(odd) else frame
+        self._failed = True  # unless the end of this block is reached
         with self._target.reported(self._av.FFmpegError):
             picture = self._av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(even), format="rgb24")
             # One thread: with more, swscale takes half as much time again on the cores that the tracker needs.
             self._container.mux(self._stream.encode(picture.reformat(format="yuv420p", threads=1)))
+        self._failed = False
 
     def __exit__(self, *_: object) -> None:
         try:
-            if self._shape is not None:
+            if self._failed:  # for want of room, as a rule; what is there cannot be relied on
+                with suppress(self._av.FFmpegError):
+                    self._container.close()
+            elif self._shape is not None:
                 with self._target.reported(self._av.FFmpegError), self._container:
                     self._container.mux(self._stream.encode(None))
                 with self._target.reported(OSError):

@@ -80,7 +80,11 @@ class CsvTable:
             with self._target.reported(OSError):
                 # Not buffered, so that it is known what is on disk, also where the disk is full.
                 self._file = cast(io.FileIO, self._target.temporary.open("wb", buffering=0))
-                self._append([self._first()])
+                try:
+                    self._append([self._first()])
+                except OSError:
+                    self._file.close()
+                    raise
         except BaseException:
             self._target.discard()
             raise

@@ -1,0 +1,231 @@
+"""Faults while files are written: whatever fails, whenever, each file is the old one or the whole new one."""
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from faults import KINDS, failing, files_of_at_most
+from writers import WRITERS, Writer, content, is_whole_part, visible
+
+from mfst_jax import locks, whole_files
+from mfst_jax.errors import InputError
+from mfst_jax.whole_files import replacing, working_folder, working_name, write_atomically
+
+NEVER = 1 << 30
+MANY = {"Orbax": 9, "MatConvNet": 3, "safetensors": 3, "PyTorch": 3, "old PyTorch": 3, "TensorFlow": 3}
+"""Of writers that take long, each so many moments are tried here; all of them in the slow test."""
+
+
+def written(folder: Path, writer: Writer, version: int) -> dict[str, object]:
+    folder.mkdir()
+    writer.write(folder, version)
+    return {name: content(folder / name) for name in writer.names}
+
+
+def assert_whole(folder: Path, writer: Writer, old: dict[str, object], new: dict[str, object], failed: str) -> None:
+    """Each is the old one or the new one; of several, none is there unless its index is."""
+    found = {name: content(folder / name) for name in writer.names}
+    if writer.goes_first and found[writer.names[1]] is None:
+        return
+    if writer.keeps_frames and found not in (old, new):
+        (name,) = writer.names
+        whole = new[name]
+        assert isinstance(whole, bytes)
+        assert is_whole_part(folder / name, whole), failed
+        return
+    parts = writer.names[:-1] if writer.goes_first else writer.names  # the last one of a bundle is about its folder
+    assert [found[name] for name in parts] in ([old[name] for name in parts], [new[name] for name in parts]), failed
+
+
+def try_every_moment(tmp_path: Path, name: str, every: int) -> int:
+    writer = WRITERS[name]
+    old, new = (written(tmp_path / f"version {version}", writer, version) for version in (0, 1))
+    for tried, moment in enumerate(range(0, 1000, every)):
+        folder = tmp_path / f"{moment}"
+        folder.mkdir()
+        writer.write(folder, 0)
+        kind = KINDS[moment // every % len(KINDS)]
+        said = ""
+        with failing(folder, moment, kind) as faults:
+            try:
+                writer.write(folder, 1)
+            except InputError as error:
+                said = str(error)
+        if not faults.failed:
+            assert (folder / writer.names[0]).exists()
+            assert moment > 0
+            return tried
+        assert "\n" not in said
+        assert not said or os.strerror(kind) in said, (faults.failed, said)
+        assert_whole(folder, writer, old, new, f"{faults.failed}: {said}")
+        writer.write(folder, 1)
+        assert {each: content(folder / each) for each in writer.names} == new
+        assert visible(folder) == visible(tmp_path / "version 1")
+        assert {path.name for path in folder.iterdir()} == visible(folder), f"{faults.failed}: something is left"
+    raise AssertionError("so many changes are not expected")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(tmp_path: Path, name: str):
+    assert try_every_moment(tmp_path, name, MANY.get(name, 1)) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY)
+def test_every_moment_of_those_that_take_long(tmp_path: Path, name: str):
+    assert try_every_moment(tmp_path, name, 1) >= 5
+
+
+# Orbax's threads and loops end as they please where a write fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", WRITERS)
+def test_where_there_is_no_room_for_all_the_old_file_stays(tmp_path: Path, name: str):
+    writer = WRITERS[name]
+    old, new = (written(tmp_path / f"version {version}", writer, version) for version in (0, 1))
+    whole = tmp_path / "version 1" / writer.names[0]
+    sizes = [path.stat().st_size for path in ([whole] if whole.is_file() else whole.rglob("*")) if path.is_file()]
+    largest = max(sizes)
+    for number, limit in enumerate((0, 1, largest // 3, largest * 2 // 3, largest - 1)):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        writer.write(folder, 0)
+        said = ""
+        with files_of_at_most(limit):
+            try:
+                writer.write(folder, 1)
+            except InputError as error:
+                said = str(error)
+        assert "\n" not in said
+        assert "File too large" in said or (name == "page" and limit >= largest // 3), (limit, said)
+        assert_whole(folder, writer, old, new, f"at most {limit} bytes: {said}")
+        assert {path.name for path in folder.iterdir()} == visible(tmp_path / "version 1")
+        writer.write(folder, 1)
+        assert {each: content(folder / each) for each in writer.names} == new
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mfst_jax.whole_files import replacing
+
+with replacing(Path(sys.argv[1])) as new:
+    new.write_text("half of it")
+    print("here", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_process_is_refused_by_name_and_what_a_killed_one_left_goes(tmp_path: Path):
+    path = tmp_path / "boxes.csv"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "here\n"
+            with pytest.raises(InputError, match=r"csv: expected no other process that writes it, found ") as error:
+                write_atomically(path, "mine")
+            if Path("/proc/locks").exists():
+                assert str(error.value).endswith((f"found process {process.pid}", "found one"))
+            write_atomically(tmp_path / "other.csv", "mine")
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".boxes.csv.part", "other.csv"]
+    write_atomically(path, "mine")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["boxes.csv", "other.csv"]
+
+
+def test_without_locks_nobody_is_refused_and_each_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_locks(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    path = tmp_path / "boxes.csv"
+    with replacing(path) as one:
+        one.write_text("one")
+        write_atomically(path, "two")
+        assert path.read_text() == "two"
+    assert path.read_text() == "one"
+    assert [*tmp_path.iterdir()] == [path]
+    monkeypatch.setattr(locks, "EXIST", False)
+    write_atomically(path, "three")
+    assert (path.read_text(), [*tmp_path.iterdir()]) == ("three", [path])
+
+
+def test_one_that_waits_gets_its_turn(tmp_path: Path):
+    order = []
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD.replace("600", "1"), str(tmp_path / "a")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        with replacing(tmp_path / "a", wait=True) as new:
+            order.append((tmp_path / "a").read_text())
+            new.write_text("mine")
+    assert order == ["half of it"]
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+def test_a_folder_that_a_killed_process_had_moved_away_comes_back(tmp_path: Path):
+    """Where two folders cannot be exchanged in one step."""
+    place = tmp_path / "weights"
+    (working_name(place) / "old").mkdir(parents=True)
+    (working_name(place) / "old" / "a").write_text("old")
+    (working_name(place) / "new").mkdir()
+    with pytest.raises(ZeroDivisionError), replacing(place):
+        raise ZeroDivisionError
+    assert (place / "a").read_text() == "old"
+    assert [*tmp_path.iterdir()] == [place]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="exchanges folders on Linux alone")
+def test_a_folder_is_exchanged_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = tmp_path / "weights"
+    place.mkdir()
+    (place / "a").write_text("old")
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("it was not there for a moment"))
+    with replacing(place) as new:
+        new.mkdir()
+        (new / "a").write_text("new")
+    assert (place / "a").read_text() == "new"
+    assert [*tmp_path.iterdir()] == [place]
+
+
+def test_a_link_in_the_place_of_the_working_folder_leads_nowhere(tmp_path: Path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "a").write_text("theirs")
+    working_name(tmp_path / "b").symlink_to(tmp_path / "theirs")
+    write_atomically(tmp_path / "b", "mine")
+    assert (tmp_path / "theirs" / "a").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "theirs"]
+
+
+def test_a_folder_that_vanishes_meanwhile_is_named(tmp_path: Path):
+    for name, writer in WRITERS.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        plain = whole_files.put
+
+        def vanish(new: Path, path: Path, folder: Path = folder, plain=plain) -> None:
+            folder.rename(tmp_path / "elsewhere")
+            plain(new, path)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(whole_files, "put", vanish)
+            patch.setattr("weight_port.exporting.put", vanish)
+            with pytest.raises(InputError, match="No such file or directory") as error:
+                writer.write(folder, 0)
+        assert str(folder) in str(error.value)
+        assert not folder.exists()
+        for path in sorted((tmp_path / "elsewhere").rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        (tmp_path / "elsewhere").rmdir()
+        writer.write(folder if folder.exists() else folder.parent, 0)
+
+
+def test_two_locks_of_one_process_are_two(tmp_path: Path):
+    with working_folder(tmp_path / "a"), pytest.raises(InputError, match="no other process"):
+        working_folder(tmp_path / "a").__enter__()
