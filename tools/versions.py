@@ -24,8 +24,12 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("jax", "flax", "orbax-checkpoint", "numpy", "jaxtyping")
 """Packages whose versions the table has."""
-NUMERICS = ("parity", "fast", "test_crops.py", "test_fusion.py", "test_localisation.py", "test_tracker*.py", "bench")
-"""What `--only numerics` runs: parity, golden trajectories, laws, and the stages of a step. From `tests`."""
+NUMERICS = (
+    *("parity/test_golden_case.py", "test_crops.py", "test_fusion.py", "test_localisation.py", "test_tracker*.py"),
+    *("fast/test_*.py", "parity/test_*.py", "bench/test_*.py"),
+)
+"""What `--only numerics` runs, from `tests`: golden trajectories, stages of a step, laws, parity. Folders whose files
+are named here are not run again as folders."""
 _ASK = """
 import json, platform
 from importlib.metadata import version
@@ -90,7 +94,8 @@ def groups(project: Path, only: str | None) -> list[str]:
     """What each pytest is given: folders of tests, then single files, from the project; the numerics come first."""
     tests = project / "tests"
     numerics = [path for pattern in NUMERICS for path in sorted(tests.glob(pattern))]
-    rest = [path for path in sorted(tests.iterdir()) if path.is_dir() and [*path.rglob("test_*.py")]]
+    folders = [path for path in sorted(tests.iterdir()) if path.is_dir() and [*path.rglob("test_*.py")]]
+    rest = [path for path in folders if path not in {file.parent for file in numerics}]
     rest += sorted(tests.glob("test_*.py"))
     found = numerics if only else [*numerics, *rest]
     return [path.relative_to(project).as_posix() for path in dict.fromkeys(found)]
