@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import platform
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ __all__ = ["cache_folder", "keep_compilations"]
 
 CACHE_VARIABLE = "MFST_JAX_CACHE"
 """Environment variable that names the cache folder."""
+
+
+_CHECKED = ".checked"
+"""File of a folder of compilations whose time is that of the last look for half-written ones."""
+_GRAIN = 2_000_000_000
+"""Nanoseconds by which times of files may be rounded."""
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 
 def cache_folder() -> Path:
@@ -68,6 +76,7 @@ def keep_compilations() -> Path | None:
             return None
         if not os.access(folder, os.W_OK):
             return None
+        remove_half_written(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:  # many small compilations add up
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -77,6 +86,41 @@ def keep_compilations() -> Path | None:
         jax.config.update("jax_logging_level", "CRITICAL")
         logging.getLogger("jax").setLevel(logging.WARNING)
     return Path(str(settings.jax_compilation_cache_dir))
+
+
+def remove_half_written(folder: Path) -> int:
+    """Removes compilations of which a killed process has left a part, or a full disk; returns how many.
+
+    JAX writes each under its own name, would warn of a part at every start, and never replaces it. What was there at
+    the last call has been looked at then. What another process is writing at this moment may go too: it is compiled
+    again.
+    """
+    stamp, removed = folder / _CHECKED, 0
+    with suppress(OSError):
+        before = stamp.stat().st_mtime_ns if stamp.exists() else 0
+        files = [path for path in folder.glob("*-cache") if path.stat().st_mtime_ns >= before - _GRAIN]
+        stamp.touch()
+        for path in files:
+            if not _is_complete(path.read_bytes()):
+                path.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _is_complete(content: bytes) -> bool:
+    """Whether one of JAX's compilations can be unpacked; true where there is nothing here that could tell."""
+    try:
+        if content[:4] == _ZSTANDARD:
+            import zstandard
+
+            zstandard.ZstdDecompressor().decompress(content)
+        else:
+            zlib.decompress(content)
+    except ImportError:
+        return True
+    except Exception:  # each library has an error of its own
+        return False
+    return True
 
 
 def _processor() -> str:

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from mfst_jax import cache
 
@@ -54,7 +57,7 @@ def test_a_second_process_finds_what_the_first_compiled(tmp_path: Path):
     folder, hits = run(MFST_JAX_CACHE=str(tmp_path))
     assert Path(folder).parent == tmp_path / "compilations"
     assert hits == 0
-    kept = {path.name for path in Path(folder).iterdir()}
+    kept = {path.name for path in Path(folder).iterdir() if not path.name.startswith(".")}
     assert kept
     assert run(MFST_JAX_CACHE=str(tmp_path)) == (folder, pytest.approx(len(kept), abs=1))
 
@@ -82,9 +85,29 @@ def test_a_folder_that_cannot_be_written_to_is_none(tmp_path: Path, trouble: str
         assert run(HOME="/proc/nowhere") == ("None", 0)
 
 
-def test_a_damaged_entry_is_compiled_again(tmp_path: Path):
+def test_a_half_written_entry_is_compiled_again_and_replaced(tmp_path: Path):
+    """As a killed process or a full disk leaves it."""
     folder, _ = run(MFST_JAX_CACHE=str(tmp_path))
-    for path in Path(folder).iterdir():
-        path.write_bytes(path.read_bytes()[:50])
-    process = start(MFST_JAX_CACHE=str(tmp_path))
-    assert (process.returncode, process.stdout.splitlines()) == (0, [folder, "0"])
+    whole = {path: len(path.read_bytes()) for path in Path(folder).glob("*-cache")}
+    assert whole
+    for path, size in whole.items():
+        path.write_bytes(path.read_bytes()[: size // 2])
+    assert run(MFST_JAX_CACHE=str(tmp_path)) == (folder, 0)
+    assert {path: len(path.read_bytes()) for path in whole} == pytest.approx(whole, rel=0.1)
+    assert run(MFST_JAX_CACHE=str(tmp_path))[1] > 0
+
+
+@pytest.mark.parametrize("compress", [zlib.compress, lambda content: zstandard.ZstdCompressor().compress(content)])
+def test_only_half_written_entries_go_and_each_is_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: Callable[[bytes], bytes]
+):
+    whole = compress(os.urandom(10_000))
+    for name, content in {"a-cache": whole, "b-cache": whole[:5_000], "c-cache": b"", "mine": b""}.items():
+        (tmp_path / name).write_bytes(content)
+    assert cache.remove_half_written(tmp_path) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"a-cache", "mine", ".checked"}
+    for path in tmp_path.iterdir():
+        os.utime(path, (path.stat().st_mtime - 10, path.stat().st_mtime - 10))
+    (tmp_path / ".checked").touch()
+    monkeypatch.setattr(cache, "_is_complete", lambda content: pytest.fail("it was looked at before"))
+    assert cache.remove_half_written(tmp_path) == 0

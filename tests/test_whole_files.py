@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,15 +12,14 @@ from pathlib import Path
 
 import pytest
 from faults import KINDS, failing, files_of_at_most
-from writers import WRITERS, Writer, content, is_whole_part, visible
+from writers import LIGHT, WRITERS, Writer, content, is_whole_part, visible
 
 from mfst_jax import locks, whole_files
 from mfst_jax.errors import InputError
 from mfst_jax.whole_files import replacing, working_folder, working_name, write_atomically
 
 NEVER = 1 << 30
-MANY = {"Orbax": 9, "MatConvNet": 3, "safetensors": 3, "PyTorch": 3, "old PyTorch": 3, "TensorFlow": 3}
-"""Of writers that take long, each so many moments are tried here; all of them in the slow test."""
+ALL = [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in WRITERS]
 
 
 def written(folder: Path, writer: Writer, version: int) -> dict[str, object]:
@@ -42,14 +43,14 @@ def assert_whole(folder: Path, writer: Writer, old: dict[str, object], new: dict
     assert [found[name] for name in parts] in ([old[name] for name in parts], [new[name] for name in parts]), failed
 
 
-def try_every_moment(tmp_path: Path, name: str, every: int) -> int:
+@pytest.mark.parametrize("name", ALL)
+def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(tmp_path: Path, name: str):
     writer = WRITERS[name]
     old, new = (written(tmp_path / f"version {version}", writer, version) for version in (0, 1))
-    for tried, moment in enumerate(range(0, 1000, every)):
-        folder = tmp_path / f"{moment}"
+    for moment, kind in itertools.product(range(1000), KINDS):
+        folder = tmp_path / f"{moment} {kind}"
         folder.mkdir()
         writer.write(folder, 0)
-        kind = KINDS[moment // every % len(KINDS)]
         said = ""
         with failing(folder, moment, kind) as faults:
             try:
@@ -58,8 +59,8 @@ def try_every_moment(tmp_path: Path, name: str, every: int) -> int:
                 said = str(error)
         if not faults.failed:
             assert (folder / writer.names[0]).exists()
-            assert moment > 0
-            return tried
+            assert moment >= 3
+            return
         assert "\n" not in said
         assert not said or os.strerror(kind) in said, (faults.failed, said)
         assert_whole(folder, writer, old, new, f"{faults.failed}: {said}")
@@ -67,23 +68,13 @@ def try_every_moment(tmp_path: Path, name: str, every: int) -> int:
         assert {each: content(folder / each) for each in writer.names} == new
         assert visible(folder) == visible(tmp_path / "version 1")
         assert {path.name for path in folder.iterdir()} == visible(folder), f"{faults.failed}: something is left"
+        shutil.rmtree(folder)
     raise AssertionError("so many changes are not expected")
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(tmp_path: Path, name: str):
-    assert try_every_moment(tmp_path, name, MANY.get(name, 1)) >= 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MANY)
-def test_every_moment_of_those_that_take_long(tmp_path: Path, name: str):
-    assert try_every_moment(tmp_path, name, 1) >= 5
 
 
 # Orbax's threads and loops end as they please where a write fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", ALL)
 def test_where_there_is_no_room_for_all_the_old_file_stays(tmp_path: Path, name: str):
     writer = WRITERS[name]
     old, new = (written(tmp_path / f"version {version}", writer, version) for version in (0, 1))
@@ -204,8 +195,8 @@ def test_a_link_in_the_place_of_the_working_folder_leads_nowhere(tmp_path: Path)
 
 
 def test_a_folder_that_vanishes_meanwhile_is_named(tmp_path: Path):
-    for name, writer in WRITERS.items():
-        folder = tmp_path / name
+    for name in LIGHT:
+        writer, folder = WRITERS[name], tmp_path / name
         folder.mkdir()
         plain = whole_files.put
 

@@ -129,6 +129,8 @@ WRITERS = {
     "TensorFlow": Writer((*BUNDLE, "checkpoint"), export("model.ckpt-0", A, "tf1"), goes_first=True),
 }
 """By what is written."""
+LIGHT = ("picture", "video", "page", "CSV", "MOT", "COCO", "record", "result", "exported tracker")
+"""Those that write little, and take little time."""
 
 
 def content(path: Path) -> Any:
