@@ -64,6 +64,18 @@ def working_name(path: Path) -> Path:
     return path.with_name(f".{path.name}{SUFFIX}")
 
 
+def check_free(path: Path) -> None:
+    """Raises `InputError` where another process writes `path` now: for before there is work to lose. Makes nothing."""
+    with suppress(OSError):
+        handle = os.open(working_name(path), os.O_RDONLY)
+        try:
+            locks.lock(handle)
+        except BlockingIOError:
+            raise _taken(path, handle) from None
+        finally:
+            os.close(handle)
+
+
 @contextmanager
 def working_folder(path: Path, *, wait: bool = False) -> Iterator[Path]:
     """Folder of this process alone beside `path`, on the same file system; it is gone afterwards.
@@ -131,9 +143,9 @@ def _claim(path: Path, wait: bool) -> tuple[Path, int | None]:
                 continue
             _clear(folder, path)
         except BlockingIOError:
-            found = locks.holder(handle)
+            error = _taken(path, handle)
             os.close(handle)
-            raise InputError(f"{path}: expected no other process that writes it, found {found}") from None
+            raise error from None
         except OSError as error:
             os.close(handle)
             if error.errno in locks.NO_LOCKS:
@@ -143,6 +155,11 @@ def _claim(path: Path, wait: bool) -> tuple[Path, int | None]:
     with suppress(OSError):
         folder.rmdir()
     return Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=folder.parent)), None
+
+
+def _taken(path: Path, handle: int) -> InputError:
+    """Error for a path that another process writes, by the handle of its working folder."""
+    return InputError(f"{path}: expected no other process that writes it, found {locks.holder(handle)}")
 
 
 def _clear(folder: Path, path: Path) -> None:

@@ -14,9 +14,11 @@ import pytest
 from faults import KINDS, failing, files_of_at_most
 from writers import LIGHT, WRITERS, Writer, content, is_whole_part, visible
 
-from mfst_jax import locks, whole_files
+import mfst_jax
+from mfst_jax import cli, locks, whole_files
 from mfst_jax.errors import InputError
 from mfst_jax.whole_files import replacing, working_folder, working_name, write_atomically
+from weight_port import __main__ as port
 
 NEVER = 1 << 30
 ALL = [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in WRITERS]
@@ -220,3 +222,29 @@ def test_a_folder_that_vanishes_meanwhile_is_named(tmp_path: Path):
 def test_two_locks_of_one_process_are_two(tmp_path: Path):
     with working_folder(tmp_path / "a"), pytest.raises(InputError, match="no other process"):
         working_folder(tmp_path / "a").__enter__()
+
+
+def test_every_command_refuses_a_file_that_another_one_writes_before_it_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    for called in (
+        "mfst_jax.following.quick_start.begin",
+        "weight_port.conversion.merge",
+        "weight_port.exporting.merge",
+    ):
+        monkeypatch.setattr(called, lambda *_, **__: pytest.fail("it went to work"))
+    clip = Path(mfst_jax.__file__).parent / "assets" / "demo.mp4"
+    commands = {
+        "boxes.csv": (cli.main, ["track", str(clip), "--box", "158,208,61,44", "--boxes"]),
+        "out.mp4": (cli.main, ["track", str(clip), "--box", "158,208,61,44", "--out"]),
+        "page.html": (cli.main, ["track", str(clip), "--box", "158,208,61,44", "--page"]),
+        "a.stablehlo": (cli.main, ["export", "--to", "stablehlo", "--out"]),
+        "weights": (port.main, ["convert", "builtin", "--out"]),
+        "net.pth": (port.main, ["export", "builtin", "--to", "torchvision-alexnet", "--out"]),
+    }
+    for name, (main, words) in commands.items():
+        with working_folder(tmp_path / name):
+            assert main([*words, str(tmp_path / name)]) == 2, name
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert f"{name}: expected no other process that writes it, found " in said
+    assert [*tmp_path.iterdir()] == []

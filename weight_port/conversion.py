@@ -12,6 +12,7 @@ from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.version import __version__
+from mfst_jax.whole_files import check_free
 from weight_port.problems import SourceError
 from weight_port.reading import Source, read_each
 
@@ -65,6 +66,7 @@ def convert(sources: Sequence[str | Path | Source], out: str | Path, *, prefix: 
       SourceError, InputError: as `merge` does; nothing was written.
       InputError: `out` cannot be written or holds something that is not a checkpoint.
     """
+    check_free(Path(out))
     params, provenance = merge(sources, prefix=prefix)
     checkpoints.save(params, out, provenance=provenance)
     return params

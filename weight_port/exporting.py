@@ -13,7 +13,7 @@ from mfst_jax import checkpoints
 from mfst_jax.checkpoints import files, weight_names
 from mfst_jax.errors import InputError, reason
 from mfst_jax.params import Contents
-from mfst_jax.whole_files import put, replacing, working_folder
+from mfst_jax.whole_files import check_free, put, replacing, working_folder
 from weight_port import containers, name_tables, rules
 from weight_port.conversion import merge
 from weight_port.formats import matconvnet, tf1_bundles, torch_files
@@ -84,6 +84,7 @@ def export(
       SourceError, InputError: as `merge`; the weights lack what the layout is about; `out` cannot be written.
     """
     out = Path(out)
+    check_free(out)
     params, provenance = merge([source], prefix=prefix)
     if to == "safetensors":
         if out.suffix != checkpoints.SUFFIX:

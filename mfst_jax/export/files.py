@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mfst_jax.errors import InputError, reason_in_content
 from mfst_jax.export.signature import FORMAT
 from mfst_jax.export.stablehlo import ABOUT
-from mfst_jax.whole_files import write_atomically
+from mfst_jax.whole_files import check_free, write_atomically
 
 Kind = Literal["onnx", "stablehlo"]
 
@@ -25,6 +25,7 @@ def check_place(out: Path, kind: Kind) -> None:
         raise InputError(f"--out {out}: expected a file or a place for one, found a folder")
     if not os.access(out.parent, os.W_OK):
         raise InputError(f"--out {out}: expected a folder to write to, found one that may not be written to")
+    check_free(out)
 
 
 def write(out: Path, content: bytes) -> None:
