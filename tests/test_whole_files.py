@@ -20,7 +20,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.whole_files import replacing, working_folder, working_name, write_atomically
 from weight_port import __main__ as port
 
-NEVER = 1 << 30
+PORTS = ("conversion", "exporting")
 ALL = [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in WRITERS]
 
 

@@ -7,12 +7,13 @@ arrays in a file, and `files`, the SHA-256 of each file of a directory. Checkpoi
 of other programs, load too if their tensors fit.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
         if path.suffix == SUFFIX:
             write_safetensors(new, arrays, metadata)
         else:
-            with system_errors():
+            with system_errors(), _quiet():
                 _orbax().save(new, weight_names.nest(arrays))
             metadata["files"] = _file_digests(new)
             (new / _METADATA_FILE).write_text(json.dumps(metadata, indent=2))
@@ -270,6 +271,18 @@ def _check_version(path: Path, metadata: Any) -> None:
     version = metadata.get("version") if isinstance(metadata, dict) else None
     if version != _VERSION:
         raise InputError(f"{path}: expected checkpoint version {_VERSION}, found {version!r:.40}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Orbax from logging, several times over, the error that it raises in the end."""
+    log = logging.getLogger("absl")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _orbax() -> Any:
