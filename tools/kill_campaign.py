@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-SHARES = {"track": 40, "eval": 40, "train": 40, "convert": 25, "port": 15, "export": 20, "weights": 20}
+SHARES = {"convert": 35, "port": 25, "weights": 35, "track": 30, "export": 20, "train": 30, "eval": 25}
 """Of 200 moments, how many each command gets."""
 LIMIT = 300
 """Seconds after which a run counts as hanging."""
@@ -386,7 +386,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in", dest="folder", type=Path, required=True, help="where all of it lies")
     parser.add_argument("--moments", type=int, default=200)
-    parser.add_argument("--commands", nargs="+", choices=[*COMMANDS], default=[*COMMANDS])
+    parser.add_argument("--commands", nargs="+", choices=[*COMMANDS], default=[*SHARES])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "evaluation")]
