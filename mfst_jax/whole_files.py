@@ -10,6 +10,7 @@ own for each process: nobody is refused, the last one wins, and its file is whol
 """
 
 import ctypes
+import errno
 import os
 import shutil
 import stat
@@ -202,16 +203,20 @@ def _flush(path: Path) -> None:
             _flush(entry)
         _flush_entry(path)
     elif stat.S_ISREG(path.stat().st_mode):
-        with path.open("rb") as file:
+        with path.open("r+b" if sys.platform == "win32" else "rb") as file:  # Windows flushes what may be written to
             os.fsync(file.fileno())
 
 
 def _flush_entry(folder: Path) -> None:
-    """Brings the names in a folder to disk, where the system can."""
+    """Brings the names in a folder to disk, where the system can and lets us."""
     if sys.platform == "win32":
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP):
+            raise

@@ -15,6 +15,7 @@ import pytest
 from mfst_jax import cli
 from mfst_jax.errors import InputError
 from mfst_jax.locks import alone_in, exclusive
+from mfst_jax.whole_files import working_name
 
 HOLD = """
 import sys, time
@@ -106,6 +107,20 @@ def test_a_training_in_the_folder_of_another_is_refused(tmp_path: Path):
     with alone_in(tmp_path), pytest.raises(InputError, match="no other process at work in it"):
         open_run(tmp_path, {}).__enter__()
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_training_that_was_killed_at_its_very_start_begins_anew(tmp_path: Path):
+    pytest.importorskip("optax")
+    from mfst_jax.train.run_folder import _identify
+
+    path = tmp_path / "run.json"
+    working_name(path).mkdir()
+    (working_name(path) / "new.json").write_text("{")
+    _identify(tmp_path, path, {"seed": 1})
+    assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
+    path.rename(tmp_path / "other.json")
+    with pytest.raises(InputError, match="an empty folder or a place for one, found something else"):
+        _identify(tmp_path, path, {"seed": 1})
 
 
 def test_one_at_a_time_holds_a_lock(tmp_path: Path):

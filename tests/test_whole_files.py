@@ -16,7 +16,7 @@ from writers import LIGHT, WRITERS, Writer, content, is_whole_part, visible
 
 import mfst_jax
 from mfst_jax import cli, locks, whole_files
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, system_errors
 from mfst_jax.whole_files import replacing, working_folder, working_name, write_atomically
 from weight_port import __main__ as port
 
@@ -99,6 +99,15 @@ def test_where_there_is_no_room_for_all_the_old_file_stays(tmp_path: Path, name:
         assert {path.name for path in folder.iterdir()} == visible(tmp_path / "version 1")
         writer.write(folder, 1)
         assert {each: content(folder / each) for each in writer.names} == new
+
+
+@pytest.mark.parametrize("told", ["RESOURCE_EXHAUSTED: x [os_error_code='28']", "I/O error: No space (os error 28)"])
+def test_what_libraries_tell_of_the_system_in_words_is_an_error_of_the_system(told: str):
+    with pytest.raises(OSError, match="No space left on device") as error, system_errors():
+        raise ValueError(told)
+    assert error.value.errno == errno.ENOSPC
+    with pytest.raises(ValueError, match="another one"), system_errors():
+        raise ValueError("another one")
 
 
 HOLD = """

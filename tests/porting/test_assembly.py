@@ -48,6 +48,15 @@ def test_a_set_is_downloaded_once_and_loads_by_its_name(server: Server, cache: P
     assert names(cache / "weights" / "downloads") == [f"{SIAMFC}.sha256"]  # which holds for the next time
 
 
+def test_downloads_that_a_killed_process_left_go_at_the_next_start(server: Server, cache: Path):
+    path = get("paper", source=server.url)
+    left = cache / "weights" / "downloads" / ALEXNET
+    left.write_bytes(server.files[ALEXNET])  # killed after the set was complete, before this went
+    assert get("paper", source=server.url) == path
+    assert not left.exists()
+    assert [name for name, _ in server.asked] == [SIAMFC, ALEXNET]
+
+
 def test_the_formats_of_the_published_files_become_these_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     siamfc, alexnet = random_arrays(S), random_arrays(A)
     for number in range(1, 5):

@@ -63,6 +63,23 @@ def test_a_file_is_fetched_once(server: Server, url: str, pinned: None, tmp_path
     assert names(cache) == [NAME]
 
 
+def test_a_kill_never_leaves_an_older_versions_bytes_under_the_note_of_a_newer_one(
+    url: str, tmp_path: Path, pinned: None, monkeypatch: pytest.MonkeyPatch
+):
+    partial, sizes = tmp_path / f"{NAME}.part", []
+    partial.write_bytes(bytes(1000))
+    partial.with_name(f"{NAME}.part.version").write_text('"older"')
+    version = downloads._version
+
+    def noted(response: typing.Any) -> str | None:
+        sizes.append(partial.stat().st_size)
+        return version(response)
+
+    monkeypatch.setattr(downloads, "_version", noted)
+    fetch("siamfc", cache=tmp_path, url=url)
+    assert sizes[-1] == 0
+
+
 @pytest.mark.parametrize("versions", [True, False])
 @pytest.mark.parametrize("resumes", [True, False])
 def test_a_broken_download_goes_on(
