@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -158,17 +159,22 @@ def test_without_locks_nobody_is_refused_and_each_file_is_whole(tmp_path: Path, 
 
 
 def test_one_that_waits_gets_its_turn(tmp_path: Path):
-    order = []
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD.replace("600", "1"), str(tmp_path / "a")], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
-        with replacing(tmp_path / "a", wait=True) as new:
-            order.append((tmp_path / "a").read_text())
+    path, found = tmp_path / "a", []
+
+    def wait() -> None:
+        with replacing(path, wait=True) as new:
+            found.append(path.read_text())
             new.write_text("mine")
-    assert order == ["half of it"]
-    assert (tmp_path / "a").read_text() == "mine"
+
+    with replacing(path) as new:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(0.2)
+        assert found == []
+        new.write_text("the first one's")
+    thread.join()
+    assert (found, path.read_text()) == (["the first one's"], "mine")
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_a_folder_that_a_killed_process_had_moved_away_comes_back(tmp_path: Path):
