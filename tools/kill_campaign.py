@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -113,6 +114,7 @@ def make_material(folder: Path) -> None:
     from weight_port.reading import Source
 
     importlib.import_module("clips").write_clips(folder / "clips", rounds=1)
+    shutil.rmtree(folder / "clips" / "Toy")  # of another shape, which would take a compilation of its own
     random_numbers = np.random.default_rng(0)
     published = folder / "published"
     published.mkdir()
@@ -351,23 +353,21 @@ def campaign(folder: Path, names: list[str], moments: int, seed: int) -> int:
     results = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     done = {(each["command"], each["number"]) for each in results if each["seed"] == seed}
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # nothing here computes but the forks
+    counts = {name: max(1, round(moments * SHARES[name] / sum(SHARES.values()))) for name in names}
+    wholes: dict[str, dict[str, Any]] = {}
     with serving(material):
-        for name in names:
-            begin = time.monotonic()
-            count = max(1, round(moments * SHARES[name] / sum(SHARES.values())))
-            whole = None
-            for number in range(count):
-                if (name, number) in done:
-                    continue
-                whole = whole or undisturbed(name, material, folder / name)
-                result = try_moment(name, material, folder / name, number, seed, whole)
-                with record.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
-                for problem in result["problems"]:
-                    print(f"{name}, moment {number} ({result['second']} s): {problem}", flush=True)
-                results.append(result)
-            if whole is not None:
-                print(f"{name}: {count} moments in {time.monotonic() - begin:.0f} s", flush=True)
+        # In turn, so that a campaign that is stopped has tried every command.
+        for number, name in itertools.product(range(max(counts.values())), names):
+            if number >= counts[name] or (name, number) in done:
+                continue
+            if name not in wholes:
+                wholes[name] = undisturbed(name, material, folder / name)
+            result = try_moment(name, material, folder / name, number, seed, wholes[name])
+            with record.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            for problem in result["problems"]:
+                print(f"{name}, moment {number} ({result['second']} s): {problem}", flush=True)
+            results.append(result)
     print(*table([each for each in results if each["seed"] == seed and each["command"] in names]), sep="\n")
     return sum(bool(each["problems"]) for each in results if each["seed"] == seed)
 
