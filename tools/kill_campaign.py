@@ -10,7 +10,6 @@ that was never killed, and to leave nothing else. What was found is kept in DIR/
 stopped goes on there. The exit status is 1 where anything was wrong.
 """
 
-import argparse
 import collections
 import contextlib
 import dataclasses
@@ -29,12 +28,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+import tyro
 
 ROOT = Path(__file__).parents[1]
-SHARES = {"convert": 35, "port": 25, "weights": 35, "track": 30, "export": 20, "train": 30, "eval": 25}
+Name = Literal["convert", "port", "weights", "track", "export", "train", "eval"]
+SHARES: dict[str, int] = {"convert": 35, "port": 25, "weights": 35, "track": 30, "export": 20, "train": 30, "eval": 25}
 """Of 200 moments, how many each command gets."""
 LIMIT = 300
 """Seconds after which a run counts as hanging."""
@@ -386,16 +387,23 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(map(str, numbers))} |"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--in", dest="folder", type=Path, required=True, help="where all of it lies")
-    parser.add_argument("--moments", type=int, default=200)
-    parser.add_argument("--commands", nargs="+", choices=[*COMMANDS], default=[*SHARES])
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
+def main(
+    *,
+    folder: Annotated[Path, tyro.conf.arg(name="in", metavar="DIR")],
+    moments: int = 200,
+    commands: tuple[Name, ...] = get_args(Name),
+    seed: int = 0,
+) -> int:
+    """Kill commands at random moments, and check what is left and what the next start makes of it.
+
+    Args:
+        folder: Where all of it lies.
+        moments: How many, shared out among the commands.
+        commands: Which ones.
+        seed: The seed of the moments.
+    """
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "evaluation")]
-    folder = options.folder.absolute()
+    folder = folder.absolute()
     # As in the tests, compilers hurry and convolutions are XLA's own: kills are to fall on what writes. What is
     # compiled once serves all runs; a test of its own is about compilations that were cut short.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -415,8 +423,8 @@ def main(arguments: list[str] | None = None) -> int:
     curation = importlib.import_module("mfst_jax.train.data.curation")
     each = curation._each
     setattr(curation, "_each", lambda function, jobs, workers: each(function, jobs, 1))  # noqa: B010, one process to kill
-    return int(campaign(folder, options.commands, options.moments, options.seed) > 0)
+    return int(campaign(folder, list(commands), moments, seed) > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tyro.cli(main, description=__doc__))

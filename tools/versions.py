@@ -10,7 +10,6 @@ DIR/NAME.results, so that a run that was stopped goes on. `table` prints what wa
 environment `forbidden` has a jaxlib that is refused; its tests need MFST_ALLOW_ANY_JAX=1.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -20,7 +19,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, arg
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("jax", "flax", "orbax-checkpoint", "numpy", "jaxtyping")
@@ -60,6 +62,11 @@ ENVIRONMENTS = {
     "newest313": Environment("3.13"),
     "forbidden": Environment("3.11", forced=("jax==0.10.2", "jaxlib==0.10.2")),
 }
+
+
+Name = Literal["oldest", "newest311", "newest312", "newest313", "forbidden"]
+Names = Annotated[Positional[tuple[Name, ...]], arg(metavar="NAME ...")]
+Folder = Annotated[Path, arg(name="in", metavar="DIR")]
 
 
 def make(name: str, folder: Path, python: str | None, more: list[str]) -> None:
@@ -118,7 +125,7 @@ def test(name: str, folder: Path, only: str | None, again: bool) -> None:
             continue
         unfinished, start = report.with_suffix(".unfinished"), time.monotonic()
         command = [folder / name / "bin" / "python", "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", group]
-        command += ["-W", "ignore:mfst_jax. expected a JAX:RuntimeWarning"]  # a release that is let pass
+        command += ["-W", "ignore:mfst_jax:RuntimeWarning"]  # a release that is let pass
         with report.with_suffix(".log").open("w") as log:
             done = subprocess.run(
                 [*command, f"--junitxml={unfinished}", "-o", "junit_family=xunit1"],
@@ -170,31 +177,55 @@ def table(folder: Path) -> Iterator[str]:
     yield from failures
 
 
-def main() -> None:
-    """Command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["make", "test", "table"])
-    parser.add_argument("names", nargs="*", help=f"environments, of {', '.join(ENVIRONMENTS)}; by default all")
-    parser.add_argument("--in", dest="folder", type=Path, required=True, help="where all of it lies")
-    parser.add_argument("--python", help="make: the interpreter to take, where uv finds another one or none")
-    parser.add_argument("--with", dest="more", action="append", default=[], help="make: another package, as torch")
-    parser.add_argument("--only", choices=["numerics"], help="test: parity, golden trajectories and laws alone")
-    parser.add_argument("--again", action="store_true", help="test: also what has a result already")
-    options = parser.parse_args()
-    if unknown := set(options.names) - ENVIRONMENTS.keys():
-        parser.error(f"expected environments of {', '.join(ENVIRONMENTS)}, found {', '.join(sorted(unknown))}")
-    folder, names = options.folder.absolute(), options.names or list(ENVIRONMENTS)
-    if options.action == "table":
-        print(*table(folder), sep="\n")
-        return
-    if options.action == "make":
-        copy_project(folder)
-    for name in names:
-        if options.action == "make":
-            make(name, folder, options.python, options.more)
-        else:
-            test(name, folder, options.only, options.again)
+def make_all(
+    names: Names,
+    /,
+    *,
+    folder: Folder,
+    python: str | None = None,
+    more: Annotated[tuple[str, ...], arg(name="with")] = (),
+) -> int:
+    """Make environments anew, with a copy of the last commit.
+
+    Args:
+        names: Environments; by default all.
+        folder: Where all of it lies.
+        python: The interpreter to take, where uv finds another one or none.
+        more: Packages to install beside, as torch.
+    """
+    copy_project(folder.absolute())
+    for name in names or ENVIRONMENTS:
+        make(name, folder.absolute(), python, list(more))
+    return 0
+
+
+def run_tests(names: Names, /, *, folder: Folder, only: Literal["numerics"] | None = None, again: bool = False) -> int:
+    """Run the default tests that have no result yet.
+
+    Args:
+        names: Environments; by default all.
+        folder: Where all of it lies.
+        only: Golden trajectories, stages of a step, laws and parity alone.
+        again: Also what has a result already.
+    """
+    for name in names or ENVIRONMENTS:
+        test(name, folder.absolute(), only, again)
+    return 0
+
+
+def print_table(*, folder: Folder) -> int:
+    """Print what was found, as a table in Markdown, and what failed after it.
+
+    Args:
+        folder: Where all of it lies.
+    """
+    print(*table(folder.absolute()), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        tyro.extras.subcommand_cli_from_dict(
+            {"make": make_all, "test": run_tests, "table": print_table}, description=__doc__
+        )
+    )
