@@ -234,8 +234,7 @@ class CocoTable(CsvTable):
         parts = {"videos": [self._video], "categories": [CATEGORY], "tracks": tracks}
         return "{" + ",\n".join(f'"{name}": {_json(items)}' for name, items in parts.items()) + ',\n"annotations": ['
 
-            self._append(self._rows(number, *rows, seconds))
-        self._ends.append((number + 1, self._file.tell()))
+    def _rows(self, number: int, boxes: Boxes, scores: Scores, seconds: float | None) -> Iterator[str]:
         for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
             if not np.isfinite(box).all():
                 continue
