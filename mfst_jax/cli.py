@@ -29,6 +29,7 @@ from mfst_jax.following.recording import check_files
 from mfst_jax.following.summary import summary
 from mfst_jax.media import sources
 from mfst_jax.media.drawing import contact_sheet
+from mfst_jax.media.streams import PATIENCE, is_stream
 from mfst_jax.media.writers import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config
@@ -63,6 +64,7 @@ def track(
     boxes: File = None,
     page: File = None,
     stop_when_lost: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    patience: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None,
 ) -> int:
     """Follow one object through a video, or several in one pass.
 
@@ -70,7 +72,7 @@ def track(
 
     Args:
         source: A video, a folder or (quoted) glob of images, a sequence of a data set (its folder, or FOLDER#NAME if
-            there are several), or a webcam's number.
+            there are several), a webcam's number, or the address of a video or a camera (http, https, rtsp, rtsps).
         box: The object in the first frame as x,y,w,h in pixels, from 0, or name=x,y,w,h; by default the source's first
             true box. Give it again for each further object.
         select: Draw the objects in a page of your browser, in the first frame or any other, to start from there.
@@ -84,6 +86,7 @@ def track(
             COCO has it for videos. Beside it a record of where it comes from.
         page: The page to write, to scrub through the track in a browser: .html, one file.
         stop_when_lost: End after so many lost frames in a row: those in which every object has a score below 1/2.
+        patience: How long an address may take to answer, and for each frame; by default 20 s.
     """
     if stop_when_lost is not None and stop_when_lost < 1:
         raise InputError(f"--stop-when-lost: expected a number of frames of at least 1, found {stop_when_lost}")
@@ -91,11 +94,13 @@ def track(
         raise InputError("--select: expected no --box beside it, found both")
     if not select and (port is not None or not browser):
         raise InputError(f"{'--no-browser' if port is None else '--port'}: expected --select beside it, found none")
+    if patience is not None and not is_stream(source):
+        raise InputError(f"--patience: expected an address as SOURCE beside it, found {source!r:.200}")
     with allocator.compiling():
         params = checkpoints.load(weights)
         chosen = choose_config(params.contents, preset, flatten_settings(set))
         _check_apart({"SOURCE": Path(source), "--out": out, "--boxes": boxes, "--page": page})
-        opened = sources.open_source(source)
+        opened = sources.open_source(source, patience=PATIENCE if patience is None else patience)
         if select:
             check_files(opened, video=out, table=boxes, page=page)
             selection = select_targets(opened, open_browser=browser, port=port or 0)
@@ -115,7 +120,7 @@ def track(
         page=page,
         source_path=source,
         stop_when_lost=stop_when_lost,
-        hear=partial(_print_rows, names, opened.first) if out is None and boxes is None and page is None else None,
+        hear=partial(_print_rows, names, opened) if out is None and boxes is None and page is None else None,
     )
     print(summary(followed, names, opened.ground_truth, stop_when_lost), file=sys.stderr)
     for path in (out, boxes, page):
@@ -224,10 +229,17 @@ def _check_apart(paths: dict[str, Path | None]) -> None:
             raise InputError(f"{name} {path}: expected another file than {other}, found the same")
 
 
-def _print_rows(names: Sequence[str], first: int, number: int, boxes: np.ndarray, scores: np.ndarray) -> None:
-    if number == first:
-        print(csv_header(names))
-    print("\n".join(csv_rows(number, names, boxes, scores)), flush=True)
+def _print_rows(
+    names: Sequence[str],
+    source: sources.Source,
+    number: int,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    seconds: float | None,
+) -> None:
+    if number == source.first:
+        print(csv_header(names, timed=source.timed))
+    print("\n".join(csv_rows(number, names, boxes, scores, timed=source.timed, seconds=seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Pictures and videos that tests write, each frame as bright as its number says; sources that end early."""
 
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -31,8 +32,14 @@ KINDS = {
 
 def end_sources_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every source ends after so many frames, the built-in clip too."""
-    whole = Source.frames
-    monkeypatch.setattr(Source, "frames", lambda source: islice(whole(source), count))
+    whole = Source.timed_frames
+    monkeypatch.setattr(Source, "timed_frames", lambda source: first_of(whole(source), count))
+
+
+def first_of(frames, count):
+    """The first `count` of what a generator yields, as a generator."""
+    with closing(frames):
+        yield from islice(frames, count)
 
 
 def noisy(level, size=(48, 64)):
@@ -57,11 +64,12 @@ def make_video(
     rate=25,
     metadata=None,
     picture=noisy,
+    pix_fmt="yuv420p",
 ):
     with av.open(str(path), "w", options=container_options or {}) as container:
         container.metadata.update(metadata or {})
         stream = cast(VideoStream, container.add_stream(codec, rate=rate, options=options or {}))
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
         sound = container.add_stream("aac", rate=44100) if seconds_of_sound else None
         for level in range(count):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(level, size), format="rgb24")))

@@ -24,6 +24,7 @@ from mfst_jax.sequences.layouts import (
     sequence_folders,
 )
 from mfst_jax.sequences.places import Place
+from mfst_jax.sequences.text import read_start
 
 Protocol = Literal[
     "otb100",
@@ -269,7 +270,7 @@ def _find_listed(
 
 def _read_list(path: Path, problems: list[str]) -> list[str]:
     lines: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(read_start(path).splitlines(), start=1):
         name = line.strip()
         if name in lines:
             problems.append(f"{path}, line {number}: expected every name once, found {name} as in line {lines[name]}")

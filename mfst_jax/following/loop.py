@@ -82,7 +82,7 @@ def follow(
       Boxes [frames, 4] and scores [frames].
     """
 
-    def hear_one(number: int, boxes: np.ndarray, scores: np.ndarray) -> None:
+    def hear_one(number: int, boxes: np.ndarray, scores: np.ndarray, seconds: float | None) -> None:
         if hear is not None:
             hear(number, boxes[0], float(scores[0]))
 
@@ -102,7 +102,7 @@ def follow_all(
     source_path: str | None = None,
     stop_when_lost: int | None = None,
     see: Callable[[int, Frame], None] | None = None,
-    hear: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
+    hear: Callable[[int, np.ndarray, np.ndarray, float | None], None] | None = None,
     quiet: bool = False,
 ) -> Followed:
     """Tracks the targets through the source in one pass, with a handful of frames in memory.
@@ -119,7 +119,7 @@ def follow_all(
       stop_when_lost: after so many frames in a row in which every target is lost, these among them, nothing more is
         tracked.
       see: called with the number of each frame and its annotated picture, on a thread of its own.
-      hear: called with the number of each frame, its boxes [targets, 4] and its scores [targets].
+      hear: called with the number of each frame, its boxes [targets, 4], its scores [targets] and its time in seconds.
       quiet: no progress bar.
 
     Returns:
@@ -146,7 +146,7 @@ def follow_all(
         first_frames = stack.enter_context(ExitStack())
         first_frames.enter_context(allocator.compiling())
         drawing = stack.enter_context(CallQueue(DEPTH))
-        for number, (frame, padded) in enumerate(
+        for number, (frame, time_in, padded) in enumerate(
             stack.enter_context(prefetch(_on_device(source), DEPTH)), source.first
         ):
             responses = None
@@ -158,9 +158,9 @@ def follow_all(
                 found, score, responses = tracks.fetch(tracks.step(padded), responses=recorder.maps)
                 boxes.append(found)
                 scores.append(score)
-            recorder.tell(number, found, score)
+            recorder.tell(number, found, score, time_in)
             if hear is not None:
-                hear(number, found, score)
+                hear(number, found, score, time_in)
             if recorder.draws:
                 drawing(recorder.show, number, frame, found, score, responses)
             progress.advance(task)
@@ -199,8 +199,8 @@ class _Rows:
         return np.array(self._numbers, np.float32).reshape(-1, *self._shape)
 
 
-def _on_device(source: Source) -> Generator[tuple[Frame, jax.Array], None, None]:
-    """Frames, each with a padded copy on the device."""
-    with closing(source.frames()) as frames:
-        for frame in frames:
-            yield frame, jax.device_put(pad(frame))
+def _on_device(source: Source) -> Generator[tuple[Frame, float | None, jax.Array], None, None]:
+    """Frames, each with its time and a padded copy on the device."""
+    with closing(source.timed_frames()) as frames:
+        for frame, seconds in frames:
+            yield frame, seconds, jax.device_put(pad(frame))

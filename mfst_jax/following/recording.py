@@ -77,7 +77,9 @@ class Recorder:
         self._see = see
         self._table: CsvTable | None = None
         if table is not None:
-            self._table = open_table(table, self._names, video=source.name, size=source.size, files=source.files)
+            self._table = open_table(
+                table, self._names, video=source.name, size=source.size, files=source.files, timed=source.timed
+            )
         self._video = VideoWriter(video, source.fps) if video is not None else None
         self.maps = page is not None and len(targets) <= MOST_MAPS
         self._page = self._page_writer(page, source, contents, config) if page is not None else None
@@ -99,11 +101,17 @@ class Recorder:
     def __exit__(self, *error: object) -> bool | None:
         return self._open.__exit__(*error)  # type: ignore[arg-type]
 
-    def tell(self, number: int, boxes: Num[np.ndarray, "targets 4"], scores: Num[np.ndarray, " targets"]) -> None:
-        """Writes the boxes and scores of frame `number` to the table."""
+    def tell(
+        self,
+        number: int,
+        boxes: Num[np.ndarray, "targets 4"],
+        scores: Num[np.ndarray, " targets"],
+        seconds: float | None = None,
+    ) -> None:
+        """Writes the boxes and scores of frame `number` and its time to the table."""
         self._told = True
         if self._table is not None:
-            self._table.write(number, boxes, scores)
+            self._table.write(number, boxes, scores, seconds)
 
     def show(
         self,

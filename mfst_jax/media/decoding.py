@@ -1,6 +1,7 @@
 """Decoding of video files and webcams by PyAV, and how a video shows that it is cut short or damaged."""
 
 import re
+import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from numbers import Rational
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 Frame = UInt8[np.ndarray, "height width 3"]
-Labelled = Generator[tuple[str, Frame], None, None]
-"""Frames, each with the words that name it in an error."""
+Labelled = Generator[tuple[str, Frame] | tuple[str, Frame, float | None], None, None]
+"""Frames, each with the words that name it in an error; those of videos with a time in seconds too, or None."""
 
 USUAL_FPS = 25.0
 """Frames per second where nothing says: of images, and of some videos."""
@@ -63,9 +64,12 @@ def open_container(what: str, address: str, **options) -> "InputContainer":
     av = import_av()
     if int(av.__version__.split(".")[0]) < 19:  # later ones read tags of any encoding, of which none matters
         options["metadata_errors"] = "replace"
+    started, patience = time.monotonic(), options.get("timeout")
     try:
         return av.open(address, **options)
     except (av.FFmpegError, ValueError) as error:
+        if patience is not None and time.monotonic() - started >= patience:
+            raise InputError(f"{what}: expected an answer within {patience:g} s, found none") from None
         raise InputError(f"{what}: expected a whole, readable video, found {reason(error)}") from None
 
 
@@ -152,8 +156,19 @@ def declared(container: "InputContainer", stream: "VideoStream", rate: float) ->
     return round(max(end - start, 0) * rate) or None, end  # a live recording may start later than it says it ends
 
 
-def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoint | None = None, **options) -> Labelled:
-    """Frames of a video as they are shown, but in stored pixels (no aspect correction).
+def decode(
+    what: str,
+    address: str,
+    rate: float,
+    first: int = 0,
+    place: SeekPoint | None = None,
+    *,
+    endless: bool = False,
+    **options,
+) -> Labelled:
+    """Frames of a video as they are shown, but in stored pixels (no aspect correction), with their times.
+
+    A frame's time is that from the start of the stream by the file's own timestamps, whatever the frame rate is.
 
     Args:
       what: the name of the video in errors.
@@ -161,6 +176,7 @@ def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoin
       rate: frames per second.
       first: number of the first frame that is wanted.
       place: where that is, by `seeking.Index.find`. Without it all frames before it are decoded too.
+      endless: whether it is a stream that does not end by itself.
       **options: PyAV's, to open it.
 
     Raises:
@@ -175,6 +191,7 @@ def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoin
         count, seconds = declared(container, stream, rate)
         read, end, incomplete, problem = 0, 0.0, False, None
         missed = f"{what}: expected frame {first} where its index has it, found another"
+        start = stream.start_time
         awaited: list[int] = []  # timestamps still to come: of the keyframe, then of the frame that is wanted
         try:
             if place is not None:
@@ -193,11 +210,19 @@ def decode(what: str, address: str, rate: float, first: int = 0, place: SeekPoin
                             del awaited[0]
                         if awaited:
                             continue
+                    start = frame.pts if start is None else start
                     if read >= first:
-                        yield f"{what}, frame {read}", np.ascontiguousarray(_as_shown(frame))
+                        seconds_in = None
+                        if frame.pts is not None and start is not None and stream.time_base:
+                            seconds_in = float((frame.pts - start) * stream.time_base)
+                        yield f"{what}, frame {read}", np.ascontiguousarray(_as_shown(frame)), seconds_in
                     read += 1
+        except av.error.ExitError:
+            problem = f"none for {options.get('timeout', 0):g} s"
         except av.FFmpegError as error:
             problem = reason(error)
+        if problem is None and endless:
+            problem = "the end of the stream"
         if problem is None and incomplete and not container.format.name.startswith("mpeg"):  # those have no fixed end
             problem = "the end of the file within a frame"
         if awaited:

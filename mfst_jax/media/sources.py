@@ -1,4 +1,4 @@
-"""Frames from a video, a folder or glob of images, an annotated sequence or a webcam, as one streamed `Source`.
+"""Frames from a video, images, an annotated sequence, a webcam or an address, as one streamed `Source`.
 
 A frame is uint8 RGB `[height, width, 3]`, and every source yields frames of one size, one at a time: only the current
 frame is in memory. All bad input raises `InputError`.
@@ -34,13 +34,12 @@ from mfst_jax.media.decoding import (
 )
 from mfst_jax.media.images import count_and_rate, is_image, read_frames, read_image
 from mfst_jax.media.seeking import decode_from, index_video
+from mfst_jax.media.streams import PATIENCE, is_address, is_stream, name_of_stream, options_for
 from mfst_jax.sequences import Place, find_dataset, places_in, read_sequence
 from mfst_jax.sequences.dataset_layouts import places_above
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, LISTED, natural_key
 from mfst_jax.sequences.layouts import TRUTH_FILES, folders_in, list_images, name_of
 
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""Beginning of an address such as http://..., as opposed to a path: drives have one letter."""
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -63,7 +62,8 @@ class Source:
         frames.
       read_from: Reads from the frame of a given number on, as `read` does; None where all frames before it have to be
         read anyway.
-      live: Whether it is a webcam, whose frames come as time passes and never again.
+      live: Whether it is a webcam or a stream without an end, whose frames come as time passes and never again.
+      timed: Whether its frames have times: those of videos, webcams and streams do.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Source:
     first: int = 0
     read_from: Callable[[int], Labelled] | None = field(default=None, repr=False)
     live: bool = False
+    timed: bool = False
 
     @property
     def remaining(self) -> int | None:
@@ -96,8 +97,8 @@ class Source:
             raise InputError(f"source {self.name}: expected to start at a frame from 0 on, found {number}")
         if self.live and number:
             raise InputError(
-                f"source {self.name}: expected to start at frame 0, as a webcam's frames have no other numbers, "
-                f"found {number}"
+                f"source {self.name}: expected to start at frame 0, as a webcam's or a stream's frames have no other "
+                f"numbers, found {number}"
             )
         return replace(self, first=number)
 
@@ -108,10 +109,20 @@ class Source:
           InputError: from the iterator: an image or a video that cannot be read, or that is cut short, after all frames
             before that point; a frame of another size than the first; no frame with the number `first`.
         """
+        with closing(self.timed_frames()) as frames:
+            for frame, _ in frames:
+                yield frame
+
+    def timed_frames(self) -> Generator[tuple[Frame, float | None], None, None]:
+        """Frames as `frames` gives them, each with its time in seconds from the start; None where it has none.
+
+        Raises:
+          InputError: from the iterator, as `frames` does.
+        """
         begin = self.read_from if self.first else None
         with closing(self.read() if begin is None else begin(self.first)) as labelled:
             found = self.first == 0
-            for label, frame in islice(labelled, self.first if begin is None else 0, None):
+            for label, frame, *time in islice(labelled, self.first if begin is None else 0, None):
                 found = True
                 if frame.shape[:2] != self.size:
                     (height, width), (found_height, found_width) = self.size, frame.shape[:2]
@@ -119,13 +130,13 @@ class Source:
                         f"{label}: expected {width}x{height} pixels like the first frame, "
                         f"found {found_width}x{found_height}"
                     )
-                yield frame
+                yield frame, time[0] if time else None
             if not found:
                 raise InputError(f"source {self.name}: expected a frame {self.first}, found fewer frames")
 
 
-def open_source(source: str | Path) -> Source:
-    """Source of the frames that a path, a glob or a webcam's number stands for.
+def open_source(source: str | Path, *, patience: float | int = PATIENCE) -> Source:
+    """Source of the frames that a path, a glob, a webcam's number or an address stands for.
 
     The first frame is read here, so that an unreadable source fails early.
 
@@ -133,12 +144,14 @@ def open_source(source: str | Path) -> Source:
       source: a video file; an image, of which all frames are read if it is an animated GIF, WebP, PNG or AVIF or a TIFF
         of several pages; a folder of images in natural order (img2 before img10), or of a sequence in any of the
         layouts that `mfst_jax.sequences` reads; `FOLDER#NAME` for one of several sequences in a folder; a glob of
-        images such as `frames/*.png`; or the number of a webcam. A path that exists goes before the last three; within
-        a glob too, what exists as it is written is a name.
+        images such as `frames/*.png`; the number of a webcam; or the address of a video or a camera, by HTTP, HTTPS,
+        RTSP or RTSPS. A path that exists goes before the last four; within a glob too, what exists as it is written is
+        a name.
+      patience: seconds that an address may take to answer, and for each frame.
 
     Raises:
-      InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read; an address
-        or a pipe, since a source is read more than once.
+      InputError: nothing there, no image or video in it, a first frame or ground truth that cannot be read; a pipe,
+        since a source is read more than once; an address that does not answer, or leads to a playlist.
       MissingExtraError: a video or a webcam without PyAV installed.
     """
     text, path = str(source), Path(source)
@@ -156,7 +169,9 @@ def open_source(source: str | Path) -> Source:
     webcam = re.fullmatch("(/dev/video)?([0-9]+)", text)
     if webcam and (webcam[1] or not exists):
         return _open_webcam(int(webcam[2]))
-    if not exists and GLOB.search(text) and not ADDRESS.match(text):
+    if not exists and is_stream(text):
+        return _open_stream(text, patience)
+    if not exists and GLOB.search(text) and not is_address(text):
         try:
             entries = _matching(path)
         except (OSError, ValueError) as error:
@@ -164,8 +179,8 @@ def open_source(source: str | Path) -> Source:
         if entries:
             return _open_images(text, _images_of(f"glob {text}", entries))
     raise InputError(
-        f"source {text!r}: expected a video, an image, a folder or glob of images, or a webcam's number, "
-        f"found {_unusable(text, path)}"
+        f"source {text!r}: expected a video, an image, a folder or glob of images, a webcam's number, or an address "
+        f"by http or rtsp, found {_unusable(text, path)}"
     )
 
 
@@ -178,7 +193,7 @@ def demo_source() -> Source:
 
 def _unusable(text: str, path: Path) -> str:
     """Description of what `text` names: neither a file, a folder, a webcam nor a pattern of names that exist."""
-    if ADDRESS.match(text):
+    if is_address(text):
         return "an address: " + (
             "give the path alone" if text.startswith("file:") else "save what it leads to as a file first"
         )
@@ -289,6 +304,19 @@ def _open_image(path: Path) -> Source:
     return Source(path.name, _first_size(read), count, fps, None, read)
 
 
+def _open_stream(address: str, patience: float | int) -> Source:
+    """Source of an address. One that does not say its length is live, and so is a camera by RTSP."""
+    name = name_of_stream(address)
+    what, options = f"stream {name}", options_for(address, patience)
+    with open_container(what, address, **options) as container:
+        stream = video_stream(what, container)
+        live = container.format.name == "rtsp" or (container.size or 0) <= 0
+        fps = header_rate(stream) if live else frame_rate(container, stream)
+        count, _ = (None, None) if live else declared(container, stream, fps)
+    read = partial(decode, what, address, fps, endless=live, **options)
+    return Source(name, _first_size(read), count, fps, None, read, live=live, timed=True)
+
+
 def _first_size(read: Callable[[], Labelled]) -> tuple[int, int]:
     with closing(read()) as labelled:
         height, width, _ = next(labelled)[1].shape
@@ -307,6 +335,7 @@ def _open_video(path: Path, truth: np.ndarray | None = None) -> Source:
     read, index = partial(decode, what, address, fps), cache(partial(index_video, what, address))
     return Source(
         *(path.stem, _first_size(read), count, fps, truth, read),
+        timed=True,
         read_from=lambda first: decode_from(what, address, fps, first, index()),
     )
 
@@ -328,7 +357,7 @@ def _open_webcam(index: int) -> Source:
     with open_container(what, device, **options) as container:
         fps = header_rate(video_stream(what, container))
     read = partial(decode, what, device, fps, **options)
-    return Source(what, _first_size(read), None, fps, None, read, live=True)
+    return Source(what, _first_size(read), None, fps, None, read, live=True, timed=True)
 
 
 def _windows_webcam(index: int) -> str:

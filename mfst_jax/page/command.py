@@ -96,7 +96,7 @@ def _open_frames(result: Path, source: str | None, record: Record | None) -> Sou
         where = record_path(result)
         raise InputError(f"--source: expected where the frames of {result} are, as {where} is not there, found none")
     elif (found := record.locate(result)) is None:
-        raise InputError(f"--source: expected where the frames of {result} are, as they came from a webcam, found none")
+        raise InputError(f"--source: expected where the frames of {result} are, as they came live, found none")
     else:
         try:
             opened = open_source(found)

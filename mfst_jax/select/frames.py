@@ -18,6 +18,8 @@ KEPT = 24
 AHEAD = 16
 """Number of frames up to which a later frame is reached by reading on; one further away is sought."""
 QUALITY = 90
+Timed = tuple[Frame, float | None]
+"""Frame and its time in seconds."""
 PATIENCE = 20
 """Seconds that a webcam may take for a frame."""
 
@@ -95,9 +97,9 @@ class LiveFrames:
     """
 
     def __init__(self, source: Source):
-        self.source, self._stream = source, source.frames()
-        self._latest: Frame | None = None
-        self._frozen: Frame | None = None
+        self.source, self._stream = source, source.timed_frames()
+        self._latest: Timed | None = None
+        self._frozen: Timed | None = None
         self._problem: InputError | None = None
         self._changed, self._ending, self._handed_over = threading.Condition(), threading.Event(), False
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -115,7 +117,7 @@ class LiveFrames:
                 raise self._problem
         if frame is None:
             raise InputError(f"{self.source.name}: expected a frame within {PATIENCE} s, found none")
-        return encode(frame)
+        return encode(frame[0])
 
     def freeze(self, frozen: bool) -> None:
         """Freezes the latest frame to draw in, or goes back to live frames."""
@@ -139,9 +141,9 @@ class LiveFrames:
 
         def read() -> Labelled:
             with closing(self._stream):
-                yield f"{self.source.name}, frame 0", frozen
-                for count, frame in enumerate(self._stream, start=1):
-                    yield f"{self.source.name}, frame {count}", frame
+                yield f"{self.source.name}, frame 0", *frozen
+                for count, timed in enumerate(self._stream, start=1):
+                    yield f"{self.source.name}, frame {count}", *timed
 
         return replace(self.source, read=read)
 

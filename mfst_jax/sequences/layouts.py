@@ -13,7 +13,7 @@ from pathlib import Path
 from mfst_jax.errors import InputError
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, describe, is_image, natural_key
 from mfst_jax.sequences.places import Place
-from mfst_jax.sequences.text import fields, line_error, read_numbers, read_text
+from mfst_jax.sequences.text import fields, line_error, read_numbers, read_start, read_text
 
 TRUTH_FILES = ("groundtruth_rect.txt", "groundtruth.txt")
 INNER_FOLDERS = ("img", "color")
@@ -38,7 +38,7 @@ def places_in(folder: Path) -> list[Place]:
     places = []
     for path in sorted(folder.glob("groundtruth_*.txt"), key=natural_key):
         target = re.fullmatch(r"groundtruth_(?:rect\.)?(.+)\.txt", path.name)
-        if target and path.is_file() and path.read_bytes().strip():  # one of OTB's files is empty
+        if target and path.is_file() and read_start(path).strip():  # one of OTB's files is empty
             places.append(Place(f"{name}-{target[1]}", folder, path))
     return places
 
@@ -104,13 +104,19 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 
 
 def read_properties(folder: Path) -> dict[str, str]:
-    """Properties in VOT's file `sequence`, such as `channels.color`; none where there is no such file."""
-    try:
-        text = (folder / "sequence").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {key.strip(): value.strip().replace("\\", "/") for key, _, value in pairs}
+    """Properties in VOT's file `sequence`, such as `channels.color`; none where there is no such file.
+
+    Raises:
+      InputError: one of the properties that are paths leads out of the folder.
+    """
+    pairs = (line.partition("=") for line in read_start(folder / "sequence").splitlines() if "=" in line)
+    properties = {key.strip(): value.strip().replace("\\", "/") for key, _, value in pairs}
+    for key, value in properties.items():
+        is_path = key == "groundtruth" or key.startswith("channels.")
+        if is_path and (Path(value).is_absolute() or ".." in Path(value).parts or "\0" in value):
+            what = f"{folder / 'sequence'}: expected a path in this folder for {key}"
+            raise InputError(f"{what}, found {value!r:.80}")
+    return properties
 
 
 def name_of(folder: Path) -> str:

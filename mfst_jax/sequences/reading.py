@@ -16,7 +16,7 @@ from mfst_jax.sequences.image_files import by_number, choose_images, image_size
 from mfst_jax.sequences.layouts import TRUTH_FILES, annotated_numbers, list_images
 from mfst_jax.sequences.places import LASOT_LABELS, Place
 from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
-from mfst_jax.sequences.text import line_numbers, read_text
+from mfst_jax.sequences.text import line_numbers, read_start, read_text
 
 
 def read_sequence(
@@ -118,7 +118,7 @@ def _read_labels(path: Path, rows: int) -> Float64[np.ndarray, " rows"]:
 def _frame_size(folder: Path) -> tuple[int, int] | None:
     """Size of the frames by `meta_info.ini` or the first image; None without both."""
     if (folder / "meta_info.ini").is_file():
-        text = (folder / "meta_info.ini").read_text(errors="replace")
+        text = read_start(folder / "meta_info.ini")
         if size := re.search(r"^resolution: *\((\d{1,9}), *(\d{1,9})\)", text, re.MULTILINE):
             return int(size[2]), int(size[1])
     try:

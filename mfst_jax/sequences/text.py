@@ -10,18 +10,38 @@ from jaxtyping import Float64, Int
 
 from mfst_jax.errors import InputError
 
+LARGEST_TEXT = 2**28
+"""Greatest number of bytes of a file of numbers."""
+LARGEST_NOTE = 2**22
+"""Number of bytes that are read at most of a file of names or properties."""
 SHOWN = 60
 """Number of characters of a line that an error repeats at most."""
+
+
+def read_start(path: Path) -> str:
+    """First `LARGEST_NOTE` bytes of a text file as text; empty where there is no file, or a device or a pipe."""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return file.read(LARGEST_NOTE).decode("utf-8-sig", errors="replace")
+    except (OSError, ValueError):
+        return ""
 
 
 def read_text(path: Path) -> str:
     """Text of a file, without a byte order mark and without blank lines at its end: UTF-8, or UTF-16 if marked so.
 
     Raises:
-      InputError: it cannot be read, is no text or is empty.
+      InputError: it cannot be read, is no text, is empty, or has more than `LARGEST_TEXT` bytes.
     """
     try:
-        content = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise ValueError("a folder" if path.is_dir() else "a device or a pipe")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_TEXT + 1)
+        if len(content) > LARGEST_TEXT:
+            raise ValueError(f"more than {LARGEST_TEXT} bytes")
         marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16" if marked else "utf-8-sig").rstrip()
     except (OSError, ValueError) as error:

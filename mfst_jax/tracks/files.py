@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float32
 from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.media.sources import Source
+from mfst_jax.media.streams import is_address
 from mfst_jax.media.writers import AtomicFile
 from mfst_jax.params import Contents
 from mfst_jax.targets import THE_TARGET
@@ -37,7 +38,8 @@ class Record:
     """Record of a table of boxes: where its frames are, and how they were tracked.
 
     Attributes:
-      source: The video, folder or glob of images, by its path from the table's folder; None for a webcam.
+      source: The video, folder or glob of images, by its path from the table's folder; None for a webcam or an
+        address, which may hold a password and would be opened again by whoever looks at the result.
       size: Height and width of its frames, in pixels.
       config: How they were tracked, as `config.to_dict` writes it.
       weights: Contents of the weights, in words.
@@ -88,7 +90,7 @@ class Record:
             file.discard()
 
     def locate(self, table: Path) -> str | None:
-        """Path of the source from the current folder; None for a webcam."""
+        """Path of the source from the current folder; None for a webcam or an address."""
         return None if self.source is None else os.path.normpath(table.parent / self.source)
 
 
@@ -117,8 +119,8 @@ def record_path(table: Path) -> Path:
 
 
 def _path_from(table: Path, source: str) -> str | None:
-    """Path of a source as the record of a table names it: from the table's folder; None for a webcam's number."""
-    if re.fullmatch("[0-9]+", source) and not Path(source).exists():
+    """Path of a source from a table's folder, as the table's record names it; None for a webcam or an address."""
+    if not Path(source).exists() and (re.fullmatch("[0-9]+", source) or is_address(source)):
         return None
     try:
         return os.path.relpath(source, table.parent)

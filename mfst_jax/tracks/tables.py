@@ -42,36 +42,61 @@ def box_row(number: int, box: Box, score: SupportsFloat, name: str | None = None
     return ",".join(row)
 
 
-def csv_header(names: Sequence[str]) -> str:
-    """Header of a table in CSV, with a column of targets unless a single target has no name."""
-    return BOX_HEADER if [*names] == [THE_TARGET] else TARGET_HEADER
+def csv_header(names: Sequence[str], *, timed: bool = False) -> str:
+    """Header of a table in CSV, with a column of targets unless a single target has no name.
+
+    Args:
+      names: of the targets.
+      timed: whether the last column is `time`.
+    """
+    return (BOX_HEADER if [*names] == [THE_TARGET] else TARGET_HEADER) + ",time" * timed
 
 
-def csv_rows(number: int, names: Sequence[str], boxes: Boxes, scores: Scores) -> list[str]:
-    """Lines of frame `number` under `csv_header`, one for each target."""
+def csv_rows(
+    number: int,
+    names: Sequence[str],
+    boxes: Boxes,
+    scores: Scores,
+    *,
+    timed: bool = False,
+    seconds: float | None = None,
+) -> list[str]:
+    """Lines of frame `number` under `csv_header`, one for each target.
+
+    Args:
+      number: of the frame.
+      names: of the targets.
+      boxes: (x, y, w, h) of each.
+      scores: of each.
+      timed: whether the last column is `time`.
+      seconds: the time of the frame from the start of its video; None leaves the column empty.
+    """
     if [*names] == [THE_TARGET]:
-        return [box_row(number, boxes[0], scores[0])]
-    return [box_row(number, *row) for row in zip(boxes, scores, names, strict=True)]
+        rows = [box_row(number, boxes[0], scores[0])]
+    else:
+        rows = [box_row(number, *row) for row in zip(boxes, scores, names, strict=True)]
+    return [f"{row},{'' if seconds is None else f'{seconds:.4f}'}" for row in rows] if timed else rows
 
 
 class CsvTable:
-    """Writer of CSV with the header `frame,x,y,w,h,score,lost`, and `target` where targets have names.
+    """Writer of CSV: `frame,x,y,w,h,score,lost`, then `target` where targets have names, then `time` in videos.
 
-    Each target and frame has a line; frames count from 0.
+    Each target and frame has a line; frames count from 0, times are in seconds.
     """
 
-    def __init__(self, path: str | Path, names: Sequence[str] = (THE_TARGET,)):
+    def __init__(self, path: str | Path, names: Sequence[str] = (THE_TARGET,), *, timed: bool = False):
         """Opens the temporary file.
 
         Args:
           path: the file.
           names: of the targets.
+          timed: whether the frames have times.
 
         Raises:
           InputError: no such folder, or one that cannot be written to.
         """
         self._target = AtomicFile("boxes", path)
-        self._names = tuple(names)
+        self._names, self._timed = tuple(names), timed
 
     def __enter__(self) -> "CsvTable":
         self._ends: list[tuple[int, int]] = []
@@ -90,10 +115,11 @@ class CsvTable:
             raise
         return self
 
-    def write(self, number: int, boxes: Boxes, scores: Scores) -> None:
-        """Appends frame `number`: each target's box and score, in the order of their names."""
+    def write(self, number: int, boxes: Boxes, scores: Scores, seconds: float | None = None) -> None:
+        """Appends frame `number` and its time: each target's box and score, in the order of their names."""
+        rows = np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
         with self._target.reported(OSError):
-            self._append(self._rows(number, np.asarray(boxes, np.float64), np.asarray(scores, np.float64)))
+            self._append(self._rows(number, *rows, seconds))
         self._ends.append((number + 1, self._file.tell()))
 
     def __exit__(self, *_: object) -> None:
@@ -137,10 +163,11 @@ class CsvTable:
             raise
 
     def _first(self) -> str:
-        return csv_header(self._names) + "\n"
+        return csv_header(self._names, timed=self._timed) + "\n"
 
-    def _rows(self, number: int, boxes: Boxes, scores: Scores) -> Iterator[str]:
-        yield from (row + "\n" for row in csv_rows(number, self._names, boxes, scores))
+    def _rows(self, number: int, boxes: Boxes, scores: Scores, seconds: float | None) -> Iterator[str]:
+        rows = csv_rows(number, self._names, boxes, scores, timed=self._timed, seconds=seconds)
+        yield from (row + "\n" for row in rows)
 
     def _last(self, after: int) -> Iterator[str]:
         """Text that completes a file whose last frame comes before number `after`."""
@@ -156,7 +183,7 @@ class MotTable(CsvTable):
     def _first(self) -> str:
         return ""
 
-    def _rows(self, number: int, boxes: Boxes, scores: Scores) -> Iterator[str]:
+    def _rows(self, number: int, boxes: Boxes, scores: Scores, seconds: float | None) -> Iterator[str]:
         for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
             if np.isfinite(box).all():
                 x, y, w, h = box.tolist()
@@ -207,7 +234,7 @@ class CocoTable(CsvTable):
         parts = {"videos": [self._video], "categories": [CATEGORY], "tracks": tracks}
         return "{" + ",\n".join(f'"{name}": {_json(items)}' for name, items in parts.items()) + ',\n"annotations": ['
 
-    def _rows(self, number: int, boxes: Boxes, scores: Scores) -> Iterator[str]:
+    def _rows(self, number: int, boxes: Boxes, scores: Scores, seconds: float | None) -> Iterator[str]:
         for place, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
             if not np.isfinite(box).all():
                 continue
@@ -230,7 +257,13 @@ class CocoTable(CsvTable):
 
 
 def open_table(
-    path: Path, names: Sequence[str], *, video: str, size: tuple[int, int], files: Sequence[str] = ()
+    path: Path,
+    names: Sequence[str],
+    *,
+    video: str,
+    size: tuple[int, int],
+    files: Sequence[str] = (),
+    timed: bool = False,
 ) -> CsvTable:
     """Writer of the boxes of one video, by the file's name: `.mot.txt`, `.json`, and for any other name CSV.
 
@@ -240,6 +273,7 @@ def open_table(
       video: the name of the video.
       size: height and width of its frames, in pixels.
       files: those of its frames, where they have some.
+      timed: whether its frames have times, which CSV alone has a place for.
 
     Raises:
       InputError: no such folder, or one that cannot be written to.
@@ -248,7 +282,7 @@ def open_table(
         return MotTable(path, names)
     if path.suffix.lower() == COCO_SUFFIX:
         return CocoTable(path, names, video=video, size=size, files=files)
-    return CsvTable(path, names)
+    return CsvTable(path, names, timed=timed)
 
 
 def _json(value: Any) -> str:

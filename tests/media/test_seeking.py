@@ -77,7 +77,7 @@ def test_a_frame_is_sought_where_timestamps_tell_it(video: tuple[Path, list[np.n
     assert len(index.shown) == COUNT
     for number in (1, 24, 55):
         sought = decode("v", str(path), 25.0, number, index.find(number))
-        label, frame = next(sought)
+        label, frame, _ = next(sought)
         assert label == f"v, frame {number}"
         np.testing.assert_array_equal(frame, whole[number])
         sought.close()
@@ -209,7 +209,7 @@ def test_an_image_of_several_frames_is_read_through(tmp_path: Path, suffix: str)
 def test_a_webcam_has_a_first_frame_only():
     source = Source("webcam 0", (48, 64), None, 30.0, None, partial(iter, ()), live=True)
     assert source.starting_at(0) == source
-    message = "source webcam 0: expected to start at frame 0, as a webcam's frames have no other numbers, found 3"
+    message = "source webcam 0: expected to start at frame 0, as a webcam's or a stream's frames have"
     with pytest.raises(InputError, match=re.escape(message)):
         source.starting_at(3)
 

@@ -93,9 +93,9 @@ def test_sources_without_frames(tmp_path, given, found):
     ("given", "found"),
     [
         ("-", "a pipe, which cannot be read twice: save what it brings as a file first"),
-        ("http://localhost/v?ch=1", "an address: save what it leads to as a file first"),
-        ("rtsp://user:word@camera/1", "an address: save what it leads to as a file first"),
-        ("https://localhost/clip[1]*.mp4", "an address: save what it leads to as a file first"),
+        ("ftp://localhost/v?ch=1", "an address: save what it leads to as a file first"),
+        ("concat:/a.ts|/b.ts", "an address: save what it leads to as a file first"),
+        ("udp://localhost/clip[1]*.mp4", "an address: save what it leads to as a file first"),
         ("file:///tmp/a.mp4", "an address: give the path alone"),
         ("/dev/null", "a device"),
     ],

@@ -116,7 +116,7 @@ def test_a_webcams_frames_are_gone(result: Path, capsys: pytest.CaptureFixture[s
     contents = Contents(siamfc=False, alexnet="torchvision")
     monkeypatch.chdir(result.parent)
     Record.of(result, "0", open_source(result.parent.parent / "sequence"), contents, ALEXNET).write(result)
-    assert "as they came from a webcam" in refusal(capsys, result)
+    assert "as they came live" in refusal(capsys, result)
 
 
 def test_fewer_frames_than_boxes_are_an_error_with_a_page_of_what_there_is(

@@ -19,7 +19,7 @@ from track_pages import data_of
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import open_source
+from mfst_jax.media.sources import Source, open_source
 from mfst_jax.select import select_targets
 from mfst_jax.tracks.files import read_record
 
@@ -128,12 +128,14 @@ def test_what_does_not_go_together_or_cannot_be_written_is_said_before_anybody_d
 
 
 def test_the_boxes_on_standard_output_have_the_numbers_of_the_video(capsys: pytest.CaptureFixture[str]):
+    source = Source("a", (8, 8), None, 25.0, None, lambda: (_ for _ in ()), first=9, timed=True)
     for number in (9, 10):
-        cli._print_rows(["target"], 9, number, np.array([[1, 2, 3, 4]]), np.array([0.25 * (number - 6)]))
+        row = np.array([[1, 2, 3, 4]]), np.array([0.25 * (number - 6)])
+        cli._print_rows(["target"], source, number, *row, number / 25)
     assert capsys.readouterr().out.splitlines() == [
-        "frame,x,y,w,h,score,lost",
-        "9,1.0000,2.0000,3.0000,4.0000,0.7500,0",
-        "10,1.0000,2.0000,3.0000,4.0000,1.0000,0",
+        "frame,x,y,w,h,score,lost,time",
+        "9,1.0000,2.0000,3.0000,4.0000,0.7500,0,0.3600",
+        "10,1.0000,2.0000,3.0000,4.0000,1.0000,0,0.4000",
     ]
 
 

@@ -99,7 +99,7 @@ class Camera:
         """Lets a frame come, and waits until it is the latest."""
         self.let.release()
         end = time.monotonic() + 10
-        while shown._latest is None or shown._latest[0, 0, 0] != 2 * number:
+        while shown._latest is None or shown._latest[0][0, 0, 0] != 2 * number:
             assert time.monotonic() < end
             time.sleep(0.005)
 

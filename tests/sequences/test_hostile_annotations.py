@@ -1,19 +1,24 @@
 """Annotations that lie about sizes, lead elsewhere or overflow are refused, soon and without much memory."""
 
 import json
+import os
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_sets import cvat, cvat_box, motchallenge, refused, struct, uav123
+from hypothesis import given
+from hypothesis import strategies as st
 from layouts import boxes_of, from_one, got10k, otb, vot, write_images, write_rows
 
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import datasets
 from mfst_jax.media import open_source
-from mfst_jax.sequences import places_in, read_sequence
+from mfst_jax.sequences import find_dataset, places_in, read_sequence, text
+from mfst_jax.sequences.annotations import read_boxes
 from mfst_jax.sequences.image_files import choose_images
+from mfst_jax.sequences.places import target_name
 
 BOXES = boxes_of(3)
 
@@ -101,3 +106,63 @@ def test_a_truth_that_is_huge_does_not_warn_when_scored(tmp_path: Path):
     write_rows(tmp_path / "truth" / "Car4.txt", from_one(np.array([[1, 2, 3, 4], [1e10, 2, 3, 4]])))
     with pytest.raises(InputError, match="line 2: expected a box within"):
         datasets.load(tmp_path / "truth", images=False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "channels.color=../../other/%08d.jpg",
+        "groundtruth=/etc/passwd",
+        "channels.ir=..\\..\\x",
+        "groundtruth=a/../../b",
+    ],
+)
+def test_properties_of_vot_that_lead_elsewhere_are_refused(tmp_path: Path, line: str):
+    folder = vot(tmp_path, "bee", ["1,2,3,4", "1,2,3,4"])
+    (folder / "groundtruth.txt").rename(folder / "truth.txt")
+    (folder / "sequence").write_text(f"name=bee\n{line}\n")
+    with pytest.raises(InputError, match=r"sequence: expected a path in this folder for"):
+        open_source(folder)
+
+
+def test_a_folder_of_images_above_the_video_is_none(tmp_path: Path):
+    folder = motchallenge(tmp_path, "a", [(1, 1, 1, 1, 5, 5, 1, 1, 1)], 1)
+    (folder / "seqinfo.ini").write_text("[Sequence]\nimDir=..\n")
+    (sequence,) = (read_sequence(place) for place in find_dataset(tmp_path) or ())
+    assert [path.parent for path in sequence.frames] == [folder / "img1"]
+
+
+@pytest.mark.parametrize("name", ["groundtruth_rect.txt", "sequence"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_pipes_and_devices_under_the_names_of_files_do_not_block(tmp_path: Path, name: str, kind: str):
+    folder = otb(tmp_path, "bee", BOXES)
+    (folder / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    elif kind == "device":
+        (folder / name).symlink_to("/dev/zero")
+    else:
+        (folder / name).mkdir()
+    started = time.monotonic()
+    if name == "sequence":
+        assert open_source(folder).ground_truth is not None
+    else:
+        assert open_source(folder).ground_truth is None
+        with pytest.raises(InputError, match="expected a text file, found a"):
+            read_boxes(folder / name, origin=1)
+    assert time.monotonic() - started < 5
+
+
+def test_a_file_of_numbers_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(text, "LARGEST_TEXT", 20)
+    path = write_rows(tmp_path / "a.txt", BOXES)
+    with pytest.raises(InputError, match=r"a.txt: expected a text file, found more than 20 bytes"):
+        read_boxes(path, origin=1)
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.booleans())
+def test_no_name_of_a_target_leads_out_of_a_folder(video: str, target: str, alone: bool):
+    name = target_name(video, target, alone=alone)
+    assert Path("folder", f"{name}.txt").resolve().parent == Path("folder").resolve()
+    assert not {"/", "\\", "\0", "\n"} & {*name}
+    assert name not in ("", ".", "..")

@@ -9,7 +9,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.sequences.image_files import natural_key
 from mfst_jax.sequences.layouts import folders_in, places_in
 from mfst_jax.sequences.places import Place, Request
-from mfst_jax.sequences.text import changes
+from mfst_jax.sequences.text import changes, read_start
 
 LISTS = {"train": "training_set.txt", "test": "testing_set.txt"}
 TABLE = Path(__file__).parents[1] / "lasot_test.tsv"
@@ -49,7 +49,7 @@ def _is_in(root: Path, name: str, split: str) -> bool:
 
 @cache
 def _names(path: Path, version: int) -> frozenset[str]:
-    return frozenset(path.read_text(encoding="utf-8-sig", errors="replace").split())
+    return frozenset(read_start(path).split())
 
 
 @cache

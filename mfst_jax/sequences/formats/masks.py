@@ -12,7 +12,7 @@ from mfst_jax.sequences.image_files import FORMATS, describe, image_size, is_ima
 from mfst_jax.sequences.layouts import folders_in, list_images
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
-from mfst_jax.sequences.text import changes
+from mfst_jax.sequences.text import changes, read_start
 
 RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
 BINARY = 255
@@ -91,7 +91,7 @@ def _listed(root: Path, split: str | None) -> set[str] | None:
     folders = sorted((root / "ImageSets").iterdir(), key=lambda path: (path.name.isdecimal(), path.name), reverse=True)
     for path in (folder / f"{name}.txt" for folder in folders for name in SPLITS[split]):
         if path.is_file():
-            lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+            lines = read_start(path).split("\n")
             words = [line.split()[0].strip("/") for line in lines if line.strip()]
             return {word.split("/")[-2] if "/" in word else word for word in words}
     return None

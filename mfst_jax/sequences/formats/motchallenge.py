@@ -11,7 +11,7 @@ from mfst_jax.sequences.image_files import by_number, describe
 from mfst_jax.sequences.layouts import MOST_NUMBERS, folders_in, list_images, name_of
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
-from mfst_jax.sequences.text import changes, line_error, parse_lines, read_text
+from mfst_jax.sequences.text import changes, line_error, parse_lines, read_start, read_text
 
 COLUMNS = range(6, 11)
 """Number of columns: frame, identity, left, top, width, height, whether it counts, class and visibility."""
@@ -92,11 +92,7 @@ def _videos(root: Path) -> list[Path]:
 
 def _images_of(folder: Path) -> Path:
     """Folder of the images, as `seqinfo.ini` names it."""
-    try:
-        text = (folder / "seqinfo.ini").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    named = re.search(r"^imDir *= *([\w.-]+) *$", text, re.MULTILINE)
+    named = re.search(r"^imDir *= *(\w[\w.-]*) *$", read_start(folder / "seqinfo.ini"), re.MULTILINE)
     return folder / (named[1] if named else "img1")
 
 
