@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 Name = Literal["convert", "port", "weights", "track", "export", "train", "eval"]
 SHARES: dict[str, int] = {"convert": 35, "port": 25, "weights": 35, "track": 30, "export": 20, "train": 30, "eval": 25}
 """Of 200 moments, how many each command gets."""
-LIMIT = 300
+LIMIT = 1800
 """Seconds after which a run counts as hanging."""
 CHEAP = ("--set", "scale_count=1", "alexnet_layers=conv3")
 
@@ -410,6 +410,9 @@ def main(
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compilations")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = (
+        "0"  # exports name the lines that led to them
+    )
     for name in (
         "mfst_jax.cli",
         "mfst_jax.train.command",
