@@ -60,7 +60,14 @@ def make(params: Params, config: Config, metadata: dict[str, Any], frame_size: t
 
 
 def _serialised(function: Any, *arguments: Any) -> bytes:
-    return bytes(jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments).serialize())
+    """Program of a function, without the paths of this machine's source files, which depend on who called us."""
+    settings: Any = jax.config
+    before = settings.jax_traceback_in_locations_limit
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        return bytes(jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments).serialize())
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", before)
 
 
 def _archive(members: dict[str, bytes]) -> bytes:

@@ -1,5 +1,6 @@
 """Exported trackers give the boxes of `track`: ONNX by ONNX Runtime, StableHLO by a process with nothing but JAX."""
 
+import io
 import json
 import subprocess
 import sys
@@ -122,6 +123,9 @@ print(json.dumps({"boxes": boxes, "platforms": [init.platforms, step.platforms]}
 def test_stablehlo_gives_the_boxes_of_track_in_a_process_with_nothing_but_jax(tmp_path: Path):
     params = mfst_jax.load()
     content = stablehlo.make(params, SMALL, signature.metadata(None, params, SMALL), FRAMES.shape[1:3])
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for name in ("init.bin", "step.bin"):
+            assert b".py" not in archive.read(name), "it names source files of the machine that made it"
     path = tmp_path / "a.stablehlo"
     write(path, content)
     padded = np.stack([pad(frame) for frame in FRAMES])
