@@ -410,7 +410,6 @@ def main(
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compilations")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # exports name the lines that led to them
     for name in (
         "mfst_jax.cli",
         "mfst_jax.train.command",
