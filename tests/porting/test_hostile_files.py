@@ -22,6 +22,7 @@ from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
 from weight_port import containers
 from weight_port.formats import pickles
+from weight_port.reading import is_zero
 
 
 class Calls:
@@ -188,3 +189,10 @@ def test_pytorch_files_from_before_its_pickles(tmp_path: Path):
         archive.addfile(tarfile.TarInfo("sys_info"), io.BytesIO())
     with pytest.raises(weight_port.SourceError, match="tar"):
         weight_port.read(tmp_path / "x.pth")
+
+
+def test_numbers_that_are_none_are_not_zero_and_cause_no_warning():
+    signalling = np.array([0x7FA00001, 0], np.uint32).view(np.float32)
+    assert not is_zero(signalling)
+    assert not is_zero(np.array([0, np.nan], np.float32))
+    assert is_zero(np.zeros(3, np.float32))

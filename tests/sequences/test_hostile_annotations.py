@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_sets import cvat, cvat_box, motchallenge, refused, struct, uav123
+from data_sets import cvat, cvat_box, label_studio, motchallenge, refused, struct, uav123
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import boxes_of, from_one, got10k, otb, vot, write_images, write_rows
@@ -166,3 +166,31 @@ def test_no_name_of_a_target_leads_out_of_a_folder(video: str, target: str, alon
     assert Path("folder", f"{name}.txt").resolve().parent == Path("folder").resolve()
     assert not {"/", "\\", "\0", "\n"} & {*name}
     assert name not in ("", ".", "..")
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "a\0.jpg", "d/" * 3000 + "a.jpg"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str):
+    content = {
+        "videos": [{"id": 1, "name": "v"}],
+        "images": [{"id": 1, "video_id": 1, "frame_id": 0, "file_name": name}],
+        "annotations": [{"id": 1, "image_id": 1, "track_id": 1, "bbox": [0, 0, 2, 2]}],
+    }
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    assert "in the place of a file's name in the folder" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e308", "1e999"])
+def test_numbers_of_json_that_overflow_are_refused(tmp_path: Path, number: str):
+    images = [{"id": 1, "video_id": 1, "frame_id": 0, "file_name": "a.jpg"}]
+    annotations = [{"id": 1, "image_id": 1, "track_id": 1, "bbox": [7777, 0, 2, 2]}]
+    content = {"videos": [{"id": 1, "name": "v"}], "images": images, "annotations": annotations}
+    write_images(tmp_path / "coco", ())
+    (tmp_path / "coco" / "train.json").write_text(json.dumps(content).replace("7777", number))
+    (tmp_path / "coco" / "a.jpg").write_bytes(b"")
+    assert "expected" in refused(tmp_path / "coco")
+    for key in ("frame", "x", "width"):
+        keyframe = {"frame": 1, "enabled": True, "x": 1, "y": 1, "width": 1, "height": 1, "rotation": 5} | {key: 7777}
+        label_studio(tmp_path / key, [[keyframe]], 2)
+        path = next((tmp_path / key).glob("*.json"))
+        path.write_text(path.read_text().replace("7777", number))
+        assert "expected" in refused(tmp_path / key)

@@ -23,6 +23,9 @@ IMAGE_FOLDERS = ("", "images", "frames", "JPEGImages", "data", "train", "val", "
 """Folders of a data set that the names of images may begin from, beside the one that the JSON file is named after."""
 SPLITS = {"train": ("train",), "test": ("val", "test")}
 
+LONGEST_NAME, LONGEST_PATH = 255, 4000
+"""Number of bytes of a file's name, and of characters of its path, at most."""
+
 Video = tuple[list[str], dict[str, dict[int, list[float]]]]
 """Names of the images of a video in order, and the boxes of each track by the number of the image."""
 
@@ -122,7 +125,7 @@ def _videos(path: Path, version: int) -> dict[str, Video]:
                 tracks[track][row] = _box(box)
     except InputError:
         raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"{path}: expected {KIND}, found {reason_in_content(error)} in {where}") from None
     named: dict[str, Video] = {}
     for title, images, tracks in videos.values():
@@ -141,6 +144,8 @@ def _box(box: Any) -> list[float]:
 
 def _inside(name: Any) -> str:
     """Name of an image file, which lies in the data set's folder."""
-    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+    sound = isinstance(name, str) and "\0" not in name and len(name) <= LONGEST_PATH
+    sound = sound and all(len(part.encode("utf-8", "replace")) <= LONGEST_NAME for part in Path(name).parts)
+    if not sound or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"{name!r:.60} in the place of a file's name in the folder")
     return name

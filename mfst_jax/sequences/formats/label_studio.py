@@ -66,8 +66,9 @@ def read_label_studio(place: Place, images: bool) -> Sequence:
         raise InputError(f"{path}: expected the frames of {video} as images in {folder}, found none")
     size = image_size(frames[0])
     try:
-        keyframes = [_keyframe(each, *size) for each in regions[region]["sequence"]]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite, and refused
+            keyframes = [_keyframe(each, *size) for each in regions[region]["sequence"]]
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: expected keyframes of {place.name} with x, y, width and height, found {reason_in_content(error)}"
         ) from None
