@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -118,10 +118,12 @@ class Program:
 
         A program that is ready makes nobody wait.
         """
-        if key in self._ready:
-            yield
-            return
-        with self._locks.setdefault(key, threading.RLock()):
+        lock = self._locks.setdefault(key, threading.RLock())
+        with ExitStack() as stack:
+            if key not in self._ready:
+                stack.enter_context(lock)
+            if key in self._ready:  # by now
+                stack.close()
             yield
             self._ready.add(key)
 

@@ -98,7 +98,7 @@ def report(tallies: list[Tally]) -> str:
     return f"{table(header, rows)}\n\n{table(['kind', 'cases'], by_kind)}"
 
 
-def main(state: Path, cases: int = 20_000, random_configs: int = 24, only: str | None = None) -> int:
+def main(state: Path, cases: int = 20_000, random_configs: int = 16, only: str | None = None) -> int:
     """Tries all setups, prints the table, and returns the exit status.
 
     Args:
@@ -110,12 +110,12 @@ def main(state: Path, cases: int = 20_000, random_configs: int = 24, only: str |
     allocator.keep_little()
     state.mkdir(parents=True, exist_ok=True)
     wanted = setups(random_configs)
-    shares = sum(setup.share for setup in wanted)
+    shares = sum(setup.cases for setup in wanted)
     tallies = []
     for number, setup in enumerate(wanted):
         if only is not None and only not in setup.name:
             continue
-        count = -(-cases * setup.share // shares)
+        count = -(-cases * setup.cases // shares)
         path = state / f"{number:03}-{cases}.json"
         if path.exists():
             tallies.append(Tally(**json.loads(path.read_text())))

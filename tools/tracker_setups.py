@@ -14,7 +14,7 @@ from jax import lax
 import mfst_jax
 from mfst_jax import InputError, tracker
 from mfst_jax.backbones import CHANNELS
-from mfst_jax.config import ALEXNET, PRESETS, REALTIME, Config
+from mfst_jax.config import ALEXNET, LARGEST, MOST_CONTEXT, PRESETS, REALTIME, SMALLEST, WIDEST, Config
 from mfst_jax.fast import AnyParams, PreparedParams, prepare_for
 from mfst_jax.params import Contents
 
@@ -37,7 +37,7 @@ class Setup:
       floats: Whether frames are float32.
       rounds: Whether operands of matrix products and convolutions are rounded to bfloat16, as accelerators do it by
         `precision="default"`.
-      share: Weight of the setup among all, by which cases are shared out.
+      share: Weight of the setup among all, were a step equally long in all.
     """
 
     name: str
@@ -49,6 +49,11 @@ class Setup:
     rounds: bool = False
     share: float = 1.0
 
+    @property
+    def cases(self) -> float:
+        """Share of the cases: the more search regions a step has, the fewer."""
+        return self.share / len(self.config.region_factors())
+
 
 EXTREMES: dict[str, dict[str, Any]] = {
     "scale is kept": {"scale_min": 1.0, "scale_max": 1.0},
@@ -58,12 +63,18 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "no window, no context": {"window_influence": 0.0, "context": 0.0},
     "window alone, wide context": {"window_influence": 1.0, "context": 4.0},
     "soft peak": {"peak_temperature": 0.01, "fill": "first"},
-    "hottest peak": {"peak_temperature": 1e30},
-    "coldest peak": {"peak_temperature": 1e-30},
-    "least factors": {"alexnet_factors": (1e-30, 1e-30, 1e-30), "alexnet_fusion": "hard"},
-    "greatest factors": {"alexnet_factors": (1e30, 1e30, 1e30), "alexnet_fusion": "soft_mean"},
-    "greatest weights": {"alexnet_weights": (1e30, 1e30, 1e30)},
-    "steepest score": {"score_slope": 1e30, "score_midpoint": -1e30},
+    "hottest peak": {"peak_temperature": LARGEST},
+    "coldest peak": {"peak_temperature": SMALLEST},
+    "least factors": {"alexnet_factors": (SMALLEST,) * 3, "alexnet_fusion": "hard"},
+    "greatest factors": {"alexnet_factors": (LARGEST,) * 3, "alexnet_fusion": "soft_mean"},
+    "greatest weights": {
+        **{"alexnet_factors": (LARGEST,) * 3, "alexnet_weights": (LARGEST,) * 3, "alexnet_fusion": "hard"}
+    },
+    "steepest score": {"score_slope": LARGEST, "score_midpoint": -LARGEST},
+    "greatest context": {"context": MOST_CONTEXT},
+    "greatest growth": {
+        **{"scale_step": WIDEST, "scale_damping": 1.0, "scale_min": 1e-6, "scale_max": 1e6, "scale_tilt": 10.0}
+    },
     "corners": {"upsampling": "corners"},
     "always the centre": {"centre_search": 32.0, "score_midpoint": 0.0},
 }
@@ -89,11 +100,11 @@ def random_config(rng: np.random.Generator) -> Config:
                 models=some(("siamfc", "alexnet")),
                 siamfc_layers=some(("conv3", "conv4", "conv5")),
                 siamfc_fusion=pick("hard", "soft_mean", "soft"),
-                siamfc_factors=triple(-12, 12),
+                siamfc_factors=triple(-12, 6),
                 alexnet_layers=some(("conv3", "conv4", "conv5")),
                 alexnet_fusion=pick("hard", "soft_mean", "soft"),
                 alexnet_weights=triple(-6, 6),
-                alexnet_factors=triple(-12, 12),
+                alexnet_factors=triple(-12, 6),
                 model_fusion=pick("hard", "soft_mean", "soft"),
                 se=pick(None, False),
                 se_statistics=pick("exemplar", "each"),
@@ -118,7 +129,7 @@ def random_config(rng: np.random.Generator) -> Config:
             continue
 
 
-def setups(random_configs: int = 24) -> list[Setup]:
+def setups(random_configs: int = 16) -> list[Setup]:
     """Setups of a campaign, so many of them with a random configuration."""
     found = [Setup(f"preset {name}", config, share=2) for name, config in PRESETS.items()]
     found += [Setup(name, replace(ALEXNET, **changes)) for name, changes in EXTREMES.items()]
