@@ -98,7 +98,9 @@ def report(tallies: list[Tally]) -> str:
     return f"{table(header, rows)}\n\n{table(['kind', 'cases'], by_kind)}"
 
 
-def main(state: Path, cases: int = 20_000, random_configs: int = 16, only: str | None = None) -> int:
+def main(
+    state: Path, cases: int = 20_000, random_configs: int = 16, only: str | None = None, backwards: bool = False
+) -> int:
     """Tries all setups, prints the table, and returns the exit status.
 
     Args:
@@ -106,13 +108,14 @@ def main(state: Path, cases: int = 20_000, random_configs: int = 16, only: str |
       cases: number of cases altogether, at least.
       random_configs: number of random configurations among the setups.
       only: try only setups with these words in their names.
+      backwards: begin with the last setup, beside a process that begins with the first.
     """
     allocator.keep_little()
     state.mkdir(parents=True, exist_ok=True)
     wanted = setups(random_configs)
     shares = sum(setup.cases for setup in wanted)
-    tallies = []
-    for number, setup in enumerate(wanted):
+    tallies, numbered = [], list(enumerate(wanted))
+    for number, setup in reversed(numbered) if backwards else numbered:
         if only is not None and only not in setup.name:
             continue
         count = -(-cases * setup.cases // shares)

@@ -146,7 +146,7 @@ def in_processes(jobs: list[Job], processes: int) -> list[Track]:
 
 
 def evenness(tracks: list[Track]) -> float:
-    """Steps of the slowest as a share of the average, while all run: from the last one's first step to the first end."""
+    """Steps of the slowest as a share of the average, while all run: from the last first step to the first end."""
     begin, end = max(track.times[1] for track in tracks), min(track.times[-1] for track in tracks)
     steps = [int(np.sum((track.times > begin) & (track.times <= end))) for track in tracks]
     return min(steps) / (sum(steps) / len(steps)) if any(steps) else 0.0

@@ -104,7 +104,7 @@ def cases(draw: st.DrawFn, setup: Setup) -> Case:
     """Cases of a setup."""
     videos = VIDEOS if setup.floats else VIDEOS[:-1]
     video, target = draw(st.sampled_from(videos)), draw(st.sampled_from(TARGETS))
-    count = MOST_FRAMES if setup.kind == "batch" else draw(st.integers(2, MOST_FRAMES))
+    count = MOST_FRAMES if setup.kind == "batch" else draw(st.sampled_from([2, 2, 2, 3, MOST_FRAMES]))
     scene, every = st.sampled_from(VISIBLE), st.sampled_from(VISIBLE + BLANK)
     match video:
         case "one scene":
@@ -244,10 +244,10 @@ def _check_one(case: Case, setup: Setup) -> Outcome:
         assert np.isfinite(leaf).all(), "expected a finite state"
 
     # `track`, in chunks too, gives what the steps gave, to the last bit.
-    if len(frames) > 1 and case.seed % 4 == 0:
+    if len(frames) > 1 and case.seed % 8 == 0:
         whole = mfst_jax.track(params, frames, box, config=config, frame_size=size)
         np.testing.assert_array_equal(whole.box, boxes)
-    if len(frames) > case.cut and case.seed % 4 == 1:
+    if len(frames) > case.cut and case.seed % 8 == 1:
         part = mfst_jax.track(params, frames[: case.cut], box, config=config, frame_size=size)
         rest = mfst_jax.track(params, frames[case.cut :], state=part.state)
         np.testing.assert_array_equal(np.concatenate([part.box, rest.box]), boxes)
@@ -262,7 +262,7 @@ def _assert_sound(boxes: np.ndarray, scores: np.ndarray, case: Case, setup: Setu
     for number, scene in enumerate(case.scenes[1 : len(boxes)], 1):
         if scene in BLANK or case.scenes[0] in BLANK:
             # The first box is the given one; what a step returns went through its centre, and so was rounded.
-            allowed = 0 if number > 1 else 1e-6 * (np.abs(boxes[0]) + np.abs(boxes[0, 2:]).max())
+            allowed = 0 if number > 1 else 1e-6 * (1 + np.abs(boxes[0]) + np.abs(boxes[0, 2:]).max())
             moved = np.abs(boxes[number].astype(np.float64) - boxes[number - 1])
             assert (moved <= allowed).all(), f"frame {number}: expected that {scene} moves nothing, found {moved}"
             assert scores[number - 1] == 0, f"frame {number}: expected a score of 0, found {scores[number - 1]}"

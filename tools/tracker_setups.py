@@ -152,7 +152,7 @@ def setups(random_configs: int = 16) -> list[Setup]:
 def weights_for(setup: Setup) -> AnyParams:
     """Prepared weights of a setup; random ones are the same each time."""
     if setup.weights == "built-in":
-        return prepare_for(mfst_jax.load(), setup.config, "quick")
+        return mfst_jax.prepare(mfst_jax.load(), setup.config)
     with mock.patch.dict(CHANNELS, NARROW):
         models = setup.config.models
         alexnet = "caffe" if setup.config == PRESETS["authors"] else "torchvision"
