@@ -20,11 +20,18 @@ SEVERAL = Setup("several videos under vmap", CONFIG, kind="batch")
 ROUNDED = Setup("bfloat16", replace(CONFIG, precision="default"), rounds=True)
 
 
-@pytest.mark.parametrize(("setup", "count"), [(ONE, 60), (ROUNDED, 12), (SEVERAL, 6)], ids=lambda each: str(each)[:9])
-def test_random_frames_and_boxes_keep_all_bounds(setup: Setup, count: int):
-    tally = fuzz_tracker.try_setup(setup, count)
+def test_random_frames_and_boxes_keep_all_bounds():
+    tally = fuzz_tracker.try_setup(ONE, 25)
     assert tally.failure is None, tally.failure
-    assert tally.cases >= count
+    assert tally.cases >= 25
+    assert tally.steps > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setup", [ROUNDED, SEVERAL], ids=["bfloat16", "vmap"])
+def test_random_frames_and_boxes_keep_all_bounds_in_bfloat16_and_under_vmap(setup: Setup):
+    tally = fuzz_tracker.try_setup(setup, 10)
+    assert tally.failure is None, tally.failure
     assert tally.steps > 0
 
 
@@ -50,7 +57,7 @@ def test_a_tracker_that_breaks_a_promise_is_found(monkeypatch: pytest.MonkeyPatc
         return output.replace(box=output.box + 1e4) if goes else output
 
     monkeypatch.setattr(tracker_cases.mfst_jax, "step", wrong)
-    tally = fuzz_tracker.try_setup(replace(ONE, floats=False), 30)
+    tally = fuzz_tracker.try_setup(ONE, 30)
     assert tally.failure is not None
     assert "beyond the frame" in tally.failure or "moves nothing" in tally.failure
     assert "Case(" in tally.failure  # the smallest one that hypothesis found
@@ -66,6 +73,7 @@ def test_what_was_tried_is_not_tried_again(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == first.split("\n", 1)[1]
 
 
+@pytest.mark.slow
 def test_operands_are_rounded_to_bfloat16():
     frame = np.random.default_rng(0).integers(0, 256, (*ROUNDED.shape, 3), dtype=np.uint8)
     found = []

@@ -33,6 +33,8 @@ from mfst_jax.program import allocator
 
 SIZE = 240, 320
 """Height and width of the videos."""
+ENOUGH = 2
+"""Steps that there must be of each on average, while all run, to tell how even progress was."""
 SECONDS = 3000
 """Seconds after which a run counts as hanging."""
 EVEN = 0.5
@@ -145,11 +147,15 @@ def in_processes(jobs: list[Job], processes: int) -> list[Track]:
     return [by_number[job.number] for job in jobs]
 
 
-def evenness(tracks: list[Track]) -> float:
-    """Steps of the slowest as a share of the average, while all run: from the last first step to the first end."""
+def evenness(tracks: list[Track]) -> float | None:
+    """Steps of the slowest as a share of the average, while all run: from the last first step to the first end.
+
+    None where these are too few to tell.
+    """
     begin, end = max(track.times[1] for track in tracks), min(track.times[-1] for track in tracks)
     steps = [int(np.sum((track.times > begin) & (track.times <= end))) for track in tracks]
-    return min(steps) / (sum(steps) / len(steps)) if any(steps) else 0.0
+    average = sum(steps) / len(steps)
+    return min(steps) / average if average >= ENOUGH else None
 
 
 def waits(tracks: list[Track]) -> tuple[float, float]:
@@ -180,17 +186,20 @@ def run(jobs: list[Job], by: By, processes: int, limit: int | None) -> tuple[lis
     if any(not np.isfinite(track.boxes).all() for track in tracks):
         problems.append("expected finite boxes, found others")
     even = evenness(tracks)
-    if even < EVEN:
+    if even is not None and even < EVEN:
         problems.append(f"expected at least {EVEN:.0%} of the average number of steps of each, found {even:.0%}")
     if usage.exceeded:
         problems.append(f"expected at most {limit} MiB, found {usage.peak:.0f}")
     memory = f", {usage.peak:,.0f} of {limit:,} MiB at most (by {usage.how})" if limit else ""
     where = f"in {processes} processes" if by == "processes" else f"in threads, {compiled} compilations"
     usual, longest = waits(tracks)
+    slowest = (
+        "too few steps to tell how even" if even is None else f"while all ran the slowest had {even:.0%} of the average"
+    )
     steps = sum(job.targets * (job.frames - 1) for job in jobs)
     figures = (
         f"{len(jobs)} trackers of {jobs[0].targets} targets, {where}: {steps:,} steps in {seconds:.0f} s{memory}; "
-        f"{len(differing)} differ from runs on their own; while all ran the slowest had {even:.0%} of the average; "
+        f"{len(differing)} differ from runs on their own; {slowest}; "
         f"a frame took {usual:.2f} s in the median, {longest:.2f} s at most"
     )
     return problems, figures

@@ -96,7 +96,7 @@ def _boxes(draw: st.DrawFn, target: str, frame_size: tuple[int, int]) -> tuple[f
         ends = (float(np.nextafter(np.float32(-own), np.float32(side))), float(np.nextafter(np.float32(side), -1)))
         at = draw(st.sampled_from(["low", "high", "between"]))
         corner.append(ends[0] if at == "low" else ends[1] if at == "high" else -own + draw(share) * (own + side))
-    return (*corner, w, h)
+    return corner[0], corner[1], w, h
 
 
 @st.composite
@@ -115,7 +115,8 @@ def cases(draw: st.DrawFn, setup: Setup) -> Case:
             scenes = (draw(st.sampled_from(BLANK)), *(draw(every) for _ in range(count - 1)))
         case _:
             scenes = tuple(draw(every) for _ in range(count))
-    frame_size = tuple(draw(st.one_of(st.just(side), st.integers(1, side))) for side in setup.shape)
+    height, width = (draw(st.one_of(st.just(side), st.integers(1, side))) for side in setup.shape)
+    frame_size = height, width
     number = {"one": 1, "several": draw(st.integers(2, 4)), "batch": 3}[setup.kind]
     boxes = tuple(draw(_boxes(target, frame_size)) for _ in range(number))
     return Case(
@@ -169,7 +170,7 @@ def _draw(
             frame[:side, :shown] = noise[:side, side - shown : side]
             return frame
         case "extremes":
-            return rng.choice(np.float32([0, 1e-45, 1e-38, 1e-3, 0.5, 254.99998, 255]), noise.shape)
+            return rng.choice(np.array([0, 1e-45, 1e-38, 1e-3, 0.5, 254.99998, 255], np.float32), noise.shape)
         case "constant":
             return np.broadcast_to(colour, noise.shape)
         case "black":
@@ -192,9 +193,8 @@ def _is_sound(box: np.ndarray, frame_size: tuple[int, int]) -> bool:
     return sides and x < frame_size[1] and y < frame_size[0] and x + w > 0 and y + h > 0
 
 
-def _refuses(*arguments: Any, **options: Any) -> bool:
+def _refuses(function: Any, *arguments: Any, **options: Any) -> bool:
     """Whether a call raises InputError, and says so in one line."""
-    function, *arguments = arguments
     try:
         function(*arguments, **options)
     except InputError as error:
@@ -292,9 +292,14 @@ def _check_several(case: Case, setup: Setup) -> Outcome:
 
 
 @partial(jax.jit, static_argnames="config")
-def _track_each(params: Any, videos: Any, boxes: Any, frame_size: Any, config: Any) -> mfst_jax.Result:
-    track = partial(mfst_jax.track, config=config)
-    return jax.vmap(lambda frames, box: track(params, frames, box, frame_size=frame_size))(videos, boxes)
+def _track_each(params: Any, videos: Any, boxes: Any, frame_size: Any, config: Any) -> Any:
+    """Boxes and scores of each video."""
+
+    def track(frames: Any, box: Any) -> Any:
+        found = mfst_jax.track(params, frames, box, frame_size=frame_size, config=config)
+        return found.box, found.score
+
+    return jax.vmap(track)(videos, boxes)
 
 
 def _check_batch(case: Case, setup: Setup) -> Outcome:
@@ -305,10 +310,10 @@ def _check_batch(case: Case, setup: Setup) -> Outcome:
         return Outcome(refused=True)  # under a transformation nobody can see that
     videos = np.stack([frames_of(case, setup, number) for number in range(len(boxes))])
     size = np.array(case.frame_size, np.int32)
-    found = jax.device_get(_track_each(params, videos, boxes, size, setup.config))
-    turned = jax.device_get(_track_each(params, np.roll(videos, 1, 0), np.roll(boxes, 1, 0), size, setup.config))
-    np.testing.assert_array_equal(np.roll(found.box, 1, 0), turned.box, "the order in the batch made a difference")
-    for row, score in zip(found.box, found.score, strict=True):
+    found, scores = jax.device_get(_track_each(params, videos, boxes, size, setup.config))
+    turned, _ = jax.device_get(_track_each(params, np.roll(videos, 1, 0), np.roll(boxes, 1, 0), size, setup.config))
+    np.testing.assert_array_equal(np.roll(found, 1, 0), turned, "the order in the batch made a difference")
+    for row, score in zip(found, scores, strict=True):
         _assert_sound(row, score[1:], case, setup)
     return Outcome(steps=len(boxes) * (len(case.scenes) - 1))
 

@@ -87,11 +87,11 @@ def random_config(rng: np.random.Generator) -> Config:
     def pick(*values: Any) -> Any:
         return values[rng.integers(len(values))]
 
-    def some(names: tuple[str, ...]) -> tuple[str, ...]:
+    def some(names: tuple[Any, ...]) -> tuple[Any, ...]:
         chosen = tuple(name for name in names if rng.random() < 0.6)
         return chosen or (pick(*names),)
 
-    def triple(low: float, high: float) -> tuple[float, ...]:
+    def triple(low: float, high: float) -> Any:
         return tuple(float(10 ** rng.uniform(low, high)) for _ in range(3))
 
     while True:
@@ -174,14 +174,17 @@ def rounding(setup: Setup) -> Iterator[None]:
 
 def _rounded(function: Callable[..., Any], params: PreparedParams, state: Any, **options: Any) -> Any:
     """Result of a function of arrays whose matrix products and convolutions see operands rounded to bfloat16."""
-    frame = options.pop("frame")
+    trees = []
+    leaves, tree = jax.tree.flatten((params, state, options.pop("frame")))
 
-    def of_arrays(params: Any, state: Any, frame: Any) -> Any:
-        return function(params, state, frame=frame, **options)
+    def of_leaves(leaves: list[Any]) -> list[Any]:
+        params, state, frame = jax.tree.unflatten(tree, leaves)
+        result = function(params, state, frame=frame, **options)
+        trees.append(jax.tree.structure(result))
+        return jax.tree.leaves(result)
 
-    traced, shape = jax.make_jaxpr(of_arrays, return_shape=True)(params, state, frame)
-    leaves = _evaluate(traced, jax.tree.leaves((params, state, frame)))
-    return jax.tree.unflatten(jax.tree.structure(shape), leaves)
+    traced = jax.make_jaxpr(of_leaves)(leaves)
+    return jax.tree.unflatten(trees[0], _evaluate(traced, leaves))
 
 
 def _evaluate(closed: Any, arguments: list[Any]) -> list[Any]:
@@ -204,7 +207,8 @@ def _evaluate(closed: Any, arguments: list[Any]) -> list[Any]:
                 branches = [partial(_branch, branch) for branch in equation.params["branches"]]
                 results = lax.switch(found[0], branches, *found[1:])
             case _:
-                subfuns, bound = equation.primitive.get_bind_params(equation.params)
+                bound = equation.primitive.get_bind_params(equation.params)
+                subfuns, bound = bound if isinstance(bound, tuple) else ((), bound)  # older JAX
                 results = equation.primitive.bind(*subfuns, *found, **bound)
         results = results if equation.primitive.multiple_results or isinstance(results, list) else [results]
         values |= dict(zip(equation.outvars, results, strict=True))
