@@ -33,6 +33,8 @@ LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 LARGEST, SMALLEST = 1e6, 1e-12
 """Largest number that a weight, a factor or a field of the score may be, and smallest factor: with them all products of
 features are finite in float32."""
+COLDEST = 1e-4
+"""Least `peak_temperature` but 0: below it, rounding of the map would overflow its exponentials."""
 MOST_CONTEXT = 100
 """Largest `context`: with it all places in search regions are finite."""
 
@@ -180,8 +182,8 @@ class Config:
         require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
         temperature = self.peak_temperature
         require(
-            temperature == 0 or SMALLEST <= temperature <= LARGEST,
-            *("config.peak_temperature", f"0, or in [{SMALLEST:g}, {LARGEST:g}]", temperature),
+            temperature == 0 or COLDEST <= temperature <= LARGEST,
+            *("config.peak_temperature", f"0, or in [{COLDEST:g}, {LARGEST:g}]", temperature),
         )
         midpoint, slope = self.score_midpoint, self.score_slope
         require(abs(midpoint) <= LARGEST, "config.score_midpoint", f"within {LARGEST:g} of 0", midpoint)

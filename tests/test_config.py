@@ -240,7 +240,7 @@ NAN, INFINITY = float("nan"), float("inf")
         *[("scale_min", value) for value in (0, 1e-7, 1.1, NAN)],
         *[("scale_max", value) for value in (0.9, 1e7, INFINITY, NAN)],
         *[("window_influence", value) for value in (-0.1, 1.1, NAN)],
-        *[("peak_temperature", value) for value in (-0.1, 1e-13, 1e7, NAN)],
+        *[("peak_temperature", value) for value in (-0.1, 1e-5, 1e7, NAN)],
         *[("upsampling", value) for value in ("bicubic", 16)],
         *[("context", value) for value in (-0.1, 101, INFINITY, NAN)],
         *[("fill", value) for value in ("black", 0)],

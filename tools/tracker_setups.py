@@ -14,7 +14,7 @@ from jax import lax
 import mfst_jax
 from mfst_jax import InputError, tracker
 from mfst_jax.backbones import CHANNELS
-from mfst_jax.config import ALEXNET, LARGEST, MOST_CONTEXT, PRESETS, REALTIME, SMALLEST, WIDEST, Config
+from mfst_jax.config import ALEXNET, COLDEST, LARGEST, MOST_CONTEXT, PRESETS, REALTIME, SMALLEST, WIDEST, Config
 from mfst_jax.fast import AnyParams, PreparedParams, prepare_for
 from mfst_jax.params import Contents
 
@@ -64,7 +64,7 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "window alone, wide context": {"window_influence": 1.0, "context": 4.0},
     "soft peak": {"peak_temperature": 0.01, "fill": "first"},
     "hottest peak": {"peak_temperature": LARGEST},
-    "coldest peak": {"peak_temperature": SMALLEST},
+    "coldest peak": {"peak_temperature": COLDEST},
     "least factors": {"alexnet_factors": (SMALLEST,) * 3, "alexnet_fusion": "hard"},
     "greatest factors": {"alexnet_factors": (LARGEST,) * 3, "alexnet_fusion": "soft_mean"},
     "greatest weights": {
@@ -118,7 +118,7 @@ def random_config(rng: np.random.Generator) -> Config:
                 scale_max=pick(1.0, 5.0, 1e6),
                 centre_search=pick(0.0, 8.0, 32.0),
                 window_influence=pick(0.0, 0.176, 1.0),
-                peak_temperature=pick(0.0, 0.0, 1e-6, 0.01, 1e6),
+                peak_temperature=pick(0.0, 0.0, 1e-4, 0.01, 1e6),
                 upsampling=pick("tf1", "corners", "half_pixel"),
                 context=pick(0.0, 0.5, 10.0),
                 fill=pick("frame", "first"),
