@@ -2,9 +2,10 @@
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -52,6 +53,8 @@ class Program:
         self._static = frozenset(static_argnames)
         self._nested = jax.jit(function, static_argnames=tuple(static_argnames))
         self._asked: set[Any] = set()
+        self._ready: set[Any] = set()
+        self._locks: dict[Any, Any] = {}
 
         @functools.cache
         def outermost(quick: bool) -> Any:
@@ -64,12 +67,14 @@ class Program:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Result of the function, compiled at the outermost call."""
         leaves, rest = self._flatten(args, kwargs)
-        return self._nested(*args, **kwargs) if _sees_tracers(leaves) else self._outermost()(leaves, **rest)
+        if _sees_tracers(leaves):
+            return self._nested(*args, **kwargs)
+        with self._compiling_alone(_key(leaves, rest)):
+            return self._outermost()(leaves, **rest)
 
     def is_new(self, *args: Any, **kwargs: Any) -> bool:
         """Whether this is the first time that it is asked about arguments of these shapes and types."""
-        leaves, rest = self._flatten(args, kwargs)
-        key = _quick.get(), *rest.values(), tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        key = _key(*self._flatten(args, kwargs))
         is_new = key not in self._asked
         self._asked.add(key)
         return is_new
@@ -80,7 +85,8 @@ class Program:
         Returns:
           What JAX compiled (`jax.stages.Compiled`), which tells its memory.
         """
-        return self._traced(args, kwargs).lower().compile()
+        with self._compiling_alone(_key(*self._flatten(args, kwargs))):
+            return self._traced(args, kwargs).lower().compile()
 
     def zeros(self, *args: Any, **kwargs: Any) -> Any:
         """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed."""
@@ -96,9 +102,30 @@ class Program:
         error. Leaving the block waits for the compiler.
         """
         lowered = self._traced(args, kwargs).lower()
+        key = _key(*self._flatten(args, kwargs))
+
+        def compile() -> None:
+            with self._compiling_alone(key):
+                lowered.compile()
+
         with ThreadPoolExecutor(1, "compiling") as thread:
-            thread.submit(lowered.compile)
+            thread.submit(compile)
             yield
+
+    @contextmanager
+    def _compiling_alone(self, key: Any) -> Generator[None]:
+        """Keeps other threads waiting that need the same program, until it is compiled; JAX would compile it for each.
+
+        A program that is ready makes nobody wait.
+        """
+        lock = self._locks.setdefault(key, threading.RLock())
+        with ExitStack() as stack:
+            if key not in self._ready:
+                stack.enter_context(lock)
+            if key in self._ready:  # by now
+                stack.close()
+            yield
+            self._ready.add(key)
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         leaves, rest = self._flatten(args, kwargs)
@@ -113,6 +140,12 @@ class Program:
 
     def _outermost(self) -> Any:
         return self._jitted(_quick.get())
+
+
+def _key(leaves: list[Any], static: dict[str, Any]) -> Any:
+    """What a compiled program depends on: equal for calls that share one."""
+    types = ((getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
+    return _quick.get(), *static.values(), tuple(types)
 
 
 @contextmanager

@@ -30,6 +30,14 @@ WIDEST = 1e6
 MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
+LARGEST, SMALLEST = 1e6, 1e-12
+"""Largest number that a weight, a factor or a field of the score may be, and smallest factor: with them all products of
+features are finite in float32."""
+COLDEST = 1e-4
+"""Least `peak_temperature` but 0: below it, rounding of the map would overflow its exponentials."""
+MOST_CONTEXT = 100
+"""Largest `context`: with it all places in search regions are finite."""
+
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
@@ -50,14 +58,16 @@ class Config:
       models: The backbones in use: `siamfc` is S, `alexnet` is A [paper III-A].
       siamfc_layers: The layers of S in use [paper III-A].
       siamfc_fusion: How the response maps of the layers of S become one map [paper table II: the best for S].
-      siamfc_weights: Fusion weights of conv3, conv4, conv5 of S, at least 0 [paper IV-A e].
-      siamfc_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of S, above 0 [code].
+      siamfc_weights: Fusion weights of conv3, conv4, conv5 of S, in [0, 1e6] [paper IV-A e].
+      siamfc_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of S, in
+        [1e-12, 1e6] [code].
       alexnet_layers: The layers of A in use [paper III-A].
       alexnet_fusion: How the response maps of the layers of A become one map [paper table II: the best for A].
-      alexnet_weights: Fusion weights of conv3, conv4, conv5 of A, at least 0 [paper IV-A e].
-      alexnet_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of A, above 0 [code].
+      alexnet_weights: Fusion weights of conv3, conv4, conv5 of A, in [0, 1e6] [paper IV-A e].
+      alexnet_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of A, in
+        [1e-12, 1e6] [code].
       model_fusion: How the maps of S and A become the final map [paper table II].
-      model_weights: Fusion weights of S and A, at least 0 [paper IV-A e].
+      model_weights: Fusion weights of S and A, in [0, 1e6] [paper IV-A e].
       se: Whether SE-blocks reweigh the channels of the features. None: wherever the weights hold them; True: they must
         hold them.
       se_statistics: The features whose channel means set the SE weights: those of the exemplar, for both inputs [paper
@@ -72,8 +82,8 @@ class Config:
         it should.
       scale_damping: Share of the new scale in the running one, in [0, 1]: `s *= (1 - damping) + damping * factor`
         [code].
-      scale_min: Least scale of the target relative to the first frame, in (0, 1] [code].
-      scale_max: Greatest scale of the target relative to the first frame, at least 1 [code].
+      scale_min: Least scale of the target relative to the first frame, in [1e-6, 1] [code].
+      scale_max: Greatest scale of the target relative to the first frame, in [1, 1e6] [code].
       centre_search: Largest displacement in the last frame, in samples of the search region, for which the next frame
         is searched in the centre of the region alone, where the target may move by 32 samples instead of 64. In
         [0, 32]; 0 turns it off.
@@ -83,11 +93,11 @@ class Config:
         sample.
       upsampling: Geometry of the upsampling from 17 x 17 to 272 x 272 (`localisation.upsample`): `tf1` is [code],
         `half_pixel` is [SiamFC].
-      context: Share of (w + h) / 2 that is added around the box on each side, at least 0 [SiamFC].
+      context: Share of (w + h) / 2 that is added around the box on each side, in [0, 100] [SiamFC].
       fill: Colour outside the frame: the mean of the current frame (`frame`) [code], or of the first one (`first`)
         [SiamFC].
       score_midpoint: Contrast at which the score is 1/2 (`score.py`) [training split].
-      score_slope: Slope of the logistic function from contrast to score, above 0 [training split].
+      score_slope: Slope of the logistic function from contrast to score, in (0, 1e6] [training split].
       precision: Precision of matrix products and convolutions on accelerators. CPUs always compute in float32.
     """
 
@@ -143,9 +153,7 @@ class Config:
             require(len(set(value)) == len(value), f"config.{name}", "no entry twice", value)
         for name in ("siamfc_weights", "alexnet_weights", "model_weights"):
             value = getattr(self, name)
-            require(
-                all(math.isfinite(w) and w >= 0 for w in value), f"config.{name}", "finite numbers of at least 0", value
-            )
+            require(all(0 <= w <= LARGEST for w in value), f"config.{name}", f"numbers in [0, {LARGEST:g}]", value)
         for model in self.models:
             used = self.weights(model)
             enough = self.fusion(model) == "soft_mean" or sum(used) > 0
@@ -154,7 +162,8 @@ class Config:
         require(enough, "config.model_weights", "a weight above 0", self.model_weights)
         for name in ("siamfc_factors", "alexnet_factors"):
             value = getattr(self, name)
-            require(all(math.isfinite(f) and f > 0 for f in value), f"config.{name}", "finite numbers above 0", value)
+            wanted = f"numbers above 0, in [{SMALLEST:g}, {LARGEST:g}]"
+            require(all(SMALLEST <= f <= LARGEST for f in value), f"config.{name}", wanted, value)
         require(
             math.isfinite(self.scale_step) and self.scale_step >= 1, "config.scale_step", "1 or more", self.scale_step
         )
@@ -165,16 +174,21 @@ class Config:
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
         require(-10 <= self.scale_tilt <= 10, "config.scale_tilt", "in [-10, 10]", self.scale_tilt)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
-        require(0 < self.scale_min <= 1, "config.scale_min", "in (0, 1]", self.scale_min)
-        require(1 <= self.scale_max < math.inf, "config.scale_max", "1 or more", self.scale_max)
+        require(1e-6 <= self.scale_min <= 1, "config.scale_min", "in [1e-06, 1]", self.scale_min)
+        require(1 <= self.scale_max <= 1e6, "config.scale_max", "in [1, 1e+06]", self.scale_max)
         require(0 <= self.centre_search <= 32, "config.centre_search", "in [0, 32]", self.centre_search)
         fits = self.centre_search == 0 or self.upsampling == "half_pixel"
         require(fits, "config.upsampling", "half_pixel, which centre_search needs", self.upsampling)
         require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
-        require(0 <= self.peak_temperature < math.inf, "config.peak_temperature", "0 or more", self.peak_temperature)
-        require(math.isfinite(self.score_midpoint), "config.score_midpoint", "a finite number", self.score_midpoint)
-        require(0 < self.score_slope < math.inf, "config.score_slope", "a finite number above 0", self.score_slope)
-        require(0 <= self.context < math.inf, "config.context", "0 or more", self.context)
+        temperature = self.peak_temperature
+        require(
+            temperature == 0 or COLDEST <= temperature <= LARGEST,
+            *("config.peak_temperature", f"0, or in [{COLDEST:g}, {LARGEST:g}]", temperature),
+        )
+        midpoint, slope = self.score_midpoint, self.score_slope
+        require(abs(midpoint) <= LARGEST, "config.score_midpoint", f"within {LARGEST:g} of 0", midpoint)
+        require(0 < slope <= LARGEST, "config.score_slope", f"in (0, {LARGEST:g}]", slope)
+        require(0 <= self.context <= MOST_CONTEXT, "config.context", f"in [0, {MOST_CONTEXT}]", self.context)
 
     def layers(self, model: Model) -> tuple[Layer, ...]:
         """Layers of `model` in use, in network order; none where the model is not in use."""

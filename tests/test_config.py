@@ -214,10 +214,22 @@ NAN, INFINITY = float("nan"), float("inf")
         *[
             (f"{m}_weights", value)
             for m in MODELS
-            for value in ((1.0, 1.0), (-0.1, 1.0, 1.0), (NAN, 1.0, 1.0), (INFINITY, 1.0, 1.0), (0.0, 0.0, 0.0), 1.0)
+            for value in (
+                (1.0, 1.0),
+                (-0.1, 1.0, 1.0),
+                (NAN, 1.0, 1.0),
+                (INFINITY, 1.0, 1.0),
+                (1e7, 1.0, 1.0),
+                (0.0, 0.0, 0.0),
+                1.0,
+            )
         ],
         *[("model_weights", value) for value in ((1.0,), (-1.0, 1.0), (NAN, 1.0), (0.0, 0.0), (True, 1.0))],
-        *[(f"{m}_factors", value) for m in MODELS for value in ((1.0, 1.0, 0.0), (1.0, NAN, 1.0), (-1.0, 1.0, 1.0))],
+        *[
+            (f"{m}_factors", value)
+            for m in MODELS
+            for value in ((1.0, 1.0, 0.0), (1.0, NAN, 1.0), (-1.0, 1.0, 1.0), (1e7,) * 3)
+        ],
         *[("se", value) for value in (1, 0, "true")],
         *[("se_statistics", value) for value in ("search", None)],
         *[("scale_step", value) for value in (0.99, NAN, INFINITY, "1.02", None, True)],
@@ -225,14 +237,15 @@ NAN, INFINITY = float("nan"), float("inf")
         *[("scale_penalty", value) for value in (0, 1.01, NAN)],
         *[("scale_tilt", value) for value in (-10.1, 11, NAN)],
         *[("scale_damping", value) for value in (-0.1, 1.1, NAN)],
-        *[("scale_min", value) for value in (0, 1.1, NAN)],
-        *[("scale_max", value) for value in (0.9, INFINITY, NAN)],
+        *[("scale_min", value) for value in (0, 1e-7, 1.1, NAN)],
+        *[("scale_max", value) for value in (0.9, 1e7, INFINITY, NAN)],
         *[("window_influence", value) for value in (-0.1, 1.1, NAN)],
+        *[("peak_temperature", value) for value in (-0.1, 1e-5, 1e7, NAN)],
         *[("upsampling", value) for value in ("bicubic", 16)],
-        *[("context", value) for value in (-0.1, INFINITY, NAN)],
+        *[("context", value) for value in (-0.1, 101, INFINITY, NAN)],
         *[("fill", value) for value in ("black", 0)],
-        *[("score_midpoint", value) for value in (NAN, INFINITY, None)],
-        *[("score_slope", value) for value in (0, -1.0, INFINITY, NAN)],
+        *[("score_midpoint", value) for value in (1e7, -1e7, NAN, INFINITY, None)],
+        *[("score_slope", value) for value in (0, 1e7, -1.0, INFINITY, NAN)],
         *[("precision", value) for value in ("float32", None)],
     ],
 )
