@@ -35,7 +35,7 @@ LARGEST, SMALLEST = 1e6, 1e-12
 features are finite in float32."""
 COLDEST = 1e-4
 """Least `peak_temperature` but 0: below it, rounding of the map would overflow its exponentials."""
-MOST_CONTEXT = 100
+MOST_CONTEXT = 100.0
 """Largest `context`: with it all places in search regions are finite."""
 
 
@@ -188,7 +188,7 @@ class Config:
         midpoint, slope = self.score_midpoint, self.score_slope
         require(abs(midpoint) <= LARGEST, "config.score_midpoint", f"within {LARGEST:g} of 0", midpoint)
         require(0 < slope <= LARGEST, "config.score_slope", f"in (0, {LARGEST:g}]", slope)
-        require(0 <= self.context <= MOST_CONTEXT, "config.context", f"in [0, {MOST_CONTEXT}]", self.context)
+        require(0 <= self.context <= MOST_CONTEXT, "config.context", f"in [0, {MOST_CONTEXT:g}]", self.context)
 
     def layers(self, model: Model) -> tuple[Layer, ...]:
         """Layers of `model` in use, in network order; none where the model is not in use."""
