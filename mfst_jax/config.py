@@ -27,6 +27,8 @@ MOST_SCALES = 99
 """Greatest number of scales: each is a search region, or a row of a table."""
 WIDEST = 1e6
 """Greatest of the scales by which the target may grow from one frame to the next."""
+MOST_TILT = 1e12
+"""Greatest factor on the peak of a scale: its product with a peak is finite in float32."""
 MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
@@ -173,6 +175,9 @@ class Config:
         require(widest, "config.scale_step", f"one whose scales reach at most {WIDEST:g}", self.scale_step)
         require(0 < self.scale_penalty <= 1, "config.scale_penalty", "in (0, 1]", self.scale_penalty)
         require(-10 <= self.scale_tilt <= 10, "config.scale_tilt", "in [-10, 10]", self.scale_tilt)
+        tilt = abs(self.scale_tilt) * (self.scale_count // 2) * math.log(self.scale_step)
+        wanted = f"one with which `scale ** scale_tilt` is at most {MOST_TILT:g}"
+        require(tilt <= math.log(MOST_TILT) * (1 + 1e-9), "config.scale_tilt", wanted, self.scale_tilt)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
         require(1e-6 <= self.scale_min <= 1, "config.scale_min", "in [1e-06, 1]", self.scale_min)
         require(1 <= self.scale_max <= 1e6, "config.scale_max", "in [1, 1e+06]", self.scale_max)

@@ -279,3 +279,9 @@ def test_the_ends_of_each_range_are_in_it(key, value):
 def test_numbers_that_overflow_are_refused(values, message):
     with pytest.raises(InputError, match=re.escape(message)):
         from_dict(values)
+
+
+def test_a_tilt_whose_factors_would_overflow_is_refused():
+    assert Config(scale_step=1e6, scale_tilt=2.0).scale_tilt == 2
+    with pytest.raises(InputError, match=r"config.scale_tilt: expected one with which .* is at most 1e\+12, found 10"):
+        Config(scale_step=1e6, scale_tilt=10.0)

@@ -73,7 +73,7 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "steepest score": {"score_slope": LARGEST, "score_midpoint": -LARGEST},
     "greatest context": {"context": MOST_CONTEXT},
     "greatest growth": {
-        **{"scale_step": WIDEST, "scale_damping": 1.0, "scale_min": 1e-6, "scale_max": 1e6, "scale_tilt": 10.0}
+        **{"scale_step": WIDEST, "scale_damping": 1.0, "scale_min": 1e-6, "scale_max": 1e6, "scale_tilt": 2.0}
     },
     "corners": {"upsampling": "corners"},
     "always the centre": {"centre_search": 32.0, "score_midpoint": 0.0},
