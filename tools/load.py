@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 import tyro
-from long_run import compilations
+from compile_events import compile_events
 from memory_limit import Usage, limited
 from tracker_setups import Setup, weights_for
 
@@ -170,7 +170,7 @@ def run(jobs: list[Job], by: By, processes: int, limit: int | None) -> tuple[lis
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     usage = Usage("")
     started = time.monotonic()
-    with limited(limit) if limit else nullcontext(usage) as usage, compilations() as seen:
+    with limited(limit) if limit else nullcontext(usage) as usage, compile_events() as seen:
         tracks = in_threads(jobs) if by == "threads" else in_processes(jobs, processes)
     seconds = time.monotonic() - started
     compiled = sum(event.endswith("backend_compile_duration") for event in seen)

@@ -25,15 +25,15 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 from box_bounds import violations
+from compile_events import compile_events
 from PIL import Image
 
 import mfst_jax
@@ -182,22 +182,6 @@ def looping(source: Source, count: int) -> Iterator[Frame]:
                     return
 
 
-@contextmanager
-def compilations() -> Iterator[list[str]]:
-    """Events of JAX's compiler and tracer that happen inside."""
-    seen: list[str] = []
-
-    def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        if event.startswith("/jax/core/compile/"):
-            seen.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield seen
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-
-
 def resident() -> float:
     """Resident memory of this process, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -247,7 +231,7 @@ def run(
     so_far = np.array([box, box], np.float32)  # the first box and the widest one, which bound all later ones
     started = written = time.monotonic()
     peak = 0.0
-    with compilations() as seen, ExitStack() as first_frames:
+    with compile_events() as seen, ExitStack() as first_frames:
         if not keep_memory:
             first_frames.enter_context(allocator.compiling())
         for number, frame in enumerate(looping(source, frames)):

@@ -5,6 +5,7 @@ A frame is uint8 RGB `[height, width, 3]`. Every file is written beside its plac
 finishes the file, by an exception too.
 """
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -180,6 +181,24 @@ class AtomicFile:
         assert self._folder is not None
         return self._folder / f"new{self._path.suffix.lower()}"
 
+    @contextmanager
+    def opening(self) -> Iterator[io.FileIO]:
+        """Temporary file, whose beginning is written in the block. It stays open; where that fails it is discarded.
+
+        It is not buffered, so that it is known what is on disk, also where the disk is full.
+        """
+        try:
+            with self.reported(OSError):
+                file = cast(io.FileIO, self.temporary.open("w+b", buffering=0))
+                try:
+                    yield file
+                except OSError:
+                    file.close()
+                    raise
+        except BaseException:
+            self.discard()
+            raise
+
     def publish(self) -> None:
         """Puts the temporary file in its place, where it replaces another one."""
         whole_files.put(self.temporary, self._path)
@@ -196,3 +215,10 @@ class AtomicFile:
             yield
         except kind as error:
             raise InputError(f"{self.what}: expected to write it, found {reason(error)}") from error
+
+
+def write_all(file: io.FileIO, data: bytes) -> None:
+    """Writes all bytes to an unbuffered file, which may take fewer at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]

@@ -6,14 +6,12 @@ them. It needs nothing else, and its content security policy lets no other progr
 
 import base64
 import hashlib
-import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -21,7 +19,7 @@ from jaxtyping import Float, Num
 from mfst_jax.media.decoding import Frame
 from mfst_jax.media.drawing import TRUE
 from mfst_jax.media.palette import BRIGHT_COLOURS, COLOURS
-from mfst_jax.media.writers import AtomicFile
+from mfst_jax.media.writers import AtomicFile, write_all
 from mfst_jax.page.data import describe_target, map_share, plain, script_json
 from mfst_jax.page.pictures import BUDGET, MAP_SIDE, MOST_MAPS, MOST_PICTURES, FrameEncoder, encode_bytes, encode_map
 from mfst_jax.tracks.lost_frames import LOST_BELOW, is_lost
@@ -100,18 +98,8 @@ class PageWriter:
 
     def __enter__(self) -> "PageWriter":
         self._head, self._middle, self._tail = _parts(str(self._known["name"]))
-        try:
-            with self._target.reported(OSError):
-                # Not buffered, so that it is known what is on disk, also where the disk is full.
-                self._file = cast(io.FileIO, self._target.temporary.open("w+b", buffering=0))
-                try:
-                    _write(self._file, self._head)
-                except OSError:
-                    self._file.close()
-                    raise
-        except BaseException:
-            self._target.discard()
-            raise
+        with self._target.opening() as self._file:
+            write_all(self._file, self._head)
         return self
 
     def write(
@@ -145,7 +133,7 @@ class PageWriter:
         start = self._end()
         with self._target.reported(OSError):
             try:
-                _write(self._file, block)
+                write_all(self._file, block)
             except OSError:
                 self._file.truncate(start)
                 raise
@@ -174,8 +162,8 @@ class PageWriter:
         self._file.seek(self._end())
         self._file.truncate()
         data = script_json(self._data())
-        _write(self._file, f'<script type="application/json" id="track">{data}</script>\n'.encode() + self._middle)
-        _write(self._file, self._tail)
+        write_all(self._file, f'<script type="application/json" id="track">{data}</script>\n'.encode() + self._middle)
+        write_all(self._file, self._tail)
 
     def _data(self) -> dict[str, Any]:
         boxes, scores, lost = (np.stack(rows) for rows in (self._boxes, self._scores, self._lost))
@@ -207,7 +195,7 @@ class PageWriter:
             block = self._file.read(length)
             position = self._end()
             self._file.seek(position)
-            _write(self._file, block)
+            write_all(self._file, block)
             self._blocks.append((number, position, length))
         self._file.truncate(self._end())
         self._file.seek(self._end())
@@ -242,10 +230,3 @@ def _palette() -> str:
     return (
         f":root{{--truth:{truth};{boxes}{variables(COLOURS)}}}\n:root[data-theme=dark]{{{variables(BRIGHT_COLOURS)}}}\n"
     )
-
-
-def _write(file: io.FileIO, data: bytes) -> None:
-    """Writes all bytes to an unbuffered file, which may take fewer at a time."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file.fileno(), view) :]

@@ -5,17 +5,16 @@ leaves its rows behind; leaving the `with` block gives the file its name, by an 
 the file ends with the last frame that it has room for. Without any frame no file is made, and one that is there stays.
 """
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, SupportsFloat, cast
+from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import Num
 
 from mfst_jax.media.drawing import Box
-from mfst_jax.media.writers import AtomicFile
+from mfst_jax.media.writers import AtomicFile, write_all
 from mfst_jax.targets import THE_TARGET
 from mfst_jax.tracks.lost_frames import is_lost
 
@@ -101,18 +100,8 @@ class CsvTable:
     def __enter__(self) -> "CsvTable":
         self._ends: list[tuple[int, int]] = []
         """For each frame the number of the next one, and where its rows end in the file."""
-        try:
-            with self._target.reported(OSError):
-                # Not buffered, so that it is known what is on disk, also where the disk is full.
-                self._file = cast(io.FileIO, self._target.temporary.open("wb", buffering=0))
-                try:
-                    self._append([self._first()])
-                except OSError:
-                    self._file.close()
-                    raise
-        except BaseException:
-            self._target.discard()
-            raise
+        with self._target.opening() as self._file:
+            self._append([self._first()])
         return self
 
     def write(self, number: int, boxes: Boxes, scores: Scores, seconds: float | None = None) -> None:
@@ -153,10 +142,9 @@ class CsvTable:
 
     def _append(self, rows: Iterable[str]) -> None:
         """Writes rows to the end of the file, all of them or none."""
-        start, left = self._file.tell(), memoryview("".join(rows).encode())
+        start = self._file.tell()
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            write_all(self._file, "".join(rows).encode())
         except OSError:
             self._file.truncate(start)
             self._file.seek(start)

@@ -213,7 +213,7 @@ def test_a_place_where_no_page_can_be_is_refused_before_any_work(tmp_path: Path,
 
 
 def test_a_full_disk_leaves_a_page_with_fewer_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    plain, room = writer._write, [0]
+    plain, room = writer.write_all, [0]
     space = write_page(tmp_path / "whole.html").stat().st_size - 9000
 
     def limited(file, data):
@@ -224,7 +224,7 @@ def test_a_full_disk_leaves_a_page_with_fewer_pictures(tmp_path: Path, monkeypat
             room[0] += 1
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer, "_write", limited)
+    monkeypatch.setattr(writer, "write_all", limited)
     path = tmp_path / "page.html"
     try:
         write_page(path)
@@ -242,7 +242,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path: Path, monke
     def full(file, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer, "_write", full)
+    monkeypatch.setattr(writer, "write_all", full)
     with pytest.raises(InputError, match="No space left"):
         write_page(tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
