@@ -31,7 +31,6 @@ def test_some_parsers_read_or_refuse_damaged_files():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=False, reason="pictures, videos, tables and choices have faults that are not mended yet")
 def test_every_parser_reads_or_refuses_damaged_files(tmp_path: Path):
     run = fuzz("--inputs", "40000", "--seed", "21", "--minutes", "3", "--state", str(tmp_path))
     assert run.returncode == 0, run.stdout + run.stderr

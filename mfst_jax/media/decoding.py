@@ -77,12 +77,14 @@ def video_stream(what: str, container: "InputContainer") -> "VideoStream":
     """First video stream of a container that is not a cover picture.
 
     Raises:
-      InputError: there is none, or it consists of stills.
+      InputError: there is none, it consists of stills, or FFmpeg has no decoder for it.
     """
     if container.metadata.get("major_brand", "").strip() in HEIF_BRANDS:
         raise InputError(f"{what}: expected a video, found a HEIC or AVIF image: save it as a PNG or JPEG")
     for stream in container.streams.video:
         if not stream.disposition & import_av().stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise InputError(f"{what}: expected a video that FFmpeg decodes, found one of an unknown codec")
             return stream
     kinds = ", ".join(stream.type for stream in container.streams if stream.type != "video") or "nothing"
     raise InputError(f"{what}: expected a video stream, found {kinds}")

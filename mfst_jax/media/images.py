@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -12,16 +13,25 @@ from PIL.ImageFile import ImageFile
 
 from mfst_jax.errors import InputError, reason
 from mfst_jax.media.decoding import LARGEST_FRAME, POSSIBLE_FPS, USUAL_FPS, Frame, Labelled
-from mfst_jax.sequences.image_files import FORMATS, IMAGE_SUFFIXES
+from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, open_image
 
 SEVERAL = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 """Pillow's names of the formats whose further pictures are further frames. In a JPEG they are views of the first."""
 SHORTEST_MS, USUAL_MS = 10, 100
 """Milliseconds: a frame that asks for no more than the first is shown for the second, as browsers do."""
+LARGEST_COPIED = LARGEST_FRAME // 2
+"""Number of pixels of a frame at most where the decoder keeps copies: reading any picture takes 1 GiB at most."""
+COPYING = ("JPEG2000", "WEBP")
+"""Pillow's names of formats whose decoders keep copies. So do those of all where a frame is drawn onto the one before.
+"""
 COUNTED_PIXELS = 2**30
 """Number of pixels that are decoded at most to count the frames of a file."""
 SUBFILE_TYPE, REDUCED_OR_MASK = 254, 0b101
 """TIFF's tag for the kind of a page, and the bits in it that say that it is no picture of its own."""
+ORIENTATION = 0x0112
+"""EXIF's tag for how a picture lies."""
+TO_8_BITS = ((np.arange(2**16, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+"""Level of 8 bits for each level of 16 bits."""
 
 Result = TypeVar("Result")
 
@@ -29,7 +39,7 @@ Result = TypeVar("Result")
 def is_image(path: Path) -> bool:
     """Whether a file is an image, by its suffix, or by its content if its format may have several frames."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=SEVERAL):
+        with warnings.catch_warnings(action="ignore"), open_image(path, SEVERAL):
             return True
     except UnidentifiedImageError:
         damaged = False
@@ -47,7 +57,7 @@ def read_image(path: str | Path) -> Frame:
       InputError: a file that cannot be read, or that holds several frames.
     """
     what = f"image {path}"
-    with _tried(what, lambda: _open(path)) as file:
+    with _opened(what, path) as file:
         frames = _tried(what, lambda: _count(file))
         if frames > 1:
             raise InputError(f"{what}: expected one frame, found {frames}; a file of several is a source of its own")
@@ -62,7 +72,7 @@ def read_frames(path: Path) -> Labelled:
       InputError: from the iterator: a frame that cannot be read, or a file that is cut short, after the frames before.
     """
     what = f"image {path}"
-    with _tried(what, lambda: _open(path)) as file:
+    with _opened(what, path) as file:
         pages = _pages(file)
         several = _tried(what, lambda: _holds_several(file))
         for number in count():
@@ -78,9 +88,10 @@ def count_and_rate(path: Path) -> tuple[int | None, float]:
     """Number of frames in an image file, None where it is damaged or long, and their mean number per second."""
     milliseconds, damaged = [], False
     try:
-        with warnings.catch_warnings(action="ignore"), _open(path) as file:
+        with warnings.catch_warnings(action="ignore"), open_image(path) as file:
             timed = file.format != "TIFF" and _holds_several(file)
             for number in _pages(file):
+                _check_size(file)
                 if number * file.width * file.height > COUNTED_PIXELS:
                     damaged = True  # or very long
                     break
@@ -94,20 +105,21 @@ def count_and_rate(path: Path) -> tuple[int | None, float]:
     return None if damaged else len(milliseconds), max(rate, POSSIBLE_FPS[0])
 
 
-def _open(path: str | Path) -> ImageFile:
-    """Image file, of which no pixel is decoded yet. Raises `ValueError` where it says that it has too many of them."""
-    file = Image.open(path, formats=FORMATS)
-    try:
-        _check_size(file)
-    except ValueError:
-        file.close()
-        raise
-    return file
+@contextmanager
+def _opened(what: str, path: str | Path) -> Iterator[ImageFile]:
+    """Image file, of which no pixel is decoded yet. Raises `InputError` where it cannot be opened, or is too large."""
+    with ExitStack() as stack:
+        file = _tried(what, lambda: stack.enter_context(open_image(path)))
+        _tried(what, lambda: _check_size(file))
+        yield file
 
 
 def _check_size(file: ImageFile) -> None:
-    if file.width * file.height > LARGEST_FRAME:
-        raise ValueError(f"{file.width}x{file.height} pixels, more than {LARGEST_FRAME}")
+    """Raises `ValueError` where a file says that its pages have too many pixels."""
+    copied = file.format in COPYING or (file.format != "TIFF" and _holds_several(file))
+    largest = LARGEST_COPIED if copied else LARGEST_FRAME
+    if file.width * file.height > largest:
+        raise ValueError(f"{file.width}x{file.height} pixels, more than {largest}")
 
 
 def _tried(what: str, call: Callable[[], Result]) -> Result:
@@ -138,7 +150,8 @@ def _pages(file: ImageFile) -> Iterator[int]:
     # An animated PNG may have a picture before its frames, for programs that show but one.
     for page in count(int(getattr(file, "default_image", False))):
         try:
-            file.seek(page)
+            with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+                file.seek(page)  # a GIF's frame may make all of them larger
         except EOFError:
             break
         if file.format == "TIFF" and getattr(file, "tag_v2", {}).get(SUBFILE_TYPE, 0) & REDUCED_OR_MASK:
@@ -152,15 +165,16 @@ def _pages(file: ImageFile) -> Iterator[int]:
 def _pixels(file: ImageFile) -> Frame:
     """Picture that the file is set to."""
     _check_size(file)  # of a page, which may be larger than the first
-    image = ImageOps.exif_transpose(file)
+    image = file if file.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(file)
     # A PGM of more than 8 bits comes as mode I, scaled to 16 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PPM"):
-        grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+        return np.repeat(TO_8_BITS[np.asarray(image)][:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError("32 bits per pixel")
     # By way of RGBA, since a palette with several transparent colours does not convert to RGB.
-    return np.array((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
+    if image.mode != "RGB":
+        image = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
+    return np.array(image)
 
 
 def _ends_as_gif(path: Path) -> bool:

@@ -122,7 +122,7 @@ class Source:
         begin = self.read_from if self.first else None
         with closing(self.read() if begin is None else begin(self.first)) as labelled:
             found = self.first == 0
-            for label, frame, *time in islice(labelled, self.first if begin is None else 0, None):
+            for label, frame, *time in islice(labelled, min(self.first, sys.maxsize) if begin is None else 0, None):
                 found = True
                 if frame.shape[:2] != self.size:
                     (height, width), (found_height, found_width) = self.size, frame.shape[:2]

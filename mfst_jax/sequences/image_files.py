@@ -1,11 +1,14 @@
 """Image files of a sequence: which files are images, their order, and which of them have true boxes."""
 
+import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from mfst_jax.errors import InputError, reason
 
@@ -27,10 +30,42 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+class _BoundedFile(io.BufferedReader):
+    """File of which no more bytes are asked for than it has: a header that lies would have that much memory taken."""
+
+    def __init__(self, path: str | Path):
+        raw = io.FileIO(path)
+        super().__init__(raw)
+        self._end = raw.seek(0, io.SEEK_END)
+        raw.seek(0)
+
+    def __repr__(self) -> str:
+        return repr(str(self.name))  # what Pillow's errors call it
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._end - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+@contextmanager
+def open_image(path: str | Path, formats: Sequence[str] = FORMATS) -> Iterator[ImageFile]:
+    """Image file, of which no pixel is decoded yet.
+
+    Args:
+      path: the file.
+      formats: Pillow's names of the formats that it may have.
+
+    Raises:
+      Exception: anything at all, as Pillow's readers do of damaged files.
+    """
+    with _BoundedFile(path) as file, Image.open(file, formats=formats) as image:
+        yield image
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image, by its header. Raises `InputError` for what is no image."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_image(path) as image:
             return image.height, image.width
     except Exception as error:  # the reader of a damaged file may raise anything
         raise InputError(f"{path}: expected an image, found {reason(error)}") from None

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from mfst_jax.config import Config, to_dict
+from mfst_jax.config import MOST_CONTEXT, Config, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.media.sources import Source
 from mfst_jax.media.streams import is_address
 from mfst_jax.media.writers import AtomicFile
 from mfst_jax.params import Contents
 from mfst_jax.targets import THE_TARGET
-from mfst_jax.tracks.foreign_tables import FARTHEST, MOST_FRAMES, Row, Rows, add, looks_like_mot, read_coco, read_mot
+from mfst_jax.tracks.foreign_tables import MOST_FRAMES, Row, Rows, add, is_in_range, looks_like_mot, read_coco, read_mot
 from mfst_jax.tracks.lost_frames import is_lost
 from mfst_jax.tracks.tables import COCO_SUFFIX
 from mfst_jax.version import __version__
@@ -141,13 +141,17 @@ def read_record(table: Path) -> Record | None:
         targets, first = tuple(values.get("targets", ())), values.get("first", 0)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"record {path}: expected what mfst track writes, found {reason(error)}") from None
-    sound = isinstance(config, dict) and isinstance(config.get("context", 0), float | int)
+    sound = isinstance(config, dict) and _is_context(config.get("context", 0))
     sound = sound and all(isinstance(name, str) for name in targets)
     if not sound or not isinstance(source, str | None):
         raise InputError(f"record {path}: expected what mfst track writes, found {source!r:.40} and {config!r:.40}")
     if type(first) is not int or not 0 <= first < MOST_FRAMES:
         raise InputError(f"record {path}: expected what mfst track writes, found first frame {first!r:.40}")
     return Record(source, (height, width), config, weights, version, targets, first)
+
+
+def _is_context(value: Any) -> bool:
+    return isinstance(value, float | int) and 0 <= value <= MOST_CONTEXT
 
 
 def read_table(path: Path) -> list[Track]:
@@ -217,7 +221,7 @@ def _read_row(where: str, row: dict[str, Any]) -> tuple[int, Row]:
         box = [float(row[name]) for name in NUMBERS]
         score = float(row.get("score") or "nan")
         lost = {"1": True, "0": False, "": None}[(row.get("lost") or "").strip()]
-        if number < 0 or "" in row or any(abs(value) > FARTHEST for value in box if math.isfinite(value)):
+        if number < 0 or "" in row or not is_in_range(box, score):
             raise ValueError
     except (TypeError, ValueError, KeyError):
         found = ",".join(str(value) for value in row.values())

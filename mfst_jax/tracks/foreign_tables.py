@@ -11,6 +11,8 @@ from mfst_jax.errors import InputError, reason, reason_in_content
 
 FARTHEST = 1e9
 """Pixels beyond which no box may lie or reach."""
+GREATEST_SCORE = 1e9
+"""Score beyond which there is none; trackers of others may have scores of any scale."""
 MOST_FRAMES = 1_000_000
 """Number of frames of a table that need not have a row for each; more of them mean a mistake in a number."""
 
@@ -127,11 +129,17 @@ def _row(box: Sequence[Any], score: Any, lost: Any) -> Row:
       TypeError, ValueError: it is no row.
     """
     x, y, w, h = map(float, box)
-    values = [x, y, w, h]
-    if lost not in (None, True, False) or any(abs(value) > FARTHEST for value in values if math.isfinite(value)):
-        raise ValueError(f"{values}"[:80])
     score = math.nan if score is None or float(score) < 0 else float(score)
+    values = [x, y, w, h]
+    if lost not in (None, True, False) or not is_in_range(values, score):
+        raise ValueError(f"{[*values, score]}"[:80])
     return values if all(map(math.isfinite, values)) else [math.nan] * 4, score, None if lost is None else bool(lost)
+
+
+def is_in_range(box: Sequence[float], score: float) -> bool:
+    """Whether what a row has of finite numbers is no mistake."""
+    far = any(abs(value) > FARTHEST for value in box if math.isfinite(value))
+    return not far and not (math.isfinite(score) and abs(score) > GREATEST_SCORE)
 
 
 def _whole(value: Any) -> int:

@@ -29,8 +29,8 @@ def apply(changes: str, folder: Path) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the code and its tests, without what was made of them."""
-    for source in (*map(package, PACKAGES), ROOT / "tests"):
+    """A copy of the code and its tests, without what was made of them, and of the tools that tests import."""
+    for source in (*map(package, PACKAGES), ROOT / "tests", ROOT / "tools"):
         shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

@@ -242,6 +242,15 @@ def test_a_song_with_a_cover_picture_is_no_video(tmp_path):
         open_source(tmp_path / "a.mp4")
 
 
+def test_a_codec_that_ffmpeg_does_not_know_is_said(tmp_path):
+    path = make_video(tmp_path / "a.avi", 3, **KINDS["a.avi"])
+    data = path.read_bytes()
+    assert data.count(b"FMP4") == 2
+    path.write_bytes(data.replace(b"FMP4", b"ZZZZ"))
+    with pytest.raises(InputError, match=r"a\.avi: expected a video that FFmpeg decodes, found one of an unk"):
+        open_source(path)
+
+
 def test_images_that_are_built_as_mp4_are_refused(tmp_path):
     path = make_video(tmp_path / "a.mp4", 3, container_options={"brand": "heic"})
     with pytest.raises(InputError, match=r"a\.mp4: expected a video, found a HEIC or AVIF image: save it as a PNG"):

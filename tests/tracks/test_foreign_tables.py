@@ -64,6 +64,7 @@ def test_targets_of_motchallenge_without_a_record_are_called_by_their_ids(tmp_pa
         ("99999999,1,2,3,4,5\n", "line 1: expected a frame's number from 1"),
         ("1,1,2,3,4,5\n2,1,2,3,4\n", "line 2: expected a frame's number from 1, a target's and its box, found '2,1"),
         ("1,1,1e300,3,4,5\n", "line 1: expected a frame's number from 1"),
+        ("1,1,2,3,4,5,1e300\n", "line 1: expected a frame's number from 1"),
     ],
 )
 def test_what_is_no_text_of_motchallenge_is_refused(tmp_path: Path, text: str, said: str):
@@ -117,6 +118,7 @@ def test_frames_of_json_may_count_from_0_or_1(tmp_path: Path, name: str, first: 
         (coco(annotations=[{"image_id": 41, "track_id": 1, "bbox": [1, 2, 3, 4]}]), "no 41 there in annotation 0"),
         (coco(annotations=[{"image_id": 50, "track_id": 1, "bbox": [1, 2, 3]}]), "in annotation 0"),
         (coco(annotations=[{"image_id": 50, "track_id": 1, "bbox": [1, 2, 3, 1e300]}]), "in annotation 0"),
+        (coco(annotations=[{"image_id": 50, "track_id": 1, "bbox": [1, 2, 3, 4], "score": 1e300}]), "in annotation 0"),
         (coco(annotations=coco()["annotations"] * 2), "annotation 1: expected a frame that 9 has no box of yet"),
         (coco(annotations=[]), "expected a row for each frame, found none"),
     ],

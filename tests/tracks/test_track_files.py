@@ -97,6 +97,7 @@ HEADER = "frame,x,y,w,h,score,lost\n"
         (HEADER + "-1,1,2,3,4,1,0\n", "line 2: expected a frame's number"),
         (HEADER + "0.5,1,2,3,4,1,0\n", "line 2: expected a frame's number"),
         (HEADER + "0,1e300,2,3,4,1,0\n", "line 2: expected a frame's number"),
+        (HEADER + "0,1,2,3,4,1e300,0\n", "line 2: expected a frame's number"),
         (HEADER + "0,left,2,3,4,1,0\n", "line 2: expected a frame's number, its box, score and 0 or 1, found '0,left"),
     ],
 )
@@ -144,6 +145,16 @@ def test_a_first_frame_that_is_no_number_of_one_is_refused(tmp_path: Path, first
     values = json.loads(record_path(table).read_text())
     record_path(table).write_text(json.dumps(values | {"first": first}))
     with pytest.raises(InputError, match=r"record .*boxes\.csv\.json: expected what mfst track writes, found first"):
+        read_record(table)
+
+
+@pytest.mark.parametrize("context", [-1, 101, 10**400, float("nan"), "1", None])
+def test_a_context_that_no_configuration_has_is_refused(tmp_path: Path, context: object):
+    table = write(tmp_path / "boxes.csv", HEADER + "0,1,2,3,4,1,0\n")
+    Record("clip.mp4", (48, 64), {"context": 0.5}).write(table)
+    values = json.loads(record_path(table).read_text())
+    record_path(table).write_text(json.dumps(values | {"config": {"context": context}}))
+    with pytest.raises(InputError, match=r"record .*boxes\.csv\.json: expected what mfst track writes, found 'clip"):
         read_record(table)
 
 

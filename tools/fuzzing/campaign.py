@@ -19,6 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
+import jax
+
 from fuzzing import mutations
 from fuzzing.parser import Content, Parser
 from fuzzing.watching import forbid_elsewhere, forget_files
@@ -208,6 +210,9 @@ def _feed_in(
     inside = scratch / "a" / "b" / "c" / "input"  # data sets are looked for in folders above one of images
     inside.mkdir(parents=True)
     os.chdir(scratch)
+    # Neither what is compiled for boxes of a new shape nor a module at its first use is of the input's making.
+    jax.config.update("jax_enable_compilation_cache", False)
+    sys.dont_write_bytecode = True
     before: Content = {}
     sys.stderr = sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     for descriptor in (1, 2):  # to which decoders complain

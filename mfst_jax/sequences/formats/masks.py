@@ -5,10 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.sequences.image_files import FORMATS, describe, image_size, is_image, natural_key
+from mfst_jax.sequences.image_files import describe, image_size, is_image, natural_key, open_image
 from mfst_jax.sequences.layouts import folders_in, list_images
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
@@ -127,7 +126,7 @@ def _objects(mask: np.ndarray) -> list[int]:
 
 def _read_mask(path: Path) -> np.ndarray:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_image(path) as image:
             if image.width * image.height > LARGEST_MASK:
                 raise InputError(f"{path}: expected a mask of at most {LARGEST_MASK} pixels, found {image.size}")
             if image.mode not in ("P", "L", "1"):
