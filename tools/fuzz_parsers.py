@@ -21,7 +21,8 @@ from tempfile import TemporaryDirectory
 
 import tyro
 from fuzzing import data_sets, pictures, records, requests, weights
-from fuzzing.campaign import AT_ONCE, KEPT, again, load, quota, run
+from fuzzing.campaign import again, quota, take_turns
+from fuzzing.outcomes import KEPT, load, report
 from fuzzing.parser import Parser
 
 PARSERS: tuple[Parser, ...] = (
@@ -60,41 +61,16 @@ def fuzz(
         folder = state or Path(nowhere)
         folder.mkdir(parents=True, exist_ok=True)
         if again:
-            return _try_again(folder.absolute(), parsers, seed)
+            return try_again(folder.absolute(), parsers, seed)
         if not table:
-            _take_turns(folder.absolute(), parsers, inputs, seed, deadline)
-        return _print_table(folder, parsers)
+            quotas = [quota(parser, PARSERS, inputs) for parser in parsers]
+            take_turns(folder.absolute(), parsers, quotas, seed, deadline)
+        print("\n".join(report(folder, parsers)))
+        return int(any(load(folder, parser).failed for parser in parsers))
 
 
-def _take_turns(folder: Path, parsers: tuple[Parser, ...], inputs: int, seed: int, deadline: float | None) -> None:
-    """Feeds all parsers in turns, so that each has had its share whenever the campaign is looked at."""
-    turn, unfinished = 0, True
-    while unfinished and (deadline is None or time.time() < deadline):
-        turn, unfinished = turn + 1, False
-        for parser in parsers:
-            most = quota(parser, PARSERS, inputs)
-            until = min(most, int(turn * AT_ONCE * parser.share) or 1)
-            unfinished |= until < most
-            if load(folder, parser).inputs < until:
-                run(folder, parser, until, seed, deadline)
-
-
-def _print_table(folder: Path, parsers: tuple[Parser, ...]) -> int:
-    outcomes = {parser.name: load(folder, parser) for parser in parsers}
-    print("| parser | inputs | read | refused | failed | slowest | memory |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, each in outcomes.items():
-        numbers = f"{each.inputs:,} | {each.read:,} | {each.refused:,} | {each.failed:,}"
-        print(f"| {name} | {numbers} | {each.slowest:.2f} s | {each.memory / 2**20:,.0f} MiB |")
-    total = [sum(getattr(each, name) for each in outcomes.values()) for name in ("inputs", "read", "refused", "failed")]
-    print("| all | " + " | ".join(f"{number:,}" for number in total) + " | | |")
-    for name, each in outcomes.items():
-        for cause, noted in each.failures.items():
-            print(f"{name}: {noted['count']} times {cause}, such as input {noted['numbers'][0]}")
-    return int(total[-1] > 0)
-
-
-def _try_again(folder: Path, parsers: tuple[Parser, ...], seed: int) -> int:
+def try_again(folder: Path, parsers: tuple[Parser, ...], seed: int) -> int:
+    """Feeds inputs that failed to the code as it is now, and prints which still do. Returned is the exit status."""
     failed = tried = 0
     for parser in parsers:
         for cause, noted in load(folder, parser).failures.items():

@@ -14,7 +14,8 @@ from typing import Any
 
 import jax
 
-from mfst_jax.errors import InputError, reason, system_errors
+from mfst_jax.errors import InputError, system_errors
+from mfst_jax.json_files import read_json
 from mfst_jax.locks import alone_in
 from mfst_jax.train import hosts
 from mfst_jax.whole_files import working_name, write_atomically
@@ -144,10 +145,7 @@ def _open_alone(folder: Path, identity: dict[str, Any]) -> Iterator[Run]:
 def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
     """Writes the identity of the run to `path`, or makes sure that it is the one there."""
     if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{path}: expected what a run is, as JSON, found {reason(error)}") from None
+        found = read_json(path, "what a run is, as JSON")
         if not isinstance(found, dict):
             raise InputError(f"{path}: expected what a run is, as JSON, found {found!r:.40}")
         names = sorted({*identity, *found})

@@ -27,6 +27,7 @@ from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_re
 from mfst_jax.evaluation.scoring import Summary, score
 from mfst_jax.evaluation.tracking import Track, track_sequences
 from mfst_jax.fast import prepare
+from mfst_jax.json_files import read_json
 from mfst_jax.params import Params
 from mfst_jax.program.progress import progress_bar
 from mfst_jax.sequences import Sequence
@@ -133,10 +134,7 @@ def begin(folder: Path, run: Run) -> dict[str, Any]:
             raise InputError(f"{folder}: expected no results but those of this run, found {found.name} and no {RECORD}")
         write_atomically(path, json.dumps(record, indent=2) + "\n")
         return record
-    try:
-        there = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected what an earlier run wrote, found {error}") from None
+    there = read_json(path, "what an earlier run wrote")
     if differences := list(_differences(record, there)):
         raise InputError(
             f"{path}: expected the same run as before, or another --out or --name, found {'; '.join(differences)}"

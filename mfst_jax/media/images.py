@@ -165,6 +165,7 @@ def _pages(file: ImageFile) -> Iterator[int]:
 def _pixels(file: ImageFile) -> Frame:
     """Picture that the file is set to."""
     _check_size(file)  # of a page, which may be larger than the first
+    file.load()  # after which its mode may be another
     image = file if file.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(file)
     # A PGM of more than 8 bits comes as mode I, scaled to 16 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PPM"):

@@ -48,7 +48,7 @@ class _BoundedFile(io.BufferedReader):
 
 
 @contextmanager
-def open_image(path: str | Path, formats: Sequence[str] = FORMATS) -> Iterator[ImageFile]:
+def open_image(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[ImageFile]:
     """Image file, of which no pixel is decoded yet.
 
     Args:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from mfst_jax import json_files
 from mfst_jax.config import MOST_CONTEXT, Config, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.media.sources import Source
@@ -134,12 +135,12 @@ def read_record(table: Path) -> Record | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json_files.load(path)
         source, config = values["source"], values["config"]
         height, width = map(int, values["size"])
         weights, version = str(values["weights"]), str(values["version"])
         targets, first = tuple(values.get("targets", ())), values.get("first", 0)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(f"record {path}: expected what mfst track writes, found {reason(error)}") from None
     sound = isinstance(config, dict) and _is_context(config.get("context", 0))
     sound = sound and all(isinstance(name, str) for name in targets)

@@ -1,13 +1,13 @@
 """Tables of boxes in the formats of others: MOTChallenge's text and COCO's JSON for videos."""
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mfst_jax.errors import InputError, reason, reason_in_content
+from mfst_jax.json_files import read_json
 
 FARTHEST = 1e9
 """Pixels beyond which no box may lie or reach."""
@@ -66,10 +66,7 @@ def read_coco(path: Path) -> tuple[Rows, int]:
     Raises:
       InputError: anything else, several videos, or a frame that a target has twice.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"boxes {path}: expected COCO's JSON for videos, found {reason(error)}") from None
+    content = read_json(path, "COCO's JSON for videos", name=f"boxes {path}")
     found: Rows = {}
     where = "its videos"
     try:

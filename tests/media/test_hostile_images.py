@@ -76,13 +76,12 @@ def test_frames_that_are_drawn_onto_one_another_have_less_pixels(
 
 
 def growing_gif(path: Path, width: int, height: int) -> Path:
-    """A GIF whose second frame says that it is larger than the first."""
-    pictures = [Image.new("L", (9, 9), shade) for shade in (10, 200)]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:])
-    data = path.read_bytes()
-    extent = b"\x2c" + struct.pack("<4H", 0, 0, 9, 9)
-    first, second, third = data.partition(extent)[0], *data.partition(extent)[2].split(extent)
-    path.write_bytes(first + extent + second + b"\x2c" + struct.pack("<4H", 0, 0, width, height) + third)
+    """A GIF whose last frame says that it is larger than the others."""
+    pictures = [Image.new("RGB", (9, 9), shade) for shade in ("red", "blue", "green")]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40)
+    extent, larger = (b"\x2c" + struct.pack("<4H", *corner, 9, 9) for corner in ((0, 0), (width - 9, height - 9)))
+    begin, _, end = path.read_bytes().rpartition(extent)
+    path.write_bytes(begin + larger + end)
     return path
 
 
@@ -97,9 +96,16 @@ def test_a_frame_that_makes_a_gif_larger_is_refused_before_it_takes_memory(tmp_p
     path = growing_gif(tmp_path / "x.gif", *size)
     assert images.count_and_rate(path)[0] is None
     frames = open_source(path).frames()
-    assert next(frames).shape == (9, 9, 3)
-    with pytest.raises(InputError, match=f"frame 1: expected a readable image of 8 or 16 bits, {said}"):
+    assert [next(frames).shape for _ in range(2)] == [(9, 9, 3)] * 2
+    with pytest.raises(InputError, match=f"frame 2: expected a readable image of 8 or 16 bits, {said}"):
         next(frames)
+
+
+def test_a_frame_that_makes_a_gif_a_little_larger_is_whole(tmp_path: Path):
+    # Pillow makes it RGBA as it is decoded, whatever it was before.
+    *_, (_, frame) = images.read_frames(growing_gif(tmp_path / "x.gif", 20, 14))
+    assert frame.shape == (14, 20, 3)
+    assert frame.any()
 
 
 LYING = """

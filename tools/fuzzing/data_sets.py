@@ -241,7 +241,7 @@ PARSERS = (
     _parser("MOTChallenge", motchallenge),
     _parser("DAVIS", davis),
     _parser("YouTube-VOS", youtube_vos),
-    Parser("data set: masks", read_set, (davis, youtube_vos), (".png",), share=0.5),
+    Parser("data set: masks", read_set, (davis, youtube_vos), (".png",), share=0.5, compiled=True),
     _parser("COCO, TAO", coco_video),
     _parser("COCO, YouTube-VIS", youtube_vis),
     _parser("CVAT", cvat),

@@ -24,6 +24,7 @@ class Parser:
       damaged: Ends of the names of the files that are damaged; the others stay as they are.
       text: Share of inputs that are damaged as text is (`mutations.rewritten`), and not byte by byte.
       share: Number of inputs for each input of a parser with a share of 1.
+      compiled: Whether compiled libraries do most of the reading: then which Python is reached says little.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Parser:
     damaged: tuple[str, ...] = ("",)
     text: float = 0.0
     share: float = 1.0
+    compiled: bool = False
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (6, 4), mode: str = "L", **options: object) -> bytes:

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from io import BytesIO
@@ -94,7 +95,7 @@ def video(
 def _parser(name: str, *seeds: Callable[[], Content], share: float = 2.0) -> Parser:
     """Parser of files that all have the name of the first seed's."""
     (file,) = seeds[0]()
-    return Parser(name, partial(read_source, file), seeds, share=share)
+    return Parser(name, partial(read_source, file), seeds, share=share, compiled=True)
 
 
 TIFFS = tuple(of("x.tiff", "TIFF", mode, compression=kind) for mode, kind in (
@@ -105,7 +106,9 @@ PARSERS = (
     _parser(
         "image: PNG", of("x.png", "PNG"), of("x.png", "PNG", "P"), of("x.png", "PNG", "I;16"), of("x.png", "PNG", "LA")
     ),
-    Parser("image: PNG, checksums mended", png_without_checksums, (of("x.png", "PNG"), several("x.png", "PNG"))),
+    replace(
+        _parser("image: PNG, checksums mended", of("x.png", "PNG"), several("x.png", "PNG")), read=png_without_checksums
+    ),
     _parser("image: animated PNG", several("x.png", "PNG", duration=40)),
     _parser(
         "image: JPEG", of("x.jpg", "JPEG"), of("x.jpg", "JPEG", "CMYK"), exif("x.jpg", 6), of("x.jpg", "JPEG", "L")

@@ -145,9 +145,9 @@ REQUESTS = (
 )
 PARSERS = (
     Parser("select: a choice", choose, (lambda: {"body": json.dumps(CHOICE)},), text=0.9, share=4),
-    Parser("select: requests", ask, REQUESTS, text=0.7),
+    Parser("select: requests", ask, REQUESTS, text=0.7, compiled=True),
     Parser("command line", read_command_line, (command_line,), text=0.9, share=4),
-    Parser("export: ONNX", open_export, (onnx_file,), text=0.3, share=0.5),
-    Parser("export: StableHLO", open_export, (stablehlo_file,), text=0.3, share=0.5),
+    Parser("export: ONNX", open_export, (onnx_file,), text=0.3, share=0.5, compiled=True),
+    Parser("export: StableHLO", open_export, (stablehlo_file,), text=0.3, share=0.5, compiled=True),
     Parser("a checked download", check_download, (download,), text=0.3, share=0.5),
 )

@@ -211,8 +211,8 @@ PARSERS = (
     _parser("checkpoint of a training program", "x", write_checkpoint, read=partial(weight_port.read, prefix="ema")),
     _parser("the same before 1.6", "x", write_old_checkpoint, write_pickled_tensors, read=weight_port.read),
     _parser("known by what they are", "x", write_pickle(4), write_npz, write_mat, read=file_kinds.identify),
-    replace(_parser("safetensors of ours", "x", write_ours, read=checkpoints.read), text=0.3),
-    replace(_parser("Orbax", "x", write_orbax, read=checkpoints.read), text=0.3, share=0.01),
+    replace(_parser("safetensors of ours", "x", write_ours, read=checkpoints.read), text=0.3, compiled=True),
+    replace(_parser("Orbax", "x", write_orbax, read=checkpoints.read), text=0.3, share=0.01, compiled=True),
     replace(_parser("metadata", "x.json", write_metadata, read=read_metadata), text=0.9, share=2),
-    _parser("safetensors", "x", lambda path: safetensors.numpy.save_file(STATE, path)),
+    replace(_parser("safetensors", "x", lambda path: safetensors.numpy.save_file(STATE, path)), compiled=True),
 )

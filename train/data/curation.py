@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
+from mfst_jax import json_files
 from mfst_jax.config import PAPER
 from mfst_jax.crops import SEARCH_SIZE, neighbours, search_side
 from mfst_jax.errors import InputError, reason_in_content
@@ -181,10 +182,7 @@ def open_video(cache: Path, name: str) -> Video:
 
 def _manifest(path: Path) -> dict[str, Any]:
     """Manifest of a sequence. Raises `ValueError` where it is none."""
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError(error) from None
+    manifest = json_files.load(path)
     if not isinstance(manifest, dict) or "key" not in manifest:
         raise ValueError("no manifest")
     return manifest

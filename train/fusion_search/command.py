@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mfst_jax import checkpoints, evaluation
+from mfst_jax import checkpoints, evaluation, json_files
 from mfst_jax.config import PAPER, Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Dataset, runner
@@ -151,10 +151,10 @@ def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any
     path = out / "choices.json"
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json_files.load(path)
             if found["settings"] == settings:
                 return found
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"expected what an earlier search wrote, found {reason(error)}; remove it"
             raise InputError(f"{path}: {what}") from None
     names = [sequence.name for sequence in dataset.sequences]

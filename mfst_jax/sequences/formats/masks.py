@@ -1,11 +1,11 @@
 """DAVIS and YouTube-VOS: `JPEGImages/` beside `Annotations/`, whose masks say which object each pixel shows."""
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from mfst_jax import json_files
 from mfst_jax.errors import InputError, reason
 from mfst_jax.sequences.image_files import describe, image_size, is_image, natural_key, open_image
 from mfst_jax.sequences.layouts import folders_in, list_images
@@ -19,8 +19,6 @@ BINARY = 255
 SPLITS = {"train": ("train",), "test": ("val", "valid")}
 LARGEST_MASK = 2**26
 """Greatest number of pixels of a mask."""
-LARGEST_JSON = 2**28
-"""Greatest number of bytes of YouTube-VOS's `meta.json`."""
 
 Bounds = dict[int, dict[str, tuple[int, int, int, int]]]
 """Bounds (x, y, w, h) of each object in each mask, by the name of the frame."""
@@ -101,11 +99,9 @@ def _named_objects(path: Path) -> dict[str, list[int]]:
     if not path.is_file():
         return {}
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise ValueError(f"more than {LARGEST_JSON} bytes")
-        videos = json.loads(path.read_text(encoding="utf-8-sig"))["videos"]
+        videos = json_files.load(path)["videos"]
         return {name: sorted(map(int, video["objects"])) for name, video in videos.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: expected the objects of videos (YouTube-VOS), found {reason(error)}") from None
 
 

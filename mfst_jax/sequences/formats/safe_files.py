@@ -1,6 +1,5 @@
 """XML and JSON files from anywhere: of bounded size and depth, XML without declarations of a document type."""
 
-import json
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -9,11 +8,10 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from mfst_jax.errors import InputError, reason
+from mfst_jax.json_files import LARGEST, check_size, load
 from mfst_jax.sequences.image_files import natural_key
 from mfst_jax.sequences.text import changes
 
-LARGEST = 2**29
-"""Greatest number of bytes of a file."""
 DEEPEST = 64
 """Greatest number of XML elements within each other."""
 
@@ -48,7 +46,7 @@ def read_xml(path: Path, kind: str) -> Element:
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
     parser.StartDoctypeDeclHandler = refuse
     try:
-        _check_size(path)
+        check_size(path)
         parser.Parse(path.read_bytes(), True)
         return builder.close()
     except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # `LookupError` for an encoding
@@ -66,9 +64,8 @@ def read_json(path: Path, kind: str) -> Any:
       InputError: a file that cannot be read, is too large or is no JSON.
     """
     try:
-        _check_size(path)
-        return _parse_json(path, changes(path))
-    except (OSError, ValueError, RecursionError) as error:
+        return _load(path, changes(path))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected {kind}, found {reason(error)}") from None
 
 
@@ -93,11 +90,6 @@ def json_files(folders: Iterable[Path], begins: bytes, holds: Callable[[bytes], 
     return sorted(filter(looks_right, found), key=natural_key)
 
 
-def _check_size(path: Path) -> None:
-    if (size := path.stat().st_size) > LARGEST:
-        raise ValueError(f"{size} bytes, more than {LARGEST}")
-
-
 @lru_cache(maxsize=2)
-def _parse_json(path: Path, version: int) -> Any:
-    return json.loads(path.read_text(encoding="utf-8-sig"))
+def _load(path: Path, version: int) -> Any:
+    return load(path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from data_sets import ABSENT, cvat, cvat_box, numbers, refused, sequences
 
-from mfst_jax.sequences.formats import safe_files
+from mfst_jax import json_files
 
 
 def test_tracks_of_cvat_move_between_keyframes_until_they_are_outside(tmp_path):
@@ -72,7 +72,7 @@ def test_what_is_wrong_with_cvat_is_named(tmp_path, text, words):
 
 
 def test_files_that_are_too_large_are_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(safe_files, "LARGEST", 100)
+    monkeypatch.setattr(json_files, "LARGEST", 100)
     cvat(tmp_path, f'<track id="0">{cvat_box(0, 0, 0, 1, 1)}</track>', 1)
     assert "expected CVAT's XML for videos, found " in refused(tmp_path)
     assert "bytes, more than 100" in refused(tmp_path)
