@@ -31,6 +31,19 @@ def test_some_parsers_read_or_refuse_damaged_files():
 
 
 @pytest.mark.slow
+def test_inputs_that_reach_new_code_are_kept_and_go_on(tmp_path: Path):
+    pytest.importorskip("atheris", reason="atheris is not installed")
+    guided = [sys.executable, str(TOOLS / "fuzz_guided.py"), "--state", str(tmp_path), "--only", "table: MOT"]
+    for inputs in ("10000", "30000"):
+        run = subprocess.run([*guided, "--inputs", inputs], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+    assert len([*tmp_path.glob("*.corpus/*")]) > 5
+    again = subprocess.run([*guided, "--table"], capture_output=True, text=True, check=False)
+    assert again.stdout == run.stdout
+    assert "| table: MOTChallenge's text | " in run.stdout
+
+
+@pytest.mark.slow
 def test_every_parser_reads_or_refuses_damaged_files(tmp_path: Path):
     run = fuzz("--inputs", "40000", "--seed", "21", "--minutes", "3", "--state", str(tmp_path))
     assert run.returncode == 0, run.stdout + run.stderr

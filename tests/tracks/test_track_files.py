@@ -158,6 +158,19 @@ def test_a_context_that_no_configuration_has_is_refused(tmp_path: Path, context:
         read_record(table)
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "[]", '{"source": "a"}', '{"size": [1e999, 1]}', '{"size": 7}', "\0"]
+)
+def test_a_record_of_anything_else_is_refused(tmp_path: Path, text: str):
+    table = write(tmp_path / "boxes.csv", HEADER + "0,1,2,3,4,1,0\n")
+    Record("clip.mp4", (48, 64)).write(table)
+    if text.startswith('{"size"'):
+        text = json.dumps(json.loads(record_path(table).read_text()) | json.loads(text))
+    record_path(table).write_text(text)
+    with pytest.raises(InputError, match=r"record .*boxes\.csv\.json: expected what mfst track writes, found "):
+        read_record(table)
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path):
     (tmp_path / "video.csv").write_bytes(b"\x00\xff\xfe\x00ftyp")
     for name in ("video.csv", "nowhere.csv", "."):

@@ -64,11 +64,13 @@ def read_described(place: Place, images: bool) -> Sequence:
         first, last = map(int, described.get("columns", "1-4").split("-"))
         if rows.shape[1] < last:
             raise line_error(truth, 0, f"{last} numbers, as {path} says", read_text(truth).splitlines()[0])
-        boxes = rows[:, first - 1 : last] - (origin, origin, 0, 0)
+        written = rows[:, first - 1 : last]
+        boxes = written - (origin, origin, 0, 0)
         if described.get("box") == "corners":
-            boxes[:, 2:] = boxes[:, 2:] - origin - boxes[:, :2]
-        if np.isinf(boxes).any():
-            number = int(np.argmax(np.isinf(boxes).any(axis=1)))
+            with np.errstate(over="ignore", invalid="ignore"):  # of what is refused below
+                boxes[:, 2:] = boxes[:, 2:] - origin - boxes[:, :2]
+        if (infinite := (np.isinf(written) | np.isinf(boxes)).any(axis=1)).any():
+            number = int(np.argmax(infinite))
             raise line_error(truth, number, "finite numbers", read_text(truth).splitlines()[number])
         absent = np.asarray(np.isnan(boxes).any(axis=1) | (boxes[:, 2:] <= 0).any(axis=1))
     else:

@@ -48,3 +48,15 @@ def test_a_description_that_does_not_describe_is_named(tmp_path, text, words):
     message = refused(described(tmp_path, text))
     assert message.startswith(f"{tmp_path}/mfst.yaml")
     assert words.removeprefix("found")[:60] in message
+
+
+@pytest.mark.parametrize("row", ["1e999,1e999,1e999,30", "1e999,1,2,3", "-1e308,1,1e308,3"])
+@pytest.mark.parametrize("box", ["corners", "sides"])
+def test_infinite_boxes_are_refused_without_a_warning(tmp_path, row, box):
+    text = "images: frames/{name}/*.jpg\nboxes: labels/{name}.txt\n" + ("box: corners\n" if box == "corners" else "")
+    root = described(tmp_path, text)
+    (root / "labels/one.txt").write_text("1,2,3,4\n" + f"{row}\n" * 2)
+    (root / "labels/two.txt").unlink()
+    message = refused(root)
+    assert "one" in message
+    assert "expected" in message
