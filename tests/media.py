@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 
 KINDS = {
     "a.mp4": {},

@@ -42,7 +42,7 @@ from mfst_jax.config import ALEXNET, REALTIME, Config
 from mfst_jax.following.loop import TIDY_EVERY
 from mfst_jax.media import open_source
 from mfst_jax.media.decoding import Frame
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.media.writers import AtomicFile, VideoWriter
 from mfst_jax.padding import pad
 from mfst_jax.params import Params

@@ -24,7 +24,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.fast import AnyParams
 from mfst_jax.media.decoding import USUAL_FPS, Frame, Labelled
 from mfst_jax.media.images import read_image
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.padding import padded_size
 from mfst_jax.sequences import Sequence
 from mfst_jax.state import State

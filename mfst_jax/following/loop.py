@@ -22,7 +22,7 @@ from mfst_jax.fast import AnyParams
 from mfst_jax.following import quick_start
 from mfst_jax.following.recording import Recorder
 from mfst_jax.media.decoding import Frame
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.multi import Start, config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config

@@ -11,7 +11,7 @@ from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.media.decoding import Frame
 from mfst_jax.media.drawing import draw, draw_targets
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.media.writers import VideoWriter
 from mfst_jax.page import MOST_MAPS, PageTarget, PageWriter
 from mfst_jax.params import Contents

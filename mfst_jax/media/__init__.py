@@ -7,7 +7,8 @@
 
 from mfst_jax.media.drawing import draw
 from mfst_jax.media.images import read_image
-from mfst_jax.media.sources import Source, demo_source, open_source
+from mfst_jax.media.source import Source
+from mfst_jax.media.sources import demo_source, open_source
 from mfst_jax.media.writers import VideoWriter, save_image
 
 __all__ = ["Source", "VideoWriter", "demo_source", "draw", "open_source", "read_image", "save_image"]

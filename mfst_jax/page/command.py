@@ -11,7 +11,8 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Source, open_source
+from mfst_jax.media.source import Source
+from mfst_jax.media.sources import open_source
 from mfst_jax.page.writer import PageTarget, PageWriter
 from mfst_jax.program.arguments import File
 from mfst_jax.program.progress import progress_bar

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.targets import Target, check_boxes, check_names, default_names, unnamed_target
 
 

@@ -6,7 +6,7 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.select.frames import open_frames
 from mfst_jax.select.server import TIMEOUT, Server
 from mfst_jax.targets import Target

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mfst_jax.errors import InputError
 from mfst_jax.media.decoding import Frame, Labelled
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 
 KEPT = 24
 """Number of encoded frames that are kept, to go back and forth."""

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float32
 from mfst_jax import json_files
 from mfst_jax.config import MOST_CONTEXT, Config, to_dict
 from mfst_jax.errors import InputError, reason
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.media.streams import is_address
 from mfst_jax.media.writers import AtomicFile
 from mfst_jax.params import Contents

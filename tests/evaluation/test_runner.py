@@ -47,7 +47,7 @@ def test_what_a_run_writes(root, whole):
 
 def test_a_sequence_is_tracked_as_if_it_were_not_padded(root, whole):
     sequence = load(root / "Man", "folder").sequences[0]
-    frames = [mfst_jax.media.sources.read_image(path) for path in sequence.frames]
+    frames = [mfst_jax.media.read_image(path) for path in sequence.frames]
     alone = mfst_jax.track(mfst_jax.load(), np.stack(frames), sequence.ground_truth[0], config=CONFIG)
     np.testing.assert_allclose(boxes_in(whole / "results/MFST/Man.txt"), alone.boxes, rtol=0, atol=0.5001e-4)
 

@@ -7,7 +7,8 @@ from scenes import video
 
 from mfst_jax.config import ALEXNET, override
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Labelled, Source
+from mfst_jax.media.decoding import Labelled
+from mfst_jax.media.source import Source
 
 CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 FRAMES = 12

@@ -17,7 +17,7 @@ from PIL import Image
 
 import mfst_jax
 from mfst_jax.errors import InputError
-from mfst_jax.media import sources
+from mfst_jax.media import video_sources
 from mfst_jax.media.sources import demo_source, open_source
 
 ROOT = Path(__file__).parents[2]
@@ -248,7 +248,7 @@ def test_a_webcam_is_opened_the_way_of_the_platform(tmp_path, monkeypatch, platf
         return plain(str(path))
 
     monkeypatch.setattr(av, "open", camera)
-    monkeypatch.setattr(sources.sys, "platform", platform)
+    monkeypatch.setattr(video_sources.sys, "platform", platform)
     source = open_source("0")
     assert (source.name, source.size, source.count, source.fps) == ("webcam 0", (48, 64), None, 25.0)
     assert len(list(source.frames())) == 5

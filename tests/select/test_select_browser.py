@@ -13,7 +13,8 @@ import pytest
 from browser import Page
 
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Source, demo_source
+from mfst_jax.media.source import Source
+from mfst_jax.media.sources import demo_source
 from mfst_jax.select import Selection, select_targets, server
 
 pytestmark = pytest.mark.timeout(120)

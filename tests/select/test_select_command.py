@@ -19,7 +19,8 @@ from track_pages import data_of
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Source, open_source
+from mfst_jax.media.source import Source
+from mfst_jax.media.sources import open_source
 from mfst_jax.select import select_targets
 from mfst_jax.tracks.files import read_record
 

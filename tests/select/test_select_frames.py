@@ -13,7 +13,7 @@ from PIL import Image
 
 from mfst_jax.errors import InputError
 from mfst_jax.media.decoding import Labelled
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.select import frames as select_frames
 from mfst_jax.select.frames import AHEAD, KEPT, LiveFrames, StoredFrames, open_frames
 

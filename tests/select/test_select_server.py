@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.select import server as server_module
 from mfst_jax.select.frames import StoredFrames
 from mfst_jax.select.server import LARGEST_BODY, Server, parse_choice

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mfst_jax.config import ALEXNET, to_dict
 from mfst_jax.errors import InputError
-from mfst_jax.media.sources import Source
+from mfst_jax.media.source import Source
 from mfst_jax.params import Contents
 from mfst_jax.targets import THE_TARGET
 from mfst_jax.tracks.files import Record, Track, read_record, read_table, record_path
