@@ -11,286 +11,25 @@ stopped goes on there. The exit status is 1 where anything was wrong.
 """
 
 import collections
-import contextlib
-import dataclasses
-import hashlib
 import importlib
 import itertools
 import json
 import os
 import random
 import shutil
-import signal
 import sys
-import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
-import numpy as np
 import tyro
+from killing import processes
+from killing.commands import COMMANDS, SHARES, Name
+from killing.contents import after_a_kill, content_of, hidden_in
+from killing.material import make_material, serving
 
 ROOT = Path(__file__).parents[1]
-Name = Literal["convert", "port", "weights", "track", "export", "train", "eval"]
-SHARES: dict[str, int] = {"convert": 35, "port": 25, "weights": 35, "track": 30, "export": 20, "train": 30, "eval": 25}
-"""Of 200 moments, how many each command gets."""
-LIMIT = 1800
-"""Seconds after which a run counts as hanging."""
-CHEAP = ("--set", "scale_count=1", "alexnet_layers=conv3")
-
-
-@dataclass(frozen=True)
-class Command:
-    """Command of a campaign.
-
-    Attributes:
-      words: Program and arguments, from the material, where to write, and whether it is the version that comes first.
-      replaces: Whether half of the moments fall on a run that replaces the files of another one.
-    """
-
-    words: Callable[[Path, Path, bool], list[str]]
-    replaces: bool = False
-
-
-def track(material: Path, out: Path, older: bool) -> list[str]:
-    """Track with every kind of output."""
-    box = "60,40,30,30" if older else "62,45,36,28"
-    files = ["--boxes", str(out / "boxes.csv"), "--out", str(out / "out.mp4"), "--page", str(out / "page.html")]
-    return ["mfst", "track", str(material / "clips" / "Deer" / "img"), "--box", box, *CHEAP, *files]
-
-
-def evaluate(material: Path, out: Path, older: bool) -> list[str]:
-    """Evaluation with its report, in a folder that may hold part of it."""
-    return ["mfst", "eval", str(material / "clips"), "--protocol", "folder", "--out", str(out), *CHEAP]
-
-
-def train(material: Path, out: Path, older: bool) -> list[str]:
-    """Training of SE-blocks, in a folder that may hold part of it."""
-    places = ["--data", str(material / "clips"), "--cache", str(out / "cache"), "--out", str(out / "run")]
-    return ["mfst", "train", str(material / "recipe.py"), *places]
-
-
-def convert(material: Path, out: Path, older: bool) -> list[str]:
-    """Conversion to an Orbax directory."""
-    return ["weight_port", "convert", str(material / f"net{int(older)}.pth"), "--out", str(out / "weights")]
-
-
-def port(material: Path, out: Path, older: bool) -> list[str]:
-    """Export to PyTorch's layout."""
-    source = str(material / f"net{int(older)}.pth")
-    return ["weight_port", "export", source, "--to", "torchvision-alexnet", "--out", str(out / "back.pth")]
-
-
-def export(material: Path, out: Path, older: bool) -> list[str]:
-    """Export of the tracker."""
-    step = "scale_step=1.05" if older else "scale_step=1.03"
-    words = ["mfst", "export", "--to", "stablehlo", "--frame-size", "160x120", "--out", str(out / "t.stablehlo")]
-    return [*words, *CHEAP, step]
-
-
-def weights(material: Path, out: Path, older: bool) -> list[str]:
-    """Weights by name, from the server."""
-    return ["mfst", "weights", "get", "paper", "--from", (material / "server").read_text()]
-
-
-COMMANDS = {
-    "track": Command(track, replaces=True),
-    "eval": Command(evaluate),
-    "train": Command(train),
-    "convert": Command(convert, replaces=True),
-    "port": Command(port, replaces=True),
-    "export": Command(export, replaces=True),
-    "weights": Command(weights),
-}
-
-
-def make_material(folder: Path) -> None:
-    """Clips, weights of other programs and a recipe."""
-    import weight_port
-    from mfst_jax.checkpoints import weight_names
-    from mfst_jax.params import Contents
-    from weight_port.reading import Source
-
-    importlib.import_module("clips").write_clips(folder / "clips", rounds=1)
-    shutil.rmtree(folder / "clips" / "Toy")  # of another shape, which would take a compilation of its own
-    random_numbers = np.random.default_rng(0)
-    published = folder / "published"
-    published.mkdir()
-    for number, contents, layout in (
-        (0, Contents(siamfc=False, alexnet="torchvision"), "torchvision-alexnet"),
-        (1, Contents(siamfc=False, alexnet="torchvision"), "torchvision-alexnet"),
-        (2, Contents(siamfc=True, alexnet=None, siamfc_bias=True), "matconvnet"),
-    ):
-        shapes = weight_names.expected(contents)
-        arrays = {name: random_numbers.uniform(0.5, 1, shape).astype(np.float32) for name, shape in shapes.items()}
-        source = Source("random", arrays, {name: name for name in arrays}, {"tool": "kill_campaign", "sources": []})
-        weight_port.export(
-            source, folder / (f"net{number}.mat" if layout == "matconvnet" else f"net{number}.pth"), layout
-        )
-    (folder / "recipe.py").write_text(
-        "from mfst_jax.train.recipe import Recipe\n"
-        'RECIPE = Recipe(model="alexnet", factors=(1.0, 1.0, 1.0), epochs=3, pairs_per_epoch=16, batch_size=4,\n'
-        "                cached_pairs=12, validation_pairs=4)\n"
-    )
-
-
-@contextlib.contextmanager
-def serving(material: Path) -> Iterator[None]:
-    """Serves the weights of `weights get` from a process of its own, slowly, and lets the package expect them."""
-    import servers
-
-    from mfst_jax.checkpoints import known_weights
-
-    class Slow(servers.Handler):
-        """Answers at about 40 MB/s, so that kills fall into downloads."""
-
-        def setup(self) -> None:
-            super().setup()
-            plain = self.wfile.write
-
-            def write(content: bytes) -> int:
-                for start in range(0, len(content), 1 << 18):
-                    plain(content[start : start + (1 << 18)])
-                    time.sleep(0.006)
-                return len(content)
-
-            self.wfile.write = write  # type: ignore[method-assign]
-
-    server = servers.Server()
-    server.RequestHandlerClass = Slow
-    for what, name in (("alexnet", "net0.pth"), ("siamfc", "net2.mat")):
-        content = (material / name).read_bytes()
-        known = known_weights.PUBLISHED[what]
-        server.files[known.name] = content
-        pinned = None if known.sha256 is None else hashlib.sha256(content).hexdigest()
-        size = None if known.size is None else len(content)
-        known_weights.PUBLISHED[what] = dataclasses.replace(known, sha256=pinned, size=size)
-    (material / "server").write_text(server.url)
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            server.serve_forever()
-        os._exit(0)
-    server.server_close()
-    try:
-        yield
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-
-
-def start(words: list[str], out: Path, log: Path) -> int:
-    """Process id of a fork that runs a command; its output goes to `log`."""
-    child = os.fork()
-    if child:
-        return child
-    status = 70
-    try:
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        os.environ["MFST_JAX_CACHE"] = str(out / "cache")
-        program = importlib.import_module("mfst_jax.cli" if words[0] == "mfst" else "weight_port.__main__")
-        status = program.main(words[1:])
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def wait(child: int, seconds: float) -> int | None:
-    """Exit status of a process, waited for at most so long; None where it still runs."""
-    end = time.monotonic() + seconds
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() >= end:
-            return None
-        time.sleep(0.002)
-
-
-def run(words: list[str], out: Path, log: Path) -> float:
-    """Seconds that a command takes that nobody kills. Raises `RuntimeError` where it fails or hangs."""
-    begin, child = time.monotonic(), start(words, out, log)
-    status = wait(child, LIMIT)
-    if status != 0:
-        if status is None:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"exit status {status}: {' '.join(last):.300}")
-    return time.monotonic() - begin
-
-
-def content_of(out: Path) -> dict[str, Any]:
-    """What is in a folder, by path: bytes, but for what holds times. Hidden folders are what is not complete yet."""
-    found: dict[str, Any] = {}
-    for path in sorted(out.rglob("*")):
-        name = path.relative_to(out).as_posix()
-        parts = name.split("/")
-        if not path.is_file() or any(part.startswith(".") or "orbax-checkpoint-tmp" in part for part in parts):
-            continue
-        if "tensorboard" in parts or "checkpoints" in parts or "times" in parts:
-            continue
-        if name.endswith(".html"):
-            found[name] = path.read_bytes().rstrip().endswith(b"</html>")
-        elif path.name == "metrics.jsonl":
-            found[name] = metrics_in(path)
-        elif parts[0] == "weights":
-            continue  # an Orbax directory, which is verified as a whole
-        else:
-            found[name] = path.read_bytes()
-    for description in sorted(out.glob("weights/mfst_jax.json")):
-        found["weights"] = orbax_content(description.parent)
-    return found
-
-
-def orbax_content(folder: Path) -> str:
-    """Where the weights of a directory come from, if each of its files is the one that was written; else "damaged".
-
-    Orbax itself would keep this process from forking.
-    """
-    described = json.loads((folder / "mfst_jax.json").read_text())
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "mfst_jax.json")
-    digests = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    return json.dumps(described["provenance"]) if digests == described["files"] else "damaged"
-
-
-def metrics_in(path: Path) -> list[dict[str, Any]]:
-    """Lines of the metrics without times, and without a last one that was cut short."""
-    lines = []
-    for text in path.read_text().splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            lines.append({key: value for key, value in json.loads(text).items() if key != "seconds"})
-    return lines
-
-
-def hidden_in(out: Path) -> list[str]:
-    """Names of what is not complete: what no finished run may leave."""
-    found = (path.relative_to(out).as_posix() for path in out.rglob("*"))
-    return sorted(each for each in found if "/.part" in each or each.endswith((".part", ".lock", "checkpoint-tmp")))
-
-
-def after_a_kill(found: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What is wrong with the files that a killed run has left."""
-    problems = [f"{name} is lost" for name in old if name not in found]
-    for name, value in found.items():
-        if name.endswith("metrics.jsonl"):
-            if value != new[name][: len(value)]:
-                problems.append(f"{name} has other lines")
-        elif name.endswith((".part", ".version")):  # a download, which goes on
-            continue
-        elif "/downloads/" in name:
-            continue  # checked before it got its name; gone in the end
-        elif value not in (old.get(name), new.get(name)):
-            problems.append(f"{name} is neither the old one nor the new one")
-    return problems
 
 
 def try_moment(
@@ -303,17 +42,16 @@ def try_moment(
     out.mkdir(parents=True)
     replaces = chosen.replaces and number % 2 == 1
     if replaces:
-        run(chosen.words(material, out, True), out, log)
+        processes.run(chosen.words(material, out, True), out, log)
     moment = chance.uniform(0, whole["seconds"])
-    child = start(chosen.words(material, out, False), out, log)
-    ended = wait(child, moment)
+    child = processes.start(chosen.words(material, out, False), out, log)
+    ended = processes.wait(child, moment)
     if ended is None:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        processes.kill(child)
     problems = after_a_kill(content_of(out), whole["old"] if replaces else {}, whole["new"])
     left = hidden_in(out)
     try:
-        run(chosen.words(material, out, False), out, log)
+        processes.run(chosen.words(material, out, False), out, log)
         found = content_of(out)
         if found != whole["new"]:
             names = sorted({*found, *whole["new"]})
@@ -336,7 +74,7 @@ def undisturbed(name: str, material: Path, folder: Path) -> dict[str, Any]:
         out = folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        seconds = run(chosen.words(material, out, older), out, folder / "log")
+        seconds = processes.run(chosen.words(material, out, older), out, folder / "log")
         found.append(content_of(out))
     if found[1] != found[2]:
         names = [each for each in found[1] if found[1][each] != found[2].get(each)]
