@@ -7,7 +7,7 @@ import fuzz_tracker
 import jax
 import numpy as np
 import pytest
-import tracker_cases
+import tracker_checks
 import tracker_setups
 from tracker_setups import Setup
 
@@ -56,7 +56,7 @@ def test_a_tracker_that_breaks_a_promise_is_found(monkeypatch: pytest.MonkeyPatc
     def replace_box(output, goes: bool):
         return output.replace(box=output.box + 1e4) if goes else output
 
-    monkeypatch.setattr(tracker_cases.mfst_jax, "step", wrong)
+    monkeypatch.setattr(tracker_checks.mfst_jax, "step", wrong)
     tally = fuzz_tracker.try_setup(ONE, 30)
     assert tally.failure is not None
     assert "beyond the frame" in tally.failure or "moves nothing" in tally.failure

@@ -2,12 +2,12 @@
 
     python tools/fuzz_tracker.py [--cases 20000] --state FOLDER
 
-What must hold of every case is in `tracker_cases.py`: boxes are finite and within their bounds, scores in [0, 1], blank
-frames move nothing, unusable boxes and frames are refused, and `track` gives what steps give. What is tried with which
-configuration and weights is in `tracker_setups.py`. Each setup is compiled once and tried with its share of the cases;
-its result is a file in FOLDER, so that a campaign that ends early goes on where it was. The cases of a setup are the
-same each time, and not those of another one. The table at the end has all cases by their kinds; the exit status is 1
-where one failed, and the smallest case that hypothesis found is printed.
+What must hold of every case is in `tracker_checks.py`: boxes are finite and within their bounds, scores in [0, 1],
+blank frames move nothing, unusable boxes and frames are refused, and `track` gives what steps give. What is tried with
+which configuration and weights is in `tracker_setups.py`. Each setup is compiled once and tried with its share of the
+cases; its result is a file in FOLDER, so that a campaign that ends early goes on where it was. The cases of a setup are
+the same each time, and not those of another one. The table at the end has all cases by their kinds; the exit status is
+1 where one failed, and the smallest case that hypothesis found is printed.
 """
 
 import gc
@@ -21,7 +21,8 @@ from pathlib import Path
 import hypothesis
 import jax
 import tyro
-from tracker_cases import Case, cases, check, kinds
+from tracker_cases import Case, cases, kinds
+from tracker_checks import check
 from tracker_setups import Setup, rounding, setups
 
 from mfst_jax.bench.side_by_side import table
