@@ -176,3 +176,15 @@ def label_studio(root: Path, regions: list[list[dict]], count: int, video: str =
     task = {"id": 1, "data": {"video": f"/data/upload/1/{video}"}, "annotations": [{"id": 3, "result": result}]}
     (root / "project-1.json").write_text(json.dumps([task]))
     return root
+
+
+def pysot(root: Path, benchmark: str, boxes: dict, frames: int, **more: object) -> Path:
+    """Pysot's JSON of a benchmark, with the images of its sequences."""
+    content = {}
+    for name, rows in boxes.items():
+        write_images(root / name / "img", range(1, frames + 1), size=SIZE)
+        rows = np.asarray(rows, float).tolist()
+        images = [f"{name}/img/{number:04d}.jpg" for number in range(1, frames + 1)]
+        content[name] = {"video_dir": name, "init_rect": rows[0], "img_names": images, "gt_rect": rows, **more}
+    (root / f"{benchmark}.json").write_text(json.dumps(content))
+    return root

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -113,6 +113,7 @@ def score(
     annotations: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     protocol: Protocol | None = None,
     align: Align = "first",
+    first_pixel: Literal[0, 1] = 1,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None,
 ) -> int:
     """Score raw results of one tracker, or of several side by side.
@@ -128,10 +129,12 @@ def score(
             rules of the data set that they are from by their layout or most of their names.
         align: Which rows count where a result has too few: the first ones, what is missing being misses; or the last
             ones, as in most published results on OTB's Tiger1, which begin with its sixth frame.
+        first_pixel: The number of the first pixel in files <sequence>.txt; in GOT-10k's layout it is 0 in any case.
         out: The JSON file to write: a tracker's scores, or those of several by their names.
     """
     dataset = load(annotations, protocol, images=False)
-    trackers, problems = find_results(results, [sequence.name for sequence in dataset.sequences])
+    names = [sequence.name for sequence in dataset.sequences]
+    trackers, problems = find_results(results, names, first_pixel=first_pixel)
     summaries = [scoring.score(tracker, dataset, align=align) for tracker in trackers]
     summaries.sort(key=lambda summary: summary.overall.success_auc if summary.overall is not None else -1, reverse=True)
     single = [tracker.folder for tracker in trackers] == [results]

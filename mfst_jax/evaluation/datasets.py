@@ -154,7 +154,7 @@ def _load_dataset(
 
 def _kind(places: list[Place]) -> Protocol:
     """Protocol of most places, by their layout or by what is in their folders; `folder` if there is none."""
-    kinds = Counter(place.layout or kind_of(place) for place in places)
+    kinds = Counter(place.protocol or place.layout or kind_of(place) for place in places)
     return next((protocol for protocol in PROTOCOLS if 2 * kinds[protocol] > len(places)), "folder")
 
 

@@ -1,8 +1,8 @@
 """Raw results on disk: boxes, and seconds a frame, of any tracker, for each sequence.
 
-In OTB's layout a tracker's folder holds `<sequence>.txt`, boxes (x, y, w, h) that count pixels from 1, and maybe
-`times/<sequence>_time.txt`. In GOT-10k's it holds `<sequence>/<sequence>_001.txt`, counting from 0, one file for each
-repetition, and `<sequence>/<sequence>_time.txt`. Numbers stand between commas, tabs or spaces.
+In OTB's layout a tracker's folder holds `<sequence>.txt`, boxes (x, y, w, h) that count pixels from 1 unless said
+otherwise, and maybe `times/<sequence>_time.txt`. In GOT-10k's it holds `<sequence>/<sequence>_001.txt`, counting from
+0, one file for each repetition, and `<sequence>/<sequence>_time.txt`. Numbers stand between commas, tabs or spaces.
 """
 
 import io
@@ -52,9 +52,11 @@ class Results:
 
     Attributes:
       folder: The tracker's folder.
+      first_pixel: Number of the first pixel in files in OTB's layout, 0 or 1.
     """
 
     folder: Path
+    first_pixel: int = ORIGINS["otb"]
 
     @property
     def name(self) -> str:
@@ -88,11 +90,18 @@ class Results:
         if len(exact or paths) > 1:
             found = " and ".join(str(path.relative_to(self.folder)) for path in exact or paths)
             raise InputError(f"{self.folder}: expected one file for {sequence}, found {found}")
-        return _read(*(exact or paths)) if paths else None
+        return _read((exact or paths)[0], self.first_pixel) if paths else None
 
 
-def find_results(folder: str | Path, sequences: Collection[str]) -> tuple[list[Results], list[str]]:
+def find_results(
+    folder: str | Path, sequences: Collection[str], *, first_pixel: int = ORIGINS["otb"]
+) -> tuple[list[Results], list[str]]:
     """Results of one tracker, if `folder` holds some on these sequences, or else of each tracker with a folder in it.
+
+    Args:
+      folder: the folder.
+      sequences: names of the sequences.
+      first_pixel: the number of the first pixel in files in OTB's layout, 0 or 1.
 
     Returns:
       The trackers in the order of their names, and a line for each folder without such results.
@@ -105,9 +114,9 @@ def find_results(folder: str | Path, sequences: Collection[str]) -> tuple[list[R
         inner = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
     except OSError as error:
         raise InputError(f"{folder}: expected a folder of results, found {error.strerror}") from None
-    if (one := Results(folder)).hold(sequences):
+    if (one := Results(folder, first_pixel)).hold(sequences):
         return [one], []
-    several = [Results(path) for path in inner]
+    several = [Results(path, first_pixel) for path in inner]
     trackers = [results for results in several if results.hold(sequences)]
     if not trackers:
         expected = f"results such as {min(sequences)}.txt, or a folder of them for each tracker"
@@ -168,13 +177,13 @@ def write_submission(path: Path, folder: Path, sequences: Iterable[str]) -> None
     write_atomically(path, content.getvalue())
 
 
-def _read(path: Path) -> Result:
+def _read(path: Path, first_pixel: int) -> Result:
     name = path.parent.name
     layout: Layout = "got10k" if path.stem == f"{name}_001" else "otb"
     runs = sorted(path.parent.glob(f"{name}_[0-9]*.txt")) if layout == "got10k" else [path]
     place = (path.parent.parent, name) if layout == "got10k" else (path.parent, path.stem)
     _, times = result_files(*place, layout)
-    boxes, origin = tuple(read_numbers(run, (4,)) for run in runs), ORIGINS[layout]
+    boxes, origin = tuple(read_numbers(run, (4,)) for run in runs), 0 if layout == "got10k" else first_pixel
     try:
         return Result(path, boxes, origin, _speed(times) if times.is_file() else None)
     except InputError as error:

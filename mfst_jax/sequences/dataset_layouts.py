@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfst_jax.errors import InputError
-from mfst_jax.sequences.formats import apart, coco_video, cvat, described, label_studio, lasot, masks, motchallenge
+from mfst_jax.sequences.formats import (
+    apart,
+    coco_video,
+    cvat,
+    described,
+    label_studio,
+    lasot,
+    masks,
+    motchallenge,
+    pysot,
+)
 from mfst_jax.sequences.layouts import describe_other, places_in
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence
@@ -70,6 +80,14 @@ LAYOUTS = (
         coco_video.is_coco,
         coco_video.find_coco,
         {"coco_video": coco_video.read_coco},
+        images_apart=False,
+    ),
+    Layout(
+        "pysot",
+        "a .json with img_names and gt_rect",
+        pysot.is_pysot,
+        pysot.find_pysot,
+        {"pysot": pysot.read_pysot},
         images_apart=False,
     ),
     Layout("CVAT", "annotations.xml", cvat.is_cvat, cvat.find_cvat, {"cvat": cvat.read_cvat}, images_apart=False),

@@ -19,6 +19,7 @@ class Place:
       target: Which target in `truth`, where that holds several.
       numbers: First and last number in the names of its images, where they are part of a video.
       video: Name of its video, where that has several targets; else empty.
+      protocol: Protocol of its benchmark, where `truth` says which one that is; else empty.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Place:
     target: str = ""
     numbers: tuple[int, int] | None = None
     video: str = ""
+    protocol: str = ""
 
     @property
     def origin(self) -> int:

@@ -206,6 +206,17 @@ def label_studio() -> Content:
     return {"export.json": json.dumps([task | video]), **images("cars", digits=6)}
 
 
+def pysot() -> Content:
+    """Pysot's JSON of a benchmark: boxes with labels, and polygons."""
+    names = [f"Car4/img/{number:04d}.jpg" for number in range(1, 4)]
+    boxes = {"gt_rect": [[10, 20, 30, 40]] * 3, "absent": [0, 0, 1], "attr": ["IV"]}
+    polygons = {"gt_rect": [[10, 20, 40, 20, 40, 60, 10, 60]] * 2}
+    content = {
+        name: {"video_dir": "Car4", "img_names": names, **more} for name, more in (("a", boxes), ("b", polygons))
+    }
+    return {"OTB100.json": json.dumps(content), **images("Car4/img")}
+
+
 def described() -> Content:
     """Data set with a description of its own."""
     text = "images: frames/{name}/*.jpg\nboxes: labels/{name}.txt\nfirst_pixel: 1\nbox: corners\ncolumns: 2-5\n"
@@ -246,6 +257,7 @@ PARSERS = (
     _parser("COCO, YouTube-VIS", youtube_vis),
     _parser("CVAT", cvat),
     _parser("Label Studio", label_studio),
+    _parser("pysot", pysot),
     _parser("described", described),
     _parser("ILSVRC2015-VID, to train on", vid, read_videos),
     Parser(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mfst_jax.errors import InputError, reason_in_content
-from mfst_jax.sequences.formats.safe_files import json_files, read_json
+from mfst_jax.sequences.formats.safe_files import json_files, name_inside, read_json
 from mfst_jax.sequences.image_files import describe
 from mfst_jax.sequences.layouts import name_of
 from mfst_jax.sequences.places import Place, Request, target_name
@@ -22,9 +22,6 @@ KIND = "COCO's JSON for videos"
 IMAGE_FOLDERS = ("", "images", "frames", "JPEGImages", "data", "train", "val", "valid", "test", "train/JPEGImages")
 """Folders of a data set that the names of images may begin from, beside the one that the JSON file is named after."""
 SPLITS = {"train": ("train",), "test": ("val", "test")}
-
-LONGEST_NAME, LONGEST_PATH = 255, 4000
-"""Number of bytes of a file's name, and of characters of its path, at most."""
 
 Video = tuple[list[str], dict[str, dict[int, list[float]]]]
 """Names of the images of a video in order, and the boxes of each track by the number of the image."""
@@ -98,7 +95,7 @@ def _videos(path: Path, version: int) -> dict[str, Video]:
         videos: dict[Any, tuple[str, list[tuple[Any, str]], dict[str, dict[int, list[float]]]]] = {}
         for video in content["videos"]:
             listed = video.get("file_names") or []
-            names = [(number, _inside(name)) for number, name in enumerate(listed)]
+            names = [(number, name_inside(name)) for number, name in enumerate(listed)]
             title = video.get("name") or (Path(listed[0]).parent.as_posix() if listed else str(video["id"]))
             videos[video["id"]] = (str(title), names, {})
         where = "its images"
@@ -106,7 +103,7 @@ def _videos(path: Path, version: int) -> dict[str, Video]:
         for image in content.get("images") or []:
             order = image.get("frame_id", image.get("frame_index", len(place_of)))
             place_of[image["id"]] = (image["video_id"], order)
-            videos[image["video_id"]][1].append((order, _inside(image["file_name"])))
+            videos[image["video_id"]][1].append((order, name_inside(image["file_name"])))
         rows = {key: {order: row for row, (order, _) in enumerate(sorted(each[1]))} for key, each in videos.items()}
         for number, each in enumerate(content["annotations"]):
             where = f"annotation {number}"
@@ -140,12 +137,3 @@ def _box(box: Any) -> list[float]:
     if not np.isfinite([x, y, width, height]).all():
         raise ValueError(f"{box}"[:60])
     return [x, y, width, height]
-
-
-def _inside(name: Any) -> str:
-    """Name of an image file, which lies in the data set's folder."""
-    sound = isinstance(name, str) and "\0" not in name and len(name) <= LONGEST_PATH
-    sound = sound and all(len(part.encode("utf-8", "replace")) <= LONGEST_NAME for part in Path(name).parts)
-    if not sound or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"{name!r:.60} in the place of a file's name in the folder")
-    return name

@@ -14,6 +14,8 @@ from mfst_jax.sequences.text import changes
 
 DEEPEST = 64
 """Greatest number of XML elements within each other."""
+LONGEST_NAME, LONGEST_PATH = 255, 4000
+"""Number of bytes of a file's name, and of characters of its path, at most."""
 
 
 def read_xml(path: Path, kind: str) -> Element:
@@ -88,6 +90,15 @@ def json_files(folders: Iterable[Path], begins: bytes, holds: Callable[[bytes], 
 
     found = [path for folder in folders for path in folder.glob("*.json")]
     return sorted(filter(looks_right, found), key=natural_key)
+
+
+def name_inside(name: Any) -> str:
+    """Name of an image file as an annotation has it. Raises `ValueError` where it leads out of the folder."""
+    sound = isinstance(name, str) and "\0" not in name and len(name) <= LONGEST_PATH
+    sound = sound and all(len(part.encode("utf-8", "replace")) <= LONGEST_NAME for part in Path(name).parts)
+    if not sound or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"{name!r:.60} in the place of a file's name in the folder")
+    return name
 
 
 @lru_cache(maxsize=2)
