@@ -51,7 +51,7 @@ def write_weights(
 ) -> None:
     """Writes the weights, with the recipe, the videos' names, the epoch's metrics and the biases.
 
-    The first process alone does.
+    The same run gives the same bytes, whatever time it takes. The first process alone writes.
 
     Args:
       path: a .safetensors file.
@@ -73,7 +73,7 @@ def write_weights(
             "training": [video.name for video in data.training],
             "held_out": [video.name for video in data.held_out],
         },
-        "metrics": dict(metrics),
+        "metrics": {name: value for name, value in metrics.items() if name != "seconds"},
         "biases": {layer: float(bias) for layer, bias in biases.items()},
     }
     checkpoints.save(trained, path, provenance=provenance)

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from mfst_jax.sequences.sequence import FARTHEST
 from mfst_jax.sequences.text import fields, line_error, parse_lines, read_text
 
 Polygons = Literal["bounds", "area"]
@@ -90,8 +91,9 @@ def mask_box(text: str) -> Float64[np.ndarray, "4"]:
       ValueError: it is no such text, or its runs are longer than its rectangle.
     """
     x, y, width, height, *runs = (int(number) for number in fields(text.removeprefix("m")))
-    if min(width, height, *runs) < 0 or not sum(runs) <= width * height <= LARGEST_MASK:
-        raise ValueError(f"runs of {sum(runs)} pixels in {width} x {height}")
+    fits = min(width, height, *runs) >= 0 and sum(runs) <= width * height <= LARGEST_MASK
+    if not fits or max(abs(x), abs(y)) > FARTHEST:
+        raise ValueError(f"runs of {sum(runs)} pixels in {width} x {height} at {x}, {y}")
     ends = np.cumsum(np.array(runs, np.int64))
     starts, ends = ends[:-1:2], ends[1::2]  # bounds of the runs inside the target
     starts, ends = starts[starts < ends], ends[starts < ends]

@@ -87,7 +87,10 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     Raises:
       InputError: there is no such folder, or no image in it.
     """
-    place = next((folder / name for name in INNER_FOLDERS if (folder / name).is_dir()), folder)
+    try:
+        place = next((folder / name for name in INNER_FOLDERS if (folder / name).is_dir()), folder)
+    except OSError as error:  # such as a name that is too long for one
+        raise InputError(f"{folder}: expected a folder of images, found {error.strerror}") from None
     properties = read_properties(folder)
     channels = [value for key, value in properties.items() if key.startswith("channels.")]
     if channels:

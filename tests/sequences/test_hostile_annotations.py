@@ -59,6 +59,13 @@ def test_a_video_that_is_no_name_of_a_folder_is_refused(tmp_path: Path, video: s
     assert "configSeqs.m: expected name, path" in refused(tmp_path)
 
 
+def test_a_video_with_a_name_that_is_too_long_is_refused(tmp_path: Path):
+    uav123(tmp_path, {"car1_1": BOXES}, videos={"car1": 3})
+    (tmp_path / "configSeqs.m").write_text(struct("car1_1", "é" * 200, 1, 3))
+    with pytest.raises(InputError, match="expected a folder of images, found "):
+        datasets.load(tmp_path)
+
+
 def test_many_lacking_images_are_counted_and_not_listed():
     images = [Path(f"{number:04d}.jpg") for number in (1, 2, 5)]
     started = time.monotonic()

@@ -48,6 +48,8 @@ def test_two_runs_agree_to_the_last_bit(reference: Path, params, data, cache, tm
     metrics = train(make_recipe(), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
     assert [line["epoch"] for line in metrics] == [0, 1, 2, 3]
     assert same(numbers(reference), numbers(tmp_path / "run"))
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (reference / name).read_bytes()
     other = train(make_recipe(seed=1), params, data, tmp_path / "other", cache=cache / "pools", quiet=True)
     assert other[-1]["train_loss"] != metrics[-1]["train_loss"]
 
@@ -63,6 +65,7 @@ def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(step, referenc
         train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True, after_step=stop)
     train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
     assert same(numbers(reference), numbers(out))
+    assert (out / "best.safetensors").read_bytes() == (reference / "best.safetensors").read_bytes()
 
 
 def test_calibration_and_tracking_are_in_the_metrics_and_tracking_chooses(params, data, sequences, cache, tmp_path):
