@@ -1,4 +1,4 @@
-"""The command `mfst`: track, view, run the demonstration, say what weights hold, evaluate, time, train, export.
+"""The command `mfst`: track one or many, view, demonstrate, say what weights hold, evaluate, time, train, export.
 
 `mfst --version` says which version this is, `mfst doctor` whether all is well.
 """
@@ -27,6 +27,7 @@ from mfst_jax.export.command import export
 from mfst_jax.following.loop import follow, follow_all
 from mfst_jax.following.recording import check_files
 from mfst_jax.following.summary import summary
+from mfst_jax.many.command import track_all
 from mfst_jax.media import sources
 from mfst_jax.media.drawing import contact_sheet
 from mfst_jax.media.streams import PATIENCE, is_stream
@@ -201,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if arguments[:1] == ["train"]:  # its options are those of a command of its own, which the extra `train` is for
         return exit_status(partial(train, tuple(arguments[1:])), program="mfst")
-    commands = {"track": track, "view": view, "demo": demo, "info": info}
+    commands = {"track": track, "track-all": track_all, "view": view, "demo": demo, "info": info}
     commands |= {"eval": evaluate, "score": score, "bench": bench, "train": train}
     commands |= {"weights": weights_command, "export": export, "doctor": doctor}
     command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)

@@ -1,4 +1,4 @@
-"""Locks between processes: a folder for one of them at a time, and a file that one at a time holds.
+"""Locks between processes: a folder for one of them at a time, or for those that share it, and files that one holds.
 
 A process that ends, however it ends, holds nothing any more. On file systems without locks, as some that are reached
 over a network, nobody is kept out.
@@ -26,10 +26,15 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone_in(folder: Path) -> Generator[None]:
+def alone_in(folder: Path, *, shared: bool = False) -> Generator[None]:
     """Keeps a folder to this process until the block ends; it is made if need be. A second one is refused.
 
     The folder itself is locked, so that nothing is left in it. Where there are no locks, a warning says so.
+
+    Args:
+      folder: the folder.
+      shared: whether others that share it too may be at work in it beside this process, and only those that do not are
+        kept out.
 
     Raises:
       InputError: another process, or another thread of this one, is at work in it; or it cannot be made.
@@ -44,12 +49,15 @@ def alone_in(folder: Path) -> Generator[None]:
         return
     try:
         try:
-            lock(handle)
+            lock(handle, shared=shared)
         except BlockingIOError:
-            found = holder(handle)
-            raise InputError(f"{folder}: expected no other process at work in it, found {found}") from None
+            found, others = holder(handle), "no process at work in it that does not share it" if shared else ""
+            raise InputError(
+                f"{folder}: expected {others or 'no other process at work in it'}, found {found}"
+            ) from None
         except OSError as error:
-            _log.warning("%s: cannot be locked (%s): see that no other process works in it", folder, reason(error))
+            if not shared:
+                _log.warning("%s: cannot be locked (%s): see that no other process works in it", folder, reason(error))
         yield
     finally:
         os.close(handle)
@@ -84,19 +92,53 @@ def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generat
             return
 
 
-def lock(handle: int, *, wait: bool = False) -> None:
+@contextmanager
+def claimed(path: Path) -> Generator[bool]:
+    """Holds the lock that the file `path` stands for, unless another process does: yields whether it is held.
+
+    The file is made, and gone afterwards; what a killed process leaves of it is nobody's. On a file system without
+    locks everybody holds it.
+
+    Args:
+      path: a file of this purpose alone, in a folder that exists. It is opened for writing, since NFS has locks of such
+        files alone.
+
+    Raises:
+      OSError: the file cannot be made.
+    """
+    while True:
+        with path.open("a") as file:
+            try:
+                lock(file.fileno())
+            except BlockingIOError:
+                yield False
+                return
+            except OSError:  # a file system without locks
+                pass
+            if not is_current(file.fileno(), path):
+                continue  # its holder has removed it, so a new one is made
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def lock(handle: int, *, wait: bool = False, shared: bool = False) -> None:
     """Locks an open file or folder.
 
     Args:
       handle: what is open.
       wait: whether to wait for another holder.
+      shared: whether other locks that are shared too may be beside this one.
 
     Raises:
       BlockingIOError: another one holds it, and is not waited for.
       OSError: the file system has no locks.
     """
     if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
 
 
 def is_current(handle: int, path: Path) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError
-from mfst_jax.locks import alone_in, exclusive
+from mfst_jax.locks import alone_in, claimed, exclusive
 from mfst_jax.whole_files import working_name
 
 HOLD = """
@@ -166,3 +166,40 @@ def test_who_waits_for_a_lock_is_told_and_gets_it(tmp_path: Path):
     thread.join()
     assert found == ["inside"]
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_claim_is_one_holders_and_its_file_is_gone_afterwards(tmp_path: Path):
+    path = tmp_path / "piece.lock"
+    with claimed(path) as mine:
+        assert mine
+        with claimed(path) as again:
+            assert not again
+        assert path.exists()  # whoever was refused has left it alone
+    assert not path.exists()
+    path.touch()  # as a killed process leaves it
+    with pytest.raises(ZeroDivisionError), claimed(path):
+        raise ZeroDivisionError
+    assert not path.exists()
+
+
+def test_without_locks_everybody_has_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with claimed(tmp_path / "piece.lock") as one, claimed(tmp_path / "piece.lock") as other:
+        assert one
+        assert other
+
+
+def test_a_folder_that_is_shared_is_said_to_have_no_locks_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def none(*_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with alone_in(tmp_path, shared=True):
+        assert not caplog.records
+    with alone_in(tmp_path):
+        assert len(caplog.records) == 1

@@ -11,6 +11,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from mfst_jax.errors import InputError
+from mfst_jax.program.sharing import share_of
 
 
 def join(coordinator: str, processes: int, process: int) -> None:
@@ -22,10 +23,9 @@ def join(coordinator: str, processes: int, process: int) -> None:
       process: which one this is, from 0.
 
     Raises:
-      InputError: the processes do not find one another.
+      InputError: numbers that do not go together, or the processes do not find one another.
     """
-    if not 0 <= process < processes:
-        raise InputError(f"--process: expected 0 to {processes - 1}, found {process}")
+    share_of(processes, process)
     try:
         jax.distributed.initialize(coordinator, processes, process)
     except (RuntimeError, ValueError) as error:

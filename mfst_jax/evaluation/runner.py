@@ -7,7 +7,6 @@ the run was ever interrupted.
 
 import dataclasses
 import json
-import platform
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain
@@ -15,27 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import weight_names
-from mfst_jax.config import Config, to_dict
+from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.datasets import Dataset, Protocol
 from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_result
 from mfst_jax.evaluation.scoring import Summary, score
 from mfst_jax.evaluation.tracking import Track, track_sequences
 from mfst_jax.fast import prepare
-from mfst_jax.json_files import read_json
 from mfst_jax.params import Params
+from mfst_jax.program import run_records
 from mfst_jax.program.progress import progress_bar
 from mfst_jax.sequences import Sequence
 from mfst_jax.sequences.text import read_numbers
-from mfst_jax.version import __version__
 from mfst_jax.whole_files import write_atomically
 
-RECORD = "run.json"
+RECORD = run_records.RECORD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,24 +54,8 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """Record of the settings, as plain JSON values."""
-        return {
-            "protocol": self.protocol,
-            "config": to_dict(self.config),
-            "weights": {
-                "contents": self.params.contents.describe(),
-                "sha256": checkpoints.digest(weight_names.flatten(self.params.variables)),
-                "provenance": dict(self.provenance),
-            },
-            "versions": {
-                "mfst_jax": __version__,
-                "jax": jax.__version__,
-                "jaxlib": jaxlib.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "platform": jax.default_backend(),
-            "batch": self.batch,
-        }
+        facts = run_records.describe_run(self.params, self.config, self.provenance)
+        return {"protocol": self.protocol, **facts, "batch": self.batch}
 
 
 def plan(
@@ -128,18 +108,8 @@ def evaluate(run: Run, dataset: Dataset, folder: Path, *, quiet: bool = False) -
 
 def begin(folder: Path, run: Run) -> dict[str, Any]:
     """Record of the run, once it is sure that `folder` is for this run alone. Raises `InputError` if it is not."""
-    path, record = folder / RECORD, json.loads(json.dumps(run.record()))
-    if not path.exists():
-        if found := next(chain(folder.glob("*.txt"), folder.glob("*/*_001.txt")), None):
-            raise InputError(f"{folder}: expected no results but those of this run, found {found.name} and no {RECORD}")
-        write_atomically(path, json.dumps(record, indent=2) + "\n")
-        return record
-    there = read_json(path, "what an earlier run wrote")
-    if differences := list(_differences(record, there)):
-        raise InputError(
-            f"{path}: expected the same run as before, or another --out or --name, found {'; '.join(differences)}"
-        )
-    return record
+    results = chain(folder.glob("*.txt"), folder.glob("*/*_001.txt"))
+    return run_records.begin(folder, run.record(), results=results, what="results", advice="another --out or --name")
 
 
 def write_summary(path: Path, summary: Summary) -> None:
@@ -194,12 +164,3 @@ def _is_complete(folder: Path, sequence: Sequence) -> bool:
         if len(boxes) == len(seconds) == len(sequence.frames) and np.allclose(boxes[0], first, rtol=0, atol=1e-3):
             return True
     return False
-
-
-def _differences(now: Any, there: Any, name: str = "") -> Iterator[str]:
-    """Values that differ between two JSON values, each in words."""
-    if isinstance(now, dict) and isinstance(there, dict):
-        for key in dict.fromkeys([*there, *now]):
-            yield from _differences(now.get(key), there.get(key), f"{name}.{key}" if name else key)
-    elif now != there:
-        yield f"{name} {json.dumps(now)} instead of {json.dumps(there)}"

@@ -20,6 +20,7 @@ from jaxtyping import Float32
 from mfst_jax.config import Config
 from mfst_jax.fast import AnyParams
 from mfst_jax.following import quick_start
+from mfst_jax.following.quick_start import ReusedParams
 from mfst_jax.following.recording import Recorder
 from mfst_jax.media.decoding import Frame
 from mfst_jax.media.source import Source
@@ -93,7 +94,7 @@ def follow(
 def follow_all(
     source: Source,
     targets: Sequence[Target],
-    params: AnyParams,
+    params: AnyParams | ReusedParams,
     config: Config | None = None,
     *,
     video: Path | None = None,
@@ -110,7 +111,7 @@ def follow_all(
     Args:
       source: the frames.
       targets: what to follow, at least one; a batch of them is tracked without centre search (`multi.config_for`).
-      params: the weights, which are prepared here if they are not yet.
+      params: the weights, which are prepared here if they are not yet; `ReusedParams` where many sources follow.
       config: how to track; by default what the weights imply.
       video: where to write the annotated video; of one target the true boxes are drawn too, as far as there are some.
       table: where to write the boxes: CSV, or what the name says (`tables.open_table`).

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,4 +157,4 @@ class Recorder:
         if self._record is not None and self._told:  # the table has rows, and so there is one
             record, table = self._record
             with suppress(*([] if error is None else [InputError])):  # an error of the block is the one to report
-                record.write(table)
+                replace(record, complete=error is None).write(table)

@@ -25,7 +25,7 @@ def open_folder(folder: Path) -> Source:
     """
     name, places = name_of(folder), _places_of(folder)
     if len(places) == 1:
-        return _open_sequence(places[0])
+        return open_place(places[0])
     lacks = f"{name} has no {' or '.join(TRUTH_FILES)} to take it from"
     if not places:
         return open_images(name, list_images(folder), lacks=lacks)
@@ -53,14 +53,15 @@ def open_named(folder: Path, name: str) -> Source:
     places = _places_of(folder) or [place for inner in folders_in(folder) for place in places_in(inner)]
     for place in places:
         if place.name == name:
-            return _open_sequence(place)
+            return open_place(place)
     names = ", ".join(place.name for place in places[:LISTED]) + (", ..." if places[LISTED:] else "")
     raise InputError(
         f"source {folder}#{name}: expected the name of a sequence in {folder}, found {names or 'none there'}"
     )
 
 
-def _open_sequence(place: Place) -> Source:
+def open_place(place: Place) -> Source:
+    """Source of the sequence at a place. Raises `InputError` where its true boxes or first image cannot be read."""
     assert place.folder is not None
     sequence = read_sequence(place)
     first, last = sequence.frames[0], sequence.frames[-1]

@@ -59,7 +59,7 @@ def open_source(source: str | Path, *, patience: float | int = PATIENCE) -> Sour
         return open_stream(text, patience)
     if not exists and GLOB.search(text) and not is_address(text):
         try:
-            entries = _matching(path)
+            entries = matching(path)
         except (OSError, ValueError) as error:
             raise InputError(f"glob {text}: expected a pattern of file names, found {reason(error)}") from None
         if entries:
@@ -94,7 +94,7 @@ def _unusable(text: str, path: Path) -> str:
     return "no such file" + (", nor any that matches it as a pattern" if GLOB.search(text) else "")
 
 
-def _matching(pattern: Path) -> list[Path]:
+def matching(pattern: Path) -> list[Path]:
     """Paths that match a glob. A part of it that exists as it is written is a name, whatever its brackets say."""
     found = [Path(pattern.anchor)]
     for part in pattern.relative_to(pattern.anchor).parts:

@@ -20,15 +20,19 @@ def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
         targets = parse_targets(texts)
         check_boxes(targets, source.size)
         return targets
-    if source.ground_truth is None:
-        why = source.lacks or f"{source.name} has no ground truth to take it from"
+    if (why := lacks_start(source)) is not None:
         raise InputError(f"--box: expected x,y,w,h, or --select to draw it, as {why}, found none")
-    if not np.isfinite(source.ground_truth[0]).all():
-        raise InputError(
-            f"--box: expected x,y,w,h, or --select to draw it, as the target is absent from {source.name}'s first "
-            "frame, found none"
-        )
+    assert source.ground_truth is not None
     return [unnamed_target(source.ground_truth[0])]
+
+
+def lacks_start(source: Source) -> str | None:
+    """Reason why a source has no true box in its first frame to start from, in words; None where it has one."""
+    if source.ground_truth is None:
+        return source.lacks or f"{source.name} has no ground truth to take it from"
+    if not np.isfinite(source.ground_truth[0]).all():
+        return f"the target is absent from {source.name}'s first frame"
+    return None
 
 
 def parse_targets(texts: Sequence[str]) -> list[Target]:

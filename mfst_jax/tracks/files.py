@@ -47,6 +47,8 @@ class Record:
       version: Version of mfst_jax.
       targets: Names of the targets, in order; none for a single one that nobody named.
       first: Number of the first frame that was tracked.
+      complete: Whether the source was followed to its end, or until the track was to stop; False where an error or
+        an interruption ended it, and where nobody knows.
     """
 
     source: str | None
@@ -56,12 +58,13 @@ class Record:
     version: str = ""
     targets: tuple[str, ...] = ()
     first: int = 0
+    complete: bool = False
 
     @classmethod
     def of(
         cls, table: Path, path: str, source: Source, contents: Contents, config: Config, targets: Sequence[str] = ()
     ) -> "Record":
-        """Record of a table that is about to be written.
+        """Record of a table that is about to be written, and so is not complete.
 
         Args:
           table: where the boxes will be.
@@ -73,7 +76,7 @@ class Record:
         """
         names = () if [*targets] == [THE_TARGET] else tuple(targets)
         return cls(
-            *(_path_from(table, path), source.size, to_dict(config), contents.describe(), __version__, names),
+            *(path_from(table, path), source.size, to_dict(config), contents.describe(), __version__, names),
             first=source.first,
         )
 
@@ -119,7 +122,7 @@ def record_path(table: Path) -> Path:
     return table.with_name(f"{table.name}.json")
 
 
-def _path_from(table: Path, source: str) -> str | None:
+def path_from(table: Path, source: str) -> str | None:
     """Path of a source from a table's folder, as the table's record names it; None for a webcam or an address."""
     if not Path(source).exists() and (re.fullmatch("[0-9]+", source) or is_address(source)):
         return None
@@ -148,7 +151,8 @@ def read_record(table: Path) -> Record | None:
         raise InputError(f"record {path}: expected what mfst track writes, found {source!r:.40} and {config!r:.40}")
     if type(first) is not int or not 0 <= first < MOST_FRAMES:
         raise InputError(f"record {path}: expected what mfst track writes, found first frame {first!r:.40}")
-    return Record(source, (height, width), config, weights, version, targets, first)
+    complete = values.get("complete") is True  # records of earlier versions do not say
+    return Record(source, (height, width), config, weights, version, targets, first, complete)
 
 
 def _is_context(value: Any) -> bool:
