@@ -1,7 +1,7 @@
 """Outcomes: what became of a parser's inputs, kept in the folder of a campaign, and the table of all of them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,15 +66,25 @@ def save(folder: Path, parser: Parser, outcome: Outcome) -> None:
 
 
 def report(folder: Path, parsers: Iterable[Parser]) -> Iterator[str]:
-    """Lines of the table of all parsers, with the causes of failures below it."""
+    """Lines of a table of all parsers and of one of their kinds, with the causes of failures below them."""
     outcomes = {parser.name: load(folder, parser) for parser in parsers}
-    yield "| parser | inputs | read | refused | failed | slowest | memory |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    kinds: dict[str, list[Outcome]] = {}
     for name, each in outcomes.items():
-        numbers = f"{each.inputs:,} | {each.read:,} | {each.refused:,} | {each.failed:,}"
-        yield f"| {name} | {numbers} | {each.slowest:.2f} s | {each.memory / 2**20:,.0f} MiB |"
-    total = [sum(getattr(each, name) for each in outcomes.values()) for name in ("inputs", "read", "refused", "failed")]
-    yield "| all | " + " | ".join(f"{number:,}" for number in total) + " | | |"
+        kinds.setdefault(name.partition(":")[0] if ":" in name else "others", []).append(each)
+    yield from _table("parser", {name: [each] for name, each in outcomes.items()})
+    yield ""
+    yield from _table("kind", kinds | {"all": list(outcomes.values())})
     for name, each in outcomes.items():
         for cause, noted in each.failures.items():
             yield f"{name}: {noted['count']} times {cause}, such as input {noted['numbers'][0]}"
+
+
+def _table(first: str, rows: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
+    """Lines of a table in Markdown: counts added up, and the slowest input and the most memory of any."""
+    yield f"| {first} | parsers | inputs | read | refused | failed | slowest | memory |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for name, several in rows.items():
+        counts = [sum(getattr(each, field) for each in several) for field in ("inputs", "read", "refused", "failed")]
+        numbers = " | ".join(f"{count:,}" for count in (len(several), *counts))
+        slowest, memory = max(each.slowest for each in several), max(each.memory for each in several)
+        yield f"| {name} | {numbers} | {slowest:.2f} s | {memory / 2**20:,.0f} MiB |"
