@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.sequences.annotations import read_boxes
 from mfst_jax.sequences.image_files import choose_images, is_image, natural_key
 from mfst_jax.sequences.places import Place, Request
@@ -78,7 +78,10 @@ def read_described(place: Place, images: bool) -> Sequence:
     frames: tuple[Path, ...] = ()
     if images:
         pattern = described["images"].replace("{name}", place.name)
-        found = sorted((each for each in path.parent.glob(pattern) if is_image(each)), key=natural_key)
+        try:
+            found = sorted((each for each in path.parent.glob(pattern) if is_image(each)), key=natural_key)
+        except (OSError, ValueError) as error:  # such as a name that is too long for one
+            raise InputError(f"{path}: expected a pattern of images, found {reason(error)}") from None
         if not found:
             raise InputError(f"{path.parent / pattern}: expected images of {place.name}, found none")
         frames = choose_images(found, len(boxes), None)

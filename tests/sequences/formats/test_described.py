@@ -60,3 +60,8 @@ def test_infinite_boxes_are_refused_without_a_warning(tmp_path, row, box):
     message = refused(root)
     assert "one" in message
     assert "expected" in message
+
+
+def test_a_pattern_that_is_too_long_for_a_name_is_refused(tmp_path):
+    root = described(tmp_path, f"images: frames/{'x' * 300}/{{name}}/*.jpg\nboxes: labels/{{name}}.txt\n")
+    assert "expected " in refused(root)
