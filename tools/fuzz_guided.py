@@ -10,18 +10,29 @@ which Python is reached says little there. In FOLDER are the outcome, the inputs
 those that failed, by their numbers; the campaign goes on from there. The exit status is 1 where one failed.
 """
 
-import importlib.util
+import contextlib
+import importlib
+import pkgutil
 import sys
 import time
 from pathlib import Path
 
 import tyro
-from fuzz_parsers import PARSERS
-from fuzzing import guided
-from fuzzing.campaign import quota
-from fuzzing.outcomes import load, report
 
-GUIDED = tuple(parser for parser in PARSERS if not parser.compiled)
+
+def import_watched() -> None:
+    """Imports all of our modules, of which atheris sees from then on what is reached. Raises `ImportError` without it.
+
+    What is imported before or later is not watched.
+    """
+    import atheris
+
+    with atheris.instrument_imports(include=["mfst_jax", "weight_port"]):  # pyrefly: ignore[missing-attribute]
+        for package in map(importlib.import_module, ("mfst_jax", "weight_port")):
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+                if not module.name.endswith("__main__"):
+                    with contextlib.suppress(ImportError):
+                        importlib.import_module(module.name)
 
 
 def fuzz(
@@ -43,16 +54,23 @@ def fuzz(
         minutes: After so many the campaign ends, to go on another time.
         table: Print what came of the inputs so far, and feed nothing.
     """
-    if importlib.util.find_spec("atheris") is None:
-        print("atheris: expected to be installed (pip install atheris), found none", file=sys.stderr)
-        return 2
-    parsers = tuple(parser for parser in GUIDED if not only or parser.name.startswith(only))
     deadline = None if minutes is None else time.time() + 60 * minutes
+    if not table:
+        try:
+            import_watched()
+        except ImportError as error:
+            print(f"atheris: expected to be installed (pip install atheris), found none: {error}", file=sys.stderr)
+            return 2
+    from fuzz_parsers import PARSERS
+    from fuzzing.campaign import quota
+    from fuzzing.guided import take_turns
+    from fuzzing.outcomes import load, report
+
+    guided = tuple(parser for parser in PARSERS if not parser.compiled)
+    parsers = tuple(parser for parser in guided if not only or parser.name.startswith(only))
     state.mkdir(parents=True, exist_ok=True)
-    for parser in () if table else parsers:
-        until = quota(parser, GUIDED, inputs)
-        if load(state, parser).inputs < until:
-            guided.run(state.absolute(), parser, until, seed, deadline)
+    if not table:
+        take_turns(state.absolute(), parsers, [quota(parser, guided, inputs) for parser in parsers], seed, deadline)
     print("\n".join(report(state, parsers)))
     return int(any(load(state, parser).failed for parser in parsers))
 

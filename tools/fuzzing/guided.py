@@ -1,11 +1,11 @@
 """Guided: inputs that reach new code of a parser are kept and changed further, by atheris and libFuzzer."""
 
+import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +15,8 @@ from fuzzing.inputs import as_bytes, seeds, targets
 from fuzzing.outcomes import load, save, state_path
 from fuzzing.parser import Content, Parser
 
+AT_ONCE = 1000
+"""Number of inputs after which another parser has its turn."""
 SAVED_EVERY = 5
 """Seconds after which the outcome is kept."""
 OWN_SHARE = 0.5
@@ -39,42 +41,51 @@ class Places:
         return {**files, name: data[1:]}
 
 
-def run(folder: Path, parser: Parser, until: int, seed: int, deadline: float | None) -> None:
-    """Feeds a parser in processes of `guided_process.py`. Where one ends at an input, that one failed.
+def take_turns(folder: Path, parsers: Sequence[Parser], quotas: list[int], seed: int, deadline: float | None) -> None:
+    """Feeds all parsers in turns, each in a fork of this process, whose modules atheris has to have imported.
 
     Args:
-      folder: where the outcome is kept, and beside it the inputs that reached new code.
-      parser: what is fed.
-      until: number of inputs altogether.
+      folder: where the outcomes are kept, and beside them the inputs that reached new code.
+      parsers: what is fed.
+      quotas: number of inputs of each altogether.
       seed: of libFuzzer, changed by the number of inputs so far.
       deadline: time by `time.time` at which to end early.
     """
-    program = Path(__file__).with_name("guided_process.py")
-    words = [folder, parser.name, until, seed, deadline or 0]
-    command = [sys.executable, str(program), *map(str, words)]
-    corpus, last = _corpus(folder, parser), _last(folder, parser)
+    turn, unfinished = 0, True
+    while unfinished and (deadline is None or time.time() < deadline):
+        turn, unfinished = turn + 1, False
+        for parser, most in zip(parsers, quotas, strict=True):
+            until = min(most, int(turn * AT_ONCE * parser.share))
+            unfinished |= until < most
+            while load(folder, parser).inputs < until and (deadline is None or time.time() < deadline):
+                _feed_in_a_fork(folder, parser, until, seed, deadline)
+
+
+def _feed_in_a_fork(folder: Path, parser: Parser, until: int, seed: int, deadline: float | None) -> None:
+    """Feeds a parser in another process. Where that ends at an input, the input failed."""
+    corpus, last, before = _corpus(folder, parser), _last(folder, parser), load(folder, parser).inputs
     corpus.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(Places(parser).sound()):
         (corpus / f"sound-{number}").write_bytes(data)
-    while load(folder, parser).inputs < until and (deadline is None or time.time() < deadline):
-        before = load(folder, parser).inputs
-        last.unlink(missing_ok=True)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        outcome = load(folder, parser)
-        if done.returncode and not last.exists():
-            raise RuntimeError(f"{parser.name}: a process ended before its first input: {done.stderr[-2000:]}")
-        if done.returncode:
-            kept = last.with_suffix(f".{outcome.inputs}")
-            last.replace(kept)
-            outcome.fail(f"{ending(done.returncode)}, with the input in {kept.name}", outcome.inputs)
-            outcome.inputs += 1
-            save(folder, parser, outcome)
-        elif outcome.inputs == before:
-            raise RuntimeError(f"{parser.name}: a process fed nothing: {done.stderr[-2000:]}")
+    last.unlink(missing_ok=True)
+    with warnings.catch_warnings(action="ignore"):  # of forks beside threads, of which none runs
+        arguments = (folder, parser, until, seed, deadline)
+        process = multiprocessing.get_context("fork").Process(target=_feed, args=arguments)
+        process.start()
+    process.join()
+    outcome = load(folder, parser)
+    if (process.exitcode and not last.exists()) or (outcome.inputs == before and not process.exitcode):
+        raise RuntimeError(f"{parser.name}: a process ended with {process.exitcode} before the first input")
+    if process.exitcode:
+        kept = last.with_suffix(f".{outcome.inputs}")
+        last.replace(kept)
+        outcome.fail(f"{ending(process.exitcode)}, with the input in {kept.name}", outcome.inputs)
+        outcome.inputs += 1
+        save(folder, parser, outcome)
 
 
-def feed(folder: Path, parser: Parser, until: int, seed: int, deadline: float | None) -> NoReturn:
-    """Main function of `guided_process.py`, under whose eyes all of our modules were imported. It does not return."""
+def _feed(folder: Path, parser: Parser, until: int, seed: int, deadline: float | None) -> NoReturn:
+    """Main function of a process that feeds a parser. It does not return."""
     import atheris
 
     outcome, places, last = load(folder, parser), Places(parser), _last(folder, parser)
@@ -98,17 +109,14 @@ def feed(folder: Path, parser: Parser, until: int, seed: int, deadline: float | 
 
         flags = [f"-seed={seed + outcome.inputs + 1}", f"-max_len={LONGEST_INPUT}", "-len_control=0", "-timeout=0"]
         flags += ["-rss_limit_mb=0", f"-artifact_prefix={folder}/", "-print_final_stats=0", "-verbosity=0"]
-        atheris.Setup(
-            [sys.argv[0], *flags, str(_corpus(folder, parser))],
-            one_input,
-            custom_mutator=_mutator(parser, atheris),
-        )
+        atheris.Setup(["fuzz_guided", *flags, str(_corpus(folder, parser))], one_input, custom_mutator=_mutator(parser))
         atheris.Fuzz()
     raise AssertionError("libFuzzer has ended by itself")
 
 
-def _mutator(parser: Parser, atheris: Any) -> Callable[[bytes, int, int], bytes]:
+def _mutator(parser: Parser) -> Callable[[bytes, int, int], bytes]:
     """Function that changes an input: as the campaign without guidance does, or by libFuzzer."""
+    import atheris
 
     def change(data: bytes, longest: int, seed: int) -> bytes:
         chance: Any = random.Random(seed)
