@@ -19,7 +19,7 @@ import tyro
 
 import weight_port
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import files, weight_names
+from mfst_jax.checkpoints import stored, weight_names
 from mfst_jax.params import Contents, Params
 from weight_port.formats import torch_files
 
@@ -48,7 +48,7 @@ def write_sources(folder: Path) -> dict[str, list[Path]]:
     }
     sizes = {"1": (4096, 9216), "4": (4096, 4096), "6": (1000, 4096)}
     state |= {f"classifier.{place}.weight": np.zeros(size, np.float32) for place, size in sizes.items()}
-    torch_files.write_zip(alexnet, state, files.make_metadata(None, {}))
+    torch_files.write_zip(alexnet, state, stored.make_metadata(None, {}))
     return {
         "ours, safetensors": [ours],
         "ours, Orbax": [directory],

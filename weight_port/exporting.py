@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import files, weight_names
+from mfst_jax.checkpoints import safetensors_files, stored, weight_names
 from mfst_jax.errors import InputError, reason
 from mfst_jax.params import Contents
 from mfst_jax.whole_files import check_free, put, replacing, working_folder
@@ -109,7 +109,7 @@ def export(
     if to == "tf1" and _SIAMFC_BIAS in kept:
         theirs[_SIAMFC_BIAS] = np.zeros(1, np.float32)
     theirs.update({name: np.full_like(theirs[name], value) for name, value in kept.items() if name in theirs})
-    metadata = files.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
+    metadata = stored.make_metadata(params.contents.config, {**provenance, "layout": to, "notes": notes})
     chosen.write(out, theirs, metadata)
     return notes
 
@@ -117,7 +117,7 @@ def export(
 def _format(to: str, out: Path, *, legacy: bool) -> _Format:
     torch = _whole(torch_files.write_legacy if legacy else torch_files.write_zip)
     if out.suffix == checkpoints.SUFFIX:
-        torch = _whole(files.write_safetensors)
+        torch = _whole(safetensors_files.write_safetensors)
     formats = {
         "torch-siamfc": _Format(name_tables.TORCH_SIAMFC, "siamfc", torch, _complete_torch),
         "torchvision-alexnet": _Format(name_tables.TORCHVISION_ALEXNET, "alexnet", torch),

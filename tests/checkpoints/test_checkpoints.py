@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from random_weights import ALL, FORMATS, A, S, assert_same, few, random_arrays
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import files, weight_names
+from mfst_jax.checkpoints import stored, weight_names
 from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.model import MFST
@@ -101,7 +101,7 @@ def test_a_recommended_option_that_there_is_no_more_is_named_with_its_file(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     params = random_params(dataclasses.replace(S, config=SIAMFC))
-    monkeypatch.setattr(files, "to_dict", lambda config: to_dict(config) | {"scale_every": 2, "near_search": 8.0})
+    monkeypatch.setattr(stored, "to_dict", lambda config: to_dict(config) | {"scale_every": 2, "near_search": 8.0})
     checkpoints.save(params, tmp_path / name)
     with pytest.raises(InputError, match=rf"{name}: .*expected fields of Config, found near_search, scale_every$"):
         checkpoints.load(tmp_path / name)

@@ -23,7 +23,7 @@ import safetensors.numpy
 import weight_port
 from fuzzing.parser import Parser, written_by
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import file_kinds
+from mfst_jax.checkpoints import file_kinds, safetensors_files, stored
 from mfst_jax.config import PAPER, override
 from mfst_jax.errors import InputError
 from weight_port import containers
@@ -154,9 +154,7 @@ PART = {f"conv1.{leaf}": tiny((96,)) for leaf in ("0.bias", "1.weight", "1.runni
 
 def write_ours(path: Path) -> None:
     """Writes a safetensors file with our metadata."""
-    checkpoints.files.write_safetensors(
-        path, STATE, checkpoints.files.make_metadata(PAPER, {"tool": "x", "sources": []})
-    )
+    safetensors_files.write_safetensors(path, STATE, stored.make_metadata(PAPER, {"tool": "x", "sources": []}))
 
 
 def write_orbax(path: Path) -> None:
@@ -169,9 +167,7 @@ def write_orbax(path: Path) -> None:
 
 def write_metadata(path: Path) -> None:
     """Writes the JSON object that goes with arrays."""
-    path.write_text(
-        json.dumps(checkpoints.files.make_metadata(PAPER, {"tool": "x", "sources": [{"name": "a"}]}), indent=1)
-    )
+    path.write_text(json.dumps(stored.make_metadata(PAPER, {"tool": "x", "sources": [{"name": "a"}]}), indent=1))
 
 
 def read_metadata(path: Path) -> object:
@@ -184,7 +180,7 @@ def read_metadata(path: Path) -> object:
         for key, value in metadata["config"].items():
             with suppress(InputError):
                 override(PAPER, [f"{key}={value}"])
-    return checkpoints.files.interpret(path, {}, metadata)
+    return stored.interpret(path, {}, metadata)
 
 
 def _parser(
