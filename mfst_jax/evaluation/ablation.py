@@ -23,6 +23,7 @@ from mfst_jax.evaluation.datasets import TITLES, Dataset, Protocol
 from mfst_jax.evaluation.scoring import Summary
 from mfst_jax.evaluation.statistics import Comparison
 from mfst_jax.params import resolve_config
+from mfst_jax.program.sharing import Share, in_turn
 from mfst_jax.whole_files import write_atomically
 
 Table = Literal["table1", "table2"]
@@ -116,7 +117,7 @@ def paper_rows(table: Table) -> list[Row]:
     return rows
 
 
-def ablate(table: Table, run: runner.Run, dataset: Dataset, out: Path) -> int:
+def ablate(table: Table, run: runner.Run, dataset: Dataset, out: Path, share: Share | None = None) -> int:
     """Tracks each row of a table, prints the table, and writes it to `out` as CSV and Markdown.
 
     Args:
@@ -124,6 +125,7 @@ def ablate(table: Table, run: runner.Run, dataset: Dataset, out: Path) -> int:
       run: the weights, and the configuration that the rows change.
       dataset: the sequences, with their images.
       out: the folder for `results/`, `table1.csv` and `table1.md`.
+      share: this process's in the work, if several do it.
 
     Returns:
       0, or 1 if a row or a sequence is missing.
@@ -144,12 +146,13 @@ def ablate(table: Table, run: runner.Run, dataset: Dataset, out: Path) -> int:
         runner.begin(out / "results" / name, its_run)
     summaries: dict[str, Summary] = {}
     for name, its_run in runs.items():
-        summary, _ = runner.evaluate(its_run, dataset, out / "results" / name)
+        summary, _ = runner.evaluate(its_run, dataset, out / "results" / name, share=share)
         problems += [f"{name}: {problem}" for problem in summary.problems if problem not in dataset.problems]
         summaries[name] = summary
     text = markdown(rows, summaries, dataset.protocol)
-    write_atomically(out / f"{table}.csv", _csv(rows, summaries))
-    write_atomically(out / f"{table}.md", text)
+    with in_turn(out, share or Share()):
+        write_atomically(out / f"{table}.csv", _csv(rows, summaries))
+        write_atomically(out / f"{table}.md", text)
     print(text, end="")
     for line in problems:
         print(line, file=sys.stderr)

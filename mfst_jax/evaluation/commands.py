@@ -21,9 +21,9 @@ from mfst_jax.evaluation.metrics import Measures
 from mfst_jax.evaluation.results import Results, find_results, write_submission
 from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
-from mfst_jax.locks import alone_in
 from mfst_jax.params import choose_config
 from mfst_jax.program.arguments import Settings, Weights, flatten_settings
+from mfst_jax.program.sharing import at_work_in, in_turn, share_of
 from mfst_jax.sequences.otb import ATTRIBUTES
 from mfst_jax.whole_files import write_atomically
 
@@ -44,6 +44,8 @@ def evaluate(
     report: bool = True,
     ablation: Table | None = None,
     batch: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    processes: int = 1,
+    process: int = 0,
 ) -> int:
     """Track every sequence of a benchmark, and score, plot and report what came of it.
 
@@ -65,7 +67,10 @@ def evaluate(
         ablation: Instead of one configuration, each row of the paper's table I or II, on top of the preset and of what
             is set: results/ROW/ for each, and the table beside the paper's as .csv and .md.
         batch: How many sequences to track at a time; by default 1 on a CPU, and elsewhere 16 a device.
+        processes: How many processes share the work, by the same command and in the same DIR (docs/many_machines.md).
+        process: Which one this is, from 0.
     """
+    share = share_of(processes, process)
     params = checkpoints.load(weights)
     if ablation is None:
         chosen = choose_config(params.contents, preset, flatten_settings(set))
@@ -76,8 +81,8 @@ def evaluate(
     if ablation is not None:
         if compare is not None:
             raise InputError(f"--compare {compare}: expected it without --ablation, which compares with the paper")
-        with alone_in(out):
-            return ablate(ablation, run, dataset, out)
+        with at_work_in(out, share):
+            return ablate(ablation, run, dataset, out, share)
     if not re.fullmatch(r"[^/\\.][^/\\]*", name):
         raise InputError(f"--name {name!r}: expected a name for a folder")
     others, problems = ([], []) if compare is None else find_results(compare, [each.name for each in dataset.sequences])
@@ -85,23 +90,26 @@ def evaluate(
         raise InputError(f"--name {name}: expected another name than the trackers in {compare} have")
     if report and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "plots", "a report (--no-report does without)")
-    with alone_in(out):
+    with at_work_in(out, share):
         ours = Results(out / "results" / name)
-        summary, dataset = runner.evaluate(run, dataset, ours.folder)
-        runner.write_summary(out / "summary.json", summary)
+        summary, dataset = runner.evaluate(run, dataset, ours.folder, share=share)
         compared = {other.name: (other, scoring.score(other, dataset)) for other in others}
-        if report and summary.sequences:
-            _write_report(out, dataset, ours, summary, compared)
+        report = report and bool(summary.sequences)
+        with in_turn(out, share):
+            if share.is_all or not runner.is_reported(out, summary, ours.folder, report=report):
+                runner.write_summary(out / "summary.json", summary)
+                if report:
+                    _write_report(out, dataset, ours, summary, compared)
+            if submits := dataset.protocol == "got10k" and bool(summary.unscored) and not summary.missing:
+                write_submission(out / f"{name}.zip", ours.folder, [sequence.name for sequence in dataset.sequences])
         summaries = [summary, *(other for _, other in compared.values())]
         _print_scores(summary.title, summaries)
         _print_attributes(summary)
         _print_problems([*problems, *(problem for each in summaries for problem in each.problems)])
         if summary.missing:
             print(f"{root}: {len(summary.missing)} missing: {', '.join(summary.missing)}", file=sys.stderr)
-        elif summary.unscored and dataset.protocol == "got10k":
-            submission = out / f"{name}.zip"
-            write_submission(submission, ours.folder, [sequence.name for sequence in dataset.sequences])
-            print(f"wrote {submission}, for GOT-10k's server", file=sys.stderr)
+        elif submits:
+            print(f"wrote {out / f'{name}.zip'}, for GOT-10k's server", file=sys.stderr)
         print(f"wrote {out}", file=sys.stderr)
         return 1 if summary.missing else 0
 

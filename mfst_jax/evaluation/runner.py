@@ -27,6 +27,7 @@ from mfst_jax.fast import prepare
 from mfst_jax.params import Params
 from mfst_jax.program import run_records
 from mfst_jax.program.progress import progress_bar
+from mfst_jax.program.sharing import Share, share_out
 from mfst_jax.sequences import Sequence
 from mfst_jax.sequences.text import read_numbers
 from mfst_jax.whole_files import write_atomically
@@ -79,13 +80,16 @@ def plan(
     return Run(params, config, protocol, checkpoints.provenance(weights), batch)
 
 
-def evaluate(run: Run, dataset: Dataset, folder: Path, *, quiet: bool = False) -> tuple[Summary, Dataset]:
+def evaluate(
+    run: Run, dataset: Dataset, folder: Path, *, share: Share | None = None, quiet: bool = False
+) -> tuple[Summary, Dataset]:
     """Tracks what is not tracked yet, and scores all results.
 
     Args:
       run: what to track with.
       dataset: the sequences, with their images.
       folder: the tracker's, made if need be; its name is the tracker's.
+      share: this process's in the work, if several do it; each returns when all is done.
       quiet: no progress on standard error.
 
     Returns:
@@ -95,7 +99,13 @@ def evaluate(run: Run, dataset: Dataset, folder: Path, *, quiet: bool = False) -
       InputError: the folder holds results of another run, or cannot be written.
     """
     record = begin(folder, run)
-    failures = {track.sequence.name: track.problem for track in _track(run, dataset, folder, quiet) if track.problem}
+    tracks = _track(run, dataset, folder, share or Share(), quiet)
+    # What fails in one process may have been tracked by another one that shares the work.
+    failures = {
+        track.sequence.name: track.problem
+        for track in tracks
+        if track.problem and not _is_complete(folder, track.sequence)
+    }
     dataset = dataclasses.replace(
         dataset,
         sequences=tuple(sequence for sequence in dataset.sequences if sequence.name not in failures),
@@ -114,14 +124,51 @@ def begin(folder: Path, run: Run) -> dict[str, Any]:
 
 def write_summary(path: Path, summary: Summary) -> None:
     """Writes the scores without speeds, which an interrupted run would change. Raises `InputError` if it cannot."""
+    write_atomically(path, _summary_text(summary))
+
+
+def is_reported(out: Path, summary: Summary, results: Path, *, report: bool) -> bool:
+    """Whether another process that shares the work has written the summary, and the report if one is wanted.
+
+    Args:
+      out: the folder of both.
+      summary: the scores.
+      results: the folder of the results; a report is written after the last of them.
+      report: whether one is wanted.
+    """
+    try:
+        if (out / "summary.json").read_text(encoding="utf-8") != _summary_text(summary):
+            return False
+        newest = max(path.stat().st_mtime_ns for path in results.rglob("*.txt"))
+        return not report or (out / "report.html").stat().st_mtime_ns >= newest
+    except (OSError, ValueError):
+        return False
+
+
+def _summary_text(summary: Summary) -> str:
     content = summary.to_json()
     for scores in (content, *content["sequences"].values()):
         del scores["frames_per_second"]
-    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _track(run: Run, dataset: Dataset, folder: Path, quiet: bool) -> Iterator[Track]:
-    """Tracks each sequence without a complete result, and yields it once its result is written."""
+def _track(run: Run, dataset: Dataset, folder: Path, share: Share, quiet: bool) -> Iterator[Track]:
+    """Tracks each sequence without a complete result, and yields it once its result is written.
+
+    Of those that others track, nothing is yielded, and the end is when they are done too.
+    """
+    by_name = {sequence.name: sequence for sequence in dataset.sequences}
+
+    def choose(groups: list[tuple[str, ...]]) -> Iterator[int]:
+        return share_out(
+            range(len(groups)),
+            share,
+            folder,
+            name=lambda number: groups[number][0],
+            is_done=lambda number: all(_is_complete(folder, by_name[name]) for name in groups[number]),
+            waiting=lambda held: None if quiet else say(f"waiting for other processes, which are tracking {held} more"),
+        )
+
     done = {sequence.name for sequence in dataset.sequences if _is_complete(folder, sequence)}
     frames = sum(len(sequence.frames) for sequence in dataset.sequences if sequence.name not in done)
     with progress_bar(quiet or not frames) as progress:
@@ -137,6 +184,7 @@ def _track(run: Run, dataset: Dataset, folder: Path, quiet: bool) -> Iterator[Tr
             run.config,
             batch=run.batch,
             skip=done,
+            choose=choose,
             advance=lambda count: progress.advance(task, count),
         )
         for track in tracks:

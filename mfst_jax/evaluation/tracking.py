@@ -59,6 +59,7 @@ def track_sequences(
     *,
     batch: int = 1,
     skip: Collection[str] = (),
+    choose: Callable[[list[tuple[str, ...]]], Iterator[int]] = lambda groups: iter(range(len(groups))),
     advance: Callable[[int], None] = lambda frames: None,
 ) -> Iterator[Track]:
     """Tracks each sequence from its first true box, and yields it as it ends.
@@ -70,6 +71,8 @@ def track_sequences(
       batch: how many at a time, split over as many devices as divide it. Results differ from those of a batch of one
         only by rounding.
       skip: the names of those that need no tracking.
+      choose: called with the names in each group of `batch` sequences, in order; it yields the number of each group
+        that is to be tracked here, one at a time. By default all are.
       advance: called with the number of frames done since the last call.
     """
     lanes = []
@@ -80,8 +83,9 @@ def track_sequences(
             lanes.append(_Lane(sequence))
         except InputError as error:
             yield Track(sequence, problem=f"{sequence.name}: {error}")
-    ready = set()
-    for shape, group in _group(lanes, batch):
+    ready, groups = set(), list(_group(lanes, batch))
+    for number in choose([tuple(lane.track.sequence.name for lane in group) for _, group in groups]):
+        shape, group = groups[number]
         running = {slot: lane for slot, lane in enumerate(group) if lane.track.sequence.name not in skip}
         if not running:
             continue

@@ -8,13 +8,13 @@ last writes the same bytes. Each process begins with a stretch of its own, so th
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.locks import alone_in, claimed
+from mfst_jax.locks import alone_in, claimed, exclusive
 
 CLAIMS = ".claims"
 """Name of the folder of claims, which is gone when all work is done."""
@@ -69,6 +69,22 @@ def at_work_in(folder: Path, share: Share) -> AbstractContextManager[None]:
       InputError: on entry, another process is at work in it that does not share it; or it cannot be made.
     """
     return alone_in(folder, shared=not share.is_all)
+
+
+@contextmanager
+def in_turn(folder: Path, share: Share) -> Generator[None]:
+    """Lets one of the processes that share a folder run the block at a time; the others wait.
+
+    Raises:
+      InputError: nothing can be written in the folder.
+    """
+    with ExitStack() as stack:
+        if not share.is_all:
+            try:
+                stack.enter_context(exclusive(folder / ".turn.lock"))
+            except OSError as error:
+                raise InputError(f"{folder}: expected to write in it, found {reason(error)}") from error
+        yield
 
 
 def share_out(

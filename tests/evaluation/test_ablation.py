@@ -108,7 +108,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     """The built-in weights serve two rows of table II, without S and SE-blocks; table I has these rows too."""
     tracked = []
 
-    def track(params, sequences, config, *, batch, skip, advance):
+    def track(params, sequences, config, *, batch, skip, choose, advance):
         """The true boxes, or others beside them where only one layer is in use."""
         for sequence in sequences:
             if sequence.name not in skip:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from short_clips import CHEAP, NAMES, content, track_all, write_clips
 
+from mfst_jax.many import command
 from mfst_jax.program import sharing
 
 STUCK = """
@@ -41,8 +42,8 @@ def test_one_of_two_processes_is_killed_in_the_middle_and_the_other_comes_to_the
     monkeypatch.setattr(sharing, "PAUSE", 0.05)
     out = clips.parent / "killed"
     words = ["track-all", str(clips), "--out", str(out), "--processes", "2"]
-    command = [sys.executable, "-c", STUCK, *words, "--process", "0", "--set", *CHEAP]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    program = [sys.executable, "-c", STUCK, *words, "--process", "0", "--set", *CHEAP]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "stuck\n"
         before = content(out)
@@ -75,8 +76,11 @@ def test_a_failure_is_kept_for_the_others_which_do_not_try_again(
     clips, out = write_clips(tmp_path / "clips", names=NAMES[:2]), tmp_path / "out"
     (clips / "ant" / "img" / "0001.bmp").write_bytes(b"BM")
     statuses = []
-    shared = [clips, "--out", out, "--processes", 2, "--process"]
-    threads = [threading.Thread(target=lambda k=k: statuses.append(track_all(*shared, k))) for k in range(2)]
+
+    def run(process: int) -> None:  # a thread, which locks keep out of another one's way as they do processes
+        statuses.append(command.track_all((str(clips),), out=out, set=(CHEAP,), processes=2, process=process))
+
+    threads = [threading.Thread(target=run, args=(process,)) for process in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
