@@ -12,11 +12,11 @@ from tyro.conf import Positional
 
 from mfst_jax.errors import InputError
 from mfst_jax.media.source import Source
-from mfst_jax.media.sources import open_source
 from mfst_jax.page.writer import PageTarget, PageWriter
 from mfst_jax.program.arguments import File
 from mfst_jax.program.progress import progress_bar
-from mfst_jax.tracks.files import Record, Track, read_record, read_table, record_path
+from mfst_jax.tracks.files import Record, Track, read_record, read_table
+from mfst_jax.tracks.recorded_source import open_recorded
 
 
 def view(
@@ -37,7 +37,7 @@ def view(
     """
     targets, record = read_table(result), read_record(result)
     out = result.with_suffix(".html") if out is None else out
-    frames = _open_frames(result, source, record)
+    frames = open_recorded(result, record, source)
     write_page(out, frames, targets, record)
     print(f"wrote {out}", file=sys.stderr)
     if open and not webbrowser.open(out.resolve().as_uri()):
@@ -87,26 +87,3 @@ def write_page(out: Path, source: Source, targets: list[Track], record: Record |
             shown = number + 1
         if shown < count:
             raise InputError(f"source {source.name}: expected {count} frames, as many as boxes, found {shown}")
-
-
-def _open_frames(result: Path, source: str | None, record: Record | None) -> Source:
-    """Frames of a result. Raises `InputError` where they are not known, not there any more, or of another size."""
-    if source is not None:
-        opened = open_source(source)
-    elif record is None:
-        where = record_path(result)
-        raise InputError(f"--source: expected where the frames of {result} are, as {where} is not there, found none")
-    elif (found := record.locate(result)) is None:
-        raise InputError(f"--source: expected where the frames of {result} are, as they came live, found none")
-    else:
-        try:
-            opened = open_source(found)
-        except InputError as error:
-            raise InputError(f"--source: expected where the frames of {result} are now, found none; {error}") from None
-    if record is not None and opened.size != record.size:
-        (height, width), (found_height, found_width) = record.size, opened.size
-        raise InputError(
-            f"source {opened.name}: expected frames of {width}x{height} pixels, as {result} is about, "
-            f"found {found_width}x{found_height}"
-        )
-    return opened

@@ -9,14 +9,15 @@ import jaxtyping
 import numpy as np
 import pytest
 from code_blocks import PAGES, ROOT, python_blocks
-from media import end_sources_after
+from media import end_sources_after, noisy, save
 from scenes import video
+from tracked import write_tracked
 
 import mfst_jax
 from mfst_jax.media.sources import demo_source
 
 RUN = {
-    *("README.md", "jax.md", "page.md", "targets.md"),
+    *("README.md", "jax.md", "page.md", "targets.md", "toolkits.md"),
     *("quick_start.md", "conventions.md", "own_video.md", "several_targets.md", "pipeline.md", "image_gradient.md"),
     *("pytorch_checkpoint.md", "train_on_your_data.md", "evaluate_and_compare.md"),
 }
@@ -89,3 +90,20 @@ def test_the_example_for_several_targets_follows_both(monkeypatch: pytest.Monkey
     assert names["boxes"].shape == (2, 4)
     assert np.abs(names["boxes"] - np.float32([[158, 208, 61, 44], [300, 60, 80, 60]])).max() < 40
     assert names["scores"].shape == (2,)
+
+
+@pytest.mark.filterwarnings("ignore")  # of grain and its parts
+def test_the_example_for_clips_to_train_on_batches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("grain", reason="grain is not installed: the extra `train`")
+    monkeypatch.chdir(tmp_path)
+    for number in range(32):
+        save(tmp_path / "frames" / f"{number}.png", noisy(number))
+    (tmp_path / "tracks").mkdir()
+    for name in "ab":
+        write_tracked(tmp_path / "tracks" / f"{name}.csv", "frames", 32)
+    run(ROOT / "docs" / "toolkits.md", names := {})
+    assert len(names["clips"]) == 4
+    assert names["clip"]["frame_numbers"].tolist() == [*range(0, 16, 2)]
+    (batch,) = names["data"]
+    assert batch["frames"].shape == (2, 8, 48, 64, 3)
+    np.testing.assert_array_equal(batch["frames"][1, 3], noisy(batch["frame_numbers"][1, 3]))

@@ -14,6 +14,7 @@ import pytest
 import tyro
 from media import end_sources_after
 from PIL import Image
+from tracked import write_tracked
 
 import mfst_jax
 import weight_port
@@ -24,6 +25,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 FRAMES = 3
 NUMBER = r"-?\d+\.\d+"
+NEEDED = {"grain": ": the extra `train`", "onnxruntime": ": the extra `export`"}
+"""Packages that examples need beside ours, with the extra that brings each."""
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +69,9 @@ def test_an_example_has_less_than_40_lines_and_a_test(script: Path):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_the_commands_on_top_of_an_example_are_commands_that_it_takes(script: Path):
-    if "import onnxruntime" in script.read_text(encoding="utf-8"):
-        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the extra `export`")
+    for package, extra in NEEDED.items():
+        if f"import {package}" in script.read_text(encoding="utf-8"):
+            pytest.importorskip(package, reason=f"{package} is not installed{extra}")
     names = runpy.run_path(str(script))
     commands = re.findall(r"^python examples/(\S+)(.*)$", names["__doc__"], re.MULTILINE)
     assert commands
@@ -178,3 +182,11 @@ def test_tracking_with_stablehlo(run, pictures: Path, tmp_path: Path, capsys: py
         run("track_with_stablehlo.py", program, pictures, "158,208,61,44")
     assert end.value.code == 2
     assert capsys.readouterr().err.endswith(f"{program}: expected a tracker of format 1, found 2\n")
+
+
+@pytest.mark.filterwarnings("ignore")  # of grain and its parts
+def test_clips_for_training(run, pictures: Path, tmp_path: Path):
+    pytest.importorskip("grain", reason="grain is not installed: the extra `train`")
+    tables = [write_tracked(tmp_path / f"{name}.csv", pictures, FRAMES, names=("car", "tree")) for name in "ab"]
+    lines = run("clips_for_training.py", *tables, "--length", FRAMES, "--batch", "3")
+    assert lines == [f"({count}, {FRAMES}, 128, 128, 3) uint8 mean score 0.90" for count in (3, 1)]
