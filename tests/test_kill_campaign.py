@@ -1,12 +1,17 @@
 """The campaign of kills, in a small way: it finds nothing, and it would find what is half-written, lost or left."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import kill_campaign
+import numpy as np
 import pytest
+import safetensors.numpy
 from killing import commands, contents, processes
+
+from mfst_jax import checkpoints
 
 ROOT = Path(__file__).parents[1]
 OLD, NEW = (
@@ -45,6 +50,17 @@ def test_what_is_hidden_is_not_content_but_is_noticed(tmp_path: Path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "seconds": 2}\n{"st')
     assert contents.content_of(tmp_path) == {"page.html": False, "metrics.jsonl": [{"step": 1}]}
     assert contents.hidden_in(tmp_path) == [".boxes.csv.part"]
+
+
+def test_the_best_weights_so_far_have_to_be_whole():
+    array = np.arange(6, dtype=np.float32)
+    text = json.dumps({"sha256": checkpoints.digest({"a": array})})
+    whole = safetensors.numpy.save({"a": array}, {"mfst_jax": text})
+    last = {"run/best.safetensors": b"of the last epoch"}
+    assert contents.after_a_kill({"run/best.safetensors": whole}, {}, last) == []
+    for damaged in (whole[:-4], whole[:40], whole[:-4] + b"abcd", b""):
+        (problem,) = contents.after_a_kill({"run/best.safetensors": damaged}, {}, last)
+        assert problem == "run/best.safetensors is neither the old one nor the new one"
 
 
 def test_a_command_that_leaves_half_a_file_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

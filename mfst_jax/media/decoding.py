@@ -240,7 +240,7 @@ def _frames_of(packet: "Packet") -> "Iterator[VideoFrame]":
     try:
         frames = packet.decode()
     except import_av().FFmpegError:
-        with suppress(import_av().FFmpegError):
+        with suppress(import_av().FFmpegError, ValueError):  # `ValueError` of a decoder that could not be opened
             yield from packet.stream.codec_context.decode(None)
         raise
     yield from frames

@@ -103,6 +103,8 @@ def test_the_picture_before_an_animation_is_not_a_frame_of_it(tmp_path):
     np.testing.assert_array_equal(next(source.frames()), FRAMES[0])
 
 
+# Pillow's writer closes its file twice, which Python tells from 3.13 on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", [1, 4])  # of reduced resolution, a mask
 def test_previews_and_masks_among_the_pages_of_a_tiff_are_passed_over(tmp_path, kind):
     with AppendingTiffWriter(str(tmp_path / "a.tif"), new=True) as file:
