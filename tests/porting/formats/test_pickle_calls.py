@@ -8,7 +8,6 @@ import datetime
 import decimal
 import functools
 import io
-import os
 import pickle
 import random
 import struct
