@@ -119,6 +119,8 @@ class Feeder:
         except InputError as error:
             self._outcome.refused += 1
             return _about(error)
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             return f"{type(error).__name__} in {_where(error)}"
         self._outcome.read += 1
