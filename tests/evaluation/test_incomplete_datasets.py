@@ -12,10 +12,6 @@ from mfst_jax.sequences.otb import entries
 NAN = float("nan")
 
 
-def numbers(sequence):
-    return [int(path.stem) for path in sequence.frames]
-
-
 def only(dataset):
     (sequence,) = dataset.sequences
     return sequence
