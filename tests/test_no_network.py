@@ -124,7 +124,7 @@ for package in (mfst_jax, weight_port):
         importlib.import_module(module.name)
         count += 1
 """
-LEFT_OUT = ("mfst_jax.evaluation.got10k", "mfst_jax.evaluation.vot")
+LEFT_OUT = ("mfst_jax.beam", "mfst_jax.beam.transform", "mfst_jax.evaluation.got10k", "mfst_jax.evaluation.vot")
 """Modules for toolkits that not everybody has; importing them alone is not tested."""
 
 

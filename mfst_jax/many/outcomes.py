@@ -64,6 +64,10 @@ class Outcomes:
             )
         return record.complete and _begins_with(table, job)
 
+    def has_table(self, job: Job) -> bool:
+        """Whether there is a table of a job with its record, be it of a part of its frames."""
+        return record_path(self.table(job)).is_file() and self.table(job).is_file()
+
     def begin(self, job: Job) -> None:
         """Drops what an earlier track of a job has left, so that nothing vouches for what is written from here on."""
         try:

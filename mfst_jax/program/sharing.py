@@ -1,9 +1,10 @@
 """Division of work among processes, on one host or on many, that share the folder in which they write.
 
 Nothing joins the processes but that folder: each takes a piece of work that is not done and that nobody else holds, by
-the lock of a file in `.claims`. A process that ends, however it ends, holds nothing any more, and the others take over
-what it had begun. Where a file system has no locks, a piece may be done twice, which costs nothing but time: whoever is
-last writes the same bytes. Each process begins with a stretch of its own, so that this happens at the end alone.
+the lock of a hidden file `.NAME.claim`. A process that ends, however it ends, holds nothing any more, and the others
+take over what it had begun. Where a file system has no locks, a piece may be done twice, which costs nothing but time:
+whoever is last writes the same bytes. Each process begins with a stretch of its own, so that this happens at the end
+alone.
 """
 
 import time
@@ -16,8 +17,8 @@ from typing import TypeVar
 from mfst_jax.errors import InputError, reason
 from mfst_jax.locks import alone_in, claimed, exclusive
 
-CLAIMS = ".claims"
-"""Name of the folder of claims, which is gone when all work is done."""
+CLAIM = ".claim"
+"""Suffix of claims, which are gone when all work is done."""
 PAUSE = 1.0
 """Seconds between two looks at whether others have finished, or let go of, what they hold."""
 
@@ -87,6 +88,21 @@ def in_turn(folder: Path, share: Share) -> Generator[None]:
         yield
 
 
+@contextmanager
+def one_at_a_time(name: str, folder: Path) -> Generator[None]:
+    """Claims a piece of work by its name, after waiting for another process that has it.
+
+    Raises:
+      InputError: a claim cannot be made in that folder.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(_claim_of(name, folder)))
+        except OSError as error:
+            raise InputError(f"{folder}: expected to write a claim, found {reason(error)}") from error
+        yield
+
+
 def share_out(
     pieces: Sequence[Piece],
     share: Share,
@@ -111,7 +127,7 @@ def share_out(
     Raises:
       InputError: a claim cannot be made in that folder.
     """
-    claims, left, waited = folder / CLAIMS, share.order(pieces), False
+    left, waited = share.order(pieces), False
     while left:
         held = []
         for piece in left:
@@ -122,12 +138,9 @@ def share_out(
                 continue
             with ExitStack() as stack:
                 try:
-                    claims.mkdir(exist_ok=True)
-                    mine = stack.enter_context(claimed(claims / f"{name(piece)}.lock"))
-                except FileNotFoundError:  # a process that has finished has just removed the folder
-                    mine = False
+                    mine = stack.enter_context(claimed(_claim_of(name(piece), folder)))
                 except OSError as error:
-                    raise InputError(f"{claims}: expected to write a claim, found {reason(error)}") from error
+                    raise InputError(f"{folder}: expected to write a claim, found {reason(error)}") from error
                 if not mine:
                     held.append(piece)
                 elif not is_done(piece):  # it may have been done while the claim was made
@@ -138,13 +151,16 @@ def share_out(
             waited = True
             time.sleep(PAUSE)
         left = held
-    _tidy(claims)
+    tidy(folder)
 
 
-def _tidy(claims: Path) -> None:
-    """Removes the claims of processes that were killed, and their folder if nobody is at work any more."""
+def tidy(folder: Path) -> None:
+    """Removes what killed processes have claimed in a folder."""
     with suppress(OSError):
-        for path in claims.iterdir():
+        for path in folder.glob(f".*{CLAIM}"):
             with claimed(path):
                 pass
-        claims.rmdir()
+
+
+def _claim_of(name: str, folder: Path) -> Path:
+    return folder / f".{name}{CLAIM}"

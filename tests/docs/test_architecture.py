@@ -13,7 +13,7 @@ PACKAGES = [
         {name}
         for name in ("sequences", "media", "tracks", "program", "export", "evaluation", "page", "select", "following")
     ),
-    *({name} for name in ("many", "bench", "train", "cli")),
+    *({name} for name in ("many", "beam", "bench", "train", "cli")),
 ]
 """Rooms of mfst_jax, each of which imports itself and those before it."""
 TOP = ("mfst_jax", "weight_port", "train")

@@ -78,12 +78,14 @@ def run_two(root, out, **options):
     return statuses
 
 
+@pytest.mark.slow
 def test_batches_are_shared_as_a_whole_and_come_to_the_same_boxes(root, tmp_path):
     assert evaluate(root, tmp_path / "one", "--batch", 2) == 0
     assert run_two(root, tmp_path / "two", batch=2) == [0, 0]
     assert read_results(tmp_path / "one") == read_results(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_one_of_them_writes_the_report(root, tmp_path, monkeypatch, capsys):
     wrote, write_report = [], commands._write_report
     monkeypatch.setattr(commands, "_write_report", lambda *all_of_it: (wrote.append(1), write_report(*all_of_it)))
@@ -96,6 +98,7 @@ def test_one_of_them_writes_the_report(root, tmp_path, monkeypatch, capsys):
     assert len(wrote) == 2
 
 
+@pytest.mark.slow
 def test_a_sequence_that_fails_is_missing_in_both(tmp_path, capsys):
     root = write_clips(tmp_path / "clips")
     damage(root / "Man" / "img" / "0002.bmp")

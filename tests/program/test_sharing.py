@@ -9,7 +9,7 @@ import pytest
 from mfst_jax import locks
 from mfst_jax.errors import InputError
 from mfst_jax.program import sharing
-from mfst_jax.program.sharing import Share, at_work_in, share_of, share_out
+from mfst_jax.program.sharing import Share, at_work_in, one_at_a_time, share_of, share_out
 
 
 class Work:
@@ -61,7 +61,7 @@ def test_one_that_is_alone_takes_what_is_not_done_in_order_and_claims_nothing(tm
     work = Work(tmp_path, 4)
     (tmp_path / "piece1").touch()
     for piece in work.share(1, 0):
-        assert not (tmp_path / sharing.CLAIMS).exists()
+        assert not [*tmp_path.glob(f".*{sharing.CLAIM}")]
         work.do(0, piece)
     assert [piece for _, piece in work.did] == ["piece0", "piece2", "piece3"]
 
@@ -98,14 +98,13 @@ def test_what_a_piece_came_to_is_not_asked_of_the_one_that_was_given_it(tmp_path
 
 def test_what_killed_processes_have_claimed_is_nobodys_and_goes(tmp_path: Path):
     work = Work(tmp_path, 2)
-    (tmp_path / sharing.CLAIMS).mkdir()
     for name in ("piece0", "piece1", "of another list"):
-        (tmp_path / sharing.CLAIMS / f"{name}.lock").touch()
+        (tmp_path / f".{name}{sharing.CLAIM}").touch()
     (tmp_path / "piece1").touch()
     for piece in work.share(2, 0):
         work.do(0, piece)
     assert [piece for _, piece in work.did] == ["piece0"]
-    assert not (tmp_path / sharing.CLAIMS).exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["piece0", "piece1"]
 
 
 def test_without_locks_everything_is_done_and_what_is_there_is_left_alone(
@@ -132,9 +131,28 @@ def test_a_folder_is_for_those_that_share_it_or_for_one_alone(tmp_path: Path):
 
 
 def test_a_claim_that_cannot_be_written_is_said(tmp_path: Path):
-    (tmp_path / sharing.CLAIMS).touch()
-    with pytest.raises(InputError, match=r"\.claims: expected to write a claim, found "):
+    (tmp_path / f".piece0{sharing.CLAIM}").mkdir()
+    with pytest.raises(InputError, match="expected to write a claim, found Is a directory"):
         next(Work(tmp_path, 1).share(2, 0))
+    with pytest.raises(InputError, match="expected to write a claim"), one_at_a_time("piece0", tmp_path):
+        pytest.fail("it was claimed")
+
+
+def test_a_piece_that_is_asked_for_twice_is_waited_for(tmp_path: Path):
+    order = []
+
+    def second() -> None:
+        with one_at_a_time("piece", tmp_path):
+            order.append("second")
+
+    with one_at_a_time("piece", tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(
