@@ -5,7 +5,20 @@ from pathlib import Path
 from mfst_jax.errors import InputError
 from mfst_jax.media.source import Source
 from mfst_jax.media.sources import open_source
-from mfst_jax.tracks.files import Record, record_path
+from mfst_jax.tracks.files import Record, read_record, record_path
+
+
+def open_frames(table: Path, source: str | None = None) -> Source:
+    """Source of the frames that a table of boxes is about.
+
+    Args:
+      table: the table, as `mfst track --boxes` writes it.
+      source: where its frames are; by default where the record beside the table says.
+
+    Raises:
+      InputError: the frames are not known, not there any more, or of another size than the record says.
+    """
+    return open_recorded(table, read_record(table), source, option="source")
 
 
 def locate_source(table: Path, record: Record | None, *, option: str = "--source") -> str:

@@ -1,32 +1,38 @@
 """The scripts in examples/, run as a reader would run them, on the first frames of the built-in clip."""
 
+import importlib.util
+import json
+import os
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 import zipfile
 from functools import wraps
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import jaxtyping
 import numpy as np
 import pytest
 import tyro
-from media import end_sources_after
+from media import end_sources_after, make_video, noisy, save
 from PIL import Image
-from tracked import write_tracked
+from tracked import boxes_of, write_tracked
 
 import mfst_jax
 import weight_port
-from mfst_jax import cli
+from mfst_jax import cli, media
 from mfst_jax.media.sources import demo_source
+from mfst_jax.tracks import read_table
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES, DOCS = (Path(__file__).parents[2] / name for name in ("examples", "docs"))
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 FRAMES = 3
 NUMBER = r"-?\d+\.\d+"
-NEEDED = {"grain": ": the extra `train`", "onnxruntime": ": the extra `export`"}
-"""Packages that examples need beside ours, with the extra that brings each."""
+OTHERS = ("fiftyone", "grain", "onnxruntime", "supervision")
+"""Packages that examples are about, which need not be installed."""
 
 
 @pytest.fixture(autouse=True)
@@ -64,14 +70,13 @@ def truth() -> np.ndarray:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_an_example_has_less_than_40_lines_and_a_test(script: Path):
     assert len(script.read_text(encoding="utf-8").splitlines()) < 40
-    assert f'run("{script.name}"' in Path(__file__).read_text(encoding="utf-8")
+    assert f'"{script.name}"' in Path(__file__).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_the_commands_on_top_of_an_example_are_commands_that_it_takes(script: Path):
-    for package, extra in NEEDED.items():
-        if f"import {package}" in script.read_text(encoding="utf-8"):
-            pytest.importorskip(package, reason=f"{package} is not installed{extra}")
+def test_the_commands_on_top_of_an_example_are_commands_that_it_takes(script: Path, monkeypatch: pytest.MonkeyPatch):
+    for package in OTHERS:
+        monkeypatch.setitem(sys.modules, package, MagicMock())  # of which none is called here
     names = runpy.run_path(str(script))
     commands = re.findall(r"^python examples/(\S+)(.*)$", names["__doc__"], re.MULTILINE)
     assert commands
@@ -190,3 +195,91 @@ def test_clips_for_training(run, pictures: Path, tmp_path: Path):
     tables = [write_tracked(tmp_path / f"{name}.csv", pictures, FRAMES, names=("car", "tree")) for name in "ab"]
     lines = run("clips_for_training.py", *tables, "--length", FRAMES, "--batch", "3")
     assert lines == [f"({count}, {FRAMES}, 128, 128, 3) uint8 mean score 0.90" for count in (3, 1)]
+
+
+@pytest.mark.filterwarnings("ignore")  # of supervision and its parts
+def test_annotating_with_supervision(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sv = pytest.importorskip("supervision", reason="supervision is not installed")
+    (tmp_path / "black").mkdir()
+    for number in range(FRAMES):
+        Image.new("RGB", (96, 80)).save(tmp_path / "black" / f"{number}.png")
+    table = write_tracked(tmp_path / "boxes.csv", tmp_path / "black", FRAMES, names=("car", "tree"))
+    header, *_ = table.read_text().splitlines()
+    rows = ["0,10,40,3,5,0.9,0,car", "0,nan,nan,nan,nan,nan,1,tree", "1,10.4,39.6,2.8,5,0.9,0,car"]
+    rows += ["1,60,50,20,10,0.25,1,tree", "2,nan,nan,nan,nan,nan,1,car", "2,nan,nan,nan,nan,nan,1,tree"]
+    table.write_text("\n".join([header, *rows]) + "\n")
+
+    detections = runpy.run_path(str(EXAMPLES / "annotate_with_supervision.py"))["detections"]
+    tracks = read_table(table)
+    first, second, third = (detections(tracks, row) for row in range(3))
+    np.testing.assert_array_equal(first.xyxy, [(10, 40, 13, 45)])
+    assert (first.area.tolist(), first.tracker_id.tolist()) == ([15], [1])
+    assert sv.crop_image(np.zeros((80, 96, 3), np.uint8), first.xyxy[0]).shape == (5, 3, 3)  # pixels 40 to 44, 10 to 12
+    np.testing.assert_allclose(second.confidence, (0.9, 0.25))
+    assert (second.tracker_id.tolist(), second["class_name"].tolist()) == ([1, 2], ["car", "tree"])
+    assert len(third) == 0
+
+    written: list[np.ndarray] = []
+    monkeypatch.setattr(media.VideoWriter, "write", lambda _, frame: written.append(frame))
+    assert run("annotate_with_supervision.py", table, tmp_path / "out.mp4") == []
+    assert len(written) == FRAMES
+    outline = np.ones((5, 3), bool)
+    outline[1:-1, 1] = False
+    for frame, below in zip(written, (90, 50, 90), strict=True):  # names stand above the boxes, up to their first row
+        drawn = frame.any(axis=2)
+        np.testing.assert_array_equal(drawn[41:45, 10:13], outline[1:] if frame is not written[2] else 0 * outline[1:])
+        assert not drawn[45:below, :58].any()
+        assert not drawn[41:45, 13:58].any()
+    assert len({*map(tuple, written[1][[44, 59], [10, 60]].tolist())}) == 2  # a colour for each
+
+
+def test_tracks_in_fiftyone(tmp_path: Path):
+    """In a process and with a database of its own, as it takes its time to begin and leaves both running."""
+    found = importlib.util.find_spec("fiftyone")
+    if found is None or found.origin is None:
+        pytest.skip("FiftyOne is not installed")
+    if "FIFTYONE_DATABASE_URI" not in os.environ and not (Path(found.origin).parent / "db/bin/mongod").is_file():
+        pytest.skip("FiftyOne is installed without its database")
+    video = make_video(tmp_path / "clip.mp4", 8)
+    table = write_tracked(tmp_path / "a.csv", video, 5, first=2, names=("car", "tree"), scores={("tree", 4): 0.25})
+    for number in range(FRAMES):
+        save(tmp_path / "frames" / f"{number}.png", noisy(number))
+    write_tracked(tmp_path / "boxes.json", tmp_path / "frames", FRAMES)
+    page = " ".join((DOCS / "toolkits.md").read_text(encoding="utf-8").split())
+    (statement,) = re.findall(r"`(fo\.Dataset\.from_dir\(.*?\))`", page)
+    (lost,) = re.findall(r"`(dataset\.filter_labels\(.*?\))`", page)
+    name = f"mfst-jax-tests-{os.getpid()}"
+    program = f"""
+import json, runpy, sys
+import fiftyone as fo
+sys.argv = ["tracks_in_fiftyone.py", {name!r}, {str(table)!r}]
+try:
+    runpy.run_path({str(EXAMPLES / "tracks_in_fiftyone.py")!r}, run_name="__main__")
+    dataset = fo.load_dataset({name!r})
+    (sample,), lost = dataset, {lost}.values("frames.tracks.detections.label", unwind=True)
+    boxes = {{
+        number: [[box.label, box.index, box.lost, box.confidence, *box.bounding_box] for box in frame.tracks.detections]
+        for number, frame in sample.frames.items()
+    }}
+    images = {statement}
+    found = [(image.filepath, image.detections.detections[0]) for image in images]
+    more = [[path, box.label, box["track_id"], box.confidence, *box.bounding_box] for path, box in found]
+    images.delete()
+    print(json.dumps([sample.filepath, lost, boxes, more]))
+finally:
+    fo.delete_dataset({name!r})
+"""
+    private = {"FIFTYONE_DATABASE_DIR": str(tmp_path / "database"), "FIFTYONE_DO_NOT_TRACK": "1", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **private}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    path, lost, boxes, images = json.loads(done.stdout.splitlines()[-1])
+    assert (path, lost) == (str(video), ["tree"])
+    assert [*boxes] == ["3", "4", "5", "6", "7"]
+    assert [box[:3] for box in boxes["5"]] == [["car", 1, False], ["tree", 2, True]]
+    expected = [[score, *boxes_of(5, place)[2] / (64, 48, 64, 48)] for place, score in enumerate((0.9, 0.25))]
+    np.testing.assert_allclose([box[3:] for box in boxes["5"]], expected, atol=1e-5)
+    assert [image[0] for image in images] == [str(tmp_path / "frames" / f"{number}.png") for number in range(FRAMES)]
+    assert [image[1:4] for image in images] == [["object", 1, 0.9]] * FRAMES
+    np.testing.assert_allclose([image[4:] for image in images], boxes_of(FRAMES) / (64, 48, 64, 48), atol=1e-5)
