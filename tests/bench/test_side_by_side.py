@@ -80,7 +80,10 @@ def test_an_environment_of_its_own(tmp_path: Path):
     assert "MFST_TEST" not in os.environ
 
 
-@pytest.mark.parametrize(("when", "message"), [("made", "cannot be made"), ("called", "cannot be called")])
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [pytest.param("made", "cannot be made", marks=pytest.mark.slow), ("called", "cannot be called")],
+)
 def test_a_failure_is_told(when: str, message: str):
     with pytest.raises(RuntimeError, match=f"(?s)make_failure.*{message}"):
         alternate({"good": Contestant(make_sleeper, 0.0), "bad": Contestant(make_failure, when)}, rounds=2)

@@ -54,13 +54,12 @@ def followed(path: Path, frames: np.ndarray = FRAMES) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize(
     "config",
     [
-        ALEXNET,
-        replace(REALTIME, scale_step=1.0375),
-        PAPER,
-        replace(AUTHORS, models=("alexnet",)),
-        replace(SIAMFC, peak_temperature=0.02),
+        pytest.param(ALEXNET, marks=pytest.mark.slow, id="alexnet"),
+        pytest.param(replace(REALTIME, scale_step=1.0375), id="realtime"),
+        pytest.param(PAPER, id="paper"),
+        pytest.param(replace(AUTHORS, models=("alexnet",)), marks=pytest.mark.slow, id="authors"),
+        pytest.param(replace(SIAMFC, peak_temperature=0.02), marks=pytest.mark.slow, id="siamfc"),
     ],
-    ids=["alexnet", "realtime", "paper", "authors", "siamfc"],
 )
 def test_onnx_gives_the_boxes_of_track(config: Config, random_params, tmp_path: Path):
     contents = contents_for(config, "caffe" if config.se_statistics == "each" else "torchvision")

@@ -84,7 +84,7 @@ def test_the_installed_release_is_allowed():
     assert backend_problem() is None
 
 
-@pytest.mark.parametrize("platforms", ["cuda", "nonsense"])
+@pytest.mark.parametrize("platforms", ["cuda", pytest.param("nonsense", marks=pytest.mark.slow)])
 def test_without_a_device_commands_end_with_one_line(platforms: str):
     program = "import sys; from mfst_jax.cli import main; sys.exit(main(['info']))"
     environment = {**os.environ, "JAX_PLATFORMS": platforms, "CUDA_VISIBLE_DEVICES": ""}

@@ -9,20 +9,32 @@ import pytest
 
 from mfst_jax.checkpoints import BUILT_IN
 
+PROGRAMS = {
+    "mfst_jax.cli": ["demo", "--out", "OUT"],
+    "weight_port": ["verify", str(BUILT_IN), str(BUILT_IN)],
+    "mfst_jax.train": ["se_alexnet", "--data", "OUT", "--out", "OUT"],
+}
 
-@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+
 @pytest.mark.parametrize(
-    ("program", "arguments"),
+    ("platform", "program"),
     [
-        ("mfst_jax.cli", ["demo", "--out", "OUT"]),
-        ("weight_port", ["verify", str(BUILT_IN), str(BUILT_IN)]),
-        ("mfst_jax.train", ["se_alexnet", "--data", "OUT", "--out", "OUT"]),
+        *(("cuda", "mfst_jax.cli"), ("nonsense", "weight_port"), ("cuda", "mfst_jax.train")),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("nonsense", "mfst_jax.cli"), ("cuda", "weight_port"), ("nonsense", "mfst_jax.train"))
+        ),
     ],
 )
-def test_every_program_says_so(platform: str, program: str, arguments: list[str], tmp_path: Path):
+def test_every_program_says_so(platform: str, program: str, tmp_path: Path):
     environment = {**os.environ, "JAX_PLATFORMS": platform, "MFST_JAX_CACHE": str(tmp_path / "cache")}
     process = subprocess.run(
-        [sys.executable, "-m", program, *[str(tmp_path / "out") if each == "OUT" else each for each in arguments]],
+        [
+            sys.executable,
+            "-m",
+            program,
+            *[str(tmp_path / "out") if each == "OUT" else each for each in PROGRAMS[program]],
+        ],
         env=environment,
         capture_output=True,
         text=True,
