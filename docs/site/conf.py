@@ -39,8 +39,12 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", _to_rst, priority=400)  # before napoleon
 
 
-def _as_in_source(app: Any, what: str, name: str, value: Any, *_: Any) -> tuple[str, str | None] | None:
+def _as_in_source(
+    app: Any, what: str, name: str, value: Any, options: Any, found_by_sphinx: str | None, *_: Any
+) -> tuple[str, str | None] | None:
     if what == "class":
+        if found_by_sphinx is None:  # of a TypedDict; it has no place for another then
+            return None
         made_by_hand = "__init__" in vars(value) and not hasattr(value, "__dataclass_fields__")
         found = signature(value.__init__) if made_by_hand else None
         return (found[0], None) if found else ("", None)
