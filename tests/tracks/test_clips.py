@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,19 @@ def test_several_tables_come_in_their_order(images: Path, tmp_path: Path):
     np.testing.assert_array_equal(clips[2]["frames"][5], noisy(5))
 
 
+def test_the_sources_that_were_read_last_stay_open(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clips = Clips([write_tracked(tmp_path / f"{name}.csv", images, COUNT) for name in "abc"], length=COUNT, keep=2)
+    opened = []
+    monkeypatch.setattr(
+        "mfst_jax.tracks.recorded_source.open_source", lambda path: opened.append(path) or open_source(path)
+    )
+    counts = []
+    for index in (0, 0, 1, 0, 2, 0, 1):
+        clips[index]
+        counts.append(len(opened))
+    assert counts == [1, 1, 2, 2, 3, 3, 4]
+
+
 def test_a_foreign_table_has_its_frames_where_the_caller_says(images: Path, tmp_path: Path, monkeypatch):
     (tmp_path / "gt.txt").write_text("".join(f"{number + 1},7,6,1,12,9,1,-1,-1,-1\n" for number in range(COUNT)))
     monkeypatch.chdir(tmp_path)
@@ -265,6 +279,14 @@ def test_a_source_that_is_gone_live_or_of_another_size_is_refused(table: Path, i
     record = record_path(table)
     record.write_text(record.read_text().replace('"frames"', "null"))
     refused("boxes.csv are, as they came live, found none", table)
+
+
+def test_a_webcam_is_refused(table: Path, images: Path, monkeypatch: pytest.MonkeyPatch):
+    live = replace(open_source(images), name="webcam 0", live=True)
+    monkeypatch.setattr("mfst_jax.tracks.recorded_source.open_source", lambda path: live)
+    refused(
+        "^sources: expected a video or images on disk, found webcam 0, which is live$", table, sources=["/dev/video0"]
+    )
 
 
 def test_fewer_frames_than_rows_are_refused_before_or_when_they_are_read(table: Path, images: Path, tmp_path: Path):
