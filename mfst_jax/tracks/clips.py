@@ -7,7 +7,7 @@ import hashlib
 import operator
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -222,7 +222,7 @@ class _Table:
 class _Opened:
     """A source that is open, or about to be."""
 
-    lock: Lock = field(default_factory=Lock)
+    lock: AbstractContextManager[bool] = field(default_factory=Lock)
     source: Source | None = None
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_sets import trackingnet
 from layouts import boxes_of, otb, write_images, write_rows
 
 from mfst_jax.errors import InputError
@@ -132,6 +133,17 @@ def test_what_cannot_be_tracked_is_said_before_any_work(
     with pytest.raises(InputError) as error:
         find_jobs(sources, None if rows is None else table(tree, *rows))
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("source", ["set", "set/TRAIN_0", "set/TRAIN_0/frames/bee"])
+def test_a_sequence_of_a_data_set_is_found_from_it_and_from_its_images(tree: Path, source: str):
+    """TrackingNet has its boxes apart from the images."""
+    trackingnet(tree / "set", "TRAIN_0", "bee", boxes_of(3))
+    jobs, _ = find_jobs([source])
+    assert names(jobs) == ["bee"]
+    opened, (target,) = jobs[0].open()
+    assert (opened.name, opened.count) == ("bee", 3)
+    np.testing.assert_array_equal(target.box, boxes_of(3)[0])
 
 
 def test_sources_of_one_name_need_others(tree: Path):

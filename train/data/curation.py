@@ -124,7 +124,7 @@ def curate(
     jobs = [(job, cache) for job in annotated_videos.find(root)]
     _make_folder(cache)
     counts, videos, problem = Counts(), [], ""
-    for done, found in enumerate(_each(_curate_video, jobs, workers), start=1):
+    for done, found in enumerate(_each(curate_video, jobs, workers), start=1):
         for name, of_target, first, notes in found:
             for note in notes:
                 tell(note)
@@ -216,8 +216,8 @@ def _each(function: Callable, jobs: list[tuple], workers: int) -> Iterator:
         yield from pool.map(function, *zip(*jobs, strict=True))
 
 
-def _curate_video(job: annotated_videos.Job, cache: Path) -> list[tuple[str, Counts, str, tuple[str, ...]]]:
-    """Curates one video into the cache.
+def curate_video(job: annotated_videos.Job, cache: Path) -> list[tuple[str, Counts, str, tuple[str, ...]]]:
+    """Curates one video into the cache, unless it is there.
 
     For each of its targets it returns the name, what became of the frames, the first corrupt image and notes.
     """

@@ -5,21 +5,24 @@
 or, in a program, `Builder(data_dir=..., file_format="array_record")` and `download_and_prepare` with a `DownloadConfig`
 whose `manual_dir` is the root of ILSVRC2015-VID, of GOT-10k, or of a folder of sequences: the layout is recognised
 (`annotated_videos.py`). All of them have to be downloaded by hand.
+
+Where the `DownloadConfig` names a runner of Apache Beam or options for one, as `tfds build --beam_pipeline_options` and
+`mfst train build --beam` do, crops and records are made by its workers, which have to see both folders.
 """
 
-import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from mfst_jax.train.data import curation
+from mfst_jax.train.data.curated_crops.examples import curate_by_beam, examples_by_beam, examples_of
 from mfst_jax.train.data.curation import CROP_SIZE, Video
 from mfst_jax.train.data.split import split
 
@@ -30,6 +33,9 @@ resume."""
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Crops of every target around its true box, 287 x 287, video by video. Splits are `train` and `held_out`."""
+
+    _beam: tuple[Any, Any] | None = None
+    """Runner of Beam and its options, where one of them is asked for."""
 
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = "manual_dir: the root of ILSVRC2015-VID, GOT-10k or a folder of sequences."
@@ -46,22 +52,27 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> Any:
+        asked = download_config.beam_runner, download_config.beam_options
+        self._beam = None if asked == (None, None) else asked
+        return super()._download_and_prepare(dl_manager, download_config)
+
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        cache = Path(os.fspath(self._data_dir_root), CROPS)
+        cache = Path(os.fspath(self._data_dir_root), CROPS).absolute()
         root, tell = os.fspath(dl_manager.manual_dir), partial(print, file=sys.stderr)
+        if self._beam is not None:
+            curate_by_beam(Path(root).absolute(), cache, *self._beam)  # so that all is there in the next line
         videos, counts = curation.curate(root, cache, workers=curation.default_workers(), tell=tell)
         sides = dict(zip(("train", "held_out"), split(videos), strict=True))
         self.info.metadata["counts"] = vars(counts)
         for name, side in sides.items():
             self.info.metadata[name] = [_describe(video) for video in side]
-        return {name: self._generate_examples(side) for name, side in sides.items()}
+        return {name: self._generate_examples(cache, side) for name, side in sides.items()}
 
-    def _generate_examples(self, videos: Sequence[Video]) -> Iterator[tuple[int, dict[str, Any]]]:
-        number = 0
-        for video in videos:
-            for row in range(len(video.frames)):
-                yield number, {"crop": _png(video.read(row))}
-                number += 1
+    def _generate_examples(self, cache: Path, videos: Sequence[Video]) -> Any:
+        firsts = np.cumsum([0, *(len(video.frames) for video in videos)]).tolist()
+        parts = [(cache, video.name, first) for video, first in zip(videos, firsts, strict=False)]
+        return chain.from_iterable(map(examples_of, parts)) if self._beam is None else examples_by_beam(parts)
 
 
 def _describe(video: Video) -> dict[str, Any]:
@@ -72,9 +83,3 @@ def _describe(video: Video) -> dict[str, Any]:
         "frames": video.frames.tolist(),
         "sizes": video.sizes.astype(float).tolist(),
     }
-
-
-def _png(crop: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(crop).save(file, "PNG", compress_level=1)
-    return file.getvalue()
