@@ -12,6 +12,7 @@ from fuzzing.parser import Content, Parser, each_tried, written_by
 from mfst_jax.config import PAPER, to_dict
 from mfst_jax.evaluation import datasets, runner, scoring
 from mfst_jax.evaluation.results import find_results
+from mfst_jax.many.jobs import find_jobs
 from mfst_jax.page.command import view
 from mfst_jax.tracks.files import read_record, read_table
 from mfst_jax.train import run_folder
@@ -75,6 +76,20 @@ def look(name: str, folder: Path) -> None:
             assert text.count("<script") == text.count("</script>") == 2 + text.count('class="frame"'), (
                 "a script too many"
             )
+
+
+def starts() -> Content:
+    """Table of boxes to begin with, as `mfst track-all` takes it, and its sources."""
+    rows = "frames,1,1,3,2,a,,\nframes,2,1.5,3,2,b,,\nother/frames,1,1,3,2,,1,second\n"
+    table = "source,x,y,w,h,target,first,name\n" + rows
+    return {"boxes.csv": table, **images("frames"), **images("other/frames")}
+
+
+def begin(folder: Path) -> None:
+    """Finds the jobs of that table, and opens them."""
+    jobs, _ = find_jobs([], folder / "boxes.csv")
+    for job in jobs[:4]:
+        job.open()
 
 
 def results() -> Content:
@@ -163,6 +178,7 @@ PARSERS = (
     Parser("table: MOTChallenge's text", partial(look, "boxes.mot.txt"), (mot,), (".txt",), text=0.85),
     Parser("table: COCO's JSON", partial(look, "boxes.json"), (coco,), ("boxes.json",), text=0.85),
     Parser("table: its record", partial(look, "boxes.csv"), (table,), ("csv.json",), text=0.85),
+    Parser("table: boxes to begin with", begin, (starts,), (".csv",), text=0.85),
     Parser("results to score", score, (results,), (".txt",), text=0.85),
     Parser("folder of a run", go_on, (run,), text=0.85),
     Parser("curated crops", open_crops, (crops,), text=0.4),
