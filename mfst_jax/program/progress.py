@@ -24,6 +24,12 @@ Unit = Literal["frames", "steps", "bytes"]
 """Units that a bar counts: frames or bytes, and shows how many a second; or steps, and shows the time so far."""
 
 
+class _Progress(Progress):
+    def stop(self) -> None:
+        if not self.disable:  # rich before 14.3 ends a bar that was never shown by an empty line
+            super().stop()
+
+
 def progress_bar(quiet: bool = False, unit: Unit = "frames") -> Progress:
     """Progress bar on standard error, where that is a terminal; it is gone at the end.
 
@@ -32,7 +38,7 @@ def progress_bar(quiet: bool = False, unit: Unit = "frames") -> Progress:
       unit: what is counted.
     """
     console = Console(file=sys.stderr)
-    return Progress(
+    return _Progress(
         TextColumn("{task.description}", markup=False),  # a source's name is text, whatever its brackets say
         BarColumn(),
         *_counts(unit),
