@@ -290,10 +290,12 @@ def test_states_of_two_configurations_do_not_stack_and_the_error_is_short(params
         mfst_jax.init(params, frames[0], box, config=config)
         for config in (small, dataclasses.replace(small, scale_min=0.3))
     ]
-    with pytest.raises(ValueError, match=r"Config\(models=\('alexnet',\).* != .*scale_min=0\.3") as error:
+    # In one line by older releases of JAX; since 0.12 each of them, and below them what differs.
+    with pytest.raises(ValueError, match=r"(?s)Config\(models=\('alexnet',\).*scale_min=0\.3") as error:
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    assert "\n" not in str(error.value)
-    assert len(str(error.value)) < 1000
+    assert "Traced" not in str(error.value)
+    assert "array(" not in str(error.value)
+    assert len(str(error.value)) < 1500
 
 
 @pytest.mark.filterwarnings("ignore:Sharding info not provided")
