@@ -101,8 +101,8 @@ def step(params: AnyParams, state: State, frame: AnyArray, *, config: Config | N
 
     Where there is nothing to be seen, in a frame that is blank around the target, it stays where it was, with a score
     of 0. Whatever is to be seen, the box is finite, its size is that of the first box times a scale in
-    `[scale_min, scale_max]`, and its centre is at most 0.751 of the largest search region's side beyond the frame
-    (docs/conventions.md, "Bounds").
+    `[scale_min, scale_max]`, and its centre is at most a pixel and 0.751 of the largest search region's side beyond the
+    frame (docs/conventions.md, "Bounds").
 
     Args:
       params: the weights that `state` was made with.

@@ -76,3 +76,10 @@ def test_boxes_out_of_bounds_are_told(box: tuple[float, ...], word: str):
     (found,) = box_bounds.violations(np.float32([*SOUND, box]), (100, 160), ALEXNET, first=5)
     assert found.startswith("frame 8: ")
     assert word in found
+
+
+def test_the_outermost_pixels_are_seen_a_pixel_far():
+    tiny = (0.02, 0.02)  # whose search region is smaller than a pixel
+    for y, is_sound in ((33.7, True), (34.4, True), (34.6, False)):
+        boxes = np.float32([(30, 33.6, *tiny), (30, y, *tiny)])
+        assert (box_bounds.violations(boxes, (34, 64), ALEXNET) == []) == is_sound

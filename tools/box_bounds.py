@@ -9,6 +9,8 @@ from mfst_jax.crops import SEARCH_SIZE, search_side
 REACH = 0.5 + 64 / SEARCH_SIZE
 """Share of a search region's side by which the target's centre may come to lie beyond the frame: something of the frame
 must be in the region, within half of its side, and a step moves the target by at most 64 of its 255 samples."""
+BLUR = 1.0
+"""Pixels beyond the centre of the outermost one in which something of it is seen, as colours between are interpolated."""
 ROUNDING = 1e-5
 """Relative error of float32 that a box may have: it is computed from its centre, its size and the scale."""
 
@@ -48,7 +50,7 @@ def violations(
     beyond = np.maximum(np.maximum(-centre, centre - last), 0)
     largest = np.maximum.accumulate(np.concatenate([[scales[0, 0]], scales[:-1, 0]])) * max(config.region_factors())
     reach = REACH * float(search_side(boxes[0, 2:], config.context)) * largest
-    allowed = np.maximum(beyond[0], reach[:, None])
+    allowed = np.maximum(beyond[0], BLUR + reach[:, None])
     wrong = (beyond > allowed + ROUNDING * (np.abs(centre) + allowed + 1)).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
