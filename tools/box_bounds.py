@@ -10,7 +10,7 @@ REACH = 0.5 + 64 / SEARCH_SIZE
 """Share of a search region's side by which the target's centre may come to lie beyond the frame: something of the frame
 must be in the region, within half of its side, and a step moves the target by at most 64 of its 255 samples."""
 BLUR = 1.0
-"""Pixels beyond the centre of the outermost one in which something of it is seen, as colours between are interpolated."""
+"""Pixels from the centre of the outermost one in which something of it is seen, as colours between are interpolated."""
 ROUNDING = 1e-5
 """Relative error of float32 that a box may have: it is computed from its centre, its size and the scale."""
 
