@@ -41,7 +41,8 @@ def test_jpeg(tmp_path):
     ],
 )
 def test_image_modes(tmp_path, mode, colour, expected):
-    path = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr") else "a.png")
+    # Before 13, Pillow does not read the TIFF that it writes of YCbCr.
+    path = tmp_path / {"CMYK": "a.tif", "YCbCr": "a.jpg"}.get(mode, "a.png")
     Image.new(mode, (5, 4), colour).save(path)
     read = read_image(path)
     assert read.shape == (4, 5, 3)
