@@ -17,7 +17,9 @@ from mfst_jax.config import override
 from mfst_jax.following import loop, quick_start
 from mfst_jax.following.loop import DEPTH, follow
 from mfst_jax.media import drawing
-from mfst_jax.media.sources import Labelled, Source, open_source
+from mfst_jax.media.decoding import Labelled
+from mfst_jax.media.source import Source
+from mfst_jax.media.sources import open_source
 from mfst_jax.page.pictures import encode_map
 from mfst_jax.tracks.files import read_record, read_table
 
