@@ -218,7 +218,8 @@ def test_grain_shuffles_batches_shards_and_goes_on_with_two_workers_or_none(imag
         batch = [grain.transforms.Batch(2)]
         return iter(grain.DataLoader(data_source=clips, sampler=sampler, operations=batch, worker_count=workers))
 
-    batches = [*load(2)]
+    # Copied, as the memory that workers share may be used again.
+    batches = [{name: np.array(value) for name, value in each.items()} for each in load(2)]
     assert [each["frames"].shape for each in batches[:7]] == 7 * [(2, 3, 48, 64, 3)]
     seen = []
     for each in batches:
