@@ -87,8 +87,9 @@ def test_a_failure_is_kept_for_the_others_which_do_not_try_again(
         thread.join()
     assert statuses == [1, 1]
     said = capsys.readouterr().err
-    assert said.count("failed: ant\n") == 1  # as one of them found out
-    assert said.count("\nant: ") == 2  # and both say in the end
+    # Lines of two threads may run into one another.
+    assert said.count("failed: ant") == 1  # as one of them found out
+    assert said.count("ant: ") == 2  # and both say in the end
     assert (out / "bee.csv").exists()
 
 
