@@ -74,22 +74,14 @@ def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generat
     Raises:
       OSError: the file cannot be made.
     """
-    while True:
-        with path.open("a") as file:
-            try:
-                lock(file.fileno())
-            except BlockingIOError:
-                waiting()
-                lock(file.fileno(), wait=True)
-            except OSError:  # a file system without locks
-                pass
-            if not is_current(file.fileno(), path):
-                continue  # its holder has removed it, so a new one is made
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
+
+    def wait(handle: int) -> bool:
+        waiting()
+        lock(handle, wait=True)
+        return True
+
+    with _holding(path, wait):
+        yield
 
 
 @contextmanager
@@ -106,13 +98,24 @@ def claimed(path: Path) -> Generator[bool]:
     Raises:
       OSError: the file cannot be made.
     """
+    with _holding(path, lambda handle: False) as held:
+        yield held
+
+
+@contextmanager
+def _holding(path: Path, otherwise: Callable[[int], bool]) -> Generator[bool]:
+    """Holds the lock that the file `path` stands for: yields whether it is held. The file is gone afterwards.
+
+    Where another process holds it, `otherwise`, called with the descriptor of the file, says whether it is held then.
+    """
     while True:
         with path.open("a") as file:
             try:
                 lock(file.fileno())
             except BlockingIOError:
-                yield False
-                return
+                if not otherwise(file.fileno()):
+                    yield False
+                    return
             except OSError:  # a file system without locks
                 pass
             if not is_current(file.fileno(), path):

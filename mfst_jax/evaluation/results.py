@@ -183,7 +183,7 @@ def _read(path: Path, first_pixel: int) -> Result:
     runs = sorted(path.parent.glob(f"{name}_[0-9]*.txt")) if layout == "got10k" else [path]
     place = (path.parent.parent, name) if layout == "got10k" else (path.parent, path.stem)
     _, times = result_files(*place, layout)
-    boxes, origin = tuple(read_numbers(run, (4,)) for run in runs), 0 if layout == "got10k" else first_pixel
+    boxes, origin = tuple(read_numbers(run, (4,)) for run in runs), first_pixel if layout == "otb" else ORIGINS[layout]
     try:
         return Result(path, boxes, origin, _speed(times) if times.is_file() else None)
     except InputError as error:

@@ -112,6 +112,12 @@ def choose_images(images: Sequence[Path], rows: int, numbers: range | None) -> t
     raise InputError(f"{path}: expected frames {span}, found none of this name{more}")
 
 
+def check_there(images: Sequence[Path], annotation: Path) -> None:
+    """Raises `InputError` where one of the images that an annotation names is not there."""
+    if lacking := next((image for image in images if not image.is_file()), None):
+        raise InputError(f"{lacking}: expected an image, as {annotation.name} names it, found none")
+
+
 def describe(folder: Path) -> str:
     """Content of a folder in words: `nothing`, or `the images and a.txt, img/ and 3 more entries`."""
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]

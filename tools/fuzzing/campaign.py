@@ -5,13 +5,13 @@ import shutil
 import time
 import warnings
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 from typing import Any
 
 from fuzzing.feeding import Feeder, ending
-from fuzzing.inputs import make_input, seeds, write_input
+from fuzzing.inputs import make_input
 from fuzzing.outcomes import load, save
-from fuzzing.parser import Content, Parser
+from fuzzing.parser import Parser
 
 AT_ONCE = 2000
 """Number of inputs after which another parser has its turn."""
@@ -22,16 +22,6 @@ SAVED_EVERY = 5
 def quota(parser: Parser, parsers: tuple[Parser, ...], inputs: int) -> int:
     """Number of inputs of a parser, of those of all."""
     return -int(-inputs * parser.share // sum(each.share for each in parsers))
-
-
-def check_seeds(parser: Parser) -> None:
-    """Reads the sound inputs of a parser. Raises what it raises of one of them."""
-    with TemporaryDirectory() as folder:
-        before: Content = {}
-        for content in seeds(parser):
-            write_input(content, Path(folder), before)
-            before = content
-            parser.read(Path(folder))
 
 
 def take_turns(folder: Path, parsers: tuple[Parser, ...], quotas: list[int], seed: int, deadline: float | None) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from mfst_jax.errors import InputError, reason_in_content
-from mfst_jax.sequences.formats.safe_files import json_files, name_inside, read_json
-from mfst_jax.sequences.image_files import describe
+from mfst_jax.sequences.formats.safe_files import json_files, name_inside, only_file, read_json
+from mfst_jax.sequences.image_files import check_there, describe
 from mfst_jax.sequences.layouts import name_of
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_track
@@ -46,9 +46,7 @@ def find_coco(root: Path, request: Request) -> list[Place]:
     files = _files(root)
     if len(files) > 1 and request.split is not None:
         files = [path for path in files if any(word in path.stem.lower() for word in SPLITS[request.split])] or files
-    if len(files) > 1:
-        raise InputError(f"{root}: expected one file of {KIND}, found {', '.join(path.name for path in files)}")
-    (path,) = files
+    path = only_file(root, files, KIND)
     places: list[Place] = []
     there, videos = False, _videos(path, changes(path))
     for number, (title, (images, tracks)) in enumerate(videos.items()):
@@ -75,8 +73,7 @@ def read_coco(place: Place, images: bool) -> Sequence:
     for row, box in tracks[track].items():
         boxes[row] = box
     frames = [folder / name for name in names] if images else []
-    if lacking := next((frame for frame in frames if not frame.is_file()), None):
-        raise InputError(f"{lacking}: expected an image, as {path.name} names it, found none")
+    check_there(frames, path)
     return sequence_of_track(place.name, frames, boxes)
 
 

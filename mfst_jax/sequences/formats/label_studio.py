@@ -12,7 +12,7 @@ import numpy as np
 
 from mfst_jax.errors import InputError, reason_in_content
 from mfst_jax.sequences.formats.keyframes import Keyframe, boxes_between
-from mfst_jax.sequences.formats.safe_files import json_files, read_json
+from mfst_jax.sequences.formats.safe_files import json_files, only_file, read_json
 from mfst_jax.sequences.image_files import describe, image_size, is_image
 from mfst_jax.sequences.layouts import MOST_NUMBERS, list_images
 from mfst_jax.sequences.places import Place, Request, target_name
@@ -33,10 +33,7 @@ def _files(root: Path) -> list[Path]:
 
 def find_label_studio(root: Path, request: Request) -> list[Place]:
     """A sequence for each rectangle."""
-    files = _files(root)
-    if len(files) > 1:
-        raise InputError(f"{root}: expected one file of {KIND}, found {', '.join(path.name for path in files)}")
-    (path,) = files
+    path = only_file(root, _files(root), KIND)
     tasks, places, there = _tasks(path), [], False
     for number, (video, regions) in enumerate(tasks):
         candidates = [root / video, *([root / "images", root] if len(tasks) == 1 else [])]

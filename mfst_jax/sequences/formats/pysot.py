@@ -12,8 +12,8 @@ import numpy as np
 
 from mfst_jax.errors import InputError, reason_in_content
 from mfst_jax.sequences.annotations import polygon_boxes
-from mfst_jax.sequences.formats.safe_files import json_files, name_inside, read_json
-from mfst_jax.sequences.image_files import describe
+from mfst_jax.sequences.formats.safe_files import json_files, name_inside, only_file, read_json
+from mfst_jax.sequences.image_files import check_there, describe
 from mfst_jax.sequences.layouts import places_in
 from mfst_jax.sequences.places import Place, Request, target_name
 from mfst_jax.sequences.sequence import Sequence, sequence_of_boxes
@@ -53,9 +53,7 @@ def find_pysot(root: Path, request: Request) -> list[Place]:
     files = _files(root)
     if len(files) > 1 and request.protocol is not None:
         files = [path for path in files if PROTOCOLS.get(path.stem.upper()) == request.protocol] or files
-    if len(files) > 1:
-        raise InputError(f"{root}: expected one file of {KIND}, found {', '.join(path.name for path in files)}")
-    (path,) = files
+    path = only_file(root, files, KIND)
     entries = _entries(path, changes(path))
     protocol = PROTOCOLS.get(path.stem.upper(), "")
     places = [
@@ -82,8 +80,7 @@ def read_pysot(place: Place, images: bool) -> Sequence:
     absent = np.asarray(np.isnan(boxes).any(axis=1) | (boxes[:, 2:] <= 0).any(axis=1))
     labelled = None if labels is None else labels[: len(boxes)] | absent
     frames = tuple(root / name for name in names) if images else ()
-    if lacking := next((frame for frame in frames if not frame.is_file()), None):
-        raise InputError(f"{lacking}: expected an image, as {path.name} names it, found none")
+    check_there(frames, path)
     return sequence_of_boxes(
         *(place.name, path, frames, boxes, absent),
         count=len(names),

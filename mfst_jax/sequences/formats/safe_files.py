@@ -92,6 +92,14 @@ def json_files(folders: Iterable[Path], begins: bytes, holds: Callable[[bytes], 
     return sorted(filter(looks_right, found), key=natural_key)
 
 
+def only_file(root: Path, files: list[Path], kind: str) -> Path:
+    """The one file of its kind in a folder. Raises `InputError` where there are several."""
+    if len(files) > 1:
+        raise InputError(f"{root}: expected one file of {kind}, found {', '.join(path.name for path in files)}")
+    (path,) = files
+    return path
+
+
 def name_inside(name: Any) -> str:
     """Name of an image file as an annotation has it. Raises `ValueError` where it leads out of the folder."""
     sound = isinstance(name, str) and "\0" not in name and len(name) <= LONGEST_PATH
