@@ -33,6 +33,17 @@ def test_a_page_links_to_files_and_headings_that_are_there(page: Path):
             found = (page.parent / name).resolve() if name else page
             assert found.exists(), target
             assert not anchor or anchor in anchors(found), target
+            # What is installed lies elsewhere, where neither the site nor a reader of these pages finds it.
+            assert found.relative_to(ROOT.resolve()).parts[0] not in {"mfst_jax", "train", "weight_port"}, target
+
+
+def test_the_vot_toolkits_entry_in_the_docs_is_the_packages():
+    entry = "\n".join(
+        line
+        for line in (package("mfst_jax") / "evaluation" / "trackers.ini").read_text().splitlines()
+        if line[:1] != "#"
+    )
+    assert entry in "\n".join(line[4:] for line in read("docs/toolkits.md").splitlines())
 
 
 def test_the_change_log_begins_with_what_is_unreleased_and_keeps_to_its_groups():
