@@ -75,8 +75,13 @@ class Page:
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Presses the mouse at a place (x, y) of the window, moves it to another one and lets it go there."""
-        for kind, (x, y), down in (("mousePressed", start, 1), ("mouseMoved", end, 1), ("mouseReleased", end, 0)):
-            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=down, clickCount=1)
+        for kind, place in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+            self.mouse(kind, place)
+
+    def mouse(self, kind: str, place: tuple[float, float]) -> None:
+        """Presses (`mousePressed`), moves or lets go (`mouseReleased`) the left button at a place of the window."""
+        down, (x, y) = int(kind != "mouseReleased"), place
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=down, clickCount=1)
 
     def wait_for(self, expression: str, value: Any = True, seconds: float = 20) -> None:
         """Waits until an expression has a value."""
@@ -112,11 +117,14 @@ class Page:
 
 
 @contextmanager
-def open_browser(chromium: str, profile: Path) -> Iterator[Page]:
-    """A browser with an empty profile. It reads commands from its file 3 and answers on its file 4."""
+def open_browser(chromium: str, profile: Path, *flags: str) -> Iterator[Page]:
+    """A browser with an empty profile, and flags beside the usual ones, of which the last of a kind holds.
+
+    It reads commands from its file 3 and answers on its file 4.
+    """
     shell = ("sh", "-c", 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null', "sh")
     with subprocess.Popen(
-        [*shell, chromium, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        [*shell, chromium, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,8 +1,6 @@
 """The page in examples/browser: it follows the car of the built-in clip in a real browser, threads and all."""
 
-import shutil
 import subprocess
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,37 +8,13 @@ import numpy as np
 import pytest
 from browser import Page
 
-from mfst_jax.cli import main
 from mfst_jax.export.running import open_exported
 from mfst_jax.media.sources import demo_source
 
-FOLDER = Path(__file__).parents[2] / "examples" / "browser"
 BOX = (158, 208, 61, 44)
 FRAMES = 8
 STATE = "document.documentElement.dataset.state"
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the example with its page built of the built-in weights."""
-    pytest.importorskip("spox", reason="spox is not installed: the extra `export`")
-    if shutil.which("node") is None or not (FOLDER / "node_modules").is_dir():
-        pytest.skip("no packages of the browser example: npm ci in examples/browser brings them")
-    folder = tmp_path_factory.mktemp("browser") / "browser"
-    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    (folder / "node_modules").symlink_to(FOLDER / "node_modules")
-    assert main(["export", "--to", "onnx", "--out", str(folder / "mfst.onnx")]) == 0
-    subprocess.run(["node", "build.mjs", "mfst.onnx"], cwd=folder, check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(built: Path) -> Iterator[str]:
-    with subprocess.Popen(["node", "serve.mjs", "0"], cwd=built, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.terminate()
 
 
 def choose_file(page: Page, path: Path) -> None:
