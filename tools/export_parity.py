@@ -6,7 +6,9 @@ python tools/export_parity.py mfst.stablehlo OTB/Deer
 
 import itertools
 import json
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +17,10 @@ import tyro
 
 import mfst_jax
 from mfst_jax.config import from_dict
+from mfst_jax.errors import InputError
 from mfst_jax.export import files, running
 from mfst_jax.media import open_source
+from mfst_jax.program.arguments import exit_status
 
 
 def exported_boxes(path: Path, frames: Iterator[np.ndarray], box: np.ndarray) -> Iterator[np.ndarray]:
@@ -34,7 +38,7 @@ def main(
     *,
     weights: str | None = None,
     frames: int = 120,
-) -> None:
+) -> int:
     """Prints a line a sequence.
 
     Args:
@@ -47,7 +51,8 @@ def main(
     params = mfst_jax.prepare(mfst_jax.load(weights), config)
     for folder in sequences:
         source = open_source(str(folder))
-        assert source.ground_truth is not None, folder
+        if source.ground_truth is None:
+            raise InputError(f"{folder}: expected an annotated sequence, found no true boxes")
         pictures = list(itertools.islice(source.frames(), frames))
         ours = mfst_jax.track(params, np.stack(pictures), source.ground_truth[0], config=config).box[1:]
         theirs = np.stack(list(exported_boxes(model, iter(pictures), source.ground_truth[0])))
@@ -59,7 +64,8 @@ def main(
             "frame": int(apart.argmax()) + 1,
         }
         print(json.dumps(found), flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(exit_status(partial(tyro.cli, main), program="export_parity.py"))

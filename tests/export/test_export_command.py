@@ -7,11 +7,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from layouts import write_images
 
 from mfst_jax.cli import main
 from mfst_jax.errors import InputError
 from mfst_jax.export import command, files, signature
 from mfst_jax.version import __version__
+from weight_port.__main__ import main as weight_port_main
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture) -> str:
@@ -159,6 +161,43 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path):
         archive.writestr("mfst.json", json.dumps({"format": 7, "mfst_jax": "3.0"}))
     with pytest.raises(InputError, match=r"of format 1, found 7 \(mfst_jax 3.0\)"):
         files.read_metadata(tmp_path / "old.stablehlo")
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX model that `mfst export` wrote."""
+    pytest.importorskip("spox", reason="spox is not installed: the extra `export`")
+    out = tmp_path_factory.mktemp("exported") / "tracker.onnx"
+    assert main(["export", "--to", "onnx", "--out", str(out), "--set", "alexnet_layers=conv3"]) == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("mfst", "track", "{frames}", "--box", "1,2,9,9", "--boxes", "{out}/boxes.csv", "--weights", "{tracker}"),
+        ("mfst", "export", "--to", "onnx", "--out", "{out}/again.onnx", "--weights", "{tracker}"),
+        ("weight_port", "convert", "{tracker}", "--out", "{out}/weights.safetensors"),
+        ("weight_port", "inspect", "{tracker}"),
+    ],
+    ids=["track", "export", "convert", "inspect"],
+)
+def test_an_exported_tracker_in_the_place_of_weights_is_named(
+    arguments: tuple[str, ...], tracker: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    write_images(tmp_path / "frames", range(2))
+    (tmp_path / "out").mkdir()
+    places = {"frames": tmp_path / "frames", "out": tmp_path / "out", "tracker": tracker}
+    program, *rest = (each.format(**places) for each in arguments)
+    assert {"mfst": main, "weight_port": weight_port_main}[program](rest) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert f"{tracker}: expected " in line
+    assert line.endswith(
+        "found a tracker that mfst export wrote, not weights; give the weights that it was exported from: "
+        "a name (mfst weights), a .safetensors file or an Orbax directory"
+    )
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_weights_of_a_name_have_the_terms_of_what_they_are_made_of():

@@ -14,12 +14,13 @@ import pytest
 from scenes import video
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
+from mfst_jax.cli import main
+from mfst_jax.config import ALEXNET, AUTHORS, PAPER, PRESETS, REALTIME, SIAMFC, Config
 from mfst_jax.export import signature, stablehlo
 from mfst_jax.export.files import read_metadata, write
 from mfst_jax.export.running import open_exported
 from mfst_jax.padding import pad
-from mfst_jax.params import Params, contents_for
+from mfst_jax.params import Contents, Params, contents_for
 
 pytest.importorskip("flatbuffers", reason="flatbuffers is not installed: the extra `export`")
 
@@ -118,6 +119,17 @@ print(json.dumps({"boxes": boxes, "platforms": [init.platforms, step.platforms]}
 """
 
 
+def tracked_by_jax_alone(path: Path, folder: Path) -> dict:
+    """Boxes and scores [frame][5] of all frames but the first, by a process without flax and this package."""
+    padded = np.stack([pad(frame) for frame in FRAMES])
+    size = np.array(FRAMES.shape[1:3], np.int32)
+    np.savez(folder / "given.npz", frames=padded, box=TRUTH[0], size=size)
+    command = [sys.executable, "-c", LOADER, str(path), str(folder / "given.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_stablehlo_gives_the_boxes_of_track_in_a_process_with_nothing_but_jax(tmp_path: Path):
     params = mfst_jax.load()
@@ -127,13 +139,7 @@ def test_stablehlo_gives_the_boxes_of_track_in_a_process_with_nothing_but_jax(tm
             assert b".py" not in archive.read(name), "it names source files of the machine that made it"
     path = tmp_path / "a.stablehlo"
     write(path, content)
-    padded = np.stack([pad(frame) for frame in FRAMES])
-    size = np.array(FRAMES.shape[1:3], np.int32)
-    np.savez(tmp_path / "given.npz", frames=padded, box=TRUTH[0], size=size)
-    command = [sys.executable, "-c", LOADER, str(path), str(tmp_path / "given.npz")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = tracked_by_jax_alone(path, tmp_path)
     assert found["platforms"] == [["cpu", "cuda", "tpu"]] * 2
     expected = mfst_jax.track(params, FRAMES, TRUTH[0], config=SMALL)
     np.testing.assert_allclose(np.array(found["boxes"])[:, :4], expected.box[1:], atol=1e-3)
@@ -149,3 +155,26 @@ def test_stablehlo_gives_the_boxes_of_track_in_a_process_with_nothing_but_jax(tm
         open_exported(path).init(large, TRUTH[0])
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["mfst.json", "init.bin", "step.bin"]
+
+
+@pytest.mark.parametrize(
+    "config", [pytest.param(PAPER, id="paper"), pytest.param(REALTIME, marks=pytest.mark.slow, id="realtime")]
+)
+@pytest.mark.usefixtures("unchecked")
+def test_stablehlo_of_both_backbones_and_their_se_blocks_gives_the_boxes_of_track_too(
+    config: Config, random_params, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    contents = Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True)
+    mfst_jax.save(random_params(contents), tmp_path / "pair.safetensors")
+    out, (name,) = tmp_path / "pair.stablehlo", [name for name, each in PRESETS.items() if each == config]
+    arguments = ["--to", "stablehlo", "--out", str(out), "--weights", str(tmp_path / "pair.safetensors")]
+    arguments += ["--preset", name, "--frame-size", f"{FRAMES.shape[2]}x{FRAMES.shape[1]}", "--set", "scale_count=1"]
+    assert main(["export", *arguments]) == 0
+    assert "SE" in capsys.readouterr().err
+    about = read_metadata(out)
+    assert about["config"]["models"] == ["siamfc", "alexnet"]
+    found = np.array(tracked_by_jax_alone(out, tmp_path)["boxes"])
+    loaded = mfst_jax.load(tmp_path / "pair.safetensors")
+    expected = mfst_jax.track(loaded, FRAMES, TRUTH[0], config=replace(config, scale_count=1))
+    np.testing.assert_allclose(found[:, :4], expected.box[1:], atol=1e-2)
+    np.testing.assert_allclose(found[:, 4], expected.score[1:], atol=1e-3)
