@@ -33,7 +33,7 @@ def places_in(folder: Path) -> list[Place]:
         return [Place(name, folder, folder / file)]
     if (file := read_properties(folder).get("groundtruth")) and (folder / file).is_file():
         return [Place(name, folder, folder / file)]
-    if (file := folder / f"{name}_gt.txt").is_file():
+    if (file := _tcolor128_truth(folder, name)) is not None:
         return [Place(name, folder, file)]
     places = []
     for path in sorted(folder.glob("groundtruth_*.txt"), key=natural_key):
@@ -41,6 +41,14 @@ def places_in(folder: Path) -> list[Place]:
         if target and path.is_file() and read_start(path).strip():  # one of OTB's files is empty
             places.append(Place(f"{name}-{target[1]}", folder, path))
     return places
+
+
+def _tcolor128_truth(folder: Path, name: str) -> Path | None:
+    """File of true boxes of TColor-128, which in a few folders is not called quite as the folder (`Yo_yos_ce1`)."""
+    if (file := folder / f"{name}_gt.txt").is_file():
+        return file
+    files = [path for path in folder.glob("*_gt.txt") if path.name[0] != "."] if (folder / "img").is_dir() else []
+    return files[0] if len(files) == 1 and files[0].is_file() else None
 
 
 def kind_of(place: Place) -> str:
@@ -71,8 +79,9 @@ def annotated_numbers(place: Place) -> range | None:
         return range(place.numbers[0], place.numbers[1] + 1)
     if place.truth is None or not place.truth.name.endswith("_gt.txt"):
         return None
-    path = place.truth.with_name(place.truth.name.replace("_gt.txt", "_frames.txt"))
-    if not path.is_file():
+    names = [place.truth.name.removesuffix("_gt.txt"), name_of(place.truth.parent)]
+    path = next((path for name in names if (path := place.truth.with_name(f"{name}_frames.txt")).is_file()), None)
+    if path is None:
         return None
     numbers = read_numbers(path, (2,))
     first, last = numbers[0]

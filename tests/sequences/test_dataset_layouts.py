@@ -35,6 +35,16 @@ def test_tcolor128_says_which_images_it_annotates(tmp_path):
         read_sequence(place)
 
 
+def test_the_files_of_tcolor128_may_be_called_otherwise_than_their_folder(tmp_path):
+    folder = tcolor128(tmp_path, "Yo_yos_ce1", boxes_of(3), first=2)
+    (folder / "Yo_yos_ce1_gt.txt").rename(folder / "Yo-yos_ce1_gt.txt")
+    (place,) = places_in(folder)
+    assert (place.name, kind_of(place), numbers(read_sequence(place))) == ("Yo_yos_ce1", "tcolor128", [2, 3, 4])
+    tcolor128(tmp_path, "Ball_ce1", boxes_of(2), first=2).rename(tmp_path / "tpl_Ball_ce1")
+    (place,) = places_in(tmp_path / "tpl_Ball_ce1")
+    assert (place.name, numbers(read_sequence(place))) == ("tpl_Ball_ce1", [2, 3])
+
+
 def test_kinds_of_sequences_are_told_by_their_content(tmp_path):
     def kind(folder):
         (place,) = places_in(folder)

@@ -135,6 +135,18 @@ def test_vot_with_polygons_masks_and_absent_targets(tmp_path):
         assert numbers(sequence) == [1, 2, 3, 4]
 
 
+def test_the_files_of_vot_as_the_toolkit_of_2022_unpacks_them(tmp_path):
+    folder = vot(tmp_path, "agility", ["1"] * 4)
+    (folder / "sequence").write_bytes(b"channels.color=color/%08d.jpg\r\nformat=default\r\nfps=30\r\nname=agility\r\n")
+    # The mask has three rows of four pixels: the last two of the first, the first two of the second, and none.
+    (folder / "groundtruth.txt").write_text("m10,20,4,3,2,4,6\nm10,20,4,3,5,1,6\nm0,0,0,0\n0")
+    (folder / "camera_motion.tag").write_text("0\n0\n1\n1\n")
+    sequence = read(folder)
+    assert (numbers(sequence), sequence.annotated) == ([1, 2, 3, 4], 4)
+    assert sequence.absent.tolist() == [False, False, True, True]
+    np.testing.assert_array_equal(sequence.ground_truth[:2], [(10, 20, 4, 2), (11, 21, 1, 1)])
+
+
 # What is odd, and what is wrong
 
 

@@ -30,6 +30,11 @@ NFS_RATIO = 8
 TABLE = Path(__file__).parents[1] / "uav123.tsv"
 
 
+def _text_files(folder: Path, pattern: str = "*.txt") -> list[Path]:
+    """Text files in natural order, without hidden ones, such as `._bike1.txt` from a Mac."""
+    return sorted((path for path in folder.glob(pattern) if not path.name.startswith(".")), key=natural_key)
+
+
 def is_uav(root: Path) -> bool:
     """Whether a folder is UAV123's, or half of it."""
     parts = (root / "anno" / name for name in (*UAV_PARTS.values(), UAV_10FPS))
@@ -47,7 +52,7 @@ def find_uav(root: Path, request: Request) -> list[Place]:
         raise InputError(f"{root}: expected {names} beside data_seq/ (UAV123), found {describe(root)}")
     videos = root / "data_seq" / (UAV_10FPS if part == UAV_10FPS else "UAV123")
     configured, places = _configured(root / "configSeqs.m"), []
-    for truth in sorted((root / "anno" / part).glob("*.txt"), key=natural_key):
+    for truth in _text_files(root / "anno" / part):
         name = truth.stem
         known = configured.get(name) or (_known_ranges().get(name) if part == "UAV123" else None)
         video, numbers = (known[0], known[1:]) if known is not None else (name, None)
@@ -90,7 +95,7 @@ def _known_ranges() -> dict[str, tuple[str, int, int]]:
 def is_trackingnet(root: Path) -> bool:
     """Whether a folder is TrackingNet's or one of its parts, or half of either."""
     return bool(_trackingnet_parts(root)) or (
-        (root / "anno").is_dir() and not is_uav(root) and any((root / "anno").glob("*.txt"))
+        (root / "anno").is_dir() and not is_uav(root) and bool(_text_files(root / "anno"))
     )
 
 
@@ -112,7 +117,7 @@ def find_trackingnet(root: Path, request: Request) -> list[Place]:
         for name in ("anno", "frames") if request.images else ("anno",):
             if not (part / name).is_dir():
                 raise InputError(f"{part}: expected anno/ and frames/ (TrackingNet), found {describe(part)}")
-        truths = sorted((part / "anno").glob("*.txt"), key=natural_key)
+        truths = _text_files(part / "anno")
         places += [Place(truth.stem, part / "frames" / truth.stem, truth, "trackingnet") for truth in truths]
     return places
 
@@ -137,13 +142,13 @@ def is_nfs(root: Path) -> bool:
 
 
 def _nfs_files(root: Path, rates: list[str]) -> list[Path]:
-    """Files of true boxes at the first of the rates that is there."""
+    """Files of true boxes at the first of the rates that is there, called as their videos or as images beside them."""
     for rate in rates:
-        beside = [path for path in root.glob("*.txt") if root.name == rate and path.stem == root.absolute().parent.name]
-        below = [path for path in root.glob(f"{rate}/*.txt") if path.stem == root.absolute().name]
-        deeper = [path for path in root.glob(f"*/{rate}/*.txt") if path.stem == path.parents[1].name]
-        if found := beside or below or deeper:
-            return sorted(found, key=natural_key)
+        beside = _text_files(root) if root.name == rate else []
+        below, deeper = _text_files(root, f"{rate}/*.txt"), _text_files(root, f"*/{rate}/*.txt")
+        for paths in (beside, below, deeper):
+            if found := [p for p in paths if p.stem == p.absolute().parents[1].name or p.with_suffix("").is_dir()]:
+                return found
     return []
 
 

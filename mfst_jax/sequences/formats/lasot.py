@@ -1,4 +1,7 @@
-"""LaSOT as a whole: a folder for each category, which holds its sequences, and the lists of its two splits."""
+"""LaSOT as a whole: its sequences in a folder for each category, or beside the lists of its two splits.
+
+Its extension, whose 15 categories are others, is laid out likewise, and all of it is to be tested on.
+"""
 
 import re
 from functools import cache
@@ -20,12 +23,13 @@ MOST_SEQUENCES = 20
 
 
 def is_lasot(root: Path) -> bool:
-    """Whether a folder is LaSOT's: it holds `airplane/airplane-1/groundtruth.txt` or the like."""
-    for folder in islice(folders_in(root), TRIED):
+    """Whether a folder is LaSOT's: it holds `airplane/airplane-1/groundtruth.txt`, or a list beside `airplane-1/`."""
+    folders = folders_in(root)
+    for folder in islice(folders, TRIED):
         for number in range(1, MOST_SEQUENCES + 1):
             if (folder / f"{folder.name}-{number}" / "groundtruth.txt").is_file():
                 return True
-    return False
+    return _has_list(root) and any(map(_is_sequence, folders))
 
 
 def find_lasot(root: Path, request: Request) -> list[Place]:
@@ -33,6 +37,8 @@ def find_lasot(root: Path, request: Request) -> list[Place]:
     folders: dict[str, Path] = {}
     for category in folders_in(root):
         folders |= {path.name: path for path in folders_in(category) if path.name.startswith(f"{category.name}-")}
+    if _has_list(root):
+        folders |= {path.name: path for path in folders_in(root) if _is_sequence(path)}
     names = [*folders] if request.split is None else [name for name in folders if _is_in(root, name, request.split)]
     if not names:
         raise InputError(f"{root}: expected sequences of LaSOT's {request.split} split, found none of them")
@@ -40,11 +46,20 @@ def find_lasot(root: Path, request: Request) -> list[Place]:
     return [place for name in ordered for place in places_in(folders[name])]
 
 
+def _has_list(root: Path) -> bool:
+    return any((root / name).is_file() for name in LISTS.values())
+
+
+def _is_sequence(folder: Path) -> bool:
+    return bool(re.fullmatch(r"\w+-\d+", folder.name)) and (folder / "groundtruth.txt").is_file()
+
+
 def _is_in(root: Path, name: str, split: str) -> bool:
     """Whether a sequence is in a split, by the list in the folder or by the published one."""
     if (file := root / LISTS[split]).is_file():
         return name in _names(file, changes(file))
-    return (name in test_names()) == (split == "test")
+    of_extension = name.rpartition("-")[0] not in _categories()
+    return (of_extension or name in test_names()) == (split == "test")
 
 
 @cache
@@ -57,3 +72,9 @@ def test_names() -> frozenset[str]:
     """Names of the 280 sequences of the test split."""
     rows = (line.split("\t") for line in TABLE.read_text().splitlines()[1:])
     return frozenset(f"{category}-{number}" for category, numbers in rows for number in re.findall(r"\d+", numbers))
+
+
+@cache
+def _categories() -> frozenset[str]:
+    """Names of the 70 categories, without those of the extension."""
+    return frozenset(name.rpartition("-")[0] for name in test_names())

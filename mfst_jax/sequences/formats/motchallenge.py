@@ -15,12 +15,14 @@ from mfst_jax.sequences.text import changes, line_error, parse_lines, read_start
 
 COLUMNS = range(6, 11)
 """Number of columns: frame, identity, left, top, width, height, whether it counts, class and visibility."""
-SPLITS = ("train", "test")
+SPLITS = ("train", "val", "test")
+ASKED = {"train": "train", "test": "val"}
+"""Split that is taken for training and for evaluation where it is there, as in DanceTrack and SportsMOT."""
 
 
 def is_motchallenge(root: Path) -> bool:
-    """Whether a folder is a video of MOTChallenge, or holds some, or its split `train` does; or half of one."""
-    return _is_video(root) or any(map(_is_video, _videos(root)))
+    """Whether a folder is a video of MOTChallenge, or holds some, or one of its splits does; or half of one."""
+    return _is_video(root) or any(map(_is_video, _videos(root, None)))
 
 
 def find_motchallenge(root: Path, request: Request) -> list[Place]:
@@ -28,7 +30,7 @@ def find_motchallenge(root: Path, request: Request) -> list[Place]:
 
     MOT17 has each video three times, one for each detector; the first one is taken.
     """
-    videos = [root] if _is_video(root) else [path for path in _videos(root) if _is_video(path)]
+    videos = [root] if _is_video(root) else [path for path in _videos(root, request.split) if _is_video(path)]
     annotated = [path for path in videos if (path / "gt" / "gt.txt").is_file()]
     if not annotated:
         raise InputError(f"{videos[0]}: expected gt/gt.txt (MOTChallenge), found {describe(videos[0])}")
@@ -83,11 +85,12 @@ def _is_video(folder: Path) -> bool:
     return (folder / "gt" / "gt.txt").is_file() or (folder / "seqinfo.ini").is_file()
 
 
-def _videos(root: Path) -> list[Path]:
-    """Folders in a folder; where it holds `train`, those in there, as only they are annotated."""
+def _videos(root: Path, split: str | None) -> list[Path]:
+    """Folders in a folder; where it holds splits, those in there: in that of `ASKED`, or else in all."""
     folders = folders_in(root)
     splits = [path for path in folders if path.name in SPLITS]
-    return [inner for path in splits for inner in folders_in(path)] if splits else folders
+    chosen = [path for path in splits if split is not None and path.name == ASKED[split]] or splits
+    return [inner for path in chosen for inner in folders_in(path)] if splits else folders
 
 
 def _images_of(folder: Path) -> Path:

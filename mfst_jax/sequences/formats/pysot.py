@@ -118,12 +118,17 @@ def _rows(boxes: Any) -> np.ndarray:
 
 
 def _labels(entry: dict[str, Any], count: int) -> np.ndarray | None:
+    """Where labels say that the target is absent.
+
+    In pysot's own files `absent` is 1 where the target is there, in some that others made where it is not. A track
+    begins with its target, so the first label tells.
+    """
     if "absent" not in entry:
         return None
     labels = np.array([int(label) for label in entry["absent"]])
     if len(labels) != count or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"no {count} labels of 0 or 1 in absent")
-    return labels == 1
+    return labels != labels[:1]
 
 
 def _attributes(entry: dict[str, Any]) -> tuple[str, ...]:

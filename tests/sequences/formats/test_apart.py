@@ -43,6 +43,17 @@ def test_nans_of_uav123_are_absences(tmp_path):
     np.testing.assert_array_equal(sequence.ground_truth, boxes)
 
 
+def test_the_files_of_uav123_as_they_are_published(tmp_path):
+    uav123(tmp_path, {"bike1": boxes_of(3)})
+    (tmp_path / "anno/UAV123/bike1.txt").write_text("652,338,40,60\nNaN,NaN,NaN,NaN\n653,338,40,61")
+    (tmp_path / "anno/UAV123/att/bike1.txt").write_text("1,0,0,0,0,0,0,0,0,0,0,0\n")
+    (tmp_path / "anno/UAV123/._bike1.txt").write_bytes(b"\0\5\x16\7")  # what a Mac leaves on other disks
+    found = sequences(tmp_path)
+    assert list(found) == ["bike1"]
+    np.testing.assert_array_equal(found["bike1"].ground_truth, [(651, 337, 40, 60), (NAN,) * 4, (652, 337, 40, 61)])
+    assert (found["bike1"].annotated, found["bike1"].problems) == (3, ())
+
+
 def test_uav20l_is_taken_where_it_is_asked_for_or_alone(tmp_path):
     uav123(tmp_path, {"bike1": boxes_of(3)})
     uav123(tmp_path, {"bird1": boxes_of(5)}, part="UAV20L")
@@ -80,6 +91,19 @@ def test_trackingnet_has_its_training_and_test_parts(tmp_path):
     np.testing.assert_array_equal(train.ground_truth, boxes_of(12))  # from 0
 
 
+def test_the_files_of_trackingnet_as_they_are_published(tmp_path):
+    for part, name, count in (("TEST", "-0bzGkpCsRw_0", 12), ("TRAIN_11", "_1Yq6PKXtJ0_3", 2)):
+        trackingnet(tmp_path, part, name, boxes_of(1), count=count)
+        (tmp_path / part / "zips").mkdir()
+    (tmp_path / "TEST/anno/-0bzGkpCsRw_0.txt").write_text("231.5,45.0,120.0,88.25")  # one line without its end
+    (tmp_path / "TRAIN_11/anno/_1Yq6PKXtJ0_3.txt").write_text("1.0,2.0,3.0,4.0\n1.5,2.0,3.0,4.0\n")
+    found = sequences(tmp_path)
+    test, train = found["-0bzGkpCsRw_0"], found["_1Yq6PKXtJ0_3"]
+    assert (numbers(test), test.annotated, test.absent.any(), test.problems) == ([*range(12)], 1, False, ())
+    assert test.ground_truth[0].tolist() == [231.5, 45, 120, 88.25]
+    assert (len(train.frames), train.annotated) == (2, 2)
+
+
 def test_half_of_trackingnet_is_refused(tmp_path):
     trackingnet(tmp_path, "TRAIN_0", "abc_1", boxes_of(3))
     assert refused(tmp_path, "test") == f"{tmp_path}: expected TEST (TrackingNet), found TRAIN_0/"
@@ -109,6 +133,16 @@ def test_nfs_at_30_frames_a_second_may_have_a_line_for_each_frame_at_240(tmp_pat
     assert len(found["car"].ground_truth) == len(found["car"].frames) == 3
     assert [len(each.frames) for each in sequences(tmp_path, protocol="nfs240").values()] == [81]
     assert list(sequences(tmp_path / "bee")) == list(sequences(tmp_path / "bee/30")) == ["bee"]
+
+
+def test_the_files_of_nfs_as_they_are_published(tmp_path):
+    folder = tmp_path / "tiger_1/30"
+    write_images(folder / "tiger", (1, 2), digits=5)  # called as the file beside it, not as the video
+    (folder / "tiger.txt").write_text('0 313 143 422 254 0 0 0 0 "big tiger"\n0 315 143 424 254 8 1 1 1 "big tiger"\n')
+    (folder / "._tiger.txt").write_bytes(b"\0\5\x16\7")
+    (sequence,) = sequences(tmp_path).values()
+    assert (sequence.name, numbers(sequence), sequence.absent.tolist()) == ("tiger", [1, 2], [False, True])
+    assert sequence.ground_truth[0].tolist() == [313, 143, 109, 111]
 
 
 def test_what_is_wrong_with_nfs_is_named(tmp_path):

@@ -42,6 +42,23 @@ def test_davis_has_lists_of_its_splits_and_may_annotate_the_first_frame_only(tmp
     assert (sequence.name, sequence.annotated, sequence.absent.tolist()) == ("cow", 1, [False] * 3)
 
 
+def test_davis_2017_as_its_archives_unpack_into_one_folder(tmp_path):
+    instances = [mask((0, 0, 2, 2), (3, 0, 2, 3)), mask((0, 1, 2, 2), (3, 1, 2, 3))]
+    davis(tmp_path, "gold-fish", instances)  # of the validation split, with a mask for each frame
+    davis(tmp_path, "aerobatics", [instances[0], None, None])  # of test-dev, with the first mask alone
+    davis(tmp_path, "bear", instances[:1])  # of the training split
+    for year, split, names in (("2016", "val", "bear"), ("2017", "train", "bear"), ("2017", "val", "gold-fish\n")):
+        (tmp_path / "ImageSets" / year).mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"ImageSets/{year}/{split}.txt").write_text(names)
+    (tmp_path / "ImageSets/2017/test-dev.txt").write_text("aerobatics\n")
+    found = sequences(tmp_path, "test")
+    assert list(found) == ["gold-fish-1", "gold-fish-2"]
+    assert [(len(each.frames), each.annotated, int(each.absent.sum())) for each in found.values()] == [(2, 2, 0)] * 2
+    assert list(sequences(tmp_path, "train")) == ["bear-1", "bear-2"]
+    whole = sequences(tmp_path)
+    assert (len(whole), len(whole["aerobatics-2"].frames), whole["aerobatics-2"].annotated) == (6, 3, 1)
+
+
 def test_objects_of_youtube_vos_may_come_later(tmp_path):
     davis(tmp_path, "0ab", [mask((1, 1, 2, 2)), mask((1, 1, 2, 2), (4, 0, 1, 1))], resolution="")
     meta = {"videos": {"0ab": {"objects": {"1": {"frames": ["00000"]}, "2": {"frames": ["00001"]}}}}}

@@ -18,6 +18,27 @@ def test_each_identity_of_motchallenge_is_a_sequence_from_its_first_row_to_its_l
     assert list(sequences(tmp_path / "MOT17/train/MOT17-02-SDP")) == ["MOT17-02-SDP-2", "MOT17-02-SDP-7"]
 
 
+def test_the_split_that_is_asked_for_is_taken_where_it_is_there(tmp_path):
+    for split in ("train", "val"):
+        motchallenge(tmp_path / split, f"dancetrack-{split}", IDENTITIES[:3], 4)
+    write_images(tmp_path / "test/dancetrack-test/img1", (1, 2))
+    assert list(sequences(tmp_path, "train")) == ["dancetrack-train-2"]
+    assert list(sequences(tmp_path, "test")) == ["dancetrack-val-2"]
+    assert list(sequences(tmp_path)) == ["dancetrack-train-2", "dancetrack-val-2"]
+    (tmp_path / "val").rename(tmp_path / "other")
+    assert list(sequences(tmp_path, "test")) == ["dancetrack-train-2"]
+
+
+def test_the_files_of_mot15_have_ten_columns_and_no_classes(tmp_path):
+    folder = motchallenge(tmp_path, "Venice-2", IDENTITIES, 3, info=False)
+    lines = ["1,1,1699,383.5,100,231,1,-1,-1,-1", "3,1,1697,383,100,231,1,-1,-1,-1", "1,2,5,6,7,8,0,-1,-1,-1"]
+    (folder / "gt/gt.txt").write_text("\r\n".join(lines))
+    (sequence,) = sequences(tmp_path).values()
+    assert (sequence.name, numbers(sequence)) == ("Venice-2-1", [1, 2, 3])
+    assert sequence.absent.tolist() == [False, True, False]
+    assert sequence.ground_truth[0].tolist() == [1698, 382.5, 100, 231]
+
+
 def test_what_is_wrong_with_motchallenge_is_named(tmp_path):
     folder = motchallenge(tmp_path, "TUD", IDENTITIES, 3)
     truth = folder / "gt/gt.txt"

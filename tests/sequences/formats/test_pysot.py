@@ -41,6 +41,14 @@ def test_polygons_become_their_bounds_and_labels_say_where_the_target_is_absent(
     assert sequence.labelled_absent.tolist() == [False, True, True]
 
 
+def test_the_label_of_the_first_frame_says_which_number_means_in_view(tmp_path):
+    rows = [(3, 4, 10, 20)] * 4
+    for name, absent in (("pysot", [1, 0, 0, 1]), ("others", [0, 1, 1, 0]), ("never", [1, 1, 1, 1])):
+        (sequence,) = sequences(pysot(tmp_path / name, "LaSOT", {"car-1": rows}, frames=4, absent=absent)).values()
+        assert sequence.labelled_absent.tolist() == [False] * 4 if name == "never" else [False, True, True, False]
+        assert len(sequence.labelled_absent) == 4
+
+
 def test_a_sequence_is_followed_by_its_name(tmp_path):
     root = pysot(tmp_path, "UAV123", {"bike1": boxes_of(3), "car": [(np.nan,) * 4] * 3}, frames=3)
     source = open_source(f"{root}#bike1")
