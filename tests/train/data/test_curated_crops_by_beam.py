@@ -1,5 +1,6 @@
 """Data sets made by Apache Beam: the same as those that one process makes."""
 
+import importlib.util
 import sys
 import warnings
 from pathlib import Path
@@ -90,6 +91,26 @@ def test_a_folder_without_videos_is_refused(beam, tmp_path: Path):
     (tmp_path / "empty" / "notes.txt").touch()
     with pytest.raises(InputError, match="expected folders with"):
         build(tmp_path / "empty", tmp_path / "out", LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("runner", "found"),
+    [
+        ("NoSuchRunner", "Unexpected pipeline runner: NoSuchRunner. Valid values are "),
+        ("no_such_package.Runner", "No module named 'no_such_package'"),
+        ("DataflowRunner", "Dataflow's packages missing: pip install 'apache-beam[gcp]'"),
+    ],
+)
+def test_a_runner_that_is_not_installed_is_named(
+    beam, runner: str, found: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    if runner == "DataflowRunner" and importlib.util.find_spec("apitools") is not None:
+        pytest.skip("Dataflow's packages are installed")
+    words = ["train", "build", str(root), "--out", str(tmp_path / "out"), "--beam", f"runner={runner}"]
+    assert cli.main(words) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"--beam runner={runner}: expected a runner of Apache Beam that is installed, found {found}" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_beam_the_extra_is_named(
