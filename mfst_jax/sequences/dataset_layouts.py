@@ -126,8 +126,8 @@ def find_dataset(root: Path, request: Request | None = None) -> list[Place] | No
     """
     request = request or Request()
     try:
-        found = [layout for layout in LAYOUTS if layout.recognises(root)]
-        own = bool(found) and bool(places_in(root))
+        found = _recognised(root)
+        own = bool(found) and not described.is_described(root) and bool(places_in(root))
         if len(found) + own > 1:
             kinds = [f"{layout.title} ({layout.content})" for layout in found]
             names = " and ".join([*kinds, *["that of a single sequence"] * own])
@@ -141,6 +141,12 @@ def find_dataset(root: Path, request: Request | None = None) -> list[Place] | No
     if not places:
         raise InputError(f"{root}: expected sequences of {layout.title}, found {describe_other(root, 1)}")
     return places
+
+
+def _recognised(root: Path) -> list[Layout]:
+    """Layouts that a folder has; that of its owner's description alone where there is one."""
+    found = [layout for layout in LAYOUTS if layout.recognises(root)]
+    return [layout for layout in found if layout.content == described.FILE] or found
 
 
 def places_above(images: Path) -> list[Place]:

@@ -44,7 +44,7 @@ def find_described(root: Path, request: Request) -> list[Place]:
     places = []
     for truth in sorted(root.glob(described["boxes"].replace("{name}", "*")), key=natural_key):
         name = re.fullmatch(_pattern(described["boxes"]), truth.relative_to(root).as_posix())
-        if name is None or not truth.is_file():
+        if name is None or truth.name.startswith(".") or not truth.is_file():
             continue
         folder = (root / described["images"].replace("{name}", name[1])).parent
         places.append(Place(name[1], folder, truth, "described", target=str(path)))

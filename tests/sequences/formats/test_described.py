@@ -16,10 +16,26 @@ def described(root, text):
 
 
 def test_two_lines_describe_a_data_set(tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/._one.txt").write_bytes(b"\0\5\x16\7")  # what a Mac leaves on other disks
     found = sequences(described(tmp_path, "images: frames/{name}/*.jpg\nboxes: labels/{name}.txt\n"))
     assert list(found) == ["one", "two"]
     assert numbers(found["two"]) == [1, 2, 3]
     np.testing.assert_array_equal(found["two"].ground_truth, boxes_of(3) + 1)
+
+
+def test_a_description_goes_before_what_the_folder_looks_like(tmp_path):
+    root = described(tmp_path, "images: sequences/{name}/*.jpg\nboxes: anno/nfs_{name}.txt\n")
+    (root / "frames").rename(root / "sequences")
+    for name in ("one", "two"):  # as many have NFS, tabs and all; by itself anno/ is half of TrackingNet
+        write_rows(root / f"anno/nfs_{name}.txt", boxes_of(3), "\t")
+    write_rows(root / "groundtruth.txt", boxes_of(1))
+    found = sequences(root)
+    assert list(found) == ["one", "two"]
+    np.testing.assert_array_equal(found["one"].ground_truth, boxes_of(3))
+    (root / "groundtruth.txt").unlink()
+    (root / "mfst.yaml").unlink()
+    assert refused(root).startswith(f"{root}: expected anno/ and frames/ (TrackingNet), found anno/, ")
 
 
 def test_corners_columns_and_the_first_pixel_may_be_described(tmp_path):
