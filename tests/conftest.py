@@ -42,7 +42,7 @@ import jax
 import offline
 import pytest
 from browser import Page, find_chromium, open_browser
-from compilations import hurry
+from compilations import counted_compilations, hurry
 
 import mfst_jax
 from mfst_jax.fast import prepared
@@ -62,10 +62,12 @@ allocator.keep_little()
 @pytest.fixture(scope="module", autouse=True)
 def programs_go_with_their_module() -> Iterator[None]:
     """What a module compiled is dropped at its end: all together took gigabytes. Others find it on disk."""
-    yield
-    jax.clear_caches()
-    gc.collect()
-    allocator.give_back()
+    with counted_compilations() as compiled:
+        yield
+    if compiled:
+        jax.clear_caches()
+        gc.collect()
+        allocator.give_back()
 
 
 def hurry_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:

@@ -27,19 +27,40 @@ print(keep_compilations())
 jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()
 print(len(found))
 """
+IN_TURN = """
+import os, sys
+from mfst_jax.cache import keep_compilations
+
+for variable in sys.argv[1:]:
+    name, _, value = variable.partition("=")
+    os.environ[name] = value
+    print(keep_compilations())
+    del os.environ[name]
+"""
 
 
-def start(**environment: str) -> subprocess.CompletedProcess[str]:
+def start(program: str, *arguments: str, **environment: str) -> list[str]:
+    """Lines that a program prints in a process of its own."""
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    return subprocess.run([sys.executable, "-c", PROGRAM], env=clean | environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", program, *arguments]
+    process = subprocess.run(command, env=clean | environment, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")
+    return process.stdout.splitlines()
 
 
 def run(**environment: str) -> tuple[str, int]:
     """In a process of its own: where compilations are kept, and how many were found there."""
-    process = start(**environment)
-    assert (process.returncode, process.stderr) == (0, "")
-    folder, hits = process.stdout.splitlines()
+    folder, hits = start(PROGRAM, **environment)
     return folder, int(hits)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A cache folder that a first process has filled, and the folder of compilations in it."""
+    whole = tmp_path_factory.mktemp("cache")
+    folder, hits = run(MFST_JAX_CACHE=str(whole))
+    assert hits == 0
+    return whole, Path(folder)
 
 
 def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -53,13 +74,12 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert cache.cache_folder() == tmp_path / ".cache" / "mfst_jax"
 
 
-def test_a_second_process_finds_what_the_first_compiled(tmp_path: Path):
-    folder, hits = run(MFST_JAX_CACHE=str(tmp_path))
-    assert Path(folder).parent == tmp_path / "compilations"
-    assert hits == 0
-    kept = {path.name for path in Path(folder).iterdir() if not path.name.startswith(".")}
+def test_a_second_process_finds_what_the_first_compiled(first: tuple[Path, Path]):
+    whole, folder = first
+    assert folder.parent == whole / "compilations"
+    kept = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     assert kept
-    assert run(MFST_JAX_CACHE=str(tmp_path)) == (folder, pytest.approx(len(kept), abs=1))
+    assert run(MFST_JAX_CACHE=str(whole)) == (str(folder), pytest.approx(len(kept), abs=1))
 
 
 def test_a_folder_that_jax_was_given_stays(tmp_path: Path):
@@ -74,27 +94,23 @@ def test_jax_switches_it_off(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("trouble", ["a file in the way", "read-only", "no home"])
-def test_a_folder_that_cannot_be_written_to_is_none(tmp_path: Path, trouble: str):
-    if trouble == "a file in the way":
-        (tmp_path / "file").write_text("")
-        assert run(MFST_JAX_CACHE=str(tmp_path / "file")) == ("None", 0)
-    elif trouble == "read-only":
-        assert run(MFST_JAX_CACHE="/proc/self") == ("None", 0)
-    else:
-        assert run(HOME="/proc/nowhere") == ("None", 0)
+def test_a_folder_that_cannot_be_written_to_is_none(tmp_path: Path):
+    """Where there is a file in the way, where nobody may write, and without a home; and programs are compiled then."""
+    (tmp_path / "file").write_text("")
+    places = [f"{cache.CACHE_VARIABLE}={place}" for place in (tmp_path / "file", "/proc/self")]
+    assert start(IN_TURN + PROGRAM, *places, HOME="/proc/nowhere") == ["None", "None", "None", "0"]
 
 
-def test_a_half_written_entry_is_compiled_again_and_replaced(tmp_path: Path):
+def test_a_half_written_entry_is_compiled_again_and_replaced(first: tuple[Path, Path]):
     """As a killed process or a full disk leaves it."""
-    folder, _ = run(MFST_JAX_CACHE=str(tmp_path))
-    whole = {path: len(path.read_bytes()) for path in Path(folder).glob("*-cache")}
+    place, folder = first
+    whole = {path: len(path.read_bytes()) for path in folder.glob("*-cache")}
     assert whole
     for path, size in whole.items():
         path.write_bytes(path.read_bytes()[: size // 2])
-    assert run(MFST_JAX_CACHE=str(tmp_path)) == (folder, 0)
+    assert run(MFST_JAX_CACHE=str(place)) == (str(folder), 0)
     assert {path: len(path.read_bytes()) for path in whole} == pytest.approx(whole, rel=0.1)
-    assert run(MFST_JAX_CACHE=str(tmp_path))[1] > 0
+    assert run(MFST_JAX_CACHE=str(place))[1] > 0
 
 
 @pytest.mark.parametrize("compress", [zlib.compress, lambda content: zstandard.ZstdCompressor().compress(content)])

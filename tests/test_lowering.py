@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -31,6 +31,7 @@ def on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
+@cache
 def weights_for(preset: Preset, kind: str) -> tuple[Any, Config]:
     """Shapes of the weights for a preset, plain or prepared, and its configuration."""
     params = preset_params(preset)

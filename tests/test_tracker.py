@@ -62,7 +62,7 @@ def test_a_search_by_features_has_the_middle_one_of_three_regions(params: Params
     np.testing.assert_allclose(several.sides[::2] / one.sides, [1 / 1.075, 1.075], rtol=1e-6)
 
 
-@pytest.mark.parametrize("config", [SEVERAL, BY_FEATURES])
+@pytest.mark.parametrize("config", [SEVERAL, replace(BY_FEATURES, alexnet_layers=("conv3",))])
 def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: Config):
     params = random_params(Contents(siamfc=False, alexnet="torchvision", alexnet_se=True))
     frames, truth = video(1, frames=2)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from compilations import for_long_runs
 from scenes import video
 
 import mfst_jax
@@ -156,7 +158,8 @@ def test_boxes_have_a_gradient_in_the_weights(params: Params, clip: Any):
         found = mfst_jax.track(params, frames[:2], box, config=config)
         return jnp.sum(jnp.square(found.box[-1] - box))
 
-    gradient = jax.jit(jax.grad(miss))(params, SOFT)
+    # Without optimisation, the gradients of convolutions run for half a minute.
+    gradient = jax.jit(jax.grad(miss), compiler_options=for_long_runs())(params, SOFT)
     assert gradient.contents == params.contents
     sizes = {
         name: float(jnp.max(jnp.abs(layer["kernel"])))
@@ -220,13 +223,19 @@ def test_a_donated_state(params: Params, clip: Any, expected: mfst_jax.Result):
 def test_debug_nans_finds_none(params: Params, clip: Any, expected: mfst_jax.Result):
     frames, box = clip
     blank = jnp.concatenate([frames[:2], jnp.zeros_like(frames[:1])])
+
+    def last(image: jax.Array) -> jax.Array:
+        return mfst_jax.track(params, image, box, config=SOFT).box[-1, 0]
+
     with jax.debug_nans(True), jax.debug_infs(True):
         found = jax.jit(mfst_jax.track)(params, blank, box, config=SMALL)
         np.testing.assert_allclose(found.box[:2], expected.box[:2], **CLOSE)
-        gradient = jax.grad(
-            lambda image: mfst_jax.track(params, image, box, config=SOFT).box[-1, 0],
-        )(blank.astype(jnp.float32))
+        # What the way back takes from the way there is a result of the first program, so that it is looked at too.
+        there = jax.jit(partial(jax.vjp, last), compiler_options=for_long_runs())
+        back = jax.jit(lambda pull: pull(jnp.ones(())), compiler_options=for_long_runs())
+        (gradient,) = back(there(blank.astype(jnp.float32))[1])
     assert np.isfinite(gradient).all()
+    assert np.asarray(gradient).any()
 
 
 def test_x64_changes_nothing(params: Params, clip: Any, expected: mfst_jax.Result):

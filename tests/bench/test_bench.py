@@ -34,13 +34,13 @@ def script(name: str, *arguments: str, timeout: float = 500) -> str:
 
 
 def test_bench_prints_a_line_for_each_combination(capsys: pytest.CaptureFixture[str]):
-    arguments = ["bench", "--presets", "siamfc", "--kinds", "prepared", "plain", "--sizes", "64x48", "--targets", "2"]
+    arguments = ["bench", "--presets", "alexnet", "--kinds", "prepared", "plain", "--sizes", "64x48", "--targets", "2"]
     assert cli.main([*arguments, "--rounds", "2", "--calls", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "2 rounds of 1 steps" in lines[0]
     assert [line.split()[:4] for line in lines[2:]] == [
-        ["siamfc", "prepared", "64x48", "2"],
-        ["siamfc", "plain", "64x48", "2"],
+        ["alexnet", "prepared", "64x48", "2"],
+        ["alexnet", "plain", "64x48", "2"],
     ]
     assert all(float(line.split()[4]) > 0 for line in lines[2:])
 

@@ -1,6 +1,5 @@
 """Timing side by side: whose turn it is, what a turn tells, and what happens when a contestant fails."""
 
-import functools
 import os
 import time
 from pathlib import Path
@@ -13,31 +12,22 @@ from mfst_jax.bench.side_by_side import Contestant, alternate, ratios, spread, t
 from mfst_jax.errors import InputError
 
 
-def make_logger(name: str, path: Path):
-    """Writes its name and process to a file whenever it is called."""
+def make_logger(path: Path, name: str, sleeping: float, spinning: float):
+    """Writes its name, its process and a variable of its environment to a file whenever it is called."""
+    variable = os.environ.get("MFST_TEST", "none")
 
     def call() -> None:
         with path.open("a") as file:
-            file.write(f"{name} {os.getpid()}\n")
+            file.write(f"{name} {os.getpid()} {variable}\n")
+        time.sleep(sleeping)
+        end = time.process_time() + spinning
+        while time.process_time() < end:
+            pass
 
     return call
 
 
-def make_sleeper(seconds: float):
-    return functools.partial(time.sleep, seconds)
-
-
-def make_spinner(seconds: float):
-    def spin() -> None:
-        end = time.process_time() + seconds
-        while time.process_time() < end:
-            pass
-
-    return spin
-
-
-def make_reader(variable: str, path: Path):
-    path.write_text(os.environ.get(variable, "none"))
+def make_idler():
     return int
 
 
@@ -53,30 +43,41 @@ def make_failure(when: str):
     return fail
 
 
-def test_contestants_take_turns_in_an_order_that_rotates(tmp_path: Path):
-    log = tmp_path / "log"
-    times = alternate({name: Contestant(make_logger, name, log) for name in "abc"}, rounds=3, calls=2)
-    calls = [line.split() for line in log.read_text().splitlines()]
-    assert "".join(name for name, _ in calls[::2]) == "abcbcacababc"
-    assert calls[::2] == calls[1::2]
-    assert len({process for _, process in calls}) == 3
-    assert str(os.getpid()) not in {process for _, process in calls}
-    assert all(len(found.wall) == len(found.cpu) == 3 for found in times.values())
+@pytest.fixture(scope="module")
+def contest(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Times of a contest of three rounds of two calls, and each call: who, in which process, with what around it.
+
+    Of the three contestants `a` sleeps, and `b` is busy and has an environment of its own.
+    """
+    log = tmp_path_factory.mktemp("contest") / "log"
+    contestants = {
+        "a": Contestant(make_logger, log, "a", 0.05, 0.0),
+        "b": Contestant(make_logger, log, "b", 0.0, 0.05, environment={"MFST_TEST": "here"}),
+        "c": Contestant(make_logger, log, "c", 0.0, 0.0),
+    }
+    times = alternate(contestants, rounds=3, calls=2)
+    return SimpleNamespace(times=times, calls=[line.split() for line in log.read_text().splitlines()])
 
 
-def test_what_a_turn_tells():
-    times = alternate({"sleeps": Contestant(make_sleeper, 0.05), "spins": Contestant(make_spinner, 0.05)}, rounds=2)
-    sleeps, spins = times["sleeps"], times["spins"]
+def test_contestants_take_turns_in_an_order_that_rotates(contest: SimpleNamespace):
+    assert "".join(name for name, *_ in contest.calls[::2]) == "abcbcacababc"
+    assert contest.calls[::2] == contest.calls[1::2]
+    processes = {process for _, process, _ in contest.calls}
+    assert len(processes) == 3
+    assert str(os.getpid()) not in processes
+    assert all(len(found.wall) == len(found.cpu) == 3 for found in contest.times.values())
+
+
+def test_what_a_turn_tells(contest: SimpleNamespace):
+    sleeps, spins = contest.times["a"], contest.times["b"]
     assert min(sleeps.wall) >= 0.05
     assert max(sleeps.cpu) < 0.03
     assert min(spins.cpu) >= 0.045
     assert 5 < sleeps.peak < 2000
 
 
-def test_an_environment_of_its_own(tmp_path: Path):
-    path = tmp_path / "seen"
-    with Contestant(make_reader, "MFST_TEST", path, environment={"MFST_TEST": "here"}):
-        assert path.read_text() == "here"
+def test_an_environment_of_its_own(contest: SimpleNamespace):
+    assert {(name, variable) for name, _, variable in contest.calls} == {("a", "none"), ("b", "here"), ("c", "none")}
     assert "MFST_TEST" not in os.environ
 
 
@@ -86,7 +87,7 @@ def test_an_environment_of_its_own(tmp_path: Path):
 )
 def test_a_failure_is_told(when: str, message: str):
     with pytest.raises(RuntimeError, match=f"(?s)make_failure.*{message}"):
-        alternate({"good": Contestant(make_sleeper, 0.0), "bad": Contestant(make_failure, when)}, rounds=2)
+        alternate({"good": Contestant(make_idler), "bad": Contestant(make_failure, when)}, rounds=2)
 
 
 def test_a_process_that_ends_is_told():

@@ -43,7 +43,7 @@ def images() -> jax.Array:
         ("full", "each", "gpu"),
         ("caffe", "each", "cpu"),
         ("without SE", "exemplar", "gpu"),
-        ("biased", "exemplar", "cpu"),
+        ("biased", "exemplar", "gpu"),
         ("grey", "exemplar", "cpu"),
     ],
 )
@@ -90,10 +90,10 @@ def test_only_what_is_used_is_prepared(random_params):
         mfst_jax.prepare(random_params(Contents(True, None)), Config())
 
 
-@pytest.mark.parametrize("scale_search", ["crops", "features"])
-def test_tracks_and_transformations(random_params, scale_search):
+@pytest.mark.parametrize(("scale_search", "layers"), [("crops", ("conv3",)), ("features", LAYERS)])
+def test_tracks_and_transformations(random_params, scale_search, layers):
     params = random_params(Contents(False, "torchvision", alexnet_se=True))
-    config = dataclasses.replace(ALEXNET, scale_search=scale_search)
+    config = dataclasses.replace(ALEXNET, scale_search=scale_search, alexnet_layers=layers)
     prepared = mfst_jax.prepare(params, config)
     frames, truth = video(0, frames=4)
     box = truth[0]
@@ -129,8 +129,7 @@ def test_a_prepared_pytree_says_what_it_holds(random_params):
 
 
 @pytest.mark.parametrize("last", ["conv3", "conv4", "conv5"])
-@pytest.mark.parametrize("platform", ["cpu", "gpu"])
-def test_convolutions_that_s_shares_with_a_are_kept_and_computed_once(random_params, images, last, platform):
+def test_convolutions_that_s_shares_with_a_are_kept_and_computed_once(random_params, images, last):
     """S is AlexNet's network, and differs from A in conv4's bias, in conv5's alone, or not at all."""
     params = random_params(Contents(True, "torchvision", siamfc_variant="alexnet"))
     branches = {**params.variables["params"]}
@@ -138,21 +137,24 @@ def test_convolutions_that_s_shares_with_a_are_kept_and_computed_once(random_par
     if last != "conv5":
         branches["siamfc"]["conv4" if last == "conv3" else "conv5"]["bias"] += 0.5
     params = dataclasses.replace(params, variables={**params.variables, "params": branches})
-    prepared = mfst_jax.prepare(params, config := Config(), platform=platform)
+    by_platform = [mfst_jax.prepare(params, config := Config(), platform=platform) for platform in ("cpu", "gpu")]
     shared = ("conv1", "conv2", *LAYERS[: min(2, LAYERS.index(last) + 1)])  # conv5 of S has no ReLU
-    assert prepared.shared == shared
-    assert set(prepared.convolutions["siamfc"]) == {f"conv{number}" for number in range(1, 6)} - {*shared}
+    for prepared in by_platform:
+        assert prepared.shared == shared
+        assert set(prepared.convolutions["siamfc"]) == {f"conv{number}" for number in range(1, 6)} - {*shared}
 
     alone = dataclasses.replace(config, models=("siamfc",))
     for chosen in (config, alone):
         plain = jax.jit(partial(MFST(params.contents, chosen).apply, method="features"))
         quick = jax.jit(lambda weights, images, chosen=chosen: PreparedNetwork(weights, chosen).features(images))
-        expected, found = plain(params.variables, images), quick(prepared, images)
-        assert found.keys() == expected.keys() == {*chosen.models}
-        for (path, one), other in zip(
-            jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(found), strict=True
-        ):
-            assert np.abs(other - one).max() <= 1e-4 * np.abs(one).max(), path
+        expected = plain(params.variables, images[:1])
+        for prepared in by_platform:
+            found = quick(prepared, images[:1])
+            assert found.keys() == expected.keys() == {*chosen.models}
+            for (path, one), other in zip(
+                jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(found), strict=True
+            ):
+                assert np.abs(other - one).max() <= 1e-4 * np.abs(one).max(), path
 
 
 def test_backbones_that_differ_in_conv1_share_nothing(random_params):
