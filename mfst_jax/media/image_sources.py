@@ -12,7 +12,7 @@ from mfst_jax.media.decoding import USUAL_FPS, Labelled
 from mfst_jax.media.images import count_and_rate, read_frames, read_image
 from mfst_jax.media.source import Source, first_size
 from mfst_jax.sequences import Place, find_dataset, places_in, read_sequence
-from mfst_jax.sequences.dataset_layouts import places_above
+from mfst_jax.sequences.dataset_layouts import data_set_below, places_above
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, LISTED, natural_key
 from mfst_jax.sequences.layouts import TRUTH_FILES, folders_in, list_images, name_of
 
@@ -28,7 +28,12 @@ def open_folder(folder: Path) -> Source:
         return open_place(places[0])
     lacks = f"{name} has no {' or '.join(TRUTH_FILES)} to take it from"
     if not places:
-        return open_images(name, list_images(folder), lacks=lacks)
+        try:
+            return open_images(name, list_images(folder), lacks=lacks)
+        except InputError:
+            if (below := data_set_below(folder)) is None:
+                raise
+            raise InputError(f"source {folder}: expected a sequence or images, found {below}") from None
     listed = "; ".join(map(_describe_target, places[:LISTED])) + (" and more" if places[LISTED:] else "")
     if len({place.folder for place in places}) > 1:
         raise InputError(

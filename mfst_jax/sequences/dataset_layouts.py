@@ -19,7 +19,7 @@ from mfst_jax.sequences.formats import (
     motchallenge,
     pysot,
 )
-from mfst_jax.sequences.layouts import describe_other, places_in
+from mfst_jax.sequences.layouts import describe_other, folders_in, places_in
 from mfst_jax.sequences.places import Place, Request
 from mfst_jax.sequences.sequence import Sequence
 
@@ -110,6 +110,8 @@ LAYOUTS = (
     Layout("LaSOT", "CATEGORY/CATEGORY-1/groundtruth.txt", lasot.is_lasot, lasot.find_lasot, {}, images_apart=False),
 )
 READERS = {name: reader for layout in LAYOUTS for name, reader in layout.readers.items()}
+TRIED = 50
+"""Number of folders that are searched for a data set that is not where it should be."""
 DEPTH = 4
 """Number of folders between a folder of images and that of its data set, at most."""
 
@@ -147,6 +149,17 @@ def _recognised(root: Path) -> list[Layout]:
     """Layouts that a folder has; that of its owner's description alone where there is one."""
     found = [layout for layout in LAYOUTS if layout.recognises(root)]
     return [layout for layout in found if layout.content == described.FILE] or found
+
+
+def data_set_below(root: Path) -> str | None:
+    """Data set that lies one folder deeper, in the words of an error; None if there is none."""
+    try:
+        for folder in folders_in(root)[:TRIED]:
+            if found := _recognised(folder):
+                return f"{found[0].title} one folder deeper, in {folder}"
+    except OSError:
+        pass
+    return None
 
 
 def places_above(images: Path) -> list[Place]:

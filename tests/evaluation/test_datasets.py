@@ -206,7 +206,12 @@ def test_lasot(tmp_path):
     assert [sequence.name for sequence in dataset.sequences] == ["airplane-9", "airplane-10"]
     assert (dataset.protocol, dataset.problems) == ("lasot", ())
     assert [sequence.name for sequence in load(tmp_path / "LaSOT").sequences] == ["airplane-9"]  # of the test split
-    words = rf"expected sequences, folders with .*, found sequences two folders deeper, such as {root}/airplane-9$"
+    words = rf"expected sequences, folders with .*, found LaSOT one folder deeper, in {tmp_path}/LaSOT$"
+    with pytest.raises(InputError, match=words):
+        load(tmp_path)
+    words = rf"expected sequences, folders with .*, found sequences two folders deeper, such as {tmp_path}/a/b/car$"
+    (tmp_path / "LaSOT").rename(tmp_path / "_LaSOT")  # which no command looks into
+    lasot(tmp_path / "a/b", "car", boxes_of(2))
     with pytest.raises(InputError, match=words):
         load(tmp_path)
 

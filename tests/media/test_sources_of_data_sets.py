@@ -43,6 +43,17 @@ def test_one_of_several_sequences_is_taken_by_its_name(tmp_path):
         np.testing.assert_array_equal(open_source(source).ground_truth, boxes_of(3) + 5)
 
 
+def test_a_data_set_one_folder_deeper_is_named(tmp_path):
+    uav123(tmp_path / "Dataset_UAV123/UAV123", {"bike1": boxes_of(3)})
+    with pytest.raises(InputError) as error:
+        open_source(tmp_path / "Dataset_UAV123")
+    root = tmp_path / "Dataset_UAV123"
+    words = f"expected a sequence or images, found UAV123 one folder deeper, in {root}/UAV123"
+    assert str(error.value) == f"source {root}: {words}"
+    write_images(root, (1, 2))
+    assert open_source(root).count == 2
+
+
 def test_a_name_may_have_a_number_sign_of_its_own(tmp_path):
     write_images(tmp_path / "take#2", (1, 2))
     assert open_source(tmp_path / "take#2").count == 2

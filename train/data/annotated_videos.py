@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from mfst_jax.errors import InputError
 from mfst_jax.sequences import Place, Request, find_dataset, places_in, read_sequence
+from mfst_jax.sequences.dataset_layouts import data_set_below
 from mfst_jax.sequences.formats.safe_files import read_xml
 from mfst_jax.sequences.image_files import is_image, natural_key
 from mfst_jax.sequences.layouts import KNOWN, describe_other, name_of, sequence_folders
@@ -77,7 +78,7 @@ def find(root: Path) -> list[Job]:
         places += found
     if not places:
         expected = f"folders with {KNOWN}, or {VID_ANNOTATIONS} (ILSVRC2015-VID)"
-        raise InputError(f"{root}: expected {expected}, found {describe_other(root, 1)}")
+        raise InputError(f"{root}: expected {expected}, found {data_set_below(root) or describe_other(root, 1)}")
     return [*places]
 
 
