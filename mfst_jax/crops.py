@@ -21,6 +21,8 @@ SEARCH_SIZE = 255
 """Side of the search region, in samples."""
 CENTRE_SIZE = 191
 """Side in samples of the centre of the search region that a centre search sees: 9 cells of a response map."""
+WIDE_SIZE = 479
+"""Side in samples of the region that a second look sees, around the search region: 45 cells of a response map."""
 VISIBLE_RANGE = 4.0
 """Grey levels by which the points of a crop must differ for anything to be visible in it (docs/choices.md)."""
 BLOCK = 64
@@ -120,7 +122,8 @@ def crop(
       side: in pixels.
       fill: colour of points outside the frame, RGB in 0..255.
       frame_size: (height, width) of the real part of the frame, in pixels.
-      samples: points on a side, an odd number: fewer than 255 are those in the middle.
+      samples: points on a side, an odd number. Fewer than 255 are those in the middle; more reach beyond `side`, as far
+        from each other.
     """
     return crop_with_range(frame, centre, side, fill=fill, frame_size=frame_size, samples=samples)[0]
 
@@ -139,8 +142,8 @@ def crop_with_range(
     Where no point is in the frame, the difference is below zero.
     """
     margin = (SEARCH_SIZE - samples) // 2
-    steps = jnp.arange(SEARCH_SIZE, dtype=jnp.float32) / (SEARCH_SIZE - 1) - 0.5
-    offsets = steps[margin : SEARCH_SIZE - margin] * (side - 1)
+    steps = jnp.arange(margin, margin + samples, dtype=jnp.float32) / (SEARCH_SIZE - 1) - 0.5
+    offsets = steps * (side - 1)
     x_low, x_high, x_share, x_inside = neighbours(centre[0] + offsets, frame_size[1])
     y_low, y_high, y_share, y_inside = neighbours(centre[1] + offsets, frame_size[0])
 

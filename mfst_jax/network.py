@@ -20,8 +20,13 @@ class Network(Protocol):
         """Exemplar from the target's image, RGB in 0..255."""
         ...
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
-        """Response maps of each layer in each search region, and the recalibrated features that they come from."""
+    def match(
+        self, exemplar: Exemplar, images: Float[Array, "n side side 3"], *, seldom: bool = False
+    ) -> tuple[Responses, Features]:
+        """Response maps of each layer in each search region, and the recalibrated features that they come from.
+
+        What `seldom` runs may be made to compile sooner, and to take longer.
+        """
         ...
 
 
@@ -40,7 +45,10 @@ class _FlaxNetwork:
     def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
         return self._apply("exemplar", image)
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
+    def match(
+        self, exemplar: Exemplar, images: Float[Array, "n side side 3"], *, seldom: bool = False
+    ) -> tuple[Responses, Features]:
+        del seldom
         search = self._apply("search", exemplar, images)
         return self._apply("responses", exemplar, search), search
 

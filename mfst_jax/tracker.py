@@ -33,6 +33,7 @@ from mfst_jax.params import resolve_config
 from mfst_jax.scale_from_features import damped, growth_factor
 from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.search import search_regions, take_region
+from mfst_jax.second_look import look_again_if_lost
 from mfst_jax.state import Output, Result, State
 
 CENTRE_SEARCH_MIN_SCORE = 0.5
@@ -166,7 +167,9 @@ def track(
     frames = validation.check_frames(frames, None if going_on is None else going_on[0].frame_shape)
     begin = partial(_begin, params, box=box, config=config, frame_size=frame_size)
     in_one_scan = is_traced((params, frames, box, state, frame_size))
-    return (_scan_frames if in_one_scan else _take_frame_by_frame)(params, frames, going_on, begin)
+    if in_one_scan:
+        return _scan_frames(params, frames, going_on, begin)
+    return _take_frame_by_frame(params, frames, going_on, begin)
 
 
 def _scan_frames(params: AnyParams, frames: Any, going_on: tuple[State, Config] | None, begin: Any) -> Result:
@@ -278,23 +281,26 @@ def _step(params: AnyParams, state: State, frame: Array, *, config: Config) -> t
     """State and output of a step, which searches the whole search region or, where that is enough, its centre alone."""
     with jax.default_matmul_precision(config.precision):
         search = partial(_search_region, params, frame=frame, config=config)
-        if not config.centre_search:
-            return search(state, samples=SEARCH_SIZE)
-        of_centre, of_whole = (partial(search, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
-        return jax.lax.cond(state.searches_centre, of_centre, of_whole, state)
+        if config.centre_search:
+            of_centre, of_whole = (partial(search, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
+            found = jax.lax.cond(state.searches_centre, of_centre, of_whole, state)
+        else:
+            found = search(state, samples=SEARCH_SIZE)
+        return look_again_if_lost(params, state, frame, config, found) if config.second_look else found
 
 
 @jit
 def _mapped_step(params: AnyParams, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     """State and output of a step as by `_step`, for tracks that `vmap` takes together.
 
-    Of both searches, each track takes what its state asks for. `vmap` makes that of `_step` too, but with a copy of all
-    weights for every track, and so with convolutions of which each track is a group.
+    Of centre and whole search, each track takes what its state asks for. `vmap` makes that of `_step` too, but with a
+    copy of all weights for every track, and so with convolutions of which each track is a group.
     """
     with jax.default_matmul_precision(config.precision):
         search = partial(_search_region, params, state, frame=frame, config=config)
         of_centre, of_whole = (search(samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
-        return jax.tree.map(partial(jnp.where, state.searches_centre), of_centre, of_whole)
+        found = jax.tree.map(partial(jnp.where, state.searches_centre), of_centre, of_whole)
+        return look_again_if_lost(params, state, frame, config, found) if config.second_look else found
 
 
 def _step_for(state: State, config: Config) -> Any:

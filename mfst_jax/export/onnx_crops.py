@@ -6,7 +6,7 @@ import numpy as np
 import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
-from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE, VISIBLE_RANGE
 from mfst_jax.export.values import as_vector, cast, floats, highest, ints, length, lowest, sum_over
 
 
@@ -43,11 +43,11 @@ def crop(frame: Var, centre: Var, sides: Var, fill: Var, samples: Var) -> Crops:
       centre: (x, y) in pixels, float32 [2].
       sides: sides of the whole regions in pixels, float32 [regions].
       fill: colour of points outside the frame, float32 [3].
-      samples: points on a side, int64 []: those in the middle of the region's 255.
+      samples: points on a side, int64 []. Fewer than 255 are those in the middle of the region; more reach beyond it.
     """
     margin = op.div(op.sub(ints(SEARCH_SIZE), samples), ints(2))
-    steps = floats(np.arange(SEARCH_SIZE, dtype=np.float32) / np.float32(SEARCH_SIZE - 1) - np.float32(0.5))
-    steps = op.slice(steps, as_vector(margin), as_vector(op.sub(ints(SEARCH_SIZE), margin)))
+    points = cast(op.range(margin, op.add(margin, samples), ints(1)), np.float32)
+    steps = op.sub(op.div(points, floats(SEARCH_SIZE - 1)), floats(0.5))
     offsets = op.mul(op.unsqueeze(steps, ints([0])), op.unsqueeze(op.sub(sides, floats(1)), ints([1])))
 
     x_low, x_high, x_share, x_inside = _neighbours(op.gather(centre, ints(0)), offsets, length(frame, 1))
@@ -75,6 +75,11 @@ def crop(frame: Var, centre: Var, sides: Var, fill: Var, samples: Var) -> Crops:
     filled = op.where(inside, points, op.tile(fill, as_vector(samples)))
     images = op.transpose(op.reshape(filled, ints([0, 0, -1, 3])), perm=[0, 3, 1, 2])
     return Crops(images, highest(op.sub(brightest, darkest), [1]))
+
+
+def are_visible(ranges: Var) -> Var:
+    """Whether anything can be seen in crops of such ranges of colours, bool of the ranges' shape."""
+    return op.greater_or_equal(ranges, floats(VISIBLE_RANGE))
 
 
 def _neighbours(middle: Var, offsets: Var, count: Var) -> tuple[Var, Var, Var, Var]:

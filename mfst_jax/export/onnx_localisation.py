@@ -1,13 +1,15 @@
 """Third stage of the ONNX graph: from response maps to the target's displacement, its growth and its score."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
 from mfst_jax.config import MODELS, Config, Strategy
-from mfst_jax.crops import CENTRE_SIZE, SEARCH_SIZE
+from mfst_jax.crops import CENTRE_SIZE, SEARCH_SIZE, WIDE_SIZE
 from mfst_jax.export.onnx_network import Maps
 from mfst_jax.export.signature import SIDES
 from mfst_jax.export.values import (
@@ -34,34 +36,40 @@ from mfst_jax.localisation import (
 )
 from mfst_jax.score import LEAST_CONTRAST
 
-CENTRE_CELLS = RESPONSE_SIZE - (SEARCH_SIZE - CENTRE_SIZE) // CELL
-"""Cells on a side of the response map of a centre search."""
+CENTRE_CELLS, WIDE_CELLS = (RESPONSE_SIZE + (size - SEARCH_SIZE) // CELL for size in (CENTRE_SIZE, WIDE_SIZE))
+"""Cells on a side of the response maps of a centre search, and of a second look."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Extent of a search: the whole region, or its centre where a configuration and the last frame allow that.
+    """Extent of a search: so many cells on a side of a response map, or those of a centre search where a value says so.
 
     Attributes:
-      is_centre: Whether it is the centre, bool []; None where it never is.
+      most_cells: Cells on a side.
+      is_centre: Whether it is a centre search instead, bool []; None where it never is.
     """
 
-    is_centre: Var | None
+    most_cells: int = RESPONSE_SIZE
+    is_centre: Var | None = None
 
-    def constant(self, of_centre: np.ndarray, of_whole: np.ndarray) -> Var:
-        """Constant that depends on the extent."""
-        return op.const(of_whole) if self.is_centre is None else choose(self.is_centre, of_centre, of_whole)
+    def constant(self, of_cells: Callable[[int], Any]) -> Var:
+        """Constant that depends on the extent, by a function of the cells on a side of a response map."""
+        of_centre, of_most = (np.asarray(of_cells(cells)) for cells in (CENTRE_CELLS, self.most_cells))
+        return op.const(of_most) if self.is_centre is None else choose(self.is_centre, of_centre, of_most)
 
     @property
-    def cells(self) -> Var:
-        """Cells on a side of a response map, int64 []."""
-        return self.constant(np.array(CENTRE_CELLS), np.array(RESPONSE_SIZE))
+    def samples(self) -> Var:
+        """Samples on a side of a region's crop, int64 []."""
+        return self.constant(lambda cells: np.int64(SEARCH_SIZE + (cells - RESPONSE_SIZE) * CELL))
+
+
+WIDE = Extent(WIDE_CELLS)
+"""Extent of a second look."""
 
 
 def fused_maps(responses: Maps, extent: Extent, config: Config) -> Var:
     """Final map of each region, [regions, n, n]: upsampled maps fused over layers, then over models."""
-    matrices = [upsampling_matrix(config.upsampling, n).astype(np.float32) for n in (CENTRE_CELLS, RESPONSE_SIZE)]
-    matrix = extent.constant(matrices[0], matrices[1])
+    matrix = extent.constant(lambda cells: upsampling_matrix(config.upsampling, cells).astype(np.float32))
     by_model = []
     for model in (model for model in MODELS if model in config.models):
         stacked = [op.unsqueeze(responses[model][layer], ints([0])) for layer in config.layers(model)]
@@ -89,39 +97,48 @@ def best_region(fused: Var, config: Config) -> Var:
     return op.arg_max(op.mul(highest(fused, [1, 2]), floats(scale_priors(config))), axis=0, keepdims=0)
 
 
-def displacement(response: Var, extent: Extent, config: Config) -> Var:
-    """Displacement (x, y) from the region's centre to the peak under a Hann window, float32 [2], in its samples."""
-    small, whole = (hann_window(n * UPSAMPLING_FACTOR).astype(np.float32) for n in (CENTRE_CELLS, RESPONSE_SIZE))
+def take_region(index: Var, maps: Maps) -> Maps:
+    """Maps of one region, from maps whose first axis is that of the regions."""
+    return {m: {layer: op.gather(x, index) for layer, x in by_layer.items()} for m, by_layer in maps.items()}
+
+
+def add_window(response: Var, extent: Extent, config: Config) -> Var:
+    """Response map with the Hann window mixed in, [n, n]."""
     share = config.window_influence
     shifted = op.sub(response, lowest(response))
     normalised = divide_or_keep(shifted, sum_over(shifted, [0, 1]))
-    window = op.mul(floats(share), extent.constant(small, whole))
-    windowed = op.add(op.mul(floats(1 - share), normalised), window)
+    window = extent.constant(lambda cells: hann_window(cells * UPSAMPLING_FACTOR).astype(np.float32))
+    return op.add(op.mul(floats(1 - share), normalised), op.mul(floats(share), window))
 
-    size = length(windowed, 0)
-    peak = _soft_argmax(windowed, config.peak_temperature) if config.peak_temperature else _argmax(windowed, size)
+
+def displacement(response: Var, extent: Extent, config: Config) -> Var:
+    """Displacement (x, y) from the region's centre to the map's peak, float32 [2], in samples of the region."""
+
+    def spacing(cells: int) -> np.float32:
+        corners = config.upsampling == "corners"
+        return np.float32((cells * UPSAMPLING_FACTOR - 1) / (cells - 1) if corners else UPSAMPLING_FACTOR)
+
+    size = length(response, 0)
+    peak = _soft_argmax(response, config.peak_temperature) if config.peak_temperature else _argmax(response, size)
     last = cast(op.sub(size, ints(1)), np.float32)
-    reach = op.div(cast(op.sub(extent.cells, ints(1)), np.float32), floats(2))
-    spacing = floats(
-        (UPSAMPLED_SIZE - 1) / (RESPONSE_SIZE - 1) if config.upsampling == "corners" else UPSAMPLING_FACTOR
-    )
-    offset = op.div(op.sub(peak, op.div(last, floats(2))), spacing)
+    reach = extent.constant(lambda cells: np.float32((cells - 1) / 2))
+    offset = op.div(op.sub(peak, op.div(last, floats(2))), extent.constant(spacing))
     return op.mul(op.max([op.min([offset, reach]), op.neg(reach)]), floats(CELL))
 
 
-def _argmax(windowed: Var, size: Var) -> Var:
-    place = op.arg_max(op.reshape(windowed, ints([-1])), axis=0, keepdims=0)
+def _argmax(response: Var, size: Var) -> Var:
+    place = op.arg_max(op.reshape(response, ints([-1])), axis=0, keepdims=0)
     row = op.div(place, size)
     column = op.sub(place, op.mul(row, size))
     return cast(op.concat([as_vector(column), as_vector(row)], axis=0), np.float32)
 
 
-def _soft_argmax(windowed: Var, temperature: float) -> Var:
-    peak = highest(windowed)
+def _soft_argmax(response: Var, temperature: float) -> Var:
+    peak = highest(response)
     scale = op.mul(floats(temperature), op.where(op.greater(peak, floats(0)), peak, floats(1)))
-    flat = op.softmax(op.reshape(op.div(windowed, scale), ints([-1])), axis=0)
-    share = op.reshape(flat, op.shape(windowed))
-    sample = cast(op.range(ints(0), length(windowed, 0), ints(1)), np.float32)
+    flat = op.softmax(op.reshape(op.div(response, scale), ints([-1])), axis=0)
+    share = op.reshape(flat, op.shape(response))
+    sample = cast(op.range(ints(0), length(response, 0), ints(1)), np.float32)
     means = [sum_over(op.mul(sum_over(share, [axis]), sample), [0], keepdims=True) for axis in (0, 1)]
     return op.concat(means, axis=0)
 
@@ -189,6 +206,13 @@ def growth_factor(exemplar: Maps, maps: Maps, offset: Var, config: Config) -> Va
     return op.gather(floats(config.scale_factors()), op.where(is_better, best, middle))
 
 
+def grown(scale: Var, factor: Var, config: Config) -> Var:
+    """Running scale after the target grew by a factor, which is damped, float32 []."""
+    damping = config.scale_damping
+    scale = op.mul(scale, op.add(floats(1 - damping), op.mul(floats(damping), factor)))
+    return op.max([op.min([scale, floats(config.scale_max)]), floats(config.scale_min)])
+
+
 def _resample(maps: Var, offset: Var, side: int, factors: tuple[float, ...]) -> Var:
     """Grids [factors, side, side, channels] of points around a place, interpolated bilinearly between cells."""
     size = length(maps, 1)
@@ -206,6 +230,12 @@ def _resample(maps: Var, offset: Var, side: int, factors: tuple[float, ...]) -> 
     rows = op.matmul(row_weights, op.reshape(by_row, op.concat([as_vector(size), ints([-1])], axis=0)))
     shape = op.concat([ints([len(factors), side]), op.shape(by_row, start=1)], axis=0)
     return op.matmul(op.unsqueeze(weights(0), ints([1])), op.reshape(rows, shape))
+
+
+def box(centre: Var, size: Var) -> Var:
+    """Box (x, y, w, h), float32 [4], of a centre (x, y) and a size (w, h) in pixels."""
+    corner = op.sub(centre, op.div(op.sub(size, floats(1)), floats(2)))
+    return op.concat([corner, size], axis=0)
 
 
 def whole_response(response: Var) -> Var:

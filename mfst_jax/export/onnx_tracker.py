@@ -1,8 +1,8 @@
 """The tracker as an ONNX model: one graph for frames of any size, which begins a track or goes on with one.
 
 It is a second writing of `mfst_jax.tracker` in ONNX's operators, stage by stage; tests compare each stage with the
-first. Both a track's first frame and every other go through the same crops and the same backbones, so that the weights
-are in the model once.
+first. Both a track's first frame and every other go through the same crops and the same backbones, and a second look
+takes the same constants, so that the weights are in the model once.
 """
 
 import json
@@ -14,11 +14,12 @@ import spox.opset.ai.onnx.v17 as op
 from spox import Tensor, Var, argument, build
 
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.crops import CENTRE_SIZE, EXEMPLAR_SIZE, SEARCH_SIZE, VISIBLE_RANGE
-from mfst_jax.export import onnx_crops, onnx_network
+from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.export import onnx_crops
 from mfst_jax.export import onnx_localisation as localisation
 from mfst_jax.export.onnx_localisation import Extent
-from mfst_jax.export.onnx_network import Maps
+from mfst_jax.export.onnx_network import Exemplar, Maps, Network
+from mfst_jax.export.onnx_second_look import look_again_if_lost
 from mfst_jax.export.signature import Array, state_arrays
 from mfst_jax.export.values import choose, floats, highest, ints, mean_over
 from mfst_jax.localisation import UPSAMPLED_SIZE
@@ -73,21 +74,24 @@ def _track(
     (fill,) = op.if_(asks, then_branch=lambda: [onnx_crops.mean_colour(frame)], else_branch=lambda: [state["fill"]])
     factors = choose(first, np.ones(1, np.float32), np.array(config.region_factors(), np.float32))
     sides = op.mul(op.mul(onnx_crops.search_side(size, config.context), scale), factors)
-    extent = Extent(state["searches_centre"] if config.centre_search else None)
-    of_search = extent.constant(np.array(CENTRE_SIZE), np.array(SEARCH_SIZE))
-    crops = onnx_crops.crop(frame, centre, sides, fill, op.where(first, ints(EXEMPLAR_SIZE), of_search))
+    extent = Extent(is_centre=state["searches_centre"] if config.centre_search else None)
+    crops = onnx_crops.crop(frame, centre, sides, fill, op.where(first, ints(EXEMPLAR_SIZE), extent.samples))
 
-    # Features, times the channel weights that the state brings or that they set themselves.
-    features = onnx_network.features(crops.images, params, config)
+    # Features, to be multiplied by the channel weights that the state brings or that they set themselves.
+    network = Network(params, config)
+    features = network.features(crops.images)
 
     def begin() -> list[Var]:
-        found = _begin(params, config, features, crops)
+        found = _begin(network, features, crops)
         found |= {"centre": centre, "size": size, "scale": scale, "fill": fill}
         blank = floats(np.zeros((UPSAMPLED_SIZE, UPSAMPLED_SIZE)))
         return [box, floats(1), blank, *(_typed(found[name], each) for name, each in arrays.items())]
 
     def go_on() -> list[Var]:
-        found = _search(params, config, features, crops, sides, extent, state)
+        exemplar = _exemplar(state, config)
+        found = _search(network, config, exemplar, features, crops, sides, extent, state)
+        if config.second_look:
+            found |= look_again_if_lost(network, config, frame, fill, exemplar, state, found)
         following = {**state, **{name: found[name] for name in found if name in state}}
         return [
             op.reshape(found["box"], ints([4])),
@@ -100,10 +104,10 @@ def _track(
     return dict(zip(["box", "score", "response", *(NEXT + name for name in arrays)], results, strict=True))
 
 
-def _begin(params: Params, config: Config, features: Maps, crops: onnx_crops.Crops) -> Values:
+def _begin(network: Network, features: Maps, crops: onnx_crops.Crops) -> Values:
     """Arrays of the state after the first frame that depend on what is seen in it."""
-    features, weights = onnx_network.recalibrated(features, {}, params, config)
-    visible = op.greater_or_equal(crops.ranges, floats(VISIBLE_RANGE))
+    features, weights = network.recalibrated(features, {})
+    visible = onnx_crops.are_visible(crops.ranges)
     found: Values = {"searches_centre": op.const(False), "background": floats(0)}
     for model, by_layer in features.items():
         for layer, maps in by_layer.items():
@@ -115,8 +119,9 @@ def _begin(params: Params, config: Config, features: Maps, crops: onnx_crops.Cro
 
 
 def _search(
-    params: Params,
+    network: Network,
     config: Config,
+    exemplar: Exemplar,
     features: Maps,
     crops: onnx_crops.Crops,
     sides: Var,
@@ -124,42 +129,28 @@ def _search(
     state: Values,
 ) -> Values:
     """Box, score, response and the arrays of the state that a step changes (paper section IV-A d)."""
-    exemplar = _part(state, "exemplar.", config)
-    shared = {
-        model: {layer: op.unsqueeze(w, ints([0])) for layer, w in by_layer.items()}
-        for model, by_layer in _part(state, "channel_weights.", config).items()
-        if by_layer
-    }
-    features, _ = onnx_network.recalibrated(features, shared, params, config)
-    responses = onnx_network.respond(exemplar, features, config)
-
-    # Fusion, and the region with the highest peak.
+    # Responses, their fusion, and the region with the highest peak.
+    responses, features = network.match(exemplar, features)
     fused = localisation.fused_maps(responses, extent, config)
     best = localisation.best_region(fused, config)
     response, side = op.gather(fused, best), op.gather(sides, best)
-    responses, features = (
-        {m: {layer: op.gather(x, best) for layer, x in by_layer.items()} for m, by_layer in maps.items()}
-        for maps in (responses, features)
-    )
+    responses, features = (localisation.take_region(best, maps) for maps in (responses, features))
 
     # Displacement, growth, score.
-    offset = localisation.displacement(response, extent, config)
+    offset = localisation.displacement(localisation.add_window(response, extent, config), extent, config)
     if config.scale_search == "features":
-        factor = localisation.growth_factor(exemplar, features, offset, config)
+        factor = localisation.growth_factor(exemplar.features, features, offset, config)
     else:
         factor = op.gather(floats(config.scale_factors()), best)
-    damping = config.scale_damping
-    grown = op.mul(state["scale"], op.add(floats(1 - damping), op.mul(floats(damping), factor)))
-    scale = op.max([op.min([grown, floats(config.scale_max)]), floats(config.scale_min)])
-    similarity = localisation.mean_similarity(exemplar, responses, features, config)
+    scale = localisation.grown(state["scale"], factor, config)
+    similarity = localisation.mean_similarity(exemplar.features, responses, features, config)
     background = mean_over(similarity)
     if extent.is_centre is not None:
         background = op.where(extent.is_centre, state["background"], background)
     score = localisation.score(similarity, offset, background, config)
 
     # In a blank region the target stays as it was.
-    visible = op.greater_or_equal(highest(crops.ranges), floats(VISIBLE_RANGE))
-    seen = op.and_(visible, localisation.contrast(similarity))
+    seen = op.and_(onnx_crops.are_visible(highest(crops.ranges)), localisation.contrast(similarity))
     offset, score = op.where(seen, offset, floats(0)), op.where(seen, score, floats(0))
     scale = op.where(seen, scale, state["scale"])
     background = op.where(seen, background, state["background"])
@@ -167,10 +158,8 @@ def _search(
     # The target moves.
     centre = op.add(state["centre"], op.div(op.mul(offset, side), floats(SEARCH_SIZE)))
     slow = op.less_or_equal(highest(op.abs(offset)), floats(config.centre_search))
-    size = op.mul(state["size"], scale)
-    corner = op.sub(centre, op.div(op.sub(size, floats(1)), floats(2)))
     return {
-        "box": op.concat([corner, size], axis=0),
+        "box": localisation.box(centre, op.mul(state["size"], scale)),
         "score": score,
         "response": localisation.whole_response(response),
         "centre": centre,
@@ -180,14 +169,18 @@ def _search(
     }
 
 
-def _part(state: Values, prefix: str, config: Config) -> Maps:
-    """Arrays of a state whose names begin so, by model and layer."""
+def _exemplar(state: Values, config: Config) -> Exemplar:
+    """Exemplar of a state."""
 
-    def layers(model: Model) -> dict[Layer, Var]:
-        names = {layer: f"{prefix}{model}.{layer}" for layer in config.layers(model)}
+    def part(prefix: str, model: Model) -> dict[Layer, Var]:
+        names = {layer: f"{prefix}.{model}.{layer}" for layer in config.layers(model)}
         return {layer: state[name] for layer, name in names.items() if name in state}
 
-    return {model: layers(model) for model in config.models}
+    weights: Maps = {}
+    for model in config.models:
+        if by_layer := part("channel_weights", model):
+            weights[model] = {layer: op.unsqueeze(w, ints([0])) for layer, w in by_layer.items()}
+    return Exemplar({model: part("exemplar", model) for model in config.models}, weights)
 
 
 def _typed(value: Var, array: Array) -> Var:

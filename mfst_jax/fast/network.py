@@ -46,12 +46,18 @@ class PreparedNetwork:
         weights = {model: self._channel_weights(model, by_layer) for model, by_layer in features.items()}
         return as_exemplar(features, weights, self.config)
 
-    def match(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> tuple[Responses, Features]:
-        """Response maps of each layer in each search region, and the recalibrated features that they come from."""
+    def match(
+        self, exemplar: Exemplar, images: Float[Array, "n side side 3"], *, seldom: bool = False
+    ) -> tuple[Responses, Features]:
+        """Response maps of each layer in each search region, and the recalibrated features that they come from.
+
+        What `seldom` runs is made to compile sooner, and takes longer.
+        """
         responses: Responses = {}
         search: Features = {}
         correlate = cross_correlate if self.weights.method == "quick" else cross_correlate_by_taps
-        for model, features in self.features(images).items():
+        backbones = self._backbones().directly() if seldom else self._backbones()
+        for model, features in self._features(images, backbones).items():
             responses[model], search[model] = {}, {}
             shared = exemplar.channel_weights.get(model)
             own = self._channel_weights(model, features) if shared is None else {}

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -16,6 +17,7 @@ from scenes import video
 import mfst_jax
 from mfst_jax.cli import main
 from mfst_jax.config import ALEXNET, AUTHORS, PAPER, PRESETS, REALTIME, SIAMFC, Config
+from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.export import signature, stablehlo
 from mfst_jax.export.files import read_metadata, write
 from mfst_jax.export.running import open_exported
@@ -44,10 +46,10 @@ def export_onnx(params: Params, config: Config, path: Path) -> Path:
     return path
 
 
-def followed(path: Path, frames: np.ndarray = FRAMES) -> tuple[np.ndarray, np.ndarray]:
+def followed(path: Path, frames: np.ndarray = FRAMES, box: np.ndarray = TRUTH[0]) -> tuple[np.ndarray, np.ndarray]:
     """Boxes and scores of all frames but the first."""
     tracker = open_exported(path)
-    tracker.init(frames[0], TRUTH[0])
+    tracker.init(frames[0], box)
     found = [(tracker.update(frame), tracker.score) for frame in frames[1:]]
     return np.stack([box for box, _ in found]), np.array([score for _, score in found])
 
@@ -70,6 +72,75 @@ def test_onnx_gives_the_boxes_of_track(config: Config, random_params, tmp_path: 
     expected = mfst_jax.track(params, FRAMES, TRUTH[0], config=config)
     np.testing.assert_allclose(boxes, expected.box[1:], atol=0.05)
     np.testing.assert_allclose(scores, expected.score[1:], atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def jump() -> tuple[np.ndarray, np.ndarray]:
+    """Frames and true boxes of a target that goes farther, from the second frame to the third, than a step searches."""
+    slow, far = video(0, frames=2, start=(12, 30)), video(0, frames=2, start=(80, 60))
+    frames, boxes = (np.concatenate(parts) for parts in zip(slow, far, strict=True))
+    samples = np.abs(boxes[2] - boxes[1])[:2] * SEARCH_SIZE / search_side(boxes[0, 2:], ALEXNET.context)
+    assert 64 < samples.max() < 176
+    return frames, boxes
+
+
+LOOKS_AGAIN = replace(ALEXNET, second_look=0.5, centre_search=8.0)
+
+
+@pytest.fixture(scope="module")
+def tracked_jump(jump: tuple[np.ndarray, np.ndarray]) -> mfst_jax.Result:
+    """The track of that target, which a second look finds; without one it is lost."""
+    frames, truth = jump
+    params = mfst_jax.load()
+    found, lost = (
+        mfst_jax.track(params, frames, truth[0], config=replace(LOOKS_AGAIN, second_look=least)) for least in (0.5, 0.0)
+    )
+    np.testing.assert_allclose(found.box, truth, atol=2)
+    assert np.min(found.score) > 0.9
+    assert np.abs(np.asarray(lost.box) - truth)[2:].max(axis=1).min() > 30  # no overlap
+    assert np.max(lost.score[2:]) < 0.5
+    return found
+
+
+def test_onnx_finds_a_target_that_jumps_by_a_second_look(jump, tracked_jump: mfst_jax.Result, tmp_path: Path):
+    frames, truth = jump
+    for least, agrees in ((0.5, True), (0.0, False)):
+        path = export_onnx(mfst_jax.load(), replace(LOOKS_AGAIN, second_look=least), tmp_path / "a.onnx")
+        boxes, scores = followed(path, frames, truth[0])
+        assert np.allclose(boxes, tracked_jump.box[1:], atol=0.05) == agrees
+        assert np.allclose(scores, tracked_jump.score[1:], atol=2e-3) == agrees
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_stablehlo_finds_a_target_that_jumps_by_a_second_look(jump, tracked_jump: mfst_jax.Result, tmp_path: Path):
+    frames, truth = jump
+    params, path = mfst_jax.load(), tmp_path / "a.stablehlo"
+    write(path, stablehlo.make(params, LOOKS_AGAIN, signature.metadata(None, params, LOOKS_AGAIN), frames.shape[1:3]))
+    boxes, scores = followed(path, frames, truth[0])
+    np.testing.assert_allclose(boxes, tracked_jump.box[1:], atol=0.05)
+    np.testing.assert_allclose(scores, tracked_jump.score[1:], atol=2e-3)
+
+
+def large_constants(graph: Any) -> list[bytes]:
+    """Constants of over 10 kB of an ONNX graph and of its branches."""
+    found: list[bytes] = []
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        if len(attribute.t.raw_data) > 10_000:
+            found.append(attribute.t.raw_data)
+        found += large_constants(attribute.g)
+    return found
+
+
+def test_the_weights_are_in_an_onnx_model_once_though_several_branches_use_them(random_params):
+    pytest.importorskip("spox", reason="spox is not installed: the extra `export`")
+    from mfst_jax.export import onnx_tracker
+
+    params = random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
+    config = replace(REALTIME, second_look=0.5, se_statistics="each")
+    model = onnx_tracker.make(params, config, signature.metadata(None, params, config))
+    constants = large_constants(model.graph)
+    assert len(constants) > 20
+    assert len(set(constants)) == len(constants)
 
 
 def test_onnx_takes_frames_of_any_size_and_blank_ones_move_nothing(tmp_path: Path):

@@ -20,11 +20,11 @@ from mfst_jax import crops, fusion, localisation, scale_from_features, score
 from mfst_jax.config import ALEXNET, PAPER, Config
 from mfst_jax.export import onnx_crops, onnx_network
 from mfst_jax.export import onnx_localisation as stages
-from mfst_jax.export.onnx_localisation import Extent
+from mfst_jax.export.onnx_localisation import WIDE, Extent
 from mfst_jax.model import MFST, Exemplar
 from mfst_jax.params import Contents
 
-WHOLE = Extent(None)
+WHOLE = Extent()
 ONE_LAYER = replace(ALEXNET, alexnet_layers=("conv5",))
 RNG = np.random.default_rng(0)
 EXTENTS = pytest.mark.parametrize(("cells", "is_centre"), [(17, False), (9, True)], ids=["whole", "centre"])
@@ -35,7 +35,11 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def extent_of(flag: object) -> Extent:
-    return Extent(flag)  # type: ignore[arg-type]
+    return Extent(is_centre=flag)  # type: ignore[arg-type]
+
+
+def shifted_window(response, extent: Extent, config: Config):
+    return stages.displacement(stages.add_window(response, extent, config), extent, config)
 
 
 def test_the_mean_colour_is_that_of_all_pixels():
@@ -63,7 +67,7 @@ def crop() -> Graph:
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     centre=st.tuples(st.floats(-30, 70, width=32), st.floats(-30, 70, width=32)),
     side=st.floats(1, 90, width=32),
-    samples=st.sampled_from([127, 191, 255]),
+    samples=st.sampled_from([127, 191, 255, 479]),
 )
 def test_crops_of_frames_of_any_size(crop: Graph, size, centre, side, samples):
     frame = np.random.default_rng(size).integers(0, 256, (*size, 3), np.uint8)
@@ -104,7 +108,8 @@ def test_features_and_channel_weights_are_those_of_the_flax_modules(contents: Co
     exemplar = MFST(contents, config).apply(params.variables, jnp.asarray(image), method="exemplar")
 
     def graph(images):
-        maps, weights = onnx_network.recalibrated(onnx_network.features(images, params, config), {}, params, config)
+        network = onnx_network.Network(params, config)
+        maps, weights = network.recalibrated(network.features(images), {})
         by_layer = weights.get(model, {})
         return (*(maps[model][layer] for layer in config.layers(model)), *(by_layer[layer] for layer in by_layer))
 
@@ -168,7 +173,7 @@ def test_the_whole_response_and_the_displacement(cells: int, is_centre: bool):
     response = noise(16 * cells, 16 * cells)
 
     def graph(response, flag):
-        return stages.displacement(response, extent_of(flag), config), stages.whole_response(response)
+        return shifted_window(response, extent_of(flag), config), stages.whole_response(response)
 
     offset, whole = run(graph, response, np.array(is_centre))
     np.testing.assert_allclose(offset, localisation.peak_displacement(jnp.asarray(response), config), atol=1e-5)
@@ -179,22 +184,57 @@ def test_the_whole_response_and_the_displacement(cells: int, is_centre: bool):
 def test_the_displacement_by_other_geometries_and_the_soft_peak(changes):
     config = replace(PAPER, **changes)
     response = noise(272, 272)
-    (offset,) = run(lambda response: stages.displacement(response, WHOLE, config), response)
+    (offset,) = run(lambda response: shifted_window(response, WHOLE, config), response)
     np.testing.assert_allclose(offset, localisation.peak_displacement(jnp.asarray(response), config), atol=2e-3)
+
+
+def test_the_samples_of_each_extent():
+    def graph(flag):
+        return WIDE.samples, WHOLE.samples, extent_of(flag).samples
+
+    assert run(graph, np.array(True)) == [crops.WIDE_SIZE, crops.SEARCH_SIZE, crops.CENTRE_SIZE]
+    assert run(graph, np.array(False))[2] == crops.SEARCH_SIZE
+
+
+@pytest.mark.parametrize("upsampling", ["half_pixel", "corners", "tf1"])
+@pytest.mark.parametrize("temperature", [0.0, 0.05])
+def test_the_final_map_and_the_displacement_of_a_second_look(upsampling, temperature):
+    config = replace(ONE_LAYER, upsampling=upsampling, peak_temperature=temperature)
+    response = noise(1, 45, 45)
+    response[0, 1, 44] = 9  # the peak is as far off as it can be, where a window would hide it
+
+    def graph(response):
+        fused = stages.fused_maps({"alexnet": {"conv5": response}}, WIDE, config)
+        return fused, stages.displacement(op.gather(fused, op.const(0)), WIDE, config)
+
+    fused, offset = run(graph, response)
+    upsampled = localisation.upsample_layers({"alexnet": {"conv5": jnp.asarray(response)}}, config)
+    expected = fusion.fuse_hierarchy(upsampled, config)
+    np.testing.assert_allclose(fused, expected, atol=1e-5)
+    expected_offset = localisation.displacement(expected[0], upsampling, temperature)
+    # The soft peak sums half a million shares.
+    np.testing.assert_allclose(offset, expected_offset, atol=0.1 if temperature else 1e-4)
+    if temperature == 0:
+        assert offset[0] > 160
+        assert offset[1] < -150
 
 
 def test_the_peak_is_the_first_of_equal_ones():
     response = np.zeros((272, 272), np.float32)
     response[[40, 40, 200], [50, 60, 20]] = 1
     config = replace(PAPER, window_influence=0.0)
-    (offset,) = run(lambda response: stages.displacement(response, WHOLE, config), response)
+    (offset,) = run(lambda response: shifted_window(response, WHOLE, config), response)
     np.testing.assert_allclose(offset, [(50 - 135.5) / 2, (40 - 135.5) / 2])
 
 
-@EXTENTS
-@pytest.mark.parametrize("offset", [(0.0, 0.0), (-17.3, 30.9), (32.0, -32.0)])
-def test_growth_similarity_and_score(cells: int, is_centre: bool, offset):
-    del is_centre
+@pytest.mark.parametrize(
+    ("cells", "offset"),
+    [
+        *((cells, offset) for cells in (17, 9) for offset in ((0.0, 0.0), (-17.3, 30.9), (32.0, -32.0))),
+        (45, (-171.5, 176.0)),
+    ],
+)
+def test_growth_similarity_and_score(cells: int, offset):
     exemplar, maps = np.abs(noise(6, 6, 4)), np.abs(noise(cells + 5, cells + 5, 4, seed=1))
     response = np.asarray(reference_correlation.cross_correlate(jnp.asarray(exemplar), jnp.asarray(maps[None]))[0])
     response = response * np.float32(ONE_LAYER.factors("alexnet")[0])
