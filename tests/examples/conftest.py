@@ -12,7 +12,7 @@ from mfst_jax.cli import main
 FOLDER = Path(__file__).parents[2] / "examples" / "browser"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example with its page built of the built-in weights."""
     pytest.importorskip("spox", reason="spox is not installed: the extra `export`")
@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(built: Path) -> Iterator[str]:
     with subprocess.Popen(["node", "serve.mjs", "0"], cwd=built, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
