@@ -7,11 +7,12 @@ peak there if that looks enough like it. docs/choices.md has the measurements.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from mfst_jax import boxes
 from mfst_jax.config import Config
@@ -29,13 +30,29 @@ MARGIN = 0.4
 """By how much the score of another place has to be higher than that of the first one."""
 
 
+class Place(NamedTuple):
+    """Place of the target in a frame: what a second look may change.
+
+    Attributes:
+      centre: Centre, (x, y) in pixels.
+      scale: Scale relative to the first frame.
+      score: Score in [0, 1].
+      searches_centre: Whether the next frame is searched in the centre of the search region alone.
+    """
+
+    centre: Float[Array, "2"]
+    scale: Float[Array, ""]
+    score: Float[Array, ""]
+    searches_centre: Bool[Array, ""]
+
+
 def look_again_if_lost(
     params: AnyParams, state: State, frame: Array, config: Config, first: tuple[State, Output]
 ) -> tuple[State, Output]:
     """State and output of a step, after a second look where the score so far is below `Config.second_look`.
 
-    A step that saw nothing around the target stays as it is.
-    Under `vmap` all tracks of a batch are looked for again where one needs it, and none where none does.
+    A step that saw nothing around the target stays as it is. The response map is that of the first look. Under `vmap`
+    all tracks of a batch are looked for again where one needs it, and none where none does.
 
     Args:
       params: the weights.
@@ -47,11 +64,19 @@ def look_again_if_lost(
     # Where nothing is visible the score is 0, and the target stays where it was (docs/conventions.md, "Bounds").
     is_lost = (first[1].score > 0) & (first[1].score < config.second_look)
 
-    def again(first: tuple[State, Output]) -> tuple[State, Output]:
-        second, is_better = _look_again(params, state, frame, config, first)
+    following, output = first
+    place = Place(following.centre, following.scale, output.score, following.searches_centre)
+
+    def again(first: Place) -> Place:
+        second, is_better = _look_again(params, state, frame, config, first, following.background)
         return jax.tree.map(lambda new, old: jnp.where(is_lost & is_better, new, old), second, first)
 
-    return jax.lax.cond(any_in_batch(is_lost), again, lambda first: first, first)
+    place = jax.lax.cond(any_in_batch(is_lost), again, lambda first: first, place)
+    following = dataclasses.replace(
+        following, centre=place.centre, scale=place.scale, searches_centre=place.searches_centre
+    )
+    box = boxes.from_centre(place.centre, state.size * place.scale)
+    return following, dataclasses.replace(output, box=box, score=place.score)
 
 
 @custom_vmap
@@ -70,16 +95,13 @@ def _any_in_batch(size: int, is_mapped: list[bool], value: Bool[Array, " tracks"
 
 
 def _look_again(
-    params: AnyParams, state: State, frame: Array, config: Config, first: tuple[State, Output]
-) -> tuple[tuple[State, Output], Bool[Array, ""]]:
-    """State and output of a step by a second look, and whether they are better than the first ones.
+    params: AnyParams, state: State, frame: Array, config: Config, first: Place, background: Float[Array, ""]
+) -> tuple[Place, Bool[Array, ""]]:
+    """Place of the target by a second look, and whether it is better than the first one.
 
     A place is better whose score is at least `Config.second_look` and `MARGIN` higher than the first one's, and that
-    is in the frame. Both scores are taken against the mean similarity of the same search region. The response map stays
-    the first one.
+    is in the frame. Both scores are taken against `background`, the mean similarity of the same search region.
     """
-    following, output = first
-
     # One region, at the running scale and without a window: the target may be anywhere in it.
     regions = search_regions(state, frame, dataclasses.replace(config, scale_count=1), WIDE_SIZE)
     responses, features = bind(params, config).match(state.exemplar, regions.images, seldom=True)
@@ -96,11 +118,9 @@ def _look_again(
 
     # Whether that is the target.
     similarity = mean_similarity(state.exemplar.features, responses, features, config)
-    score = peak_contrast_score(similarity, offset, following.background, config)
+    score = peak_contrast_score(similarity, offset, background, config)
     last = state.frame_size[::-1].astype(jnp.float32) - 1
-    is_better = (score >= config.second_look) & (score > output.score + MARGIN)
+    is_better = (score >= config.second_look) & (score > first.score + MARGIN)
     is_better &= has_contrast(similarity) & ~regions.are_blank & jnp.all((centre >= 0) & (centre <= last))
 
-    found = dataclasses.replace(following, centre=centre, scale=scale, searches_centre=jnp.zeros_like(is_better))
-    box = boxes.from_centre(centre, state.size * scale)
-    return (found, dataclasses.replace(output, box=box, score=score)), is_better
+    return Place(centre, scale, score, jnp.zeros_like(is_better)), is_better

@@ -173,11 +173,13 @@ def test_boxes_have_a_gradient_in_the_weights(params: Params, clip: Any):
 def test_checkpoint_gives_the_same_gradient(params: Params, clip: Any, state: mfst_jax.State):
     image = clip[0][1].astype(jnp.float32)
 
-    def gradient(step: Callable[..., Any]) -> jax.Array:
-        return jax.jit(jax.grad(lambda image: step(params, state, image, config=SOFT)[1].box[0]))(image)
+    def gradient(step: Callable[..., Any], config: Config) -> jax.Array:
+        return jax.jit(jax.grad(lambda image: step(params, state, image, config=config)[1].box[0]))(image)
 
-    plain, again = gradient(mfst_jax.step), gradient(jax.checkpoint(mfst_jax.step))
-    np.testing.assert_allclose(again, plain, atol=1e-4 * float(jnp.max(jnp.abs(plain))))
+    # Where a second look may follow, both are programs of their own for the first one too, whose sums round otherwise.
+    for config, tolerance in ((dataclasses.replace(SOFT, second_look=0.0), 1e-4), (SOFT, 1e-3)):
+        plain, again = (gradient(step, config) for step in (mfst_jax.step, jax.checkpoint(mfst_jax.step)))
+        np.testing.assert_allclose(again, plain, atol=tolerance * float(jnp.max(jnp.abs(plain))))
 
 
 def test_prepared_weights_have_a_gradient_in_the_image(params: Params, clip: Any, state: mfst_jax.State):
