@@ -24,7 +24,7 @@ from mfst_jax.bench import command, random_inputs
 from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, spread, table
 from mfst_jax.bench.steps import make_step
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import Preset
+from mfst_jax.config import PRESETS, Preset
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
 
@@ -106,7 +106,7 @@ def _how(batch: bool) -> str:
 def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:
     """Rows of the table, one whenever the number of frames has doubled."""
     keep_compilations()
-    config = random_inputs.preset_config(preset)
+    config = PRESETS[preset]
     params = random_inputs.preset_params(preset)
     config = resolve_config(params.contents, config)
     weights = mfst_jax.prepare(params, config)

@@ -65,7 +65,7 @@ def make_jax(
     """Step to time in JAX, from the first frame's state to the second frame's box; `in_centre` for a slow target."""
     keep_compilations()
     params, (frames, box) = random_inputs.preset_params(preset), scene()
-    config = resolve_config(params.contents, random_inputs.preset_config(preset))
+    config = resolve_config(params.contents, PRESETS[preset])
     weights = mfst_jax.prepare(params, config) if kind == "prepared" else params
     state = mfst_jax.init(weights, frames[0], box, config=config)
     state = dataclasses.replace(state, searches_centre=jnp.asarray(in_centre))
@@ -194,7 +194,7 @@ def main(
 
     best = min(variants, key=lambda name: statistics.median(times[name].wall))
     params = random_inputs.preset_params(preset)
-    operations = floor.step_flops(params, resolve_config(params.contents, random_inputs.preset_config(preset)))
+    operations = floor.step_flops(params, resolve_config(params.contents, PRESETS[preset]))
     rate = floor.MATMUL_FLOPS / min(second for name in products for second in times[name].wall)
     least = operations / rate
     print(f"\ncompiled to the best of the others, {best}: {spread(ratios(ours.wall, times[best].wall))}")

@@ -69,7 +69,7 @@ def _measure(
     if preset not in PRESETS or rounds < 2 or min(batches, default=0) < 1:
         raise InputError(f"expected a preset of {', '.join(PRESETS)}, 2 rounds or more and batches of 1 or more")
     keep_compilations()
-    config = random_inputs.preset_config(preset)
+    config = PRESETS[preset]
     params = random_inputs.preset_params(preset)
     config = resolve_config(params.contents, config)
     if scale_count is not None:

@@ -20,7 +20,7 @@ from mfst_jax import model
 from mfst_jax.bench import random_inputs
 from mfst_jax.bench.side_by_side import machine, ratios, spread, table
 from mfst_jax.compilation import compiler_options
-from mfst_jax.config import Config, Preset
+from mfst_jax.config import PRESETS, Config, Preset
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.fast import AnyParams
 from mfst_jax.fast.correlation import cross_correlate_by_taps
@@ -51,7 +51,7 @@ def main(preset: Preset = "alexnet", videos: int = 4, frames: int = 3, rounds: i
         frames: How many each has.
         rounds: How often each program takes its turn.
     """
-    config, params = random_inputs.preset_config(preset), random_inputs.preset_params(preset)
+    config, params = PRESETS[preset], random_inputs.preset_params(preset)
     clips = random_inputs.noise(SIZE, videos * frames).reshape(videos, frames, *SIZE, 3)
     boxes = random_inputs.random_boxes(SIZE, videos)
     programs = {

@@ -91,7 +91,7 @@ class Config:
         [0, 32]; 0 turns it off.
       second_look: Score below which the target is looked for once more in the same frame, in a region 1.9 times as wide
         (`second_look.py`). It is then taken to be where its score is at least this, and surely higher. In [0, 1]; 0
-        turns it off [training split].
+        turns it off.
       window_influence: Share of the Hann window in the final map, in [0, 1] [code].
       peak_temperature: Temperature of the soft-argmax that finds the target's place, relative to the map's maximum. At
         0 the place is the highest sample, which has no gradient; at 0.01 it is within a few pixels of the highest
@@ -247,20 +247,13 @@ SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_mi
 """SiamFC itself: conv5 of S alone."""
 
 REALTIME = Config(
-    scale_search="features",
-    scale_step=1.075,
-    scale_penalty=0.99,
-    scale_tilt=0.1,
-    fill="first",
-    centre_search=8.0,
-    second_look=0.5,
+    scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1, fill="first", centre_search=8.0
 )
-"""PAPER with the scale told from features: one search region a frame, or its centre; and with a second look, farther
-around, for a target that is probably lost [training split]."""
+"""PAPER with the scale told from features: one search region a frame, or its centre [training split]."""
 
 ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, score_midpoint=0.173, score_slope=23.8)
-"""A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features, with a second
-look [training split]."""
+"""A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
+split]."""
 
 Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime"]
 PRESETS: dict[Preset, Config] = {

@@ -117,15 +117,7 @@ def test_realtime_looks_at_one_region_with_both_backbones():
 
 def test_realtime_is_paper_but_for_how_it_tells_the_scale_and_saves_work():
     changed = {f.name for f in dataclasses.fields(Config) if getattr(REALTIME, f.name) != getattr(PAPER, f.name)}
-    assert changed == {
-        "scale_search",
-        "scale_step",
-        "scale_penalty",
-        "scale_tilt",
-        "fill",
-        "centre_search",
-        "second_look",
-    }
+    assert changed == {"scale_search", "scale_step", "scale_penalty", "scale_tilt", "fill", "centre_search"}
     assert REALTIME.scale_search == "features"
 
 

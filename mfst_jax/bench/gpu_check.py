@@ -22,13 +22,13 @@ import tyro
 from mfst_jax import tracker
 from mfst_jax.bench.command import parse_size
 from mfst_jax.bench.laws import LAWS, check_laws, check_presets, make_case
-from mfst_jax.bench.random_inputs import Size, noise, preset_config, preset_params, random_boxes
+from mfst_jax.bench.random_inputs import Size, noise, preset_params, random_boxes
 from mfst_jax.bench.roofline import CARDS, Limits, Work, measure_limits, seconds, work
 from mfst_jax.bench.side_by_side import machine, spread, table
 from mfst_jax.cache import keep_compilations
 from mfst_jax.checkpoints import load
 from mfst_jax.compilation import Program, jit
-from mfst_jax.config import ALEXNET, Config, Preset
+from mfst_jax.config import ALEXNET, PRESETS, Config, Preset
 from mfst_jax.errors import InputError, reason
 from mfst_jax.fast import prepare
 from mfst_jax.padding import pad
@@ -72,7 +72,7 @@ def row(preset: Preset, precision: Precision, batch: int, size: Size, rounds: in
     Raises:
       jax.errors.JaxRuntimeError: it does not run, such as for lack of memory.
     """
-    config = dataclasses.replace(preset_config(preset), precision=precision)
+    config = dataclasses.replace(PRESETS[preset], precision=precision)
     program, arguments, done, compiled = compile_step(config, preset, size, batch)
     times = seconds(lambda: program(*arguments), rounds)
     middle = statistics.median(times)

@@ -1,10 +1,8 @@
 """Random inputs for timing and for tests: frames of noise, boxes, and weights."""
 
-import dataclasses
-
 import numpy as np
 
-from mfst_jax.config import PRESETS, Config, Preset
+from mfst_jax.config import PRESETS, Preset
 from mfst_jax.params import Params, contents_for
 from mfst_jax.random_weights import random_params
 
@@ -22,11 +20,6 @@ def random_boxes(size: Size, count: int) -> np.ndarray:
     height, width = size
     corners = np.random.default_rng(1).uniform(0.1, 0.7, (count, 2)) * (width, height)
     return np.hstack([corners, np.tile([width / 6, height / 6], (count, 1))]).astype(np.float32)
-
-
-def preset_config(preset: Preset) -> Config:
-    """Configuration of a preset for frames of noise: without the second look, which every one of them would ask for."""
-    return dataclasses.replace(PRESETS[preset], second_look=0.0)
 
 
 def preset_params(preset: Preset) -> Params:

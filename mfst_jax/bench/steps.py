@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfst_jax import checkpoints, tracker
-from mfst_jax.bench.random_inputs import Size, noise, preset_config, preset_params, random_boxes
+from mfst_jax.bench.random_inputs import Size, noise, preset_params, random_boxes
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import Config, Preset
+from mfst_jax.config import PRESETS, Config, Preset
 from mfst_jax.fast import prepare
 from mfst_jax.multi import Start, Tracks, config_for
 from mfst_jax.padding import pad
@@ -33,7 +33,7 @@ def make_step(
       batch: as for `step_of`.
     """
     keep_compilations()
-    config = preset_config(preset)
+    config = PRESETS[preset]
     params = preset_params(preset) if weights is None else checkpoints.load(weights)
     config = resolve_config(params.contents, config)
     return step_of(prepare(params, config) if kind == "prepared" else params, config, size, targets, batch)
