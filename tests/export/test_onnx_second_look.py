@@ -15,6 +15,7 @@ from onnx_graphs import Graph
 
 import mfst_jax
 from mfst_jax import second_look
+from mfst_jax.boxes import from_centre
 from mfst_jax.config import ALEXNET
 from mfst_jax.export import onnx_second_look
 from mfst_jax.export.onnx_network import Exemplar, Network
@@ -76,7 +77,7 @@ def test_a_second_look_takes_what_the_tracker_takes(case: Case, exported: Graph)
     state = mfst_jax.init(params, CLIP[0], case.box, config=CONFIG)
     frame = np.full_like(CLIP[0], 90) if case.blank else CLIP[0]
     state = replace(state, centre=jnp.array([50, 50], jnp.float32))
-    box = jnp.array([38, 36, 24, 28], jnp.float32)
+    box = from_centre(state.centre, state.size * 0.9)
     following = replace(state, scale=jnp.float32(0.9), background=jnp.float32(case.background))
     following = replace(following, searches_centre=jnp.array(True))
     first = following, Output(box, jnp.float32(case.score), jnp.zeros((272, 272), jnp.float32))
