@@ -61,10 +61,11 @@ def look_again_if_lost(
       config: the configuration of this step.
       first: state and output of the step so far.
     """
-    # Where nothing is visible the score is 0, and the target stays where it was (docs/conventions.md, "Bounds").
-    is_lost = (first[1].score > 0) & (first[1].score < config.second_look)
-
+    if not config.second_look:
+        return first
     following, output = first
+    # Where nothing is visible the score is 0, and the target stays where it was (docs/conventions.md, "Bounds").
+    is_lost = (output.score > 0) & (output.score < config.second_look)
     place = Place(following.centre, following.scale, output.score, following.searches_centre)
 
     def again(first: Place) -> Place:
@@ -90,8 +91,8 @@ def any_in_batch(value: Bool[Array, ""]) -> Bool[Array, ""]:
 
 @any_in_batch.def_vmap
 def _any_in_batch(size: int, is_mapped: list[bool], value: Bool[Array, " tracks"]) -> tuple[Bool[Array, ""], bool]:
-    del size
-    return any_in_batch(jnp.any(value, axis=0) if is_mapped[0] else value), False
+    del size, is_mapped
+    return any_in_batch(jnp.any(value, axis=0)), False
 
 
 def _look_again(

@@ -167,9 +167,7 @@ def track(
     frames = validation.check_frames(frames, None if going_on is None else going_on[0].frame_shape)
     begin = partial(_begin, params, box=box, config=config, frame_size=frame_size)
     in_one_scan = is_traced((params, frames, box, state, frame_size))
-    if in_one_scan:
-        return _scan_frames(params, frames, going_on, begin)
-    return _take_frame_by_frame(params, frames, going_on, begin)
+    return (_scan_frames if in_one_scan else _take_frame_by_frame)(params, frames, going_on, begin)
 
 
 def _scan_frames(params: AnyParams, frames: Any, going_on: tuple[State, Config] | None, begin: Any) -> Result:
@@ -286,7 +284,7 @@ def _step(params: AnyParams, state: State, frame: Array, *, config: Config) -> t
             found = jax.lax.cond(state.searches_centre, of_centre, of_whole, state)
         else:
             found = search(state, samples=SEARCH_SIZE)
-        return look_again_if_lost(params, state, frame, config, found) if config.second_look else found
+        return look_again_if_lost(params, state, frame, config, found)
 
 
 @jit
@@ -300,7 +298,7 @@ def _mapped_step(params: AnyParams, state: State, frame: Array, *, config: Confi
         search = partial(_search_region, params, state, frame=frame, config=config)
         of_centre, of_whole = (search(samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
         found = jax.tree.map(partial(jnp.where, state.searches_centre), of_centre, of_whole)
-        return look_again_if_lost(params, state, frame, config, found) if config.second_look else found
+        return look_again_if_lost(params, state, frame, config, found)
 
 
 def _step_for(state: State, config: Config) -> Any:

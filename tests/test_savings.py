@@ -7,15 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scenes import video
-from searches import BY_FEATURES
+from searches import BY_FEATURES, check_middles
 
 import mfst_jax
 from mfst_jax.config import AUTHORS, REALTIME, Config
-from mfst_jax.crops import CENTRE_SIZE
+from mfst_jax.crops import CENTRE_SIZE, SEARCH_SIZE
 from mfst_jax.errors import InputError
-from mfst_jax.network import bind
 from mfst_jax.params import Params
-from mfst_jax.search import search_regions
 
 CENTRE = replace(BY_FEATURES, scale_step=1.0375, centre_search=8.0)
 
@@ -27,17 +25,7 @@ def params() -> Params:
 
 def test_responses_are_the_middle_of_those_of_the_whole_region(params: Params):
     frames, truth = video(0, frames=2)
-    state = mfst_jax.init(params, frames[0], truth[0], config=CENTRE)
-    for weights in (params, mfst_jax.prepare(params, CENTRE)):
-        network = bind(weights, CENTRE)
-        whole, centre = (
-            network.match(state.exemplar, search_regions(state, jnp.asarray(frames[1]), CENTRE, samples).images)[0]
-            for samples in (255, CENTRE_SIZE)
-        )
-        for layer, maps in whole["alexnet"].items():
-            middle = maps[:, 4:13, 4:13]
-            assert centre["alexnet"][layer].shape == (1, 9, 9)
-            np.testing.assert_allclose(centre["alexnet"][layer], middle, atol=2e-5 * float(jnp.max(maps)))
+    check_middles(params, CENTRE, frames, truth[0], (CENTRE_SIZE, 9), (SEARCH_SIZE, 17))
 
 
 def test_a_slow_target_is_searched_in_the_centre_and_a_fast_one_in_the_whole_region(params: Params):

@@ -7,17 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scenes import texture
-from searches import BY_FEATURES, CLOSE, SEVERAL
+from searches import BY_FEATURES, CLOSE, SEVERAL, check_middles
 
 import mfst_jax
 from mfst_jax import second_look, tracker
 from mfst_jax.boxes import context_side
 from mfst_jax.config import LAYERS, Config
-from mfst_jax.crops import WIDE_SIZE
+from mfst_jax.crops import SEARCH_SIZE, WIDE_SIZE
 from mfst_jax.errors import InputError
-from mfst_jax.network import bind
 from mfst_jax.params import Params
-from mfst_jax.search import search_regions
 
 LOOK = replace(BY_FEATURES, second_look=0.5, alexnet_layers=("conv5",))
 SEVERAL_REGIONS = replace(SEVERAL, second_look=0.5, alexnet_layers=("conv5",))
@@ -137,17 +135,7 @@ def test_where_nothing_is_visible_around_the_target_nothing_is_found_farther_awa
 
 def test_the_middle_of_its_responses_is_the_search_regions(params: Params):
     frames, box = clip(*JUMPS[:2])
-    state = mfst_jax.init(params, frames[0], box, config=LOOK)
-    for weights in (params, mfst_jax.prepare(params, LOOK)):
-        network = bind(weights, LOOK)
-        whole, wide = (
-            network.match(state.exemplar, search_regions(state, jnp.asarray(frames[1]), LOOK, samples).images)[0]
-            for samples in (255, WIDE_SIZE)
-        )
-        for layer, maps in wide["alexnet"].items():
-            assert maps.shape == (1, 45, 45)
-            expected = whole["alexnet"][layer]
-            np.testing.assert_allclose(maps[:, 14:31, 14:31], expected, atol=2e-5 * float(jnp.max(expected)))
+    check_middles(params, LOOK, frames, box, (SEARCH_SIZE, 17), (WIDE_SIZE, 45))
 
 
 @pytest.mark.parametrize("centre_search", [pytest.param(0.0, marks=pytest.mark.slow), 8.0])

@@ -28,6 +28,7 @@ import numpy as np
 import tyro
 from correlation_filters import GEOMETRIES, CorrelationFilter, Learned
 from jaxtyping import Array, Float
+from paired_measures import measures, paired_rows
 from tyro.conf import Positional
 
 import mfst_jax
@@ -38,8 +39,6 @@ from mfst_jax.config import Config, Preset
 from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Sequence
-from mfst_jax.evaluation.metrics import measure
-from mfst_jax.evaluation.statistics import compare
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.localisation import add_window, choose_region, displacement, upsample_layers
 from mfst_jax.media.images import read_image
@@ -50,6 +49,7 @@ from mfst_jax.scale_from_features import damped, growth_factor
 from mfst_jax.score import has_contrast, mean_similarity
 from mfst_jax.search import SearchRegions, search_regions, take_region
 from mfst_jax.state import State
+from mfst_jax.whole_files import replacing
 
 FRAMELESS = 1, 1, 3
 """Shape of frames that a state says where what is compiled should not depend on it."""
@@ -158,13 +158,10 @@ def track_all(tracking: Tracking, root: Path, keep: Path | None) -> dict[str, tu
         tracked = np.load(path) if path is not None and path.is_file() else tracking.boxes(sequence)
         if path is not None and not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            new = path.with_suffix(".part")
-            with new.open("wb") as file:
+            with replacing(path) as new, new.open("wb") as file:
                 np.save(file, tracked)
-            new.replace(path)
-        measures = measure(tracked, sequence.ground_truth)
-        found[sequence.name] = measures.success_auc, measures.precision_20px
-        print(f"{sequence.name}: {measures.success_auc:.3f} / {measures.precision_20px:.3f}", flush=True)
+        success, precision = found[sequence.name] = measures(tracked, sequence.ground_truth)
+        print(f"{sequence.name}: {success:.3f} / {precision:.3f}", flush=True)
     return found
 
 
@@ -228,14 +225,8 @@ def parse_share(text: str) -> tuple[str, float]:
 
 def report(name: str, without: list[tuple[float, float]], with_filters: list[tuple[float, float]]) -> None:
     """Prints the table of one folder."""
-    rows = []
-    for column, measured in enumerate(("success AUC", "precision at 20 px")):
-        before, after = (np.array(scores)[:, column] for scores in (without, with_filters))
-        found = compare(after, before)
-        interval = f"{found.difference:+.3f} ({found.interval[0]:+.3f} to {found.interval[1]:+.3f})"
-        rows.append((measured, f"{before.mean():.3f}", f"{after.mean():.3f}", interval))
     print(f"\n{name}: {len(without)} sequences")
-    print(table(("", "without", "with filters", "difference"), rows))
+    print(table(("", "without", "with filters", "difference"), paired_rows(without, with_filters)))
 
 
 if __name__ == "__main__":

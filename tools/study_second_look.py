@@ -19,24 +19,22 @@ from pathlib import Path
 from typing import Annotated
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from jaxtyping import Bool, Float
+from paired_measures import measures, paired_rows
 from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import evaluation
 from mfst_jax.bench.side_by_side import table
-from mfst_jax.boxes import iou
 from mfst_jax.config import Config, Preset
-from mfst_jax.evaluation import Sequence
-from mfst_jax.evaluation.metrics import measure
-from mfst_jax.evaluation.statistics import compare
+from mfst_jax.evaluation import Sequence, overlaps
 from mfst_jax.fast import PreparedParams
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
 from mfst_jax.program.arguments import Settings, flatten_settings
+from mfst_jax.whole_files import replacing
 
 LOST_IOU, LOST_FRAMES = 0.1, 5
 """A track ends lost where its last frames, so many of them, have an IoU below this."""
@@ -85,31 +83,25 @@ def tracked(params: PreparedParams, configs: tuple[Config, Config], sequence: Se
         return track(params, configs, sequence)
     path = keep / f"{sequence.name}.npz"
     if not path.is_file():
-        found, part = track(params, configs, sequence), path.with_suffix(".part")
+        found = track(params, configs, sequence)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with replacing(path) as new, new.open("wb") as file:
             np.savez(file, boxes=found.boxes, seconds=found.seconds, looked=found.looked)
-        part.replace(path)
     with np.load(path) as held:
         return Both(held["boxes"], held["seconds"], held["looked"])
 
 
 def ends_lost(boxes: Float[np.ndarray, "frames 4"], truth: Float[np.ndarray, "frames 4"]) -> bool:
     """Whether the last frames that have a true box are all lost."""
-    overlaps = np.asarray(iou(jnp.asarray(boxes[: len(truth)]), jnp.asarray(truth[: len(boxes)])))
-    known = overlaps[np.isfinite(truth[: len(boxes)]).all(axis=1) & (truth[: len(boxes), 2:] > 0).all(axis=1)]
-    return bool((known[-LOST_FRAMES:] < LOST_IOU).all())
+    return bool((overlaps(boxes, truth)[-LOST_FRAMES:] < LOST_IOU).all())
 
 
 def report(name: str, found: list[tuple[Sequence, Both]]) -> None:
     """Prints the tables of one folder."""
-    scores = np.array([[_measure(boxes, sequence) for boxes in both.boxes] for sequence, both in found])
-    rows = []
-    for column, measured in enumerate(("success AUC", "precision at 20 px")):
-        before, after = scores[:, 0, column], scores[:, 1, column]
-        paired = compare(after, before)
-        interval = f"{paired.difference:+.3f} ({paired.interval[0]:+.3f} to {paired.interval[1]:+.3f})"
-        rows.append((measured, f"{before.mean():.3f}", f"{after.mean():.3f}", interval))
+    without, with_look = (
+        [measures(both.boxes[way], sequence.ground_truth) for sequence, both in found] for way in (0, 1)
+    )
+    rows = paired_rows(without, with_look)
     lost = [sum(ends_lost(both.boxes[way], sequence.ground_truth) for sequence, both in found) for way in (0, 1)]
     rows.append(("tracks that end lost", str(lost[0]), str(lost[1]), f"{lost[1] - lost[0]:+d}"))
     looked = np.concatenate([both.looked[1:] for _, both in found])
@@ -122,11 +114,6 @@ def report(name: str, found: list[tuple[Sequence, Both]]) -> None:
     for what, chosen in (("in frames with one", looked), ("in all others", ~looked)):
         if chosen.any():
             print(f"  {np.median(ratios[chosen]):.2f} {what}")
-
-
-def _measure(boxes: Float[np.ndarray, "frames 4"], sequence: Sequence) -> tuple[float, float]:
-    measures = measure(boxes, sequence.ground_truth)
-    return measures.success_auc, measures.precision_20px
 
 
 def main(
