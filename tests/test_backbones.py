@@ -10,6 +10,9 @@ import pytest
 from mfst_jax.backbones import AlexNet, SiamFC, local_response_norm
 
 BACKBONES: dict[str, Any] = {"siamfc": SiamFC(), "torchvision": AlexNet("torchvision"), "caffe": AlexNet("caffe")}
+APPLY = {
+    name: jax.jit(each.apply, static_argnames=("capture_intermediates", "mutable")) for name, each in BACKBONES.items()
+}
 every = pytest.mark.parametrize("name", BACKBONES)
 
 
@@ -38,7 +41,7 @@ def pixels(side, n=1, seed=0):
 
 def outputs(name, variables, images):
     """What every submodule of the backbone puts out."""
-    _, state = BACKBONES[name].apply(variables, images, capture_intermediates=True, mutable=["intermediates"])
+    _, state = APPLY[name](variables, images, capture_intermediates=True, mutable=("intermediates",))
     return {key: value["__call__"][0] for key, value in state["intermediates"].items() if isinstance(value, dict)}
 
 
@@ -73,8 +76,7 @@ def test_filters_and_biases(name, kernels, variables):
 @every
 def test_eight_pixels_of_the_image_are_one_cell(name, variables):
     scene = pixels(135)
-    apply = jax.jit(BACKBONES[name].apply)
-    here, there = (apply(variables[name], scene[:, dy : dy + 127, dx : dx + 127]) for dy, dx in ((0, 0), (8, 8)))
+    here, there = (APPLY[name](variables[name], scene[:, dy : dy + 127, dx : dx + 127]) for dy, dx in ((0, 0), (8, 8)))
     for layer, maps in here.items():
         scale = float(jnp.abs(maps).max())
         assert np.std(maps) > 1e-3 * scale
@@ -83,7 +85,7 @@ def test_eight_pixels_of_the_image_are_one_cell(name, variables):
 
 @every
 def test_relu_follows_every_layer_but_the_last_of_s(name, variables):
-    features = BACKBONES[name].apply(variables[name], pixels(127))
+    features = APPLY[name](variables[name], pixels(127))
     below = {layer: bool((maps < 0).any()) for layer, maps in features.items()}
     assert below == {"conv3": False, "conv4": False, "conv5": name == "siamfc"}
     assert all((maps > 0).any() for maps in features.values())
@@ -148,8 +150,7 @@ def test_local_response_norm_is_the_reference(scale):
 @every
 def test_images_of_a_batch_do_not_mix(name, variables):
     images = pixels(127, n=2)
-    apply = jax.jit(BACKBONES[name].apply)
-    both, second = apply(variables[name], images), apply(variables[name], images[1:])
+    both, second = (APPLY[name](variables[name], each) for each in (images, images[1:]))
     for layer, maps in both.items():
         np.testing.assert_allclose(maps[1:], second[layer], atol=1e-5 * float(jnp.abs(maps).max()))
         assert np.abs(maps[0] - maps[1]).max() > 1e-3 * np.abs(maps).max()

@@ -105,7 +105,8 @@ def test_features_and_channel_weights_are_those_of_the_flax_modules(contents: Co
     model = "siamfc" if contents.siamfc else "alexnet"
     config = Config(models=(model,))
     image = RNG.uniform(0, 255, (127, 127, 3)).astype(np.float32)
-    exemplar = MFST(contents, config).apply(params.variables, jnp.asarray(image), method="exemplar")
+    exemplar_of = jax.jit(partial(MFST(contents, config).apply, method="exemplar"))
+    exemplar = exemplar_of(params.variables, jnp.asarray(image))
 
     def graph(images):
         network = onnx_network.Network(params, config)

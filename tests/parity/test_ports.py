@@ -3,7 +3,9 @@
 import dataclasses
 import importlib
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +95,8 @@ def assert_same_outputs(network: nn.Module, params: Params) -> None:
     branch = "siamfc" if contents.siamfc else "alexnet"
     variables = {kind: branches[branch] for kind, branches in params.variables.items()}
     with jax.default_matmul_precision("highest"):
-        _, state = ours.apply(variables, jnp.asarray(IMAGES), capture_intermediates=True, mutable=["intermediates"])
+        apply: Any = jax.jit(partial(ours.apply, capture_intermediates=True, mutable=("intermediates",)))
+        _, state = apply(variables, jnp.asarray(IMAGES))
     with torch.no_grad():
         theirs = network(torch.from_numpy(IMAGES.transpose(0, 3, 1, 2)))
     for name, expected in theirs.items():
