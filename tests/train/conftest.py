@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
 import pytest
-from compilations import hurry
+from compilations import for_long_runs, hurry
 from sequences import write_sequences
 
 from mfst_jax.params import Contents, Params
-from mfst_jax.train import backbone, upper_convolutions
+from mfst_jax.train import backbone, correlation_pools, upper_convolutions
 from mfst_jax.train.data import curation
 from mfst_jax.train.data.split import Data, split
+from mfst_jax.train.responses import correlate
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,6 +23,19 @@ def gradients_that_compile_soon() -> Iterator[None]:
         for module in (backbone, upper_convolutions):
             patch.setattr(module, "operations", lambda: {} if hurry.on else operations())
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pools_that_are_made_soon() -> Iterator[None]:
+    """Few frames and pairs at a time, as there are few, by a program that runs for longer than it compiles."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(correlation_pools, "FRAMES_AT_ONCE", 2)
+        patch.setattr(correlation_pools, "PAIRS_AT_ONCE", 2)
+        patch.setattr(correlation_pools, "_correlate", correlate_soon)
+        yield
+
+
+correlate_soon = jax.jit(correlate, compiler_options=for_long_runs())
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,12 @@ def advance(recipe: Recipe, state, crops: Crops):
     return step(state, {}, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
 
 
+@pytest.fixture(scope="module")
+def done(beside, crops):
+    """The state after a step."""
+    return advance(RECIPE, init(RECIPE, beside), crops)
+
+
 def images(crops: Crops) -> tuple[Any, Any]:
     z, x = (jnp.asarray(each[:, 16:-16, 16:-16], jnp.float32) for each in (crops.exemplar, crops.search))
     return central_exemplar(z), x
@@ -91,10 +97,8 @@ def test_a_step_is_that_of_pytorch(beside, crops):
     assert np.linalg.norm(scale - expected) < 1e-2 * np.linalg.norm(expected)
 
 
-def test_running_statistics_move_towards_those_of_exemplars_then_of_search_images(beside, crops):
-    state = init(RECIPE, beside)
-    done = advance(RECIPE, state, crops)
-    kernel = state.trainable.weights["conv1"]["kernel"]
+def test_running_statistics_move_towards_those_of_exemplars_then_of_search_images(beside, crops, done):
+    kernel = init(RECIPE, beside).trainable.weights["conv1"]["kernel"]
     mean = np.zeros(96)
     for each in images(crops):
         seen = jax.lax.conv_general_dilated(each, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -102,10 +106,10 @@ def test_running_statistics_move_towards_those_of_exemplars_then_of_search_image
     np.testing.assert_allclose(done.statistics["bn1"]["mean"], mean, rtol=1e-3, atol=1e-3 * np.abs(mean).max())
 
 
-def test_what_is_measured_goes_by_running_statistics(beside, crops):
-    done = advance(RECIPE, init(RECIPE, beside), crops)
+def test_what_is_measured_goes_by_running_statistics(beside, crops, done):
     alone = backbone.alone(beside, done.trainable, done.statistics, RECIPE)
-    z, x = (SiamFC().apply(alone_variables(alone), each)["conv5"] for each in images(crops))
+    apply: Any = jax.jit(SiamFC().apply)
+    z, x = (apply(alone_variables(alone), each)["conv5"] for each in images(crops))
     kept = correlation_pools.see(alone, crops, recipe=RECIPE)
     for row in range(2):
         response = jax.lax.conv_general_dilated(
@@ -130,15 +134,17 @@ def test_the_new_backbone_takes_the_place_of_another_and_of_its_se_blocks(beside
 
 
 def test_a_run_resumes_to_the_last_bit_and_its_result_tracks(params, data, cache, tmp_path: Path):
-    recipe = dataclasses.replace(RECIPE, flip=True, shift=2.0, weight_decay=5e-4)
+    changes = {"flip": True, "shift": 2.0, "weight_decay": 5e-4}
+    recipe = dataclasses.replace(RECIPE, **changes, batch_size=1, pairs_per_epoch=1, validation_pairs=1)
+    run = partial(train, recipe, params, data, cache=cache / "pools", devices=jax.devices()[:1], quiet=True)
 
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    whole = train(recipe, params, data, tmp_path / "whole", cache=cache / "pools", quiet=True)
+    whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True, after_step=stop)
-    resumed = train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+        run(tmp_path / "run", after_step=stop)
+    resumed = run(tmp_path / "run")
     for one, other in zip(whole, resumed, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
     assert set(whole[-1]["losses"]) == {"conv5"}

@@ -34,10 +34,9 @@ def assert_same(found, expected, tolerance=2e-6):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * float(np.abs(np.asarray(other)).max()))
 
 
-@pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(
-    ("scheme", "extra"),  # every number of rows and columns in the last tile
-    [(F_4_3, (0, 1)), (F_4_3, (2, 7)), (F_6_5, (0, 9)), (F_6_5, (1, 4)), (F_6_5, (2, 5))],
+    ("scheme", "extra", "groups"),  # every number of rows and columns in the last tile, and one group or two
+    [(F_4_3, (0, 1), 1), (F_4_3, (2, 7), 2), (F_6_5, (0, 9), 1), (F_6_5, (1, 4), 2), (F_6_5, (2, 5), 1)],
 )
 def test_toom_cook_gives_the_librarys_convolution_and_gradients(scheme, extra, groups):
     rng = np.random.default_rng(groups)

@@ -59,7 +59,7 @@ def trained(recipe: Recipe, params: Params) -> Trainable:
 def test_kept_correlations_features_in_the_step_and_the_tracker_agree(statistics: Statistics, params, crops, pool):
     recipe = Recipe(model="alexnet", se_statistics=statistics)
     trainable = trained(recipe, params)
-    kept = responses_from_correlations(trainable, pool.batch(np.arange(2)), recipe)
+    kept = jax.jit(partial(responses_from_correlations, recipe=recipe))(trainable, pool.batch(np.arange(2)))
     direct = jax.jit(partial(responses_from_crops, recipe=recipe))(trainable, params, crops, jax.random.key(0))
 
     contents = dataclasses.replace(params.contents, alexnet_se=True)
@@ -133,9 +133,13 @@ def correlations(count: int, seed: int, signal: float) -> Correlations:
     return Correlations(maps, means, means)
 
 
+@cache
+def compiled(recipe: Recipe) -> Any:
+    return jax.jit(partial(train_step, recipe=recipe))
+
+
 def steps(recipe: Recipe, params: Params, batches, count: int) -> TrainState:
-    state = init(recipe, params)
-    advance = jax.jit(partial(train_step, recipe=recipe))
+    state, advance = init(recipe, params), compiled(recipe)
     for step in range(count):
         batch = jax.tree.map(lambda x: x.reshape(recipe.accumulation, -1, *x.shape[1:]), batches(step))
         state = advance(state, None, batch, jax.random.key(0))
@@ -232,8 +236,7 @@ def test_the_anchor_pulls_back_towards_the_start(params, optimiser):
         start = init(recipe, params)
         moved = jax.tree.map(lambda each: each + 0.5, start.trainable)
         state = dataclasses.replace(start, trainable=moved)
-        step = jax.jit(partial(train_step, recipe=recipe))
-        return step(state, None, batch, jax.random.key(0)).trainable.biases["conv4"]
+        return compiled(recipe)(state, None, batch, jax.random.key(0)).trainable.biases["conv4"]
 
     pull = after_moving(anchored) - after_moving(recipe)
     np.testing.assert_allclose(pull, -0.01 * 4.0 * 0.5, rtol=1e-4)

@@ -87,7 +87,7 @@ def test_the_peak_is_where_the_tracker_finds_it(name):
 @pytest.fixture(scope="module")
 def seen(random_params, tmp_path_factory) -> tuple[Path, ResponseVolumes, mfst_jax.Params, np.ndarray]:
     root = tmp_path_factory.mktemp("data")
-    truth = write_sequence(root / "a", 0, frames=4)
+    truth = write_sequence(root / "a", 0, frames=3)
     params = random_params(Contents(siamfc=True, alexnet="torchvision"))
     found = response_volumes.gather(root.parent / "kept", evaluation.load(root, "folder").sequences, params)
     return root, found, params, truth
@@ -138,7 +138,7 @@ def test_response_volumes_are_kept_and_padded(seen, monkeypatch):
     both = response_volumes.gather(root.parent / "kept", sequences, params)
     assert computed == ["b"]
     np.testing.assert_array_equal(both.responses[0], found.responses[0])
-    assert both.counted.tolist() == [[True] * 4, [True, True, False, False]]
+    assert both.counted.tolist() == [[True] * 3, [True, True, False]]
 
 
 def test_a_backbone_alone_is_refused(params, tmp_path):
