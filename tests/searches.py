@@ -1,6 +1,7 @@
 """Configurations that search for the scale otherwise, what regions of two sizes share, and how close boxes are."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,11 @@ import numpy as np
 
 import mfst_jax
 from mfst_jax.config import ALEXNET, Config, Layer
-from mfst_jax.network import Network, bind
+from mfst_jax.fast import AnyParams
+from mfst_jax.network import bind
 from mfst_jax.params import Params
 from mfst_jax.search import search_regions
+from mfst_jax.state import State
 
 SEVERAL = Config(models=("alexnet",), score_midpoint=ALEXNET.score_midpoint, score_slope=ALEXNET.score_slope)
 """A with the paper's three search regions a frame."""
@@ -27,13 +30,13 @@ def check_middles(
     state, prepared = mfst_jax.init(params, frames[0], box, config=config), mfst_jax.prepare(params, config)
     margin = (large[1] - small[1]) // 2
     for weights, seldom in ((params, False), (prepared, False), (prepared, True)):
-        network = bind(weights, config)
 
-        def responses(samples: int, network: Network = network, seldom: bool = seldom) -> dict[Layer, jax.Array]:
+        @partial(jax.jit, static_argnames="samples")
+        def responses(weights: AnyParams, state: State, samples: int, seldom: bool = seldom) -> dict[Layer, jax.Array]:
             images = search_regions(state, jnp.asarray(frames[1]), config, samples).images
-            return network.match(state.exemplar, images, seldom=seldom)[0]["alexnet"]
+            return bind(weights, config).match(state.exemplar, images, seldom=seldom)[0]["alexnet"]
 
-        of_small, of_large = responses(small[0]), responses(large[0])
+        of_small, of_large = (responses(weights, state, samples=size[0]) for size in (small, large))
         for layer, maps in of_large.items():
             assert of_small[layer].shape == (1, small[1], small[1])
             assert maps.shape == (1, large[1], large[1])

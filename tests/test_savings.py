@@ -1,6 +1,7 @@
 """Centre search: a slow target is searched for in the centre of its search region alone."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -71,10 +72,8 @@ def test_a_track_stays_nearly_the_same_and_transforms(params: Params, velocity):
     found = mfst_jax.track(params, frames, box, config=CENTRE).boxes
     np.testing.assert_allclose(found, plain, atol=1.5)
 
-    def one(frames: jax.Array, box: jax.Array) -> jax.Array:
-        return mfst_jax.track(params, frames, box, config=CENTRE).boxes
-
-    several = jax.jit(jax.vmap(one))(jnp.stack([frames, frames[:, ::-1]]), jnp.stack([box, box]))
+    track = jax.jit(jax.vmap(partial(mfst_jax.track, config=CENTRE), in_axes=(None, 0, 0)))
+    several = track(params, jnp.stack([frames, frames[:, ::-1]]), jnp.stack([box, box])).boxes
     np.testing.assert_allclose(several[0], found, atol=1e-2)
 
 

@@ -1,6 +1,7 @@
 """The second look: a target that jumps out of its search region is found again, and whatever is surely there stays."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -88,9 +89,13 @@ def test_a_place_has_to_look_like_the_target_and_surely_more_so(params: Params, 
 
     def is_found(threshold: float) -> bool:
         config = replace(LOOK, second_look=threshold)
-        first = tracker._search_region(params, state, frame=jnp.asarray(frames[2]), config=config, samples=255)
-        _, output = second_look.look_again_if_lost(params, state, jnp.asarray(frames[2]), config, first)
-        return error(output.box, JUMPS[2]) < 4
+
+        @jax.jit  # anew each time, since the margin is part of the program
+        def look(params: Params, state: mfst_jax.State, frame: jax.Array) -> jax.Array:
+            first = tracker._search_region(params, state, frame=frame, config=config, samples=255)
+            return second_look.look_again_if_lost(params, state, frame, config, first)[1].box
+
+        return error(np.asarray(look(params, state, jnp.asarray(frames[2]))), JUMPS[2]) < 4
 
     assert is_found(0.5)
     assert not is_found(1.0)  # no score is as high
@@ -146,9 +151,10 @@ def test_a_loop_a_scan_and_a_batch_find_the_same(params: Params, centre_search: 
     videos, boxes = np.stack([frames, still]), np.stack([box, box])
     loops = [mfst_jax.track(params, each, box, config=config) for each in videos]
     assert error(loops[0].box[2], JUMPS[2]) < 4
-    scan = jax.jit(lambda f, b: mfst_jax.track(params, f, b, config=config))(frames, box)
+    track = partial(mfst_jax.track, config=config)
+    scan = jax.jit(track)(params, frames, box)
     np.testing.assert_allclose(scan.box, loops[0].box, **CLOSE)
-    batch = jax.jit(jax.vmap(lambda f, b: mfst_jax.track(params, f, b, config=config)))(videos, boxes)
+    batch = jax.jit(jax.vmap(track, in_axes=(None, 0, 0)))(params, videos, boxes)
     for row, loop in zip(batch.box, loops, strict=True):
         np.testing.assert_allclose(row, loop.box, **CLOSE)
 
@@ -180,11 +186,12 @@ def test_the_score_has_gradients_after_a_second_look(params: Params):
     frames, box = clip(*JUMPS[:3])
     state = mfst_jax.track(params, frames[:2], box, config=config).state
 
-    def score(features: dict) -> jax.Array:  # back to the frame the convolutions take minutes on CPUs
+    # Back to the frame the convolutions take minutes on CPUs.
+    def score(features: dict, params: Params, state: mfst_jax.State) -> jax.Array:
         exemplar = replace(state.exemplar, features=features)
         return mfst_jax.step(params, replace(state, exemplar=exemplar), frames[2])[1].score
 
-    value, gradient = jax.value_and_grad(score)(state.exemplar.features)
+    value, gradient = jax.jit(jax.value_and_grad(score))(state.exemplar.features, params, state)
     assert value > 0.5
     slopes = gradient["alexnet"]["conv5"]
     assert np.isfinite(slopes).all()

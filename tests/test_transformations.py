@@ -17,6 +17,7 @@ from scenes import video
 import mfst_jax
 from mfst_jax.compilation import is_traced
 from mfst_jax.config import ALEXNET, Config
+from mfst_jax.fast import AnyParams
 from mfst_jax.params import Params
 
 # One layer at one scale compiles soonest.
@@ -126,11 +127,11 @@ def test_a_response_and_a_box_have_gradients_in_the_image(params: Params, clip: 
     image = clip[0][1].astype(jnp.float32)
 
     @jax.jit
-    def picked(image: jax.Array, config: Config) -> jax.Array:
+    def picked(params: Params, image: jax.Array, config: Config) -> jax.Array:
         _, output = mfst_jax.step(params, state, image, config=config)
         return jnp.stack([output.response[100, 120], output.score, *output.box])
 
-    gradients = jax.jit(jax.jacrev(picked))(image, SOFT)
+    gradients = jax.jit(jax.jacrev(picked, argnums=1))(params, image, SOFT)
     sizes = [float(jnp.max(jnp.abs(gradient))) for gradient in gradients]
     assert np.isfinite(sizes).all()
     response, score, x, y, width, height = sizes
@@ -139,7 +140,7 @@ def test_a_response_and_a_box_have_gradients_in_the_image(params: Params, clip: 
 
     # The derivative along a direction, against differences.
     direction = np.random.default_rng(0).normal(size=image.shape).astype(np.float32)
-    low, high = (picked(image + step * direction, SOFT) for step in (-0.5, 0.5))
+    low, high = (picked(params, image + step * direction, SOFT) for step in (-0.5, 0.5))
     slopes = jnp.einsum("khwc,hwc->k", gradients, direction)
     np.testing.assert_allclose(slopes[:4], (high - low)[:4], rtol=0.1, atol=1e-4)
 
@@ -174,7 +175,10 @@ def test_checkpoint_gives_the_same_gradient(params: Params, clip: Any, state: mf
     image = clip[0][1].astype(jnp.float32)
 
     def gradient(step: Callable[..., Any], config: Config) -> jax.Array:
-        return jax.jit(jax.grad(lambda image: step(params, state, image, config=config)[1].box[0]))(image)
+        def place(image: jax.Array, params: Params) -> jax.Array:
+            return step(params, state, image, config=config)[1].box[0]
+
+        return jax.jit(jax.grad(place))(image, params)
 
     # Where a second look may follow, both are programs of their own for the first one too, whose sums round otherwise.
     for config, tolerance in ((SOFT, 1e-4), (dataclasses.replace(SOFT, second_look=0.5), 1e-3)):
@@ -184,12 +188,12 @@ def test_checkpoint_gives_the_same_gradient(params: Params, clip: Any, state: mf
 
 def test_prepared_weights_have_a_gradient_in_the_image(params: Params, clip: Any, state: mfst_jax.State):
     image = clip[0][1].astype(jnp.float32)
-    plain, prepared = (
-        jax.jit(jax.grad(lambda image, weights=weights: mfst_jax.step(weights, state, image, config=SOFT)[1].box[0]))(
-            image
-        )
-        for weights in (params, mfst_jax.prepare(params, SOFT, platform="gpu"))
-    )
+
+    def place(image: jax.Array, weights: AnyParams) -> jax.Array:
+        return mfst_jax.step(weights, state, image, config=SOFT)[1].box[0]
+
+    weights = (params, mfst_jax.prepare(params, SOFT, platform="gpu"))
+    plain, prepared = (jax.jit(jax.grad(place))(image, each) for each in weights)
     np.testing.assert_allclose(prepared, plain, atol=1e-3 * float(jnp.max(jnp.abs(plain))))
 
 
