@@ -70,9 +70,8 @@ def alexnet() -> Params:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, preset: Any):
     config = PRESETS[preset]
-    few = ("black", "grey, with noise", "a logo beside the search region", "a faint gradient")
-    assert_stays(both, [SCENE, *(BLANK[each] for each in few)], BOXES["inside"], config)
-    assert_stays(both, [SCENE, BLANK["black"], BLANK["a faint gradient"]], BOXES["over a corner"], config)
+    assert_stays(both, [SCENE, BLANK["grey, with noise"], BLANK["a faint gradient"]], BOXES["inside"], config)
+    assert_stays(both, [SCENE, BLANK["black"]], BOXES["over a corner"], config)
     assert_stays(both, [BLANK["grey"], BLANK["black"]], BOXES["inside"], config)
     state = mfst_jax.init(both, SCENE, BOXES["inside"], config=config)
     after, output = mfst_jax.step(both, state, np.roll(SCENE, 5, axis=1))
@@ -97,9 +96,9 @@ def test_every_preset_stays_with_prepared_weights(both: Params, preset: Any):
 
 
 def test_without_jit(alexnet: Params):
-    config = replace(SEVERAL, alexnet_layers=("conv3",), scale_count=1)
+    config = replace(SEVERAL, alexnet_layers=("conv3",))  # as in tests/test_tracker.py, whose operations serve here
     with jax.disable_jit():
-        assert_stays(alexnet, [SCENE, BLANK["grey"], BLANK["black, with noise"]], BOXES["inside"], config)
+        assert_stays(alexnet, [SCENE, BLANK["black, with noise"]], BOXES["inside"], config)
 
 
 def test_one_of_several_may_be_blank(alexnet: Params):
