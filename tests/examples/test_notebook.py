@@ -68,6 +68,7 @@ def test_the_quick_start_shows_the_box_around_the_car(tmp_path: Path):
     assert abs(column - 136) < 40
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_video_of_one_s_own_is_followed_and_shown(tmp_path: Path):
     cells = executed("your_video.ipynb", "track", "LAST", FRAMES, tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from compilations import hurry
 from scenes import video
 
 import mfst_jax
@@ -62,12 +63,14 @@ def test_the_first_steps_are_the_quick_programs_and_the_others_the_fast_ones(
 
 
 def test_the_quick_program_searches_whole_regions_and_the_fast_one_centres_too(
-    params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray
+    params: mfst_jax.Params, frames: Sequence[jax.Array], box: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(hurry, "on", True)  # what is searched does not depend on the convolutions
     config = override(CONFIG, ("centre_search=32",))
     tracks = quick_start.begin(params, Start(frames[0], box, SIZE, config))
     found = take(tracks, frames[1:])
-    whole = take(quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG)), frames[1 : STEPS + 1])
+    alone = quick_start.begin(params, Start(frames[0], box, SIZE, CONFIG), steps=STEPS)  # no fast program
+    whole = take(alone, frames[1 : STEPS + 1])
     assert_equal(found[:STEPS], whole)
     assert tracks.states[0].config == config
     assert bool(tracks.states[0].searches_centre)
