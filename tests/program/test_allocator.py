@@ -7,9 +7,14 @@ import pytest
 
 from mfst_jax.program import allocator
 
-PRELUDE = """
+PRELUDE = f"""
+import importlib.util
 from pathlib import Path
-from mfst_jax.program import allocator
+
+# By its path: the package would bring JAX.
+spec = importlib.util.spec_from_file_location("allocator", {allocator.__file__!r})
+allocator = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(allocator)
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])
