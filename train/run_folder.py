@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from mfst_jax.checkpoints.orbax_directories import import_orbax
 from mfst_jax.errors import InputError, system_errors
 from mfst_jax.json_files import read_json
 from mfst_jax.locks import alone_in
@@ -126,7 +127,7 @@ def _open_alone(folder: Path, identity: dict[str, Any]) -> Iterator[Run]:
     identity = json.loads(json.dumps(identity))
     with hosts.first_alone("run.json"):
         _identify(folder, path, identity)
-    v1 = _orbax()
+    v1 = import_orbax()
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint
     checkpointer = v1.training.Checkpointer(
@@ -184,10 +185,3 @@ def _by_name(state: Any) -> dict[str, Any]:
     """Arrays of a state by their paths, so that files do not depend on our classes."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
-
-
-def _orbax() -> Any:
-    """Orbax, imported at first use: it takes seconds."""
-    from orbax.checkpoint import v1
-
-    return v1

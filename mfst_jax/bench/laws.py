@@ -1,4 +1,4 @@
-"""Laws that the tracker holds on every device, and how far its responses are from the CPU's; each gives a `Finding`."""
+"""Laws of the tracker on every device, and how far its responses are from the CPU's; each gives a `LawFinding`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -131,7 +131,7 @@ LAWS: dict[str, Callable[[Case], float]] = {
 """Laws, each with the function that gives its greatest deviation in pixels."""
 
 
-class Finding(NamedTuple):
+class LawFinding(NamedTuple):
     """What was found of a law, or of the parity with the CPU.
 
     Attributes:
@@ -145,7 +145,7 @@ class Finding(NamedTuple):
     holds: bool
 
 
-def examine(name: str, law: Callable[[], float], most: float, words: str) -> Finding:
+def examine(name: str, law: Callable[[], float], most: float, words: str) -> LawFinding:
     """Finding of a law, which gives its deviation. One that fails to run does not hold.
 
     Args:
@@ -157,18 +157,18 @@ def examine(name: str, law: Callable[[], float], most: float, words: str) -> Fin
     try:
         found = law()
     except Exception as error:
-        return Finding(name, f"{type(error).__name__}: {reason(error):.200}", False)
-    return Finding(name, words.format(found), found <= most)  # which NaN is not
+        return LawFinding(name, f"{type(error).__name__}: {reason(error):.200}", False)
+    return LawFinding(name, words.format(found), found <= most)  # which NaN is not
 
 
-def check_laws(case: Case, laws: dict[str, Callable[[Case], float]]) -> Iterator[Finding]:
+def check_laws(case: Case, laws: dict[str, Callable[[Case], float]]) -> Iterator[LawFinding]:
     """Findings of these laws, on the device of the case."""
     for name, law in laws.items():
         with jax.default_device(case.device):
             yield examine(name, partial(law, case), PIXELS, "{:.4f} px")
 
 
-def check_presets(presets: Sequence[Preset], device: Any) -> Iterator[Finding]:
+def check_presets(presets: Sequence[Preset], device: Any) -> Iterator[LawFinding]:
     """Findings of whether each preset's responses are the CPU's, with random weights."""
 
     def deviation(preset: Preset) -> float:

@@ -24,7 +24,7 @@ def write_orbax(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[
     It is not atomic by itself.
     """
     with system_errors(), _quiet():
-        _orbax().save(path, weight_names.nest(dict(arrays)))
+        import_orbax().save(path, weight_names.nest(dict(arrays)))
     (path / METADATA_FILE).write_text(json.dumps({**metadata, "files": _file_digests(path)}, indent=2))
 
 
@@ -43,7 +43,7 @@ def read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None
                 raise InputError(
                     f"{path}: expected the files that were written there, found {name!r} missing or changed"
                 )
-    return weight_names.flatten(_orbax().load(path.absolute())), metadata
+    return weight_names.flatten(import_orbax().load(path.absolute())), metadata
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def _quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _orbax() -> Any:
+def import_orbax() -> Any:
     """Orbax, imported at first use: importing it takes seconds, and safetensors files do not need it."""
     from orbax.checkpoint import v1
 

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from mfst_jax.errors import InputError
 from mfst_jax.sequences import Request, Sequence, find_dataset, otb, read_sequence
 from mfst_jax.sequences.annotations import Polygons
-from mfst_jax.sequences.dataset_layouts import data_set_below
+from mfst_jax.sequences.dataset_layouts import describe_root
 from mfst_jax.sequences.layouts import (
     KNOWN,
     TRUTH_FILES,
@@ -187,8 +187,7 @@ def _read_all(
         if any(place.truth for place, _ in places):
             raise InputError(f"{root}: expected {expected}, found none: {problems[0]}")
         known = KNOWN if images else f"{KNOWN}, or files SEQUENCE.txt"
-        found = data_set_below(root) or describe_other(root, 1)
-        raise InputError(f"{root}: expected {expected}, folders with {known}, found {found}")
+        raise InputError(f"{root}: expected {expected}, folders with {known}, found {describe_root(root)}")
     return Dataset(chosen, tuple(sequences), tuple(missing), tuple(problems), total)
 
 

@@ -17,7 +17,7 @@ from mfst_jax.evaluation.plots import PLOTS, attributes_svg, curves_svg, rank
 from mfst_jax.evaluation.report_strips import draw_strips
 from mfst_jax.evaluation.report_tables import (
     LABELS,
-    Tracker,
+    ReportedTracker,
     best_other,
     comparison_table,
     interval_of,
@@ -59,7 +59,7 @@ def write(
     """
     name = summary.tracker if summary.tracker not in others else f"{summary.tracker} (this one)"
     entries = {name: (ours, summary), **others}
-    trackers = [Tracker(name, place, *entry) for place, (name, entry) in enumerate(entries.items())]
+    trackers = [ReportedTracker(name, place, *entry) for place, (name, entry) in enumerate(entries.items())]
     script = (HERE / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = Template((HERE / "report.html").read_text(encoding="utf-8")).substitute(
@@ -72,7 +72,7 @@ def write(
     write_atomically(path, page)
 
 
-def _body(dataset: Dataset, trackers: list[Tracker]) -> str:
+def _body(dataset: Dataset, trackers: list[ReportedTracker]) -> str:
     ours = trackers[0]
     summaries = {tracker.name: tracker.summary for tracker in trackers}
     ranked = [trackers[place] for _, _, place in rank("success", summaries)]
@@ -106,7 +106,7 @@ def _body(dataset: Dataset, trackers: list[Tracker]) -> str:
     return f"<header>{_headline(dataset, ours)}{nav}</header>\n<main>{content}</main>"
 
 
-def _headline(dataset: Dataset, ours: Tracker) -> str:
+def _headline(dataset: Dataset, ours: ReportedTracker) -> str:
     summary, overall = ours.summary, ours.summary.overall
     partial = ""
     if (count := len(summary.sequences)) < dataset.total:
@@ -132,7 +132,7 @@ def _tile(label: str, value: str, below: str, style: str) -> str:
     return f"<div{style}><dt>{label}</dt><dd>{value}</dd><dd>{below}</dd></div>"
 
 
-def _problems(dataset: Dataset, trackers: list[Tracker]) -> str:
+def _problems(dataset: Dataset, trackers: list[ReportedTracker]) -> str:
     """What is missing or odd with the first tracker, and what else is with the others, as HTML."""
     html = ""
     if absent := dataset.total - len(dataset.sequences) - len(dataset.missing):

@@ -16,7 +16,7 @@ from PIL import Image
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.datasets import Dataset
 from mfst_jax.evaluation.metrics import overlaps
-from mfst_jax.evaluation.report_tables import Tracker, name_of, text_of
+from mfst_jax.evaluation.report_tables import ReportedTracker, name_of, text_of
 from mfst_jax.evaluation.results import Result
 from mfst_jax.media.images import read_image
 from mfst_jax.media.palette import colour
@@ -49,7 +49,7 @@ class _Track:
       overlaps: Overlaps with the true box, NaN where there is none.
     """
 
-    tracker: Tracker
+    tracker: ReportedTracker
     boxes: Float64[np.ndarray, "frames 4"]
     overlaps: Float64[np.ndarray, " frames"]
 
@@ -58,7 +58,7 @@ class _Track:
         return f"box-{colour(self.tracker.place)}"
 
 
-def draw_strips(dataset: Dataset, ours: Tracker, best: Mapping[str, Tracker | None]) -> str:
+def draw_strips(dataset: Dataset, ours: ReportedTracker, best: Mapping[str, ReportedTracker | None]) -> str:
     """Strips of all sequences as HTML, with the identifiers `sequence-1` and so on.
 
     They show our tracker and the best other one on each sequence, as far as they have scores.
@@ -85,7 +85,7 @@ def draw_strips(dataset: Dataset, ours: Tracker, best: Mapping[str, Tracker | No
     return "".join(pieces)
 
 
-def _make_track(tracker: Tracker, result: Result, sequence: Sequence) -> _Track:
+def _make_track(tracker: ReportedTracker, result: Result, sequence: Sequence) -> _Track:
     """Track from the first run of a result, with as many rows as the sequence has."""
     truth = sequence.ground_truth
     boxes, overlap = np.full_like(truth, np.nan), np.full(len(truth), np.nan)

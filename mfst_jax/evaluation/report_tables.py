@@ -26,7 +26,7 @@ NONE = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, eq=False)
-class Tracker:
+class ReportedTracker:
     """Tracker in a report.
 
     Attributes:
@@ -46,7 +46,7 @@ class Tracker:
         return self.summary.sequences[sequence].measures.success_auc
 
 
-def best_other(sequence: str, trackers: Iterable[Tracker]) -> Tracker | None:
+def best_other(sequence: str, trackers: Iterable[ReportedTracker]) -> ReportedTracker | None:
     """Tracker, other than ours, with the highest success AUC on the sequence; None where none has a score."""
     others = [tracker for tracker in trackers if tracker.place > 0 and sequence in tracker.summary.sequences]
     return max(others, key=lambda other: other.auc(sequence), default=None)
@@ -57,7 +57,7 @@ def text_of(value: object) -> str:
     return escape(printable(str(value)))
 
 
-def name_of(tracker: Tracker) -> str:
+def name_of(tracker: ReportedTracker) -> str:
     """Name of a tracker after a mark of its colour, as HTML."""
     mark = f'<span class="swatch box-{colour(tracker.place)}"></span>'
     return f'<span class="tracker">{mark}<span class="name">{text_of(tracker.name)}</span></span>'
@@ -69,7 +69,7 @@ def interval_of(summary: Summary, score: str) -> str | None:
     return None if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
-def score_table(ranked: list[Tracker]) -> str:
+def score_table(ranked: list[ReportedTracker]) -> str:
     """Table of scores as HTML: a row for each tracker, in the order given. All must have scores."""
     rows = []
     for tracker in ranked:
@@ -86,7 +86,7 @@ def score_table(ranked: list[Tracker]) -> str:
     return _table("Trackers", heads, rows, "Means over the sequences; in brackets, their 95 % intervals.")
 
 
-def comparison_table(ours: Tracker, others: list[Tracker]) -> str:
+def comparison_table(ours: ReportedTracker, others: list[ReportedTracker]) -> str:
     """Table of comparisons as HTML: a row for each other tracker with sequences in common with ours, in order."""
     pairs = [(other, paired(ours.summary, other.summary, "success_auc")) for other in others]
     compared = [(other, comparison) for other, comparison in pairs if comparison is not None]
@@ -125,7 +125,7 @@ def comparison_table(ours: Tracker, others: list[Tracker]) -> str:
     return _table("Comparison", heads, rows, caption)
 
 
-def sequence_table(dataset: Dataset, ours: Tracker, best: Mapping[str, Tracker | None]) -> str:
+def sequence_table(dataset: Dataset, ours: ReportedTracker, best: Mapping[str, ReportedTracker | None]) -> str:
     """Table of sequences as HTML: a row for each on which ours has a score, linked to `sequence-1` and so on.
 
     The score of the best other tracker on the sequence stands beside ours.

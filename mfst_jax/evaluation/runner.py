@@ -22,7 +22,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.evaluation.datasets import Dataset, Protocol
 from mfst_jax.evaluation.results import ORIGINS, Results, result_files, write_result
 from mfst_jax.evaluation.scoring import Summary, score
-from mfst_jax.evaluation.tracking import Track, track_sequences
+from mfst_jax.evaluation.tracking import SequenceTrack, track_sequences
 from mfst_jax.fast import prepare
 from mfst_jax.params import Params
 from mfst_jax.program import run_records
@@ -152,7 +152,7 @@ def _summary_text(summary: Summary) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _track(run: Run, dataset: Dataset, folder: Path, share: Share, quiet: bool) -> Iterator[Track]:
+def _track(run: Run, dataset: Dataset, folder: Path, share: Share, quiet: bool) -> Iterator[SequenceTrack]:
     """Tracks each sequence without a complete result, and yields it once its result is written.
 
     Of those that others track, nothing is yielded, and the end is when they are done too.

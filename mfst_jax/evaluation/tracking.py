@@ -36,7 +36,7 @@ _IDLE_BOX = (0.0, 0.0, 32.0, 32.0)
 
 
 @dataclass(eq=False)
-class Track:
+class SequenceTrack:
     """Track of one sequence.
 
     Attributes:
@@ -61,7 +61,7 @@ def track_sequences(
     skip: Collection[str] = (),
     choose: Callable[[list[tuple[str, ...]]], Iterator[int]] = lambda groups: iter(range(len(groups))),
     advance: Callable[[int], None] = lambda frames: None,
-) -> Iterator[Track]:
+) -> Iterator[SequenceTrack]:
     """Tracks each sequence from its first true box, and yields it as it ends.
 
     Args:
@@ -82,7 +82,7 @@ def track_sequences(
         try:
             lanes.append(_Lane(sequence))
         except InputError as error:
-            yield Track(sequence, problem=f"{sequence.name}: {error}")
+            yield SequenceTrack(sequence, problem=f"{sequence.name}: {error}")
     ready, groups = set(), list(_group(lanes, batch))
     for number in choose([tuple(lane.track.sequence.name for lane in group) for _, group in groups]):
         shape, group = groups[number]
@@ -110,7 +110,7 @@ class _Lane:
         self.box = sequence.ground_truth[0].astype(np.float32)
         validation.check_box(self.box, self.size)
         self.frames = Source(sequence.name, self.size, len(sequence.frames), USUAL_FPS, None, read).frames()
-        self.track = Track(sequence)
+        self.track = SequenceTrack(sequence)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -133,7 +133,9 @@ def _group(lanes: list[_Lane], batch: int) -> Iterator[tuple[tuple[int, int], li
         yield from ((shape, alike[first : first + batch]) for first in range(0, len(alike), batch))
 
 
-def _track_group(together: "_Together", running: dict[int, _Lane], advance: Callable[[int], None]) -> Iterator[Track]:
+def _track_group(
+    together: "_Together", running: dict[int, _Lane], advance: Callable[[int], None]
+) -> Iterator[SequenceTrack]:
     started = False
     with ThreadPoolExecutor(len(running)) as readers:
         coming = {slot: readers.submit(lane.next_frame) for slot, lane in running.items()}

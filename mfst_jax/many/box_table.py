@@ -18,7 +18,7 @@ COLUMNS = ("source", *NUMBERS)
 
 
 @dataclass(frozen=True)
-class Start:
+class SourceStart:
     """Beginning of the tracks in one source.
 
     Attributes:
@@ -44,7 +44,7 @@ class _Rows:
     targets: list[tuple[str, tuple[float, float, float, float]]] = field(default_factory=list)
 
 
-def read_box_table(path: Path) -> dict[str, Start]:
+def read_box_table(path: Path) -> dict[str, SourceStart]:
     """Beginning of each source in a table, by `key_of` the source, in the order in which they appear.
 
     Args:
@@ -108,9 +108,9 @@ def _add(found: dict[str, _Rows], where: str, line: int, row: Mapping[str, Any])
     rows.targets.append((target, (x, y, w, h)))
 
 
-def _start(path: Path, source: str, rows: _Rows) -> Start:
+def _start(path: Path, source: str, rows: _Rows) -> SourceStart:
     """Beginning of a source by its rows."""
     names = [name or default for (name, _), default in zip(rows.targets, default_names(len(rows.targets)), strict=True)]
     check_names(names, what=f"boxes {path}, line {rows.line}: targets of {source}")
     targets = tuple(Target(name, box) for name, (_, box) in zip(names, rows.targets, strict=True))
-    return Start(os.path.normpath(path.parent / source), targets, rows.first, rows.name)
+    return SourceStart(os.path.normpath(path.parent / source), targets, rows.first, rows.name)

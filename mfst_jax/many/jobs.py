@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.many.box_table import Start, key_of, read_box_table
+from mfst_jax.many.box_table import SourceStart, key_of, read_box_table
 from mfst_jax.media.image_sources import open_place
 from mfst_jax.media.source import Source
 from mfst_jax.media.sources import GLOB, matching, open_source
@@ -85,7 +85,7 @@ def find_jobs(sources: Sequence[str], boxes: Path | None = None) -> tuple[list[J
       InputError: no source, or none there; a webcam or an address, which has no end or may change; a source without a
         box; names that two sources share, or that no file can have; a table that cannot be read.
     """
-    starts: dict[str, Start] = {} if boxes is None else read_box_table(boxes)
+    starts: dict[str, SourceStart] = {} if boxes is None else read_box_table(boxes)
     if not sources and boxes is None:
         raise InputError("SOURCES: expected at least one, or --boxes with a table that names them, found none")
     given = sources or [start.source for start in starts.values()]
@@ -106,7 +106,7 @@ def find_jobs(sources: Sequence[str], boxes: Path | None = None) -> tuple[list[J
     return jobs, [f"boxes {boxes}: sources in it that are not among SOURCES: {_listed(others)}"] if others else []
 
 
-def _job(found: _Found, start: Start | None) -> Job:
+def _job(found: _Found, start: SourceStart | None) -> Job:
     name = _name(found) if start is None or not start.name else start.name
     if start is None:
         return Job(name, found.source, place=found.place)

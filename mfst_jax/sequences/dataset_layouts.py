@@ -162,6 +162,14 @@ def data_set_below(root: Path) -> str | None:
     return None
 
 
+def describe_root(root: Path) -> str:
+    """Content of a data set's folder in which no sequence was found, in the words of an error.
+
+    A whole data set or sequences may be deeper.
+    """
+    return data_set_below(root) or describe_other(root, 1)
+
+
 def places_above(images: Path) -> list[Place]:
     """Targets whose images are in a folder, by the data set that it is part of; none if it is part of none."""
     folder = images.absolute()

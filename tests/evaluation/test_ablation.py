@@ -12,7 +12,7 @@ from mfst_jax.config import AUTHORS, LAYERS, PAPER
 from mfst_jax.evaluation import metrics, runner
 from mfst_jax.evaluation.ablation import TABLES, Row, find_orderings, markdown, paper_rows
 from mfst_jax.evaluation.scoring import SequenceScore, Summary
-from mfst_jax.evaluation.tracking import Track
+from mfst_jax.evaluation.tracking import SequenceTrack
 
 
 def row(name: str, table="table1") -> Row:
@@ -115,7 +115,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
                 tracked.append((config.alexnet_layers, config.alexnet_fusion, sequence.name))
                 boxes = np.add(sequence.ground_truth, [5 * (len(config.alexnet_layers) == 1), 0, 0, 0])
                 boxes[0] = sequence.ground_truth[0]
-                yield Track(sequence, list(boxes), [0.1] * len(boxes))
+                yield SequenceTrack(sequence, list(boxes), [0.1] * len(boxes))
 
     monkeypatch.setattr(runner, "track_sequences", track)
     monkeypatch.setattr(runner, "prepare", lambda params, config: params)

@@ -14,10 +14,10 @@ from jaxtyping import Float
 
 from mfst_jax.errors import InputError
 from mfst_jax.sequences import Place, Request, find_dataset, places_in, read_sequence
-from mfst_jax.sequences.dataset_layouts import data_set_below
+from mfst_jax.sequences.dataset_layouts import describe_root
 from mfst_jax.sequences.formats.safe_files import read_xml
 from mfst_jax.sequences.image_files import is_image, natural_key
-from mfst_jax.sequences.layouts import KNOWN, describe_other, name_of, sequence_folders
+from mfst_jax.sequences.layouts import KNOWN, name_of, sequence_folders
 from mfst_jax.sequences.places import target_name
 
 VID_ANNOTATIONS, VID_IMAGES = Path("Annotations", "VID", "train"), Path("Data", "VID", "train")
@@ -40,7 +40,7 @@ class VidVideo:
 Job = Place | VidVideo
 
 
-class Target(NamedTuple):
+class AnnotatedTarget(NamedTuple):
     """Target in one video.
 
     Attributes:
@@ -78,7 +78,7 @@ def find(root: Path) -> list[Job]:
         places += found
     if not places:
         expected = f"folders with {KNOWN}, or {VID_ANNOTATIONS} (ILSVRC2015-VID)"
-        raise InputError(f"{root}: expected {expected}, found {data_set_below(root) or describe_other(root, 1)}")
+        raise InputError(f"{root}: expected {expected}, found {describe_root(root)}")
     return [*places]
 
 
@@ -93,16 +93,16 @@ def _number_tracks(places: list[Place]) -> Iterator[Place]:
         yield replace(place, name=target_name(place.video, f"track{counts[place.video]}", alone=False))
 
 
-def read(job: Job) -> list[Target]:
+def read(job: Job) -> list[AnnotatedTarget]:
     """Targets of a video. Raises `InputError` if its annotation cannot be read or does not fit its images."""
     if isinstance(job, VidVideo):
         return _read_tracks(job)
     found = read_sequence(job)
     truth = found.ground_truth[: found.annotated].astype(np.float32)
-    return [Target(found.name, [*found.frames], truth, found.problems)]
+    return [AnnotatedTarget(found.name, [*found.frames], truth, found.problems)]
 
 
-def _read_tracks(job: VidVideo) -> list[Target]:
+def _read_tracks(job: VidVideo) -> list[AnnotatedTarget]:
     """Targets of a video of VID: an .xml file for each frame, with an object for each track in sight.
 
     A box is (xmax - xmin) wide.
@@ -126,4 +126,4 @@ def _read_tracks(job: VidVideo) -> list[Target]:
             raise
         except ValueError as error:
             raise InputError(f"{path}: expected objects with xmin, ymin, xmax, ymax, found {error}") from None
-    return [Target(f"{job.images.name}-track{track}", images, rows) for track, rows in sorted(tracks.items())]
+    return [AnnotatedTarget(f"{job.images.name}-track{track}", images, rows) for track, rows in sorted(tracks.items())]
