@@ -16,10 +16,11 @@ import numpy as np
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
-from mfst_jax import checkpoints, config
+from mfst_jax import checkpoints
 from mfst_jax.bench.command import bench
 from mfst_jax.cache import keep_compilations
 from mfst_jax.checkpoints import bundled_se
+from mfst_jax.config import to_dict
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.evaluation.commands import evaluate, score
@@ -33,10 +34,10 @@ from mfst_jax.media.drawing import contact_sheet
 from mfst_jax.media.streams import PATIENCE, is_stream
 from mfst_jax.media.writers import save_image
 from mfst_jax.page.command import view
-from mfst_jax.params import choose_config, implied_config
+from mfst_jax.params import choose_config, implied_config, preset_of
 from mfst_jax.program import allocator
-from mfst_jax.program.arguments import File, Settings, Weights, exit_status, flatten_settings
-from mfst_jax.program.box_arguments import choose_targets
+from mfst_jax.program.arguments import File, PresetName, Settings, Weights, exit_status, flatten_settings
+from mfst_jax.program.box_arguments import choose_targets, refuse_spaced_box
 from mfst_jax.program.doctor import doctor
 from mfst_jax.program.weights_command import weights as weights_command
 from mfst_jax.select import select_targets
@@ -59,7 +60,7 @@ def track(
     browser: bool = True,
     port: int | None = None,
     weights: Weights = None,
-    preset: config.Preset | None = None,
+    preset: PresetName = None,
     set: Settings = (),
     out: File = None,
     boxes: File = None,
@@ -174,7 +175,9 @@ def info(weights: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME|
     print(f"holds: {params.contents.describe()}; {sum(sizes):,} numbers in {len(sizes)} arrays")
     if params is not stored:
         print("SE-blocks: they come with mfst_jax, and belong to these backbones")
-    print(f"tracks by default with: {json.dumps(config.to_dict(implied_config(params.contents)))}")
+    implied = implied_config(params.contents)
+    preset = preset_of(implied)
+    print(f"tracks by default with: {'' if preset is None else f'the preset {preset}, '}{json.dumps(to_dict(implied))}")
     print(f"provenance: {json.dumps(checkpoints.provenance(weights), indent=2)}")
     return 0
 
@@ -205,8 +208,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = {"track": track, "track-all": track_all, "view": view, "demo": demo, "info": info}
     commands |= {"eval": evaluate, "score": score, "bench": bench, "train": train}
     commands |= {"weights": weights_command, "export": export, "doctor": doctor}
-    command = partial(tyro.extras.subcommand_cli_from_dict, commands, args=arguments, prog="mfst", description=__doc__)
-    return exit_status(command, program="mfst", interrupted="interrupted; what was tracked until then is written")
+
+    def run() -> int:
+        if arguments[:1] == ["track"]:
+            refuse_spaced_box(arguments)
+        return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="mfst", description=__doc__)
+
+    return exit_status(run, program="mfst", interrupted="interrupted; what was tracked until then is written")
 
 
 def command() -> int:

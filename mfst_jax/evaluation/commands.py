@@ -6,26 +6,28 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.config import PRESETS, Preset, override
+from mfst_jax.config import PRESETS, override
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import runner, scoring
-from mfst_jax.evaluation.ablation import Table, ablate
+from mfst_jax.evaluation.ablation import TABLES, Table, ablate
 from mfst_jax.evaluation.datasets import Dataset, Protocol, load
 from mfst_jax.evaluation.metrics import Measures
 from mfst_jax.evaluation.results import Results, find_results, write_submission
 from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, Weights, flatten_settings
+from mfst_jax.program.arguments import PresetName, Settings, Weights, flatten_settings, one_of
 from mfst_jax.program.sharing import at_work_in, in_turn, share_of
 from mfst_jax.sequences.otb import ATTRIBUTES
 from mfst_jax.whole_files import write_atomically
+
+ProtocolName = Annotated[Protocol | None, one_of(get_args(Protocol))]
 
 _HEADER = "normalised  SR.50  SR.75     AO"
 
@@ -34,15 +36,15 @@ def evaluate(
     root: Annotated[Positional[Path], tyro.conf.arg(metavar="ROOT")],
     /,
     *,
-    protocol: Protocol | None = None,
+    protocol: ProtocolName = None,
     weights: Weights = None,
-    preset: Preset | None = None,
+    preset: PresetName = None,
     set: Settings = (),
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("mfst-eval"),
     compare: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     name: Annotated[str, tyro.conf.arg(metavar="TRACKER")] = "MFST",
     report: bool = True,
-    ablation: Table | None = None,
+    ablation: Annotated[Table | None, one_of(TABLES)] = None,
     batch: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     processes: int = 1,
     process: int = 0,
@@ -119,7 +121,7 @@ def score(
     /,
     *,
     annotations: Annotated[Path, tyro.conf.arg(metavar="DIR")],
-    protocol: Protocol | None = None,
+    protocol: ProtocolName = None,
     align: Align = "first",
     first_pixel: Literal[0, 1] = 1,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None,

@@ -14,15 +14,14 @@ from typing import Any
 import tyro
 
 from mfst_jax import checkpoints
-from mfst_jax.config import Preset
 from mfst_jax.errors import MissingExtraError
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, Weights, exit_status, flatten_settings
+from mfst_jax.program.arguments import PresetName, Settings, Weights, exit_status, flatten_settings
 from mfst_jax.streaming import Tracker
 
 
-def serve(*, weights: Weights = None, preset: Preset | None = None, set: Settings = ()) -> int:
+def serve(*, weights: Weights = None, preset: PresetName = None, set: Settings = ()) -> int:
     """Track what a TraX client sends, until it quits.
 
     Args:

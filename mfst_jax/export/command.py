@@ -7,12 +7,12 @@ from typing import Annotated
 
 import tyro
 
-from mfst_jax import checkpoints, config
+from mfst_jax import checkpoints
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.export import files, stablehlo
 from mfst_jax.export.signature import metadata
 from mfst_jax.params import choose_config
-from mfst_jax.program.arguments import Settings, Weights, flatten_settings
+from mfst_jax.program.arguments import PresetName, Settings, Weights, flatten_settings
 
 DEFAULT_FRAME_SIZE = "1280x720"
 LARGEST_SIDE = 16384
@@ -24,7 +24,7 @@ def export(
     to: files.Kind,
     out: Annotated[Path, tyro.conf.arg(metavar="PATH")],
     weights: Weights = None,
-    preset: config.Preset | None = None,
+    preset: PresetName = None,
     set: Settings = (),
     frame_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None,
 ) -> int:

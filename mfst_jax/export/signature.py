@@ -8,9 +8,9 @@ import jax
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
-from mfst_jax.config import PRESETS, Config, to_dict
+from mfst_jax.config import Config, to_dict
 from mfst_jax.model import Exemplar
-from mfst_jax.params import Contents, Params, uses_se
+from mfst_jax.params import Contents, Params, preset_of, uses_se
 from mfst_jax.state import State
 from mfst_jax.version import __version__
 
@@ -79,11 +79,10 @@ def metadata(weights: str | None, params: Params, config: Config) -> dict[str, A
       params: the weights.
       config: the configuration.
     """
-    preset = next((name for name, each in PRESETS.items() if each == config), None)
     return {
         "format": FORMAT,
         "mfst_jax": __version__,
-        "preset": preset,
+        "preset": preset_of(config),
         "config": to_dict(config),
         "weights": params.contents.describe(),
         "provenance": checkpoints.provenance(weights),

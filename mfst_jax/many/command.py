@@ -11,12 +11,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from mfst_jax.config import Preset
 from mfst_jax.many.jobs import Job, find_jobs
 from mfst_jax.many.outcomes import Outcomes
 from mfst_jax.many.tracking import Setup, Tracked, track_job
 from mfst_jax.program import allocator
-from mfst_jax.program.arguments import File, Settings, Weights, flatten_settings
+from mfst_jax.program.arguments import File, PresetName, Settings, Weights, flatten_settings
 from mfst_jax.program.progress import progress_bar
 from mfst_jax.program.sharing import Share, at_work_in, share_of, share_out
 
@@ -28,7 +27,7 @@ def track_all(
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     boxes: File = None,
     weights: Weights = None,
-    preset: Preset | None = None,
+    preset: PresetName = None,
     set: Settings = (),
     stop_when_lost: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     processes: int = 1,

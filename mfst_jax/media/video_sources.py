@@ -66,8 +66,13 @@ def open_webcam(index: int) -> Source:
         device, options = f"video={_windows_webcam(index)}", {"format": "dshow"}
     else:
         device, options = f"/dev/video{index}", {"format": "v4l2"}
-    with open_container(what, device, **options) as container:
-        fps = header_rate(video_stream(what, container))
+    try:
+        with open_container(what, device, **options) as container:
+            fps = header_rate(video_stream(what, container))
+    except InputError:
+        if device.startswith("/") and not Path(device).exists():
+            raise InputError(f"{what}: expected a camera at {device}, found none") from None
+        raise
     read = partial(decode, what, device, fps, **options)
     return Source(what, first_size(read), None, fps, None, read, live=True, timed=True)
 

@@ -2,15 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import UseAppendAction
+from tyro.constructors import PrimitiveConstructorSpec
 
+from mfst_jax.config import PRESETS, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.program.jax_health import backend_problem
 
@@ -19,6 +21,28 @@ Weights = Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")]
 """Weights as `checkpoints.load` takes them."""
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
 """Values of every `--set`, each with all that follows it."""
+
+
+def one_of(choices: Iterable[str]) -> PrimitiveConstructorSpec[Any]:
+    """Way to read an optional argument that is one of these words, in capitals or not; without it, it is None."""
+    words = tuple(choices)
+
+    def read(values: list[str]) -> str:
+        if (word := values[0].lower()) not in words:
+            raise ValueError(f"expected one of {', '.join(words)}, found {values[0]!r:.80}")
+        return word
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(words)}}}",
+        instance_from_str=read,
+        is_instance=lambda value: value is None or value in words,
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+PresetName = Annotated[Preset | None, one_of(PRESETS)]
+"""Preset by its name; None for what the weights imply."""
 
 
 def flatten_settings(settings: tuple[tuple[str, ...], ...]) -> list[str]:

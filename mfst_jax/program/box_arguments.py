@@ -1,6 +1,8 @@
 """Targets as a command line gives them: by `--box`, or else the first true box of a source."""
 
+import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -24,6 +26,25 @@ def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
         raise InputError(f"--box: expected x,y,w,h, or --select to draw it, as {why}, found none")
     assert source.ground_truth is not None
     return [unnamed_target(source.ground_truth[0])]
+
+
+def refuse_spaced_box(arguments: Sequence[str]) -> None:
+    """Refuses a `--box` whose four numbers have spaces between them, which would be taken for other arguments.
+
+    Raises:
+      InputError: there is one; it says how to write it.
+    """
+    for index, argument in enumerate(arguments):
+        if argument != "--box":
+            continue
+        words = [*takewhile(re.compile(r"([^=]*=)?[-+.,\d]+").fullmatch, arguments[index + 1 :])]
+        counts = [len(re.findall(r"[^,]+", word.rpartition("=")[2])) for word in words]
+        whole = next((end for end in range(2, len(words) + 1) if sum(counts[:end]) == 4), None)
+        if whole is not None:
+            box = ",".join(word.strip(",") for word in words[:whole])
+            raise InputError(
+                f"--box: expected x,y,w,h without spaces, such as --box {box}, found {' '.join(words[:whole])!r}"
+            )
 
 
 def lacks_start(source: Source) -> str | None:

@@ -16,7 +16,7 @@ from mfst_jax.checkpoints import known_weights
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.config import PRESETS
 from mfst_jax.errors import InputError
-from mfst_jax.params import Contents, implied_config
+from mfst_jax.params import implied_config, preset_of
 from mfst_jax.program.progress import progress_of
 
 
@@ -100,7 +100,7 @@ def survey(name: str) -> dict[str, Any]:
         "state": state,
         "about": known.about,
         "holds": contents.describe(),
-        "preset": _implied_preset(contents),
+        "preset": preset_of(implied_config(contents)),
         "presets": [name for name, config in PRESETS.items() if all(map(contents.holds, config.models))],
         "path": str(path),
         "bytes": path.stat().st_size if path.exists() else None,
@@ -110,12 +110,6 @@ def survey(name: str) -> dict[str, Any]:
             for each in sources
         ],
     }
-
-
-def _implied_preset(contents: Contents) -> str | None:
-    """Name of the preset that weights imply; None where they imply a configuration of their own."""
-    implied = implied_config(contents)
-    return next((name for name, config in PRESETS.items() if config == implied), None)
 
 
 def _with_default(presets: list[str], default: str | None) -> list[str]:

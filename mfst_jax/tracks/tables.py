@@ -13,6 +13,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 from jaxtyping import Num
 
+from mfst_jax.errors import InputError
 from mfst_jax.media.drawing import Box
 from mfst_jax.media.writers import AtomicFile, write_all
 from mfst_jax.targets import THE_TARGET
@@ -21,6 +22,8 @@ from mfst_jax.tracks.lost_frames import is_lost
 BOX_HEADER = "frame,x,y,w,h,score,lost"
 TARGET_HEADER = f"{BOX_HEADER},target"
 MOT_SUFFIX, COCO_SUFFIX = ".mot.txt", ".json"
+CSV_SUFFIXES = (".csv", ".txt", "")
+"""Suffixes that a table in CSV may have."""
 CATEGORY = {"id": 1, "name": "object"}
 """The one category of a COCO file: the tracker does not know what it follows."""
 
@@ -253,7 +256,7 @@ def open_table(
     files: Sequence[str] = (),
     timed: bool = False,
 ) -> CsvTable:
-    """Writer of the boxes of one video, by the file's name: `.mot.txt`, `.json`, and for any other name CSV.
+    """Writer of the boxes of one video, by the file's name: `.mot.txt`, `.json`, and else CSV.
 
     Args:
       path: the file to write.
@@ -264,12 +267,14 @@ def open_table(
       timed: whether its frames have times, which CSV alone has a place for.
 
     Raises:
-      InputError: no such folder, or one that cannot be written to.
+      InputError: a suffix of another format, no such folder, or one that cannot be written to.
     """
     if path.name.lower().endswith(MOT_SUFFIX):
         return MotTable(path, names)
     if path.suffix.lower() == COCO_SUFFIX:
         return CocoTable(path, names, video=video, size=size, files=files)
+    if path.suffix.lower() not in CSV_SUFFIXES:
+        raise InputError(f"boxes {path}: expected one of .csv {MOT_SUFFIX} {COCO_SUFFIX}, found {path.suffix!r}")
     return CsvTable(path, names, timed=timed)
 
 

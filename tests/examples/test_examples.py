@@ -94,7 +94,7 @@ def test_following_an_object(run, tmp_path: Path):
     assert all(numbers(line)[4] > 0.5 and "lost" not in line for line in lines)
     for number, frame in enumerate(demo_source().frames()):
         Image.fromarray(frame).save(tmp_path / f"{number}.png")
-    assert run("follow_an_object.py", "--video", tmp_path, "--box", *["158", "208", "61", "44"]) == lines
+    assert run("follow_an_object.py", "--video", tmp_path, "--box", "158,208,61,44") == lines
     blank = np.zeros_like(frame)
     Image.fromarray(blank).save(tmp_path / "2.png")
     assert run("follow_an_object.py", "--video", tmp_path)[1].endswith("score 0.00  lost?")

@@ -232,6 +232,12 @@ def test_a_webcam_that_is_not_there():
         open_source("97")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="devices have other names")
+def test_a_webcam_without_a_device_is_none():
+    with pytest.raises(InputError, match=r"^webcam 97: expected a camera at /dev/video97, found none$"):
+        open_source("97")
+
+
 @pytest.mark.parametrize(
     ("platform", "address", "options"),
     [

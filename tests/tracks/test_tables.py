@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mfst_jax.errors import InputError
 from mfst_jax.tracks.tables import CocoTable, CsvTable, MotTable, open_table
 
 NAN = float("nan")
@@ -123,6 +124,19 @@ def test_without_a_frame_an_older_file_stays(tmp_path: Path, name: str):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("name", ["a.xlsx", "a.tsv", "a.csv.gz"])
+def test_a_suffix_of_another_format_is_refused_before_anything_is_written(tmp_path: Path, name: str):
+    with pytest.raises(InputError, match=r"expected one of \.csv \.mot\.txt \.json, found '\."):
+        open_table(tmp_path / name, NAMES, video="", size=(9, 9))
+    assert not [*tmp_path.iterdir()]
+
+
 def test_the_name_decides_on_the_format(tmp_path: Path):
-    for name, kind in {"a.csv": CsvTable, "a.txt": CsvTable, "a.mot.txt": MotTable, "a.JSON": CocoTable}.items():
+    for name, kind in {
+        "a.csv": CsvTable,
+        "a.txt": CsvTable,
+        "a": CsvTable,
+        "a.mot.txt": MotTable,
+        "a.JSON": CocoTable,
+    }.items():
         assert type(open_table(tmp_path / name, NAMES, video="", size=(9, 9))) is kind
