@@ -48,7 +48,7 @@ def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, capsys:
     clip, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
     clip, box = jnp.asarray(clip), jnp.asarray(truth[0])
     padded = jnp.zeros((len(clip), 384, 640, 3), jnp.uint8)
-    names = {"jax": jax, "videos": jnp.stack([clip, clip]), "boxes": jnp.stack([box, box]), "padded_frames": padded}
+    names = {"videos": jnp.stack([clip, clip]), "boxes": jnp.stack([box, box]), "padded_frames": padded}
     first, second = python_blocks(ROOT / "README.md")
     execute(first, names)
     assert len(capsys.readouterr().out.splitlines()) == 2

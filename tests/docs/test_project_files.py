@@ -99,6 +99,7 @@ def test_release_steps_name_what_there_is():
     packages = tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert packages == ["mfst_jax", "weight_port"]  # and no module called `train`
     assert all(f"`{folder}/`" in steps for folder in packages)
+    assert "[project.urls]" in steps or "urls" in PROJECT  # no public address is known yet
     for name in ("mfst_jax/version.py", "CITATION.cff", "CHANGELOG.md", "mfst_jax/assets/demo.mp4", ".ci/run"):
         assert name in steps
         assert (package("mfst_jax").parent / name if name.startswith("mfst_jax/") else ROOT / name).is_file()
