@@ -1,65 +1,18 @@
 """Targets drawn in a real browser, with its own mouse, touch and keyboard events."""
 
-import queue
 import time
-from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import Page
+from selections import at, draw, made_up, opened
 
 from mfst_jax.errors import InputError
-from mfst_jax.media.source import Source
 from mfst_jax.media.sources import demo_source
-from mfst_jax.select import Selection, select_targets, server
+from mfst_jax.select import server
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def made_up(count: int = 6, live: bool = False) -> Source:
-    def read():
-        number = 0
-        while live or number < count:
-            yield f"frame {number}", np.full((120, 160, 3), number % 250 if live else min(20 * number, 255), np.uint8)
-            number += 1
-            time.sleep(0.02 * live)
-
-    return Source("made up", (120, 160), None if live else count, 25.0, None, read, live=live)
-
-
-@contextmanager
-def opened(
-    page: Page, source: Source, width: int = 1280, height: int = 900, scheme: str = "light"
-) -> Generator[Future]:
-    """The page of a selection that goes on; what the selection comes to."""
-    addresses: queue.Queue[str] = queue.Queue()
-
-    def take(address: str) -> bool:
-        addresses.put(address)
-        return True
-
-    with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DISPLAY", ":0")
-        outcome: Future[Selection] = pool.submit(select_targets, source, opener=take, timeout=30)
-        page.resize(width, height, scheme)
-        page.open(addresses.get(timeout=10))
-        page.wait_for("document.documentElement.dataset.state", "ready")
-        yield outcome
-        outcome.exception(10)
-
-
-def at(page: Page, x: float, y: float) -> tuple[float, float]:
-    """The place in the window of a place in the frame of 160 x 120."""
-    area = page.evaluate("document.getElementById('stage').getBoundingClientRect().toJSON()")
-    return area["x"] + x / 160 * area["width"], area["y"] + y / 120 * area["height"]
-
-
-def draw(page: Page, left: float, top: float, right: float, bottom: float) -> None:
-    page.drag(at(page, left, top), at(page, right, bottom))
 
 
 def hold(page: Page, key: str, modifiers: int) -> None:
@@ -94,20 +47,6 @@ def test_a_box_is_moved_inside_and_resized_at_a_corner(chromium: Page):
         draw(chromium, 70, 75, 90, 85)
         chromium.press("Enter")
         np.testing.assert_allclose(outcome.result(10).targets[0].box, (30, 25, 60, 60), atol=0.5)
-
-
-def test_the_slider_chooses_the_frame_in_which_tracking_starts(chromium: Page):
-    with opened(chromium, made_up()) as outcome:
-        chromium.evaluate("document.getElementById('slider').focus()")
-        for _ in range(3):
-            chromium.send("Input.dispatchKeyEvent", type="rawKeyDown", key="ArrowRight", windowsVirtualKeyCode=39)
-            chromium.send("Input.dispatchKeyEvent", type="keyUp", key="ArrowRight", windowsVirtualKeyCode=39)
-        chromium.wait_for("document.documentElement.dataset.frame", "3")
-        draw(chromium, 20, 30, 60, 80)
-        chromium.press("Enter")
-        selection = outcome.result(10)
-    assert selection.first_frame == selection.source.first == 3
-    assert [int(frame[0, 0, 0]) for frame in selection.source.frames()] == [60, 80, 100]
 
 
 def test_everything_can_be_done_by_keyboard(chromium: Page):
@@ -185,96 +124,6 @@ def test_without_a_box_and_with_an_unsound_name_the_page_says_so(chromium: Page)
         chromium.wait_for(f"{said}.includes('without a comma')")
         chromium.press("Escape")
         assert isinstance(outcome.exception(10), InputError)
-
-
-def brightness(page: Page) -> float:
-    """Of the picture on show, which is grey."""
-    return page.evaluate(
-        "(() => { const brush = document.createElement('canvas').getContext('2d');"
-        "brush.drawImage(picture, 0, 0); return brush.getImageData(20, 20, 1, 1).data[0]; })()"
-    )
-
-
-def test_a_webcam_is_frozen_and_tracking_goes_on_from_there(chromium: Page):
-    with opened(chromium, made_up(live=True)) as outcome:
-        chromium.wait_for("Number(document.documentElement.dataset.live) > 1")
-        early = brightness(chromium)
-        chromium.wait_for("Number(document.documentElement.dataset.live) > 3")
-        chromium.press(" ")
-        chromium.wait_for("document.getElementById('freeze').textContent", "Back to live")
-        chromium.wait_for("document.documentElement.dataset.frozen", "true")
-        frozen = brightness(chromium)
-        assert frozen > early
-        draw(chromium, 20, 30, 60, 80)
-        time.sleep(0.3)
-        assert brightness(chromium) == frozen
-        chromium.press("Enter")
-        selection = outcome.result(10)
-        frames = selection.source.frames()
-        drawn_in, following, next_one = (int(next(frames)[0, 0, 0]) for _ in range(3))
-        frames.close()
-    assert abs(drawn_in - frozen) <= 1  # the page has a JPEG of it
-    assert following > drawn_in + 5  # time went on meanwhile
-    assert next_one == following + 1
-    assert selection.first_frame == selection.source.first == 0
-
-
-def test_a_webcam_that_is_thawed_is_live_again(chromium: Page):
-    with opened(chromium, made_up(live=True)) as outcome:
-        chromium.press(" ")
-        chromium.wait_for("document.documentElement.dataset.frozen", "true")
-        frozen = brightness(chromium)
-        chromium.click("#freeze")
-        chromium.wait_for("document.documentElement.dataset.frozen", "false")
-        seen = chromium.evaluate("Number(document.documentElement.dataset.live)")
-        chromium.wait_for(f"Number(document.documentElement.dataset.live) > {seen + 1}")
-        assert brightness(chromium) > frozen
-        draw(chromium, 20, 30, 60, 80)
-        chromium.click("#start")
-        assert len(outcome.result(10).targets) == 1
-
-
-ENTER = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
-
-
-def enter_number(page: Page, number: int) -> None:
-    """Types a number into its field, and Enter there."""
-    page.click("#number")
-    page.evaluate("document.getElementById('number').select()")
-    page.send("Input.insertText", text=str(number))
-    page.send("Input.dispatchKeyEvent", type="keyDown", text="\r", **ENTER)
-    page.send("Input.dispatchKeyEvent", type="keyUp", **ENTER)
-
-
-def test_a_number_may_be_typed_and_enter_in_its_field_does_not_start(chromium: Page):
-    with opened(chromium, made_up()) as outcome:
-        draw(chromium, 20, 30, 60, 80)
-        enter_number(chromium, 4)
-        chromium.wait_for("document.documentElement.dataset.frame", "4")
-        assert chromium.evaluate("document.getElementById('slider').value") == "4"
-        assert abs(brightness(chromium) - 80) <= 1
-        assert chromium.evaluate("document.getElementById('start').textContent") == "Start in frame 4"
-        assert not outcome.done()
-        enter_number(chromium, 99)
-        chromium.wait_for("document.documentElement.dataset.frame", "5")
-        enter_number(chromium, 5)  # which is on show
-        assert outcome.result(10).first_frame == 5
-
-
-def test_where_nobody_knows_how_many_frames_there_are_one_that_is_not_there_is_said(chromium: Page):
-    source = replace(made_up(1200), count=None)
-    with opened(chromium, source) as outcome:
-        assert chromium.evaluate("document.getElementById('slider').max") == "999"
-        enter_number(chromium, 1100)
-        chromium.wait_for("document.documentElement.dataset.frame", "1100")
-        assert chromium.evaluate("document.getElementById('slider').max") == "2200"
-        enter_number(chromium, 1200)
-        message = "document.getElementById('message').textContent"
-        chromium.wait_for(message, "source made up: expected a frame 1200, found fewer frames")
-        assert chromium.evaluate("document.getElementById('number').value") == "1100"
-        draw(chromium, 20, 30, 60, 80)
-        chromium.press("Enter")
-        assert outcome.result(10).first_frame == 1100
 
 
 def test_with_shift_a_box_is_drawn_inside_another_and_a_button_removes_it(chromium: Page):
