@@ -50,9 +50,9 @@ def content(folder: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def megabytes(count: int) -> str:
-    """Number of bytes as people read it: `12.3 MB`."""
-    return f"{count / 1e6:.1f} MB"
+def size_in_words(count: int) -> str:
+    """Number of bytes as people read it: `12.3 MB`, `73.4 GB`."""
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def keep_compilations() -> Path | None:

@@ -36,7 +36,15 @@ from mfst_jax.media.writers import save_image
 from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config, preset_of
 from mfst_jax.program import allocator
-from mfst_jax.program.arguments import File, PresetName, Settings, Weights, exit_status, flatten_settings
+from mfst_jax.program.arguments import (
+    File,
+    PresetName,
+    Settings,
+    Weights,
+    description_of,
+    exit_status,
+    flatten_settings,
+)
 from mfst_jax.program.box_arguments import choose_targets, refuse_spaced_box
 from mfst_jax.program.doctor import doctor
 from mfst_jax.program.weights_command import weights as weights_command
@@ -212,7 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def run() -> int:
         if arguments[:1] == ["track"]:
             refuse_spaced_box(arguments)
-        return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="mfst", description=__doc__)
+        description = description_of(__doc__)
+        return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="mfst", description=description)
 
     return exit_status(run, program="mfst", interrupted="interrupted; what was tracked until then is written")
 

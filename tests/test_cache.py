@@ -127,3 +127,10 @@ def test_only_half_written_entries_go_and_each_is_looked_at_once(
     (tmp_path / ".checked").touch()
     monkeypatch.setattr(cache, "_is_complete", lambda content: pytest.fail("it was looked at before"))
     assert cache.remove_half_written(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0.0 MB"), (12_340_000, "12.3 MB"), (999_000_000, "999.0 MB"), (73_410_000_000, "73.4 GB")]
+)
+def test_numbers_of_bytes_are_in_words_that_people_read(count: int, words: str):
+    assert cache.size_in_words(count) == words

@@ -21,7 +21,7 @@ from tyro.conf import Positional
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.statistics import compare
-from mfst_jax.program.arguments import Settings, exit_status, flatten_settings
+from mfst_jax.program.arguments import Settings, description_of, exit_status, flatten_settings
 from mfst_jax.program.progress import progress_of
 from mfst_jax.sequences import Place, read_sequence
 from mfst_jax.train import hosts, recipes
@@ -177,7 +177,7 @@ def find_recipe(text: str) -> tuple[str, Recipe]:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; the exit status is 2 where the input is unusable, 1 where training diverged."""
     arguments = list(arguments)
-    command = partial(tyro.cli, run, args=arguments, prog="mfst train", description=__doc__)
+    command = partial(tyro.cli, run, args=arguments, prog="mfst train", description=description_of(__doc__))
     for name, other in (("fusion", fit), ("build", build.command)):
         if arguments[:1] == [name]:
             command = partial(tyro.cli, other, args=arguments[1:], prog=f"mfst train {name}")

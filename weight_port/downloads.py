@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mfst_jax.cache import CACHE_VARIABLE, megabytes
+from mfst_jax.cache import CACHE_VARIABLE, size_in_words
 from mfst_jax.errors import InputError, reason
 from mfst_jax.version import __version__
 
@@ -155,7 +155,7 @@ def _receive(url: str, response: Any, partial: Path, done: int, size: int | None
     with storing(partial):
         free = shutil.disk_usage(partial.parent).free
         if total is not None and free < total - done:
-            raise no_room(partial, f"{megabytes(free)} free of {megabytes(total - done)} that it takes")
+            raise no_room(partial, f"{size_in_words(free)} free of {size_in_words(total - done)} that it takes")
         if not done:
             partial.open("wb").close()  # or what is there would be taken for the beginning of this version
             _note(partial).write_text(_version(response) or "", encoding="latin-1")

@@ -50,6 +50,11 @@ def flatten_settings(settings: tuple[tuple[str, ...], ...]) -> list[str]:
     return [setting for group in settings for setting in group]
 
 
+def description_of(docstring: str | None) -> str:
+    """Description of a command from a module's docstring: a line a paragraph, since tyro parts paragraphs too far."""
+    return "\n".join(" ".join(paragraph.split()) for paragraph in (docstring or "").strip().split("\n\n"))
+
+
 def exit_status(command: Callable[[], int], *, program: str, interrupted: str = "interrupted") -> int:
     """Exit status of a command: what it returns, 2 where its input or JAX is unusable, 130 where it is interrupted.
 

@@ -14,7 +14,7 @@ import jaxlib
 import tyro
 
 from mfst_jax import checkpoints
-from mfst_jax.cache import CACHE_VARIABLE, cache_folder, content, keep_compilations, megabytes
+from mfst_jax.cache import CACHE_VARIABLE, cache_folder, content, keep_compilations, size_in_words
 from mfst_jax.checkpoints import known_weights, weight_names
 from mfst_jax.errors import InputError, reason
 from mfst_jax.jax_release import BAD_RELEASES
@@ -227,7 +227,7 @@ def check_caches() -> Finding:
     writable, free = os.access(there, os.W_OK), shutil.disk_usage(there).free
     parts = {part.name: _measure(part) for part in sorted(folder.iterdir())} if folder.is_dir() else {}
     lines = [
-        f"{folder}: {megabytes(free)} free" + ("" if writable else f"; it cannot be written to ({CACHE_VARIABLE})")
+        f"{folder}: {size_in_words(free)} free" + ("" if writable else f"; it cannot be written to ({CACHE_VARIABLE})")
     ]
     lines += [f"{name}: {_in_words(size)}" for name, size in parts.items()]
     if kept is None:
@@ -268,7 +268,7 @@ def _measure(folder: Path) -> dict[str, int]:
 
 
 def _in_words(size: dict[str, int]) -> str:
-    return f"{megabytes(size['bytes'])} in {size['files']} file{'s' * (size['files'] != 1)}"
+    return f"{size_in_words(size['bytes'])} in {size['files']} file{'s' * (size['files'] != 1)}"
 
 
 def _memory() -> int | None:

@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.cache import content, megabytes
+from mfst_jax.cache import content, size_in_words
 from mfst_jax.checkpoints import known_weights
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.config import PRESETS
@@ -69,7 +69,7 @@ def weights(action: Annotated[Action, tyro.conf.arg(name="")] = _LIST) -> int:
         return 0
     for each in found:
         print("\n".join(_describe(each)), end="\n\n")
-    parts = f"; {megabytes(unfinished)} of unfinished downloads lie there" if unfinished > _NOTES else ""
+    parts = f"; {size_in_words(unfinished)} of unfinished downloads lie there" if unfinished > _NOTES else ""
     print(f"what is downloaded is kept in {folder}{parts}")
     return 0
 
@@ -120,7 +120,7 @@ def _with_default(presets: list[str], default: str | None) -> list[str]:
 
 def _describe(found: dict[str, Any]) -> Iterator[str]:
     """Lines about a set of weights."""
-    size = "" if found["bytes"] is None else f", {megabytes(found['bytes'])}"
+    size = "" if found["bytes"] is None else f", {size_in_words(found['bytes'])}"
     how = {"not here": "not here yet: ", "damaged": "damaged: "}.get(found["state"], found["state"] + size)
     if found["state"] in ("not here", "damaged"):
         how += f"mfst weights get {found['name']}" if found["sources"] else "install mfst_jax again"
@@ -131,7 +131,7 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
     yield f"{indent}tracks by {', '.join(_with_default(found['presets'], found['preset']))}"
     if found["state"] == "not here":
         for source in found["sources"]:
-            size = f" ({megabytes(source['bytes'])})" if source["bytes"] else ""
+            size = f" ({size_in_words(source['bytes'])})" if source["bytes"] else ""
             yield f"{indent}from {source['url']}{size}"
             yield f"{indent}     {source['about']}"
             yield f"{indent}     {source['terms']}"
@@ -153,7 +153,7 @@ def _get(name: str, source: str | None) -> int:
         print("mfst: interrupted; the same command goes on from there", file=sys.stderr)
         return 130
     contents, promised = checkpoints.load(path).contents, KNOWN[name].contents
-    print(f"{path}: {megabytes(path.stat().st_size)}, {contents.describe()}")
+    print(f"{path}: {size_in_words(path.stat().st_size)}, {contents.describe()}")
     if contents != promised:
         print(
             f"mfst: {name}: expected {promised.describe()}, found {contents.describe()}; SE-blocks come along for the "

@@ -33,6 +33,15 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.BytesIO]:
     return make
 
 
+@pytest.mark.parametrize("main", [cli.main, train_command.main])
+def test_help_begins_with_what_the_command_is_and_has_no_gaps(main: Callable[..., int], capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "The command `mfst" in shown
+    assert "\n\n\n" not in shown
+
+
 @pytest.mark.parametrize(
     ("module", "function", "arguments"),
     [
