@@ -32,6 +32,8 @@ class MissingExtraError(InputError, ImportError):
 
 def reason(error: Exception) -> str:
     """Message of an exception as one line, without the path, which the caller names anyway."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"no text in {error.encoding} from byte {error.start} on"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())
 

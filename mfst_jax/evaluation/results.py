@@ -120,7 +120,9 @@ def find_results(
     trackers = [results for results in several if results.hold(sequences)]
     if not trackers:
         expected = f"results such as {min(sequences)}.txt, or a folder of them for each tracker"
-        raise InputError(f"{folder}: expected {expected}, found none")
+        deeper = next((path / "results" for path in (folder, *inner) if (path / "results").is_dir()), None)
+        hint = "" if deeper is None else f"; those of `mfst eval --out` are in {deeper}"
+        raise InputError(f"{folder}: expected {expected}, found none{hint}")
     empty = [results.folder for results in several if results not in trackers]
     return trackers, [f"{path}: expected results such as {min(sequences)}.txt, found none" for path in empty]
 

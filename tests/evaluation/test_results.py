@@ -114,6 +114,11 @@ def test_one_tracker_or_several(tmp_path):
     assert (one.folder, problems) == (tmp_path / "b", [])
     with pytest.raises(InputError, match=r"expected results such as Man\.txt, or a folder of them .* found none"):
         find_results(tmp_path, ["Man"])
+    write_result(tmp_path / "run" / "results" / "MFST", "Deer", boxes_of(2), np.ones(2))
+    with pytest.raises(
+        InputError, match=rf"run: .*found none; those of `mfst eval --out` are in {tmp_path}/run/results$"
+    ):
+        find_results(tmp_path / "run", ["Deer"])
     with pytest.raises(InputError, match="nowhere: expected a folder of results, found No such file"):
         find_results(tmp_path / "nowhere", ["Deer"])
 

@@ -141,6 +141,9 @@ def test_frames_of_another_size_are_another_video(result: Path, tmp_path: Path, 
 def test_what_is_no_table_is_refused(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "expected COCO's JSON for videos, found no 'images' there" in refusal(capsys, record_path(result))
     assert "boxes nowhere.csv: expected a table in CSV, found No such file" in refusal(capsys, "nowhere.csv")
+    (tmp_path / "video.mp4").write_bytes(b"\0\0\0\x18ftyp\xff")
+    found = refusal(capsys, tmp_path / "video.mp4")
+    assert found.endswith("video.mp4: expected a table in CSV, found no text in utf-8 from byte 8 on")
     assert "expected one of .html .htm" in refusal(capsys, result, "--out", tmp_path / "page.pdf")
 
 
