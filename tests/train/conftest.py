@@ -9,7 +9,7 @@ from compilations import for_long_runs, hurry
 from sequences import write_sequences
 
 from mfst_jax.params import Contents, Params
-from mfst_jax.train import backbone, correlation_pools, upper_convolutions
+from mfst_jax.train import backbone, correlation_pools, kept_features, upper_convolutions
 from mfst_jax.train.data import curation
 from mfst_jax.train.data.split import Data, split
 from mfst_jax.train.responses import correlate
@@ -26,12 +26,13 @@ def gradients_that_compile_soon() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pools_that_are_made_soon() -> Iterator[None]:
-    """Few frames and pairs at a time, as there are few, by a program that runs for longer than it compiles."""
+def pools_that_are_computed_soon() -> Iterator[None]:
+    """Few frames and pairs at a time, as there are few, and a program that runs for longer than it compiles."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(correlation_pools, "FRAMES_AT_ONCE", 2)
         patch.setattr(correlation_pools, "PAIRS_AT_ONCE", 2)
         patch.setattr(correlation_pools, "_correlate", correlate_soon)
+        patch.setattr(kept_features, "CROPS_AT_ONCE", 3)
         yield
 
 
