@@ -17,6 +17,8 @@ from mfst_jax.fast import prepare_for
 from mfst_jax.params import Contents, Params
 
 SIZE = 96, 128
+REST = ("paper", "alexnet")
+"""Presets that search as others do: by several regions and two backbones, or by the scale in features."""
 BOXES = {"inside": (50, 36, 24, 20), "over a corner": (-6, 70, 30, 40)}
 NOISE = np.random.default_rng(0).integers(-1, 2, (*SIZE, 3))
 
@@ -67,7 +69,9 @@ def alexnet() -> Params:
     return mfst_jax.load()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [*("realtime", "authors", "siamfc"), *(pytest.param(each, marks=pytest.mark.slow) for each in REST)]
+)
 def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, preset: Any):
     config = PRESETS[preset]
     assert_stays(both, [SCENE, BLANK["grey, with noise"], BLANK["a faint gradient"]], BOXES["inside"], config)
