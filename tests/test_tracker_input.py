@@ -48,11 +48,11 @@ def test_boxes_and_sizes_of_traced_numbers(params: Params):
     x, y, width, height = truth[0].tolist()
 
     @jax.jit
-    def track(x: jax.Array, rows: jax.Array) -> mfst_jax.Result:
+    def track(params: Params, x: jax.Array, rows: jax.Array) -> mfst_jax.Result:
         return mfst_jax.track(params, frames, (x, y, width, height), frame_size=(rows, 160))
 
     expected = mfst_jax.track(params, frames, truth[0])
-    np.testing.assert_allclose(track(jnp.float32(x), jnp.int32(120)).boxes, expected.boxes, **CLOSE)
+    np.testing.assert_allclose(track(params, jnp.float32(x), jnp.int32(120)).boxes, expected.boxes, **CLOSE)
 
 
 @pytest.mark.parametrize("make", [list, tuple, jnp.asarray, lambda box: np.asarray(box, np.int64)])

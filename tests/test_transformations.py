@@ -90,11 +90,11 @@ def test_scan(params: Params, clip: Any, expected: mfst_jax.Result):
     frames, box = clip
 
     @jax.jit
-    def follow(frames: jax.Array, box: jax.Array, config: Config) -> tuple[mfst_jax.State, mfst_jax.Output]:
+    def follow(params: Params, frames: Any, box: Any, config: Config) -> tuple[mfst_jax.State, mfst_jax.Output]:
         state = mfst_jax.init(params, frames[0], box, config=config)
         return jax.lax.scan(lambda state, frame: mfst_jax.step(params, state, frame, config=config), state, frames[1:])
 
-    state, outputs = follow(frames, box, SMALL)
+    state, outputs = follow(params, frames, box, SMALL)
     np.testing.assert_allclose(outputs.box, expected.box[1:], **CLOSE)
     np.testing.assert_allclose(state.centre, expected.state.centre, **CLOSE)
 
