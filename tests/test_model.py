@@ -1,6 +1,7 @@
 """The network as a whole: named stages, whose statistics set the SE weights, subsets of models and layers."""
 
 import dataclasses
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +26,14 @@ EXEMPLAR = pixels(127, 127, 3)
 SEARCH = pixels(2, 255, 255, 3, seed=1)
 
 
+@cache
+def compiled(contents, config):
+    return jax.jit(partial(MFST(contents, config).apply, mutable=["intermediates"]))
+
+
 def run(params, config):
     """Responses and intermediates of one exemplar over two search images."""
-    network = MFST(params.contents, config)
-    apply = jax.jit(lambda variables: network.apply(variables, EXEMPLAR, SEARCH, mutable=["intermediates"]))
-    responses, state = apply(params.variables)
+    responses, state = compiled(params.contents, config)(params.variables, EXEMPLAR, SEARCH)
     return responses, {name: value for name, (value,) in state["intermediates"].items()}
 
 
@@ -106,7 +110,7 @@ def test_only_shared_weights_go_with_the_exemplar(random_params):
 
     def weights(**changes):
         network = MFST(STEM, dataclasses.replace(ALONE, **changes))
-        return jax.jit(lambda v: network.apply(v, EXEMPLAR, method="exemplar"))(params.variables).channel_weights
+        return jax.jit(partial(network.apply, method="exemplar"))(params.variables, EXEMPLAR).channel_weights
 
     shared = weights(se_statistics="exemplar")
     assert {layer: w.shape for layer, w in shared["alexnet"].items()} == {
