@@ -39,11 +39,11 @@ def images() -> jax.Array:
 @pytest.mark.parametrize(
     ("name", "se_statistics", "platform"),
     [
-        ("full", "exemplar", "cpu"),
+        ("full", "exemplar", "gpu"),
         ("full", "each", "gpu"),
         ("caffe", "each", "cpu"),
         ("without SE", "exemplar", "gpu"),
-        ("biased", "exemplar", "gpu"),
+        ("biased", "exemplar", "cpu"),
         ("grey", "exemplar", "gpu"),
     ],
 )
