@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, reduce
+from itertools import combinations
 from operator import add
 from typing import Any
 
@@ -54,6 +55,16 @@ class Scheme:
         """Matrix G [products, taps]: powers of the points, each over its differences from the others."""
         scales = [np.prod([float(p - q) for q in self.points if q != p]) for p in self.points]
         return self._powers(self.taps) / np.array([*scales, 1.0])[:, None]
+
+    @cached_property
+    def inverse(self) -> tuple[tuple[int, ...], np.ndarray]:
+        """As many products as there are taps, and the matrix [taps, taps], float32, that makes the filter of them.
+
+        They are those for which the matrix has the least norm, and so loses the least to rounding.
+        """
+        choices = [(rows, np.linalg.inv(self.filters[[*rows]])) for rows in combinations(range(self.products), self.taps)]
+        rows, inverse = min(choices, key=lambda choice: float(np.linalg.norm(choice[1])))
+        return rows, inverse.astype(np.float32)
 
     @cached_property
     def inputs(self) -> np.ndarray:
@@ -110,14 +121,20 @@ def transform_filters(kernel: Float[np.ndarray, "taps taps i o"], groups: int, s
 
 
 def restore_kernel(filters: Filters, scheme: Scheme) -> Float[Array, "taps taps i o"]:
-    """Kernel that `transform_filters` was given."""
-    parts = jnp.stack([jnp.stack(part) for part in filters])
-    inputs, outputs = parts.shape[-2:]
-    parts = parts.reshape(len(filters), scheme.products, ROWS_AT_A_TIME, -1, inputs, outputs)
-    inverse = np.linalg.pinv(scheme.filters).astype(np.float32)
-    of_rows = inverse.reshape(scheme.taps, len(filters), ROWS_AT_A_TIME)
-    kernel = jnp.einsum("unt,vq,nqtgio->uvigo", of_rows, inverse, parts, precision="highest")
-    return kernel.reshape(scheme.taps, scheme.taps, inputs, -1)
+    """Kernel that `transform_filters` was given.
+
+    As few of the products as tell it are read, since copies of them all would take several times the kernel's memory.
+    """
+    products, inverse = scheme.inverse
+    groups = len(filters[0][0]) // ROWS_AT_A_TIME
+
+    def of(row: int, column: int) -> Float[Any, "groups i o"]:
+        first = row % ROWS_AT_A_TIME * groups
+        return filters[row // ROWS_AT_A_TIME][column][first : first + groups]
+
+    chosen = jnp.stack([jnp.stack([of(row, column) for column in products]) for row in products])
+    kernel = jnp.einsum("ur,vc,rcgio->uvigo", inverse, inverse, chosen, precision="highest")
+    return kernel.reshape(scheme.taps, scheme.taps, chosen.shape[-2], -1)
 
 
 def convolve(
