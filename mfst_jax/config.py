@@ -90,7 +90,7 @@ class Config:
         is searched in the centre of the region alone, where the target may move by 32 samples instead of 64. In
         [0, 32]; 0 turns it off.
       second_look: Score below which the target is looked for once more in the same frame, in a region 1.9 times as wide
-        (`second_look.py`). It is then taken to be where its score is at least this, and surely higher. In [0, 1]; 0
+        (`second_look.py`). It is then taken to be where its score is at least 1/2, and surely higher. In [0, 1]; 0
         turns it off.
       window_influence: Share of the Hann window in the final map, in [0, 1] [code].
       peak_temperature: Temperature of the soft-argmax that finds the target's place, relative to the map's maximum. At

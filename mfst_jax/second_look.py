@@ -26,6 +26,8 @@ from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import Output, State
 
+LEAST_SCORE = 0.5
+"""Least score at which the target is taken to be at another place: that below which a target counts as lost."""
 MARGIN = 0.4
 """By how much the score of another place has to be higher than that of the first one."""
 
@@ -100,7 +102,7 @@ def _look_again(
 ) -> tuple[Place, Bool[Array, ""]]:
     """Place of the target by a second look, and whether it is better than the first one.
 
-    A place is better whose score is at least `Config.second_look` and `MARGIN` higher than the first one's, and that
+    A place is better whose score is at least `LEAST_SCORE` and `MARGIN` higher than the first one's, and that
     is in the frame. Both scores are taken against `background`, the mean similarity of the same search region.
     """
     # One region, at the running scale and without a window: the target may be anywhere in it.
@@ -121,7 +123,7 @@ def _look_again(
     similarity = mean_similarity(state.exemplar.features, responses, features, config)
     score = peak_contrast_score(similarity, offset, background, config)
     last = state.frame_size[::-1].astype(jnp.float32) - 1
-    is_better = (score >= config.second_look) & (score > first.score + MARGIN)
+    is_better = (score >= LEAST_SCORE) & (score > first.score + MARGIN)
     is_better &= has_contrast(similarity) & ~regions.are_blank & jnp.all((centre >= 0) & (centre <= last))
 
     return Place(centre, scale, score, jnp.zeros_like(is_better)), is_better

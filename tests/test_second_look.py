@@ -87,20 +87,28 @@ def test_a_place_has_to_look_like_the_target_and_surely_more_so(params: Params, 
     frames, box = clip(*JUMPS[:3])
     state = mfst_jax.track(params, frames[:2], box, config=LOOK).state
 
-    def is_found(threshold: float) -> bool:
+    def outcome(threshold: float = LOOK.second_look) -> tuple[float, bool]:
+        """Score of the first search, and whether the target is found."""
         config = replace(LOOK, second_look=threshold)
 
-        @jax.jit  # anew each time, since the margin is part of the program
-        def look(params: Params, state: mfst_jax.State, frame: jax.Array) -> jax.Array:
+        @jax.jit  # anew each time, since limits are part of the program
+        def look(params: Params, state: mfst_jax.State, frame: jax.Array) -> tuple[jax.Array, jax.Array]:
             first = tracker._search_region(params, state, frame=frame, config=config, samples=255)
-            return second_look.look_again_if_lost(params, state, frame, config, first)[1].box
+            output = second_look.look_again_if_lost(params, state, frame, config, first)[1]
+            return first[1].score, output.box
 
-        return error(np.asarray(look(params, state, jnp.asarray(frames[2]))), JUMPS[2]) < 4
+        score, box = look(params, state, jnp.asarray(frames[2]))
+        return float(score), error(np.asarray(box), JUMPS[2]) < 4
 
-    assert is_found(0.5)
-    assert not is_found(1.0)  # no score is as high
-    monkeypatch.setattr(second_look, "MARGIN", 1.0)
-    assert not is_found(0.5)
+    score, is_found = outcome()
+    assert 0 < score < 0.5
+    assert is_found
+    assert outcome(score + 1e-3) == (score, True)
+    assert outcome(score - 1e-3) == (score, False)  # not asked for
+    for name in ("LEAST_SCORE", "MARGIN"):
+        with monkeypatch.context() as context:
+            context.setattr(second_look, name, 1.0)
+            assert outcome() == (score, False)  # no score is as high
 
 
 def test_a_target_that_is_gone_is_not_found_elsewhere(params: Params):

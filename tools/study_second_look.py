@@ -1,6 +1,6 @@
 """Study behind docs/choices.md: what a second look at frames with a low score is worth, and what it costs.
 
-    python tools/study_second_look.py ROOT [ROOT ...] [--looks .5] [--weights PATH] [--preset NAME]
+    python tools/study_second_look.py ROOT [ROOT ...] [--looks .1] [--weights PATH] [--preset NAME]
         [--set key=value ...] [--keep FOLDER]
 
 Tracks every sequence below each ROOT from its first true box twice, frame by frame in turns: without a second look
@@ -120,7 +120,7 @@ def main(
     roots: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="ROOT")],
     /,
     *,
-    looks: float = 0.5,
+    looks: float = 0.1,
     weights: Path | None = None,
     preset: Preset | None = None,
     set: Settings = (),

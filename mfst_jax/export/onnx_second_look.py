@@ -13,7 +13,7 @@ from mfst_jax.export import onnx_localisation as localisation
 from mfst_jax.export.onnx_localisation import WIDE
 from mfst_jax.export.onnx_network import Exemplar, Network
 from mfst_jax.export.values import as_vector, cast, floats, highest, ints, length
-from mfst_jax.second_look import MARGIN
+from mfst_jax.second_look import LEAST_SCORE, MARGIN
 
 Values = dict[str, Var]
 CHANGED = ("box", "score", "centre", "scale")
@@ -72,7 +72,7 @@ def _look_again(
     last = cast(op.sub(op.concat([as_vector(length(frame, axis)) for axis in (1, 0)], axis=0), ints(1)), np.float32)
     beyond = op.max([op.neg(centre), op.sub(centre, last)])
     conditions = (
-        op.greater_or_equal(score, floats(config.second_look)),
+        op.greater_or_equal(score, floats(LEAST_SCORE)),
         op.greater(score, op.add(first["score"], floats(MARGIN))),
         localisation.contrast(similarity),
         onnx_crops.are_visible(highest(crops.ranges)),
