@@ -62,7 +62,9 @@ class Scheme:
 
         They are those for which the matrix has the least norm, and so loses the least to rounding.
         """
-        choices = [(rows, np.linalg.inv(self.filters[[*rows]])) for rows in combinations(range(self.products), self.taps)]
+        choices = [
+            (rows, np.linalg.inv(self.filters[[*rows]])) for rows in combinations(range(self.products), self.taps)
+        ]
         rows, inverse = min(choices, key=lambda choice: float(np.linalg.norm(choice[1])))
         return rows, inverse.astype(np.float32)
 
