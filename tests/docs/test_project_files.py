@@ -37,6 +37,13 @@ def test_a_page_links_to_files_and_headings_that_are_there(page: Path):
             assert found.relative_to(ROOT.resolve()).parts[0] not in {"mfst_jax", "train", "weight_port"}, target
 
 
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+def test_lines_are_as_short_as_those_of_the_code(page: Path):
+    """All but rows of tables and tags, which cannot be broken."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 120 and not line.lstrip().startswith(("|", "<"))] == []
+
+
 def test_the_vot_toolkits_entry_in_the_docs_is_the_packages():
     entry = "\n".join(
         line
