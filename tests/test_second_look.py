@@ -11,7 +11,7 @@ from scenes import texture
 from searches import BY_FEATURES, CLOSE, SEVERAL, check_middles
 
 import mfst_jax
-from mfst_jax import second_look, tracker
+from mfst_jax import second_look, stages
 from mfst_jax.boxes import context_side
 from mfst_jax.config import LAYERS, Config
 from mfst_jax.crops import SEARCH_SIZE, WIDE_SIZE
@@ -93,7 +93,7 @@ def test_a_place_has_to_look_like_the_target_and_surely_more_so(params: Params, 
 
         @jax.jit  # anew each time, since limits are part of the program
         def look(params: Params, state: mfst_jax.State, frame: jax.Array) -> tuple[jax.Array, jax.Array]:
-            first = tracker._search_region(params, state, frame=frame, config=config, samples=255)
+            first = stages.search_frame(params, state, frame=frame, config=config, samples=255)
             output = second_look.look_again_if_lost(params, state, frame, config, first)[1]
             return first[1].score, output.box
 

@@ -41,18 +41,17 @@ class Target:
 
 
 IN_TEST_TRACKER = ("test_the_box_grows_and_shrinks_with_the_target", "test_a_video_in_chunks_is_the_same_track")
+OF_TRACKER = (
+    *("tests/test_tracker_compilations.py", "tests/test_savings.py", "tests/test_tracker_input.py"),
+    *(f"tests/test_tracker.py::{name}" for name in IN_TEST_TRACKER),
+    *("tests/test_blank_frames.py::test_centre_searches_end_in_a_blank_frame", "tests/test_transformations.py"),
+)
 TARGETS = {
     "fusion": Target("mfst_jax.fusion", ("tests/test_fusion.py",)),
     "crops": Target("mfst_jax.crops", ("tests/test_crops.py",)),
     "localisation": Target("mfst_jax.localisation", ("tests/test_localisation.py",)),
-    "tracker": Target(
-        "mfst_jax.tracker",
-        (
-            *("tests/test_tracker_compilations.py", "tests/test_savings.py", "tests/test_tracker_input.py"),
-            *(f"tests/test_tracker.py::{name}" for name in IN_TEST_TRACKER),
-            *("tests/test_blank_frames.py::test_centre_searches_end_in_a_blank_frame", "tests/test_transformations.py"),
-        ),
-    ),
+    "tracker": Target("mfst_jax.tracker", OF_TRACKER),
+    "stages": Target("mfst_jax.stages", OF_TRACKER),
     "tables": Target("weight_port.name_tables", ("tests/porting/test_name_tables.py",), ("mfst_jax",)),
     "rules": Target(
         "weight_port.rules", ("tests/porting/test_rules.py", "tests/porting/test_beside_the_network.py"), ("mfst_jax",)

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 import mfst_jax
-from mfst_jax import InputError, tracker
+from mfst_jax import InputError, stages
 from mfst_jax.backbones import CHANNELS
 from mfst_jax.config import ALEXNET, COLDEST, LARGEST, MOST_CONTEXT, PRESETS, REALTIME, SMALLEST, WIDEST, Config
 from mfst_jax.fast import AnyParams, PreparedParams, prepare_for
@@ -170,7 +170,7 @@ def rounding(setup: Setup) -> Iterator[None]:
     if not setup.rounds:
         yield
         return
-    with mock.patch.object(tracker, "_search_region", partial(_rounded, tracker._search_region)):
+    with mock.patch.object(stages, "search_frame", partial(_rounded, stages.search_frame)):
         yield
 
 

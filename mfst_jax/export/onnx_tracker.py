@@ -1,6 +1,6 @@
 """The tracker as an ONNX model: one graph for frames of any size, which begins a track or goes on with one.
 
-It is a second writing of `mfst_jax.tracker` in ONNX's operators, stage by stage; tests compare each stage with the
+It is a second writing of `mfst_jax.stages` in ONNX's operators, stage by stage; tests compare each stage with the
 first. Both a track's first frame and every other go through the same crops and the same backbones, and a second look
 takes the same constants, so that the weights are in the model once.
 """
@@ -24,7 +24,7 @@ from mfst_jax.export.signature import Array, state_arrays
 from mfst_jax.export.values import choose, floats, highest, ints, mean_over
 from mfst_jax.localisation import UPSAMPLED_SIZE
 from mfst_jax.params import Params
-from mfst_jax.tracker import CENTRE_SEARCH_MIN_SCORE
+from mfst_jax.stages import CENTRE_SEARCH_MIN_SCORE
 
 STATE, NEXT = "state.", "next."
 """What the names of a state's arrays begin with among the inputs, and among the outputs."""
