@@ -32,8 +32,8 @@ MARGIN = 0.4
 """By how much the score of another place has to be higher than that of the first one."""
 
 
-class Place(NamedTuple):
-    """Place of the target in a frame: what a second look may change.
+class TargetPlace(NamedTuple):
+    """TargetPlace of the target in a frame: what a second look may change.
 
     Attributes:
       centre: Centre, (x, y) in pixels.
@@ -68,9 +68,9 @@ def look_again_if_lost(
     following, output = first
     # Where nothing is visible the score is 0, and the target stays where it was (docs/conventions.md, "Bounds").
     is_lost = (output.score > 0) & (output.score < config.second_look)
-    place = Place(following.centre, following.scale, output.score, following.searches_centre)
+    place = TargetPlace(following.centre, following.scale, output.score, following.searches_centre)
 
-    def again(first: Place) -> Place:
+    def again(first: TargetPlace) -> TargetPlace:
         second, is_better = _look_again(params, state, frame, config, first, following.background)
         return jax.tree.map(lambda new, old: jnp.where(is_lost & is_better, new, old), second, first)
 
@@ -98,9 +98,9 @@ def _any_in_batch(size: int, is_mapped: list[bool], value: Bool[Array, " tracks"
 
 
 def _look_again(
-    params: AnyParams, state: State, frame: Array, config: Config, first: Place, background: Float[Array, ""]
-) -> tuple[Place, Bool[Array, ""]]:
-    """Place of the target by a second look, and whether it is better than the first one.
+    params: AnyParams, state: State, frame: Array, config: Config, first: TargetPlace, background: Float[Array, ""]
+) -> tuple[TargetPlace, Bool[Array, ""]]:
+    """TargetPlace of the target by a second look, and whether it is better than the first one.
 
     A place is better whose score is at least `LEAST_SCORE` and `MARGIN` higher than the first one's, and that
     is in the frame. Both scores are taken against `background`, the mean similarity of the same search region.
@@ -126,4 +126,4 @@ def _look_again(
     is_better = (score >= LEAST_SCORE) & (score > first.score + MARGIN)
     is_better &= has_contrast(similarity) & ~regions.are_blank & jnp.all((centre >= 0) & (centre <= last))
 
-    return Place(centre, scale, score, jnp.zeros_like(is_better)), is_better
+    return TargetPlace(centre, scale, score, jnp.zeros_like(is_better)), is_better
