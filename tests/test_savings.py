@@ -66,7 +66,7 @@ def test_what_is_reported_of_a_centre_search_is_of_the_usual_kind(params: Params
 
 @pytest.mark.parametrize("velocity", [(1, 0), (9, 4)])
 def test_a_track_stays_nearly_the_same_and_transforms(params: Params, velocity):
-    frames, truth = video(2, frames=6, velocity=velocity)
+    frames, truth = video(2, frames=4, velocity=velocity)
     frames, box = jnp.asarray(frames), jnp.asarray(truth[0], jnp.float32)
     plain = mfst_jax.track(params, frames, box, config=replace(CENTRE, centre_search=0.0)).boxes
     found = mfst_jax.track(params, frames, box, config=CENTRE).boxes
