@@ -59,7 +59,7 @@ hypothesis.settings.load_profile("patient")
 allocator.keep_little()
 
 
-ENOUGH = 1.4 * 2**30
+ENOUGH = 1.2 * 2**30
 """Bytes in memory from which on compiled programs are dropped at the end of a module."""
 
 
