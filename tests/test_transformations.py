@@ -71,6 +71,8 @@ def test_one_argument_that_is_traced_is_enough(params: Params, clip: Any, expect
         return mfst_jax.track(**given | {traced: value}, config=SMALL)
 
     np.testing.assert_allclose(track(given[traced]).box, expected.box[-len(given["frames"]) :], **CLOSE)
+    # One scan over the frames after the first.
+    assert str(jax.make_jaxpr(track)(given[traced])).count(f"length={len(expected.box) - 1}\n") == 1
 
 
 def test_vmap_over_videos_and_over_targets(params: Params, clip: Any, expected: mfst_jax.Result):

@@ -38,7 +38,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def started(video: Path, *arguments: str | Path) -> Generator[tuple[subprocess.Popen[str], str]]:
     """`mfst track --select`, and the address that it prints."""
-    code = "import sys; from mfst_jax.cli import main; sys.exit(main())"
+    code = "import sys; from mfst_jax.cli import command; sys.exit(command())"  # which keeps XLA quiet
     words = [sys.executable, "-c", code, "track", str(video), "--select", "--no-browser", *map(str, arguments)]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
