@@ -15,6 +15,7 @@ from compilations import for_long_runs
 from scenes import video
 
 import mfst_jax
+from mfst_jax import tracker
 from mfst_jax.compilation import is_traced
 from mfst_jax.config import ALEXNET, Config
 from mfst_jax.fast import AnyParams
@@ -59,20 +60,37 @@ def test_jit(params: Params, clip: Any, expected: mfst_jax.Result):
     assert other.state.config.scale_min == 0.3
 
 
-@pytest.mark.parametrize("traced", ["params", "frames", "box", "frame_size", "state"])
-def test_one_argument_that_is_traced_is_enough(params: Params, clip: Any, expected: mfst_jax.Result, traced: str):
+ARGUMENTS = ["params", "frames", "box", "frame_size", "state"]
+
+
+def arguments(params: Params, clip: Any, name: str) -> dict[str, Any]:
+    """Arguments of `track`, this one among them."""
     frames, box = clip
-    given: dict[str, Any] = {"params": params, "frames": frames, "box": box, "frame_size": jnp.array([64, 80])}
-    if traced == "state":
-        given = {"params": params, "frames": frames[1:], "state": mfst_jax.init(params, frames[0], box, config=SMALL)}
+    if name == "state":
+        return {"params": params, "frames": frames[1:], "state": mfst_jax.init(params, frames[0], box, config=SMALL)}
+    return {"params": params, "frames": frames, "box": box, "frame_size": jnp.array([64, 80])}
+
+
+@pytest.mark.parametrize("traced", ARGUMENTS)
+def test_one_argument_that_is_traced_is_enough(params: Params, clip: Any, expected: mfst_jax.Result, traced: str):
+    given = arguments(params, clip, traced)
 
     @jax.jit
     def track(value: Any) -> mfst_jax.Result:
         return mfst_jax.track(**given | {traced: value}, config=SMALL)
 
     np.testing.assert_allclose(track(given[traced]).box, expected.box[-len(given["frames"]) :], **CLOSE)
-    # One scan over the frames after the first.
-    assert str(jax.make_jaxpr(track)(given[traced])).count(f"length={len(expected.box) - 1}\n") == 1
+
+
+@pytest.mark.parametrize("mapped", ARGUMENTS)
+def test_one_argument_that_is_mapped_makes_a_video_one_scan(
+    params: Params, clip: Any, expected: mfst_jax.Result, monkeypatch: pytest.MonkeyPatch, mapped: str
+):
+    given = arguments(params, clip, mapped)
+    monkeypatch.setattr(tracker, "_scan_frames", lambda *arguments: expected)
+    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], given[mapped])
+    found = jax.vmap(lambda value: mfst_jax.track(**given | {mapped: value}, config=SMALL))(batch)
+    np.testing.assert_array_equal(found.box, expected.box[None])
 
 
 def test_vmap_over_videos_and_over_targets(params: Params, clip: Any, expected: mfst_jax.Result):
