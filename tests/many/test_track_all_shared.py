@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from short_clips import CHEAP, NAMES, content, track_all, write_clips
@@ -75,7 +76,13 @@ def test_a_failure_is_kept_for_the_others_which_do_not_try_again(
     monkeypatch.setattr(sharing, "PAUSE", 0.05)
     clips, out = write_clips(tmp_path / "clips", names=NAMES[:2]), tmp_path / "out"
     (clips / "ant" / "img" / "0001.bmp").write_bytes(b"BM")
-    statuses = []
+    statuses, together, track = [], threading.Barrier(2, timeout=60), command._track
+
+    def track_together(*arguments: Any) -> Any:
+        together.wait()  # a failure from before a process began would be tried again
+        return track(*arguments)
+
+    monkeypatch.setattr(command, "_track", track_together)
 
     def run(process: int) -> None:  # a thread, which locks keep out of another one's way as they do processes
         statuses.append(command.track_all((str(clips),), out=out, set=(CHEAP,), processes=2, process=process))
