@@ -33,7 +33,7 @@ MARGIN = 0.4
 
 
 class TargetPlace(NamedTuple):
-    """TargetPlace of the target in a frame: what a second look may change.
+    """Place of the target in a frame: what a second look may change.
 
     Attributes:
       centre: Centre, (x, y) in pixels.
@@ -100,7 +100,7 @@ def _any_in_batch(size: int, is_mapped: list[bool], value: Bool[Array, " tracks"
 def _look_again(
     params: AnyParams, state: State, frame: Array, config: Config, first: TargetPlace, background: Float[Array, ""]
 ) -> tuple[TargetPlace, Bool[Array, ""]]:
-    """TargetPlace of the target by a second look, and whether it is better than the first one.
+    """Place of the target by a second look, and whether it is better than the first one.
 
     A place is better whose score is at least `LEAST_SCORE` and `MARGIN` higher than the first one's, and that
     is in the frame. Both scores are taken against `background`, the mean similarity of the same search region.

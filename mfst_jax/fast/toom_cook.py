@@ -62,11 +62,10 @@ class Scheme:
 
         They are those for which the matrix has the least norm, and so loses the least to rounding.
         """
-        choices = [
-            (rows, np.linalg.inv(self.filters[[*rows]])) for rows in combinations(range(self.products), self.taps)
-        ]
-        rows, inverse = min(choices, key=lambda choice: float(np.linalg.norm(choice[1])))
-        return rows, inverse.astype(np.float32)
+        choices = np.array([*combinations(range(self.products), self.taps)])
+        inverses = np.linalg.inv(self.filters[choices])
+        best = np.argmin(np.linalg.norm(inverses, axis=(1, 2)))
+        return tuple(choices[best].tolist()), inverses[best].astype(np.float32)
 
     @cached_property
     def inputs(self) -> np.ndarray:
