@@ -7,7 +7,7 @@ from importlib import import_module
 from types import ModuleType
 
 from mfst_jax.checkpoints import load, save
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
+from mfst_jax.config import ADAPTIVE, ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.jax_release import refuse_bad_release
@@ -22,6 +22,8 @@ from mfst_jax.version import __version__
 refuse_bad_release()
 
 __all__ = [
+    "ADAPTIVE",
+    "ADAPTIVE_ALEXNET",
     "ALEXNET",
     "AUTHORS",
     "PAPER",

@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from mfst_jax.config import LowerLayer
 from mfst_jax.params import AlexNetVariant, Contents
 
 LayerFeatures = dict[str, Float[Array, "n _ _ _"]]
@@ -126,16 +127,18 @@ class AlexNet(nn.Module):
         whose conv5 is then used as SiamFC's.
       convolve: The convolution to compute with.
       pool: The max pool to compute with.
+      below: Layers below conv3 whose features are returned too.
     """
 
     variant: AlexNetVariant
     last_relu: bool = True
     convolve: Operation = convolve_by_group
     pool: Operation = max_pool
+    below: tuple[LowerLayer, ...] = ()
 
     @nn.compact
     def __call__(self, images: Float[Array, "n side side 3"]) -> LayerFeatures:
-        """Features of conv3, conv4 and conv5 by name, from RGB images in 0..255."""
+        """Features of conv3, conv4, conv5 and the layers `below` by name, from RGB images in 0..255."""
         conv1, conv2, conv3, conv4, conv5 = CHANNELS[self.variant]
         caffe = self.variant == "caffe"
         groups = 2 if caffe else 1
@@ -145,8 +148,9 @@ class AlexNet(nn.Module):
         conv = partial(_conv, convolve=self.convolve)
         x = images if caffe else (images / 255 - IMAGENET_MEAN) / IMAGENET_STD
         x = nn.relu(conv(conv1, 11, "conv1", strides=2)(x))
-        x = nn.relu(conv(conv2, 5, "conv2", groups=groups)(self.pool(normalise(x))))
-        features = {}
+        x = self.pool(normalise(x))
+        features: LayerFeatures = dict.fromkeys(self.below, x)
+        x = nn.relu(conv(conv2, 5, "conv2", groups=groups)(x))
         x = features["conv3"] = nn.relu(conv(conv3, 3, "conv3")(self.pool(normalise(x))))
         x = features["conv4"] = nn.relu(conv(conv4, 3, "conv4", groups=groups)(x))
         x = conv(conv5, 3, "conv5", groups=groups)(x)

@@ -20,6 +20,7 @@ from mfst_jax.pytrees import register_for_export, repr_changes
 
 Model = Literal["siamfc", "alexnet"]
 Layer = Literal["conv3", "conv4", "conv5"]
+LowerLayer = Literal["pool1"]
 Strategy = Literal["hard", "soft_mean", "soft"]
 Upsampling = Literal["tf1", "corners", "half_pixel"]
 ScaleSearch = Literal["crops", "features"]
@@ -89,9 +90,11 @@ class Config:
       centre_search: Largest displacement in the last frame, in samples of the search region, for which the next frame
         is searched in the centre of the region alone, where the target may move by 32 samples instead of 64. In
         [0, 32]; 0 turns it off.
-      second_look: Score below which the target is looked for once more in the same frame, in a region 1.9 times as wide
+      second_look: Score below which the target is looked for in the regions around too, in the same frame
         (`second_look.py`). It is then taken to be where its score is at least 1/2, and surely higher. In [0, 1]; 0
         turns it off.
+      filter_share: Share, in the map whose peak is taken, of correlation filters on two layers of A that learn the
+        target as it is tracked (`correlation_filter.py`). In [0, 1]; 0 turns them off.
       window_influence: Share of the Hann window in the final map, in [0, 1] [code].
       peak_temperature: Temperature of the soft-argmax that finds the target's place, relative to the map's maximum. At
         0 the place is the highest sample, which has no gradient; at 0.01 it is within a few pixels of the highest
@@ -137,6 +140,7 @@ class Config:
     centre_search: float = 0.0
     second_look: float = 0.0
 
+    filter_share: float = 0.0
     window_influence: float = 0.176
     peak_temperature: float = 0.0
     upsampling: Upsampling = "half_pixel"
@@ -189,6 +193,12 @@ class Config:
         fits = self.centre_search == 0 or self.upsampling == "half_pixel"
         require(fits, "config.upsampling", "half_pixel, which centre_search needs", self.upsampling)
         require(0 <= self.second_look <= 1, "config.second_look", "in [0, 1]", self.second_look)
+        require(0 <= self.filter_share <= 1, "config.filter_share", "in [0, 1]", self.filter_share)
+        layers = self.layers("alexnet")
+        fits = self.filter_share == 0 or "conv5" in layers
+        require(fits, "config.alexnet_layers", "conv5 of A in use, or filter_share=0", layers)
+        fits = self.filter_share == 0 or self.upsampling == "half_pixel"
+        require(fits, "config.upsampling", "half_pixel, or filter_share=0", self.upsampling)
         require(0 <= self.window_influence <= 1, "config.window_influence", "in [0, 1]", self.window_influence)
         temperature = self.peak_temperature
         require(
@@ -204,6 +214,10 @@ class Config:
         """Layers of `model` in use, in network order; none where the model is not in use."""
         chosen = self.siamfc_layers if model == "siamfc" else self.alexnet_layers
         return tuple(layer for layer in LAYERS if layer in chosen and model in self.models)
+
+    def layers_below(self, model: Model) -> tuple[LowerLayer, ...]:
+        """Layers of `model` in use below those that are compared with the exemplar."""
+        return ("pool1",) if self.filter_share and model == "alexnet" else ()
 
     def weights(self, model: Model) -> tuple[float, ...]:
         """Fusion weights of the layers of `model` in use, in network order."""
@@ -255,13 +269,22 @@ ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, 
 """A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
 split]."""
 
-Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime"]
+ADAPTIVE = dataclasses.replace(REALTIME, second_look=0.1, filter_share=0.5)
+"""REALTIME beside correlation filters that learn the target, and with a second look where it seems lost [training
+split]."""
+
+ADAPTIVE_ALEXNET = dataclasses.replace(ALEXNET, second_look=0.1, filter_share=0.5)
+"""ADAPTIVE with A alone: ALEXNET with filters and a second look."""
+
+Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_alexnet"]
 PRESETS: dict[Preset, Config] = {
     "paper": PAPER,
     "authors": AUTHORS,
     "siamfc": SIAMFC,
     "alexnet": ALEXNET,
     "realtime": REALTIME,
+    "adaptive": ADAPTIVE,
+    "adaptive_alexnet": ADAPTIVE_ALEXNET,
 }
 
 

@@ -21,8 +21,6 @@ SEARCH_SIZE = 255
 """Side of the search region, in samples."""
 CENTRE_SIZE = 191
 """Side in samples of the centre of the search region that a centre search sees: 9 cells of a response map."""
-WIDE_SIZE = 479
-"""Side in samples of the region that a second look sees, around the search region: 45 cells of a response map."""
 VISIBLE_RANGE = 4.0
 """Grey levels by which the points of a crop must differ for anything to be visible in it (docs/choices.md)."""
 BLOCK = 64

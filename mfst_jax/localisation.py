@@ -109,15 +109,6 @@ def scale_priors(config: Config) -> np.ndarray:
     return (penalties * np.array(config.scale_factors()) ** config.scale_tilt).astype(np.float32)
 
 
-def peak_displacement(response: Float[Array, "n n"], config: Config) -> Float[Array, "2"]:
-    """Displacement from the region's centre to the target's new place, (x, y) in samples of the region.
-
-    It is that of the peak of the fused map under a Hann window.
-    """
-    windowed = add_window(response, config.window_influence)
-    return displacement(windowed, config.upsampling, config.peak_temperature)
-
-
 def add_window(
     response: Float[Array, "n n"],
     influence: float | Float[Array, ""],

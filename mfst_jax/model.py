@@ -4,19 +4,22 @@ Every stage returns its arrays by name, `{model: {layer: array}}`. Where the col
 `MFST` also leaves them there under `<model>_<layer>_<stage>`; the stages are exemplar, search and response.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 from flax import struct
 from jaxtyping import Array, Float
 
-from mfst_jax.backbones import AlexNet, siamfc
+from mfst_jax.backbones import AlexNet, LayerFeatures, siamfc
 from mfst_jax.config import Config, Layer, Model
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.params import Contents, uses_se
 from mfst_jax.pytrees import register_for_export, repr_shapes
 from mfst_jax.se_block import SEBlocks, recalibrate
 
-Features = dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]
+Features = dict[Model, dict[Any, Float[Array, "n _ _ _"]]]
+"""Features by model and layer, a `Layer` or, where correlation filters look at it, a `LowerLayer`."""
 ChannelWeights = dict[Model, dict[Layer, Float[Array, "n _"]]]
 Responses = dict[Model, dict[Layer, Float[Array, "regions cells cells"]]]
 
@@ -59,7 +62,7 @@ class MFST(nn.Module):
                 self.siamfc = siamfc(self.contents)
             else:
                 assert self.contents.alexnet is not None, "a resolved config asks for no backbone that is not there"
-                self.alexnet = AlexNet(self.contents.alexnet)
+                self.alexnet = AlexNet(self.contents.alexnet, below=self.config.layers_below(model))
             if uses_se(self.contents, self.config, model):
                 setattr(self, f"{model}_se", SEBlocks())
 
@@ -71,11 +74,10 @@ class MFST(nn.Module):
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
         """Features of the backbones before any SE-block, from RGB images in 0..255."""
         # Sec. III-B a): conv3, conv4 and conv5 of each model
-        features: Features = {}
-        for model in self.config.models:
-            by_layer = getattr(self, model)(images)
-            features[model] = {layer: by_layer[layer] for layer in self.config.layers(model)}
-        return features
+        return {
+            model: {layer: by_layer[layer] for layer in self.config.layers(model)}
+            for model, by_layer in self._backbones(images).items()
+        }
 
     def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
         """Exemplar from the target's image, RGB in 0..255."""
@@ -89,11 +91,13 @@ class MFST(nn.Module):
     def search(self, exemplar: Exemplar, images: Float[Array, "n side side 3"]) -> Features:
         """Recalibrated features of the search images, by the exemplar's channel weights or by their own."""
         recalibrated: Features = {}
-        for model, features in self.features(images).items():
+        for model, by_layer in self._backbones(images).items():
+            features = {layer: by_layer[layer] for layer in self.config.layers(model)}
             shared = jax.tree.map(lambda w: w[None], exemplar.channel_weights.get(model))
             weights = shared or self._channel_weights(model, features)
             recalibrated[model] = recalibrate_layers(features, weights)
             self._sow(model, recalibrated[model], "search")
+            recalibrated[model] |= {layer: by_layer[layer] for layer in self.config.layers_below(model)}
         return recalibrated
 
     def responses(self, exemplar: Exemplar, search: Features) -> Responses:
@@ -106,6 +110,9 @@ class MFST(nn.Module):
             }
             self._sow(model, responses[model], "response")
         return responses
+
+    def _backbones(self, images: Float[Array, "n side side 3"]) -> dict[Model, LayerFeatures]:
+        return {model: getattr(self, model)(images) for model in self.config.models}
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""

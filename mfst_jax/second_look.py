@@ -1,85 +1,138 @@
-"""The second look: a target that is probably lost is looked for once more in the same frame, farther around.
+"""The second look: a target that is probably lost is looked for once more in the same frame, in the regions around.
 
 A step searches as far as 64 samples around the last place. Whatever moves farther from one frame to the next, or comes
-out behind something farther away, is lost for good, while the score tells that it is. So where the score is low, all
-layers are correlated once more over a region of 479 samples, as finely as before, and the target is taken to be at the
-peak there if that looks enough like it. docs/choices.md has the measurements.
+out behind something farther away, is lost for good, while the score tells that it is. So where the score is low, the
+eight regions around the search region are searched in the same way, and the target is taken to be where one of them
+looks enough like it. As long as it is not found, each later frame searches one of the eight, in turns. docs/choices.md
+has the measurements.
 """
 
-import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float
 
-from mfst_jax import boxes
 from mfst_jax.config import Config
-from mfst_jax.crops import SEARCH_SIZE, WIDE_SIZE
-from mfst_jax.fast import AnyParams
-from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.localisation import displacement, upsample_layers
-from mfst_jax.network import bind
-from mfst_jax.scale_from_features import damped, growth_factor
-from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
-from mfst_jax.search import search_regions, take_region
+from mfst_jax.crops import SEARCH_SIZE, search_side
+from mfst_jax.localisation import UPSAMPLED_SIZE
 from mfst_jax.state import Output, State
 
 LEAST_SCORE = 0.5
 """Least score at which the target is taken to be at another place: that below which a target counts as lost."""
 MARGIN = 0.4
 """By how much the score of another place has to be higher than that of the first one."""
+DISTANCE = 112
+"""Distance of two neighbouring regions' centres, in samples: 14 cells of a response map, which has 17."""
+NEIGHBOURS = DISTANCE * np.array([(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (1, -1), (-1, 1)], np.float32)
+"""Centres (x, y) of the regions around, in samples from that of the search region, in the order of their turns."""
 
 
-class TargetPlace(NamedTuple):
-    """Place of the target in a frame: what a second look may change.
+class First(NamedTuple):
+    """First search of a frame, as the others see it.
 
     Attributes:
-      centre: Centre, (x, y) in pixels.
-      scale: Scale relative to the first frame.
-      score: Score in [0, 1].
-      searches_centre: Whether the next frame is searched in the centre of the search region alone.
+      score: Score of the place that it found.
+      background: Mean similarity over its region (`State.background`).
     """
 
-    centre: Float[Array, "2"]
-    scale: Float[Array, ""]
     score: Float[Array, ""]
-    searches_centre: Bool[Array, ""]
+    background: Float[Array, ""]
 
 
-def look_again_if_lost(
-    params: AnyParams, state: State, frame: Array, config: Config, first: tuple[State, Output]
-) -> tuple[State, Output]:
-    """State and output of a step, after a second look where the score so far is below `Config.second_look`.
+class Again(NamedTuple):
+    """Whether a search is a second one, and after which first one.
 
-    A step that saw nothing around the target stays as it is. The response map is that of the first look. Under `vmap`
-    all tracks of a batch are looked for again where one needs it, and none where none does.
+    Attributes:
+      is_second: Whether it is. The window and correlation filters then do not count, as the target may be anywhere.
+      background: Mean similarity over the region of the first search, from which the place has to stand out too; -1
+        where this is the first.
+    """
+
+    is_second: Bool[Array, ""]
+    background: Float[Array, ""]
+
+
+Search = Callable[[State, Again], tuple[State, Output]]
+"""Search of a frame around the place that a state has."""
+CHANGED = ("templates", "centre", "scale", "searches_centre", "background")
+"""What a search changes of a state. The rest is not carried through the loop: under `shard_map` it may be the same on
+all devices, which what is carried is not."""
+_Searched = tuple[dict[str, Any], Output, First]
+"""What the best search so far changed, what it found, and the first search."""
+_Region = tuple[Bool[Array, ""], Float[Array, "2"], Bool[Array, ""]]
+"""Whether it is the search region itself, its centre (x, y) in pixels, and whether it is searched in this frame."""
+
+
+def search_until_found(search: Search, state: State, config: Config) -> tuple[State, Output]:
+    """State and output of a step that searches the regions around too, where a first score is below `second_look`.
+
+    All searches are one program, run by a loop. Under `vmap` a region is searched for all tracks of a batch where one
+    of them needs it, and for none where none does. A step that saw nothing around the target stays as it is.
 
     Args:
-      params: the weights.
+      search: searches the frame.
       state: before the step.
-      frame: [H, W, 3].
       config: the configuration of this step.
-      first: state and output of the step so far.
     """
-    if not config.second_look:
-        return first
-    following, output = first
-    # Where nothing is visible the score is 0, and the target stays where it was (docs/conventions.md, "Bounds").
-    is_lost = (output.score > 0) & (output.score < config.second_look)
-    place = TargetPlace(following.centre, following.scale, output.score, following.searches_centre)
+    side = search_side(state.size, config.context) * state.scale
+    centres = state.centre[None] + jnp.asarray(NEIGHBOURS) * side / SEARCH_SIZE
+    turns = np.arange(len(NEIGHBOURS), dtype=np.int32)
+    are_due = (state.lost_frames == 0) | (state.lost_frames % len(turns) == turns)
+    are_due &= jax.vmap(is_in_frame, (0, None))(centres, state)
 
-    def again(first: TargetPlace) -> TargetPlace:
-        second, is_better = _look_again(params, state, frame, config, first, following.background)
-        return jax.tree.map(lambda new, old: jnp.where(is_lost & is_better, new, old), second, first)
+    def search_next(carry: _Searched, region: _Region) -> tuple[_Searched, None]:
+        (_, best, first), (is_first, centre, is_due) = carry, region
+        is_wanted = is_first | (is_due & _is_lost(first.score, config))
+        start = replace(state, centre=centre, searches_centre=state.searches_centre & is_first)
 
-    place = jax.lax.cond(any_in_batch(is_lost), again, lambda first: first, place)
-    following = dataclasses.replace(
-        following, centre=place.centre, scale=place.scale, searches_centre=place.searches_centre
+        def go() -> _Searched:
+            following, output = search(start, Again(~is_first, first.background))
+            # From another centre it says nothing that the target has hardly moved.
+            following = replace(following, searches_centre=following.searches_centre & is_first)
+            is_better = (output.score >= LEAST_SCORE) & (output.score > first.score + MARGIN)
+            is_better &= (output.score > best.score) & is_in_frame(following.centre, state)
+            is_taken = is_wanted & (is_first | is_better)
+            found = _changed(following), output, First(output.score, following.background)
+            return tuple(map(_choose, (is_taken, is_taken, is_first), found, carry))
+
+        return jax.lax.cond(any_in_batch(is_wanted), go, lambda: carry), None
+
+    # Values that depend on the state as those of a search do (`stages._zero_like`).
+    zero = jnp.where(state.scale > 0, np.float32(0), np.float32(0))
+    nothing = Output(zero + jnp.zeros(4), zero, zero + jnp.zeros((UPSAMPLED_SIZE, UPSAMPLED_SIZE)))
+    regions = (
+        jnp.arange(len(turns) + 1) == 0,
+        jnp.concatenate([state.centre[None], centres]),
+        jnp.concatenate([zero[None] > 0, are_due]),
     )
-    box = boxes.from_centre(place.centre, state.size * place.scale)
-    return following, dataclasses.replace(output, box=box, score=place.score)
+    start = _changed(state), nothing, First(zero, zero - 1)
+    (changed, output, first), _ = jax.lax.scan(search_next, start, regions)
+    remains_lost = _is_lost(first.score, config) & (output.score == first.score)
+    return replace(state, **changed, lost_frames=jnp.where(remains_lost, state.lost_frames + 1, 0)), output
+
+
+def _changed(state: State) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in CHANGED}
+
+
+def _choose(is_taken: Bool[Array, ""], new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda new, old: jnp.where(is_taken, new, old), new, old)
+
+
+def _is_lost(score: Float[Array, ""], config: Config) -> Bool[Array, ""]:
+    """Whether a target is looked for once more. Where nothing is visible the score is 0, and the target stays there."""
+    return (score > 0) & (score < config.second_look)
+
+
+def is_in_frame(place: Float[Array, "2"], state: State) -> Bool[Array, ""]:
+    """Whether a place, (x, y) in pixels, is in the frame."""
+    last = state.frame_size[::-1].astype(jnp.float32) - 1
+    return jnp.all((place >= 0) & (place <= last))
 
 
 @custom_vmap
@@ -95,35 +148,3 @@ def any_in_batch(value: Bool[Array, ""]) -> Bool[Array, ""]:
 def _any_in_batch(size: int, is_mapped: list[bool], value: Bool[Array, " tracks"]) -> tuple[Bool[Array, ""], bool]:
     del size, is_mapped
     return any_in_batch(jnp.any(value, axis=0)), False
-
-
-def _look_again(
-    params: AnyParams, state: State, frame: Array, config: Config, first: TargetPlace, background: Float[Array, ""]
-) -> tuple[TargetPlace, Bool[Array, ""]]:
-    """Place of the target by a second look, and whether it is better than the first one.
-
-    A place is better whose score is at least `LEAST_SCORE` and `MARGIN` higher than the first one's, and that
-    is in the frame. Both scores are taken against `background`, the mean similarity of the same search region.
-    """
-    # One region, at the running scale and without a window: the target may be anywhere in it.
-    regions = search_regions(state, frame, dataclasses.replace(config, scale_count=1), WIDE_SIZE)
-    responses, features = bind(params, config).match(state.exemplar, regions.images, seldom=True)
-    fused = fuse_hierarchy(upsample_layers(responses, config), config)
-    response, side, responses, features = take_region(jnp.int32(0), (fused, regions.sides, responses, features))
-    offset = displacement(response, config.upsampling, config.peak_temperature)
-    centre = state.centre + offset * side / SEARCH_SIZE
-
-    # The target grows at most by a step, as in any other frame.
-    scale = state.scale
-    if config.scale_search == "features":
-        factor = damped(growth_factor(state.exemplar, features, offset, config), config.scale_damping)
-        scale = jnp.clip(scale * factor, config.scale_min, config.scale_max)
-
-    # Whether that is the target.
-    similarity = mean_similarity(state.exemplar.features, responses, features, config)
-    score = peak_contrast_score(similarity, offset, background, config)
-    last = state.frame_size[::-1].astype(jnp.float32) - 1
-    is_better = (score >= LEAST_SCORE) & (score > first.score + MARGIN)
-    is_better &= has_contrast(similarity) & ~regions.are_blank & jnp.all((centre >= 0) & (centre <= last))
-
-    return TargetPlace(centre, scale, score, jnp.zeros_like(is_better)), is_better

@@ -3,18 +3,19 @@
 `mfst_jax.tracker` checks what it is given and runs them.
 """
 
-import dataclasses
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from mfst_jax import boxes
 from mfst_jax.compilation import is_mapped, jit
 from mfst_jax.config import Config
+from mfst_jax.correlation_filter import Templates, filter_maps, first_templates, learn, mix_in
 from mfst_jax.crops import (
     CENTRE_SIZE,
     EXEMPLAR_SIZE,
@@ -26,13 +27,13 @@ from mfst_jax.crops import (
 )
 from mfst_jax.fast import AnyParams
 from mfst_jax.fusion import fuse_hierarchy
-from mfst_jax.localisation import choose_region, pad_response, peak_displacement, upsample_layers
+from mfst_jax.localisation import add_window, choose_region, displacement, pad_response, upsample_layers
 from mfst_jax.model import Exemplar
 from mfst_jax.network import bind
 from mfst_jax.scale_from_features import damped, growth_factor
 from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.search import search_regions, take_region
-from mfst_jax.second_look import look_again_if_lost
+from mfst_jax.second_look import Again, search_until_found
 from mfst_jax.state import Output, State
 
 CENTRE_SEARCH_MIN_SCORE = 0.5
@@ -52,23 +53,34 @@ def first_state(params: AnyParams, frame: Array, box: Array, frame_size: Array, 
         exemplar = bind(params, config).exemplar(image)
         visible = colours >= VISIBLE_RANGE
         features = jax.tree.map(lambda z: jnp.where(visible, z, jnp.zeros_like(z)), exemplar.features)
-        exemplar = dataclasses.replace(exemplar, features=features)
+        exemplar = replace(exemplar, features=features)
 
         # First state: at the given place, at scale 1, and to be searched for in a whole search region.
         zero = _zero_like(exemplar)
-        return State(
+        state = State(
             exemplar,
+            {},
             centre + zero,
             size,
             scale=1 + zero,
             fill=fill,
             searches_centre=zero > 0,
             background=zero,
+            lost_frames=zero.astype(jnp.int32),
             frame_size=frame_size,
             config=config,
             contents=params.contents,
             frame_shape=frame.shape,
         )
+        return replace(state, templates=_learn_first(params, state, frame, config)) if config.filter_share else state
+
+
+def _learn_first(params: AnyParams, state: State, frame: Array, config: Config) -> Templates:
+    """Templates of the correlation filters, from the search region of the first frame; zero where it is blank."""
+    regions = search_regions(state, frame, replace(config, scale_count=1))
+    _, features = bind(params, config).match(state.exemplar, regions.images, seldom=True)
+    templates = first_templates(filter_maps(take_region(jnp.int32(0), features["alexnet"])))
+    return jax.tree.map(lambda each: jnp.where(regions.are_blank, np.float32(0), each), templates)
 
 
 def _zero_like(exemplar: Exemplar) -> Array:
@@ -84,13 +96,15 @@ def _zero_like(exemplar: Exemplar) -> Array:
 def next_state(params: AnyParams, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     """State and output of a step, which searches the whole search region or, where that is enough, its centre alone."""
     with jax.default_matmul_precision(config.precision):
-        search = partial(search_frame, params, frame=frame, config=config)
-        if config.centre_search:
-            of_centre, of_whole = (partial(search, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
-            found = jax.lax.cond(state.searches_centre, of_centre, of_whole, state)
-        else:
-            found = search(state, samples=SEARCH_SIZE)
-        return look_again_if_lost(params, state, frame, config, found)
+
+        def search(state: State, again: Again | None = None) -> tuple[State, Output]:
+            of_samples = partial(search_frame, params, state, frame=frame, config=config, again=again)
+            if not config.centre_search:
+                return of_samples(samples=SEARCH_SIZE)
+            ways = (partial(of_samples, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
+            return jax.lax.cond(state.searches_centre, *ways)
+
+        return search_until_found(search, state, config) if config.second_look else search(state)
 
 
 @jit
@@ -101,10 +115,13 @@ def next_state_of_batch(params: AnyParams, state: State, frame: Array, *, config
     with a copy of all weights for every track, and so with convolutions of which each track is a group.
     """
     with jax.default_matmul_precision(config.precision):
-        search = partial(search_frame, params, state, frame=frame, config=config)
-        of_centre, of_whole = (search(samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
-        found = jax.tree.map(partial(jnp.where, state.searches_centre), of_centre, of_whole)
-        return look_again_if_lost(params, state, frame, config, found)
+
+        def search(state: State, again: Again | None = None) -> tuple[State, Output]:
+            of_samples = partial(search_frame, params, state, frame=frame, config=config, again=again)
+            of_centre, of_whole = (of_samples(samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
+            return jax.tree.map(partial(jnp.where, state.searches_centre), of_centre, of_whole)
+
+        return search_until_found(search, state, config) if config.second_look else search(state)
 
 
 def next_state_for(state: State, config: Config) -> Any:
@@ -113,7 +130,13 @@ def next_state_for(state: State, config: Config) -> Any:
 
 
 def search_frame(
-    params: AnyParams, state: State, *, frame: Array, config: Config, samples: int
+    params: AnyParams,
+    state: State,
+    *,
+    frame: Array,
+    config: Config,
+    samples: int = SEARCH_SIZE,
+    again: Again | None = None,
 ) -> tuple[State, Output]:
     """State and output of a step that searches the middle `samples` x `samples` points of the search region.
 
@@ -132,8 +155,14 @@ def search_frame(
     best = choose_region(fused, config)
     response, side, responses, features = take_region(best, (fused, regions.sides, responses, features))
 
-    # Displacement: from the last position to the peak of the map under a Hann window.
-    offset = peak_displacement(response, config)
+    # Displacement: from the last position to the peak of the map under a Hann window. Filters have a share in that map.
+    windowed = add_window(response, _in_first(again, config.window_influence))
+    filters = bool(config.filter_share) and samples == SEARCH_SIZE
+    maps = filter_maps(features["alexnet"]) if filters else {}
+    if filters:
+        target = state.size * (SEARCH_SIZE / search_side(state.size, config.context))
+        windowed = mix_in(windowed, state.templates, maps, target, _in_first(again, config.filter_share))
+    offset = displacement(windowed, config.upsampling, config.peak_temperature)
 
     # Scale update: the factor by which the target grew, that of the region or told from the features, damped.
     by_features = config.scale_search == "features"
@@ -144,7 +173,8 @@ def search_frame(
     # Score: by how much the new place resembles the exemplar more than the search region does on average.
     similarity = mean_similarity(state.exemplar.features, responses, features, config)
     background = jnp.mean(similarity) if samples == SEARCH_SIZE else state.background
-    score = peak_contrast_score(similarity, offset, background, config)
+    standard = background if again is None else jnp.maximum(background, again.background)
+    score = peak_contrast_score(similarity, offset, standard, config)
 
     # In a blank region the peak is where rounding or the frame's edge has put it: the target stays as it was.
     blank = regions.are_blank | ~has_contrast(similarity)
@@ -155,7 +185,13 @@ def search_frame(
     centre = state.centre + offset * side / SEARCH_SIZE
     slow = jnp.max(jnp.abs(offset)) <= config.centre_search
     searches_centre = slow & (score > CENTRE_SEARCH_MIN_SCORE)
-    following = dataclasses.replace(
-        state, centre=centre, scale=scale, searches_centre=searches_centre, background=background
-    )
+    following = replace(state, centre=centre, scale=scale, searches_centre=searches_centre, background=background)
+    if filters:  # What the target looks like by now.
+        learned = learn(state.templates, maps, offset)
+        following = replace(following, templates=jax.tree.map(partial(jnp.where, blank), state.templates, learned))
     return following, Output(boxes.from_centre(centre, state.size * scale), score, pad_response(response))
+
+
+def _in_first(again: Again | None, value: float) -> float | Float[Array, ""]:
+    """Value in the first search of a frame, 0 in others."""
+    return value if again is None else jnp.where(again.is_second, np.float32(0), np.float32(value))

@@ -15,6 +15,7 @@ class State:
 
     Attributes:
       exemplar: Features of the target in the first frame.
+      templates: What the correlation filters have learned (`correlation_filter.py`), by layer; none where they are off.
       centre: Centre of the target, (x, y) in pixels.
       size: Size of the target in the first frame, (w, h) in pixels.
       scale: Scale of the target relative to the first frame.
@@ -22,6 +23,7 @@ class State:
       searches_centre: Whether the next frame is searched in the centre of the search region alone, since the target was
         slow and its score high in the last one.
       background: Mean similarity over the search region when it was last searched as a whole.
+      lost_frames: Frames in a row in which a second look was taken and the target not found (`second_look.py`).
       frame_size: Real part of every frame, (height, width) in pixels.
       config: Configuration that the state was made with.
       contents: Contents of the weights that the state was made with.
@@ -29,12 +31,14 @@ class State:
     """
 
     exemplar: Exemplar
+    templates: dict[str, Float[Array, "*batch _ _ _"]]
     centre: Float[Array, "*batch 2"]
     size: Float[Array, "*batch 2"]
     scale: Float[Array, "*batch"]
     fill: Float[Array, "*batch 3"]
     searches_centre: Bool[Array, "*batch"]
     background: Float[Array, "*batch"]
+    lost_frames: Int[Array, "*batch"]
     frame_size: Int[Array, "*batch 2"]
     config: Config = struct.field(pytree_node=False)
     contents: Contents = struct.field(pytree_node=False)

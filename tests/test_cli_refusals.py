@@ -117,7 +117,10 @@ def test_a_preset_may_have_capitals_and_an_unknown_one_is_refused_with_all_names
         cli.main(["track", str(folder), "--preset", "best"])
     assert ended.value.code == 2
     printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert "--preset: expected one of paper, authors, siamfc, alexnet, realtime, found 'best'" in printed
+    assert (
+        "--preset: expected one of paper, authors, siamfc, alexnet, realtime, adaptive, adaptive_alexnet, found 'best'"
+        in printed
+    )
 
 
 @pytest.mark.parametrize("arguments", [["1,2,3,4", "0"], ["1", "0"], ["a=1,2,3,4", "5,6,7,8"], ["1,2,3,4"], []])

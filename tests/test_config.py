@@ -71,6 +71,7 @@ TEXT = {
     "scale_tilt": ("0.2", 0.2),
     "centre_search": ("8", 8.0),
     "second_look": (".5", 0.5),
+    "filter_share": (".25", 0.25),
     "scale_damping": ("0.35", 0.35),
     "scale_min": ("0.5", 0.5),
     "scale_max": ("2", 2.0),

@@ -1,6 +1,5 @@
 """Crops against a slow float64 reference, and the laws: ends, fill, padding, shifts, transformations."""
 
-import functools
 import math
 
 import jax
@@ -13,7 +12,6 @@ from mfst_jax.crops import (
     EXEMPLAR_SIZE,
     SEARCH_SIZE,
     VISIBLE_RANGE,
-    WIDE_SIZE,
     central_exemplar,
     crop,
     crop_with_range,
@@ -118,23 +116,6 @@ def test_the_exemplar_is_rows_and_columns_64_to_190():
 def test_sizes_are_the_papers_and_a_centre_search_has_nine_cells():
     assert (EXEMPLAR_SIZE, SEARCH_SIZE) == (127, 255)
     assert CENTRE_SIZE == 127 + 8 * (9 - 1)
-    assert WIDE_SIZE == 127 + 8 * (45 - 1)
-
-
-def test_the_crop_of_a_second_look_reaches_beyond_the_search_region_and_has_it_in_its_middle():
-    frame, margin = noise(300, 400), (WIDE_SIZE - SEARCH_SIZE) // 2
-
-    def take_samples(samples):
-        return take(frame, (180, 140), 201, function=functools.partial(compiled_samples, samples=samples))
-
-    wide = take_samples(WIDE_SIZE)
-    np.testing.assert_array_equal(wide[margin:-margin, margin:-margin], take_samples(SEARCH_SIZE))
-    # Samples are 200/254 pixels apart: the first row lies 188 pixels above the middle, outside of the frame.
-    np.testing.assert_array_equal(wide[0], np.broadcast_to(FILL, (WIDE_SIZE, 3)))
-    x, y = 180 + (300 - 239) * 200 / 254, 140 + (80 - 239) * 200 / 254
-    four = frame[int(y) : int(y) + 2, int(x) : int(x) + 2].astype(float)
-    by_hand = np.einsum("y,x,yxc->c", [1 - y % 1, y % 1], [1 - x % 1, x % 1], four)
-    np.testing.assert_allclose(wide[80, 300], by_hand, atol=0.05)
 
 
 def test_the_search_side_by_hand():

@@ -5,7 +5,19 @@ from typing import Any
 
 import pytest
 
-from mfst_jax.config import ALEXNET, AUTHORS, LAYERS, MODELS, PAPER, PRESETS, REALTIME, SIAMFC, Config
+from mfst_jax.config import (
+    ADAPTIVE,
+    ADAPTIVE_ALEXNET,
+    ALEXNET,
+    AUTHORS,
+    LAYERS,
+    MODELS,
+    PAPER,
+    PRESETS,
+    REALTIME,
+    SIAMFC,
+    Config,
+)
 
 # The tables of the paper
 
@@ -121,6 +133,12 @@ def test_realtime_is_paper_but_for_how_it_tells_the_scale_and_saves_work():
     assert REALTIME.scale_search == "features"
 
 
+def test_the_adaptive_presets_are_those_of_the_exemplar_alone_with_filters_and_a_second_look():
+    for adaptive, alone in ((ADAPTIVE, REALTIME), (ADAPTIVE_ALEXNET, ALEXNET)):
+        assert dataclasses.replace(adaptive, filter_share=0.0, second_look=0.0) == alone
+        assert (adaptive.filter_share, adaptive.second_look) == (0.5, 0.1)
+
+
 def test_presets_go_by_their_names():
     assert PRESETS == {
         "paper": PAPER,
@@ -128,4 +146,6 @@ def test_presets_go_by_their_names():
         "siamfc": SIAMFC,
         "alexnet": ALEXNET,
         "realtime": REALTIME,
+        "adaptive": ADAPTIVE,
+        "adaptive_alexnet": ADAPTIVE_ALEXNET,
     }

@@ -135,6 +135,10 @@ def test_shard_map(params: Params, clip: Any, expected: mfst_jax.Result):
     found = jax.jit(sharded)(params, videos, boxes, SMALL)
     np.testing.assert_allclose(np.asarray(found.box)[0], expected.box, **CLOSE)
     assert found.box.sharding.is_equivalent_to(sharding, 3)
+    adaptive = dataclasses.replace(SMALL, alexnet_layers=("conv5",), filter_share=0.5, second_look=1.0)
+    alone = mfst_jax.track(params, frames, box, config=adaptive)
+    found = jax.jit(sharded)(params, videos, boxes, adaptive)
+    np.testing.assert_allclose(np.asarray(found.box)[0], alone.box, **CLOSE)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,8 @@ def candidates(
     fused = fuse_hierarchy(localisation.upsample_layers(responses, chosen), chosen)
     best = localisation.choose_region(fused, chosen)
     fused, responses, features = take_region(best, (fused, responses, features))
-    cell = localisation.peak_displacement(fused, chosen) / CELL
+    windowed = localisation.add_window(fused, chosen.window_influence)
+    cell = localisation.displacement(windowed, chosen.upsampling, chosen.peak_temperature) / CELL
     column, row = jnp.round(cell).astype(jnp.int32) + RESPONSE_SIZE // 2
 
     similarity = mean_similarity(state.exemplar.features, responses, features, chosen)

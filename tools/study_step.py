@@ -52,7 +52,8 @@ def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], A
     def localise(responses: Any) -> Any:
         fused = fuse_hierarchy(localisation.upsample_layers(responses, chosen), chosen)
         response = take_region(localisation.choose_region(fused, chosen), fused)
-        return localisation.peak_displacement(response, chosen), response
+        windowed = localisation.add_window(response, chosen.window_influence)
+        return localisation.displacement(windowed, chosen.upsampling, chosen.peak_temperature), response
 
     def grow(exemplar: Any, search: Any) -> Any:
         return growth_factor(exemplar, jax.tree.map(lambda x: x[0], search), jnp.zeros(2), chosen)

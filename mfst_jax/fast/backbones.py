@@ -16,9 +16,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from mfst_jax.backbones import local_response_norm
-from mfst_jax.config import LAYERS, Layer, Model
+from mfst_jax.config import LAYERS, Layer, LowerLayer, Model
 from mfst_jax.fast import stem, toom_cook
 from mfst_jax.fast.folding import Folded
+from mfst_jax.model import Features
 from mfst_jax.params import AlexNetVariant
 
 Method = Literal["toom_cook", "direct", "quick"]
@@ -71,20 +72,22 @@ class Backbones:
       alexnet: Variant of the backbone A; None where it is not there.
       method: How convolutions are computed.
       shared: Names of the first convolutions of S that are A's too, as far as conv3 at least, and computed once.
+      below: Layers of A below conv3 that are wanted too.
     """
 
     weights: Weights
     alexnet: AlexNetVariant | None
     method: Method
     shared: tuple[str, ...] = ()
+    below: tuple[LowerLayer, ...] = ()
 
-    def features(self, images: Float[Array, "n side side 3"]) -> dict[Model, dict[Layer, Float[Array, "n _ _ _"]]]:
-        """Features of conv3 to conv5, from RGB images in 0..255, as far down as there are weights."""
+    def features(self, images: Float[Array, "n side side 3"]) -> Features:
+        """Features of conv3 to conv5, from RGB images in 0..255, as far down as there are weights, and of `below`."""
         if self.method != "toom_cook":
-            pooled = self._pooled_directly(images)
+            pool1, pooled = self._pooled_directly(images)
         else:  # one image at a time stays in cache
-            pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
-        features: dict[Model, dict[Layer, Maps]] = {}
+            pool1, pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
+        features: Features = {}
         for model in sorted(self.weights) if self.shared else self.weights:  # S after A, whose features it goes on from
             by_layer: dict[Layer, Maps] = {}
             x = pooled.get(model)
@@ -95,6 +98,7 @@ class Backbones:
                     assert x is not None, "what does not see the images goes on from what does"
                     x = by_layer[layer] = self._convolve(x, model, layer, done=features)
             features[model] = by_layer
+            features[model] |= {layer: pool1[model] for layer in self.below if model == "alexnet"}
         return {model: features[model] for model in self.weights}
 
     def directly(self) -> "Backbones":
@@ -110,15 +114,15 @@ class Backbones:
         """Weights of the backbones that see the images themselves: not of S, where it goes on from A's features."""
         return {model: layers for model, layers in self.weights.items() if not (self.shared and model == "siamfc")}
 
-    def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> dict[Model, Maps]:
-        """Feature maps after conv1, conv2 and their pools."""
+    def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> tuple[dict[Model, Maps], dict[Model, Maps]]:
+        """Feature maps after conv1 and its pool, as far as they are wanted, and after conv2 and its pool."""
         maps = self._split(_convolve_directly(images, self._conv1(), stride=stem.STRIDE))
-        maps = {model: max_pool(self._activate(x, model, "conv1")) for model, x in maps.items()}
-        maps = {model: _convolve_directly(x, self.weights[model]["conv2"][0]) for model, x in maps.items()}
-        return {model: max_pool(self._activate(x, model, "conv2")) for model, x in maps.items()}
+        pool1 = {model: max_pool(self._activate(x, model, "conv1")) for model, x in maps.items()}
+        maps = {model: _convolve_directly(x, self.weights[model]["conv2"][0]) for model, x in pool1.items()}
+        return self._wanted(pool1), {m: max_pool(self._activate(x, m, "conv2")) for m, x in maps.items()}
 
-    def _pooled_by_tiles(self, image: Float[Array, "side side 3"]) -> dict[Model, Maps]:
-        """Feature maps after conv1, conv2 and their pools, for one image, by Toom-Cook."""
+    def _pooled_by_tiles(self, image: Float[Array, "side side 3"]) -> tuple[dict[Model, Maps], dict[Model, Maps]]:
+        """Feature maps as by `_pooled_directly`, for one image, by Toom-Cook."""
         size = stem.size(len(image))
         pairs, filters = stem.pair_rows(image), self._conv1()
         strips: list[dict[Model, Maps]] = []
@@ -127,13 +131,16 @@ class Backbones:
             rows = [self._split(row) for row in stem.convolve(pairs, filters, first, count, done=strips)]
             by_model = {model: [row[model] for row in rows] for model in self._from_images}
             strips.append({m: self._pool_rows(of_m, (count, size), m, "conv1") for m, of_m in by_model.items()})
+        pool1 = {m: jnp.concatenate([strip[m] for strip in strips], axis=1) for m in self._from_images}
         pooled: dict[Model, Maps] = {}
-        for model in self._from_images:
-            x = jnp.concatenate([strip[model] for strip in strips], axis=1)
+        for model, x in pool1.items():
             rows = toom_cook.convolve(x, self.weights[model]["conv2"][0], SCHEMES["conv2"], done=pooled)
             size = x.shape[1] - SCHEMES["conv2"].taps + 1
             pooled[model] = self._pool_rows(rows, (size, size), model, "conv2")
-        return pooled
+        return self._wanted(pool1), pooled
+
+    def _wanted(self, pool1: dict[Model, Maps]) -> dict[Model, Maps]:
+        return {model: maps for model, maps in pool1.items() if self.below and model == "alexnet"}
 
     def _conv1(self) -> Any:
         """Filters of conv1 of all backbones side by side, as if they were one."""

@@ -3,6 +3,7 @@
 SE weights that all search regions share are applied to the exemplar instead, since `<z, w x> = <w z, x>`.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +58,12 @@ class PreparedNetwork:
         search: Features = {}
         correlate = cross_correlate if self.weights.method == "quick" else cross_correlate_by_taps
         backbones = self._backbones().directly() if seldom else self._backbones()
-        for model, features in self._features(images, backbones).items():
-            responses[model], search[model] = {}, {}
+        backbones = dataclasses.replace(backbones, below=self.config.layers_below("alexnet"))
+        for model, features in backbones.features(images).items():
+            responses[model] = {}
+            search[model] = {layer: features[layer] for layer in self.config.layers_below(model)}
             shared = exemplar.channel_weights.get(model)
-            own = self._channel_weights(model, features) if shared is None else {}
+            own = self._channel_weights(model, self._in_use(model, features)) if shared is None else {}
             for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
                 target, maps = exemplar.features[model][layer], features[layer]
                 weights = own.get(layer) if shared is None else shared[layer][None]
@@ -92,8 +95,10 @@ class PreparedNetwork:
         return {**held, "siamfc": {**lower, **held["siamfc"]}}
 
     def _features(self, images: Float[Array, "n side side 3"], backbones: Backbones) -> Features:
-        features = backbones.features(images)
-        return {m: {layer: features[m][layer] for layer in self.config.layers(m)} for m in features}
+        return {model: self._in_use(model, by_layer) for model, by_layer in backbones.features(images).items()}
+
+    def _in_use(self, model: Model, features: dict[Any, Array]) -> dict[Any, Array]:
+        return {layer: features[layer] for layer in self.config.layers(model)}
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""

@@ -1,9 +1,9 @@
 """Quick start on CPUs: the first steps of a video by a program that compiles in a fraction of the time.
 
 XLA for CPUs takes three to six times as long to compile the fast program of a step (`mfst_jax.prepare`) as a quick one,
-which uses XLA's convolutions and is hardly optimised. It searches whole search regions alone, as by `centre_search=0`
-and `second_look=0`, as programs for the others would have to be compiled beside that. The quick program takes the first
-`STEPS` steps of every video, whether the fast one is ready by then or not, so that results never depend on timing.
+which uses XLA's convolutions and is hardly optimised. It searches whole search regions alone, as by `centre_search=0`,
+as a program for their centres would have to be compiled beside that. The quick program takes the first `STEPS` steps of
+every video, whether the fast one is ready by then or not, so that results never depend on timing.
 """
 
 import dataclasses
@@ -69,7 +69,7 @@ class _QuicklyStarted(Tracks):
         self._reused, self._config = params, start.config
         self._only_quick = steps is not None and steps <= STEPS
         self._fast: Future[AnyParams] | None = None
-        quick = start._replace(config=dataclasses.replace(start.config, centre_search=0.0, second_look=0.0))
+        quick = start._replace(config=dataclasses.replace(start.config, centre_search=0.0))
         with quickly():
             super().__init__(params.prepared(quick.config, quick=True), quick)
 

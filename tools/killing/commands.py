@@ -8,7 +8,7 @@ from typing import Literal
 Name = Literal["convert", "port", "weights", "track", "export", "train", "eval"]
 SHARES: dict[str, int] = {"convert": 35, "port": 25, "weights": 35, "track": 30, "export": 20, "train": 30, "eval": 25}
 """Of 200 moments, how many each command gets."""
-CHEAP = ("--set", "scale_count=1", "alexnet_layers=conv3")
+CHEAP = ("--preset", "alexnet", "--set", "scale_count=1", "alexnet_layers=conv3")
 
 
 @dataclass(frozen=True)

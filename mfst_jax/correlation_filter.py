@@ -1,0 +1,225 @@
+"""Correlation filters: they learn what the target looks like by now, beside the exemplar, which never changes.
+
+A filter f answers a feature map x with the response `sum_k x_k * f_k` (`*` is convolution, k counts channels), which is
+to be a Gaussian y at the target. It is background-aware (Galoogahi et al. 2017, "Learning background-aware correlation
+filters for visual tracking", equation 3): it learns from the whole search region what the target is not, but has
+coefficients in as many cells as the target covers alone. That is solved by ADMM in the frequency domain, for a running
+mean of feature maps with the target at their centre: the template. docs/choices.md has the measurements.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfst_jax.localisation import CELL, UPSAMPLED_SIZE, UPSAMPLING_FACTOR, cubic_kernel
+
+RATE = 0.013
+"""Share of a new frame in a template."""
+SIGMA = 0.1
+"""Deviation of the Gaussian, in sides of the target (the root of its area)."""
+LEAST_SIGMA = 0.5
+"""Least deviation of the Gaussian, in cells."""
+PENALTIES = (1.0, 10.0)
+"""Penalties of the two iterations of ADMM, on the difference between the filter and the one with few coefficients."""
+SAMPLES_PER_PIXEL = UPSAMPLING_FACTOR // CELL
+"""Samples of an upsampled response map for each sample of the search region."""
+
+
+class Geometry(NamedTuple):
+    """Geometry of a layer's map of the search region.
+
+    Attributes:
+      stride: Samples of the search region from one cell to the next.
+      cells: Cells on a side.
+      padded: Cells on a side once zeros were added, a number with small factors.
+    """
+
+    stride: int
+    cells: int
+    padded: int
+
+    @property
+    def centre(self) -> float:
+        """Place of the map's centre, in cells."""
+        return (self.cells - 1) / 2
+
+
+GEOMETRIES = {"pool1": Geometry(4, 61, 72), "conv5": Geometry(8, 22, 32)}
+"""Layers of A that filters look at."""
+
+Templates = dict[str, Float[Array, "_ _ _"]]
+Maps = dict[str, Float[Array, "_ _ _"]]
+
+
+class Spectrum(NamedTuple):
+    """Spectrum of a map with real values, by its parts, so that real arrays multiply it without a conversion.
+
+    Attributes:
+      real: Real part, [c, n, n // 2 + 1].
+      imag: Imaginary part.
+    """
+
+    real: Float[Array, "c n frequencies"]
+    imag: Float[Array, "c n frequencies"]
+
+
+def filter_maps(features: Mapping[Any, Float[Array, "_ _ _"]]) -> Maps:
+    """Maps that the filters look at: of each layer, with cells of about one norm and channels of a mean of zero.
+
+    Args:
+      features: those of A in one search region, by layer.
+    """
+    return {layer: _normalised(features[layer]) for layer in GEOMETRIES}
+
+
+def first_templates(maps: Maps) -> Templates:
+    """Templates after the first frame, in which the target is at the centre of the search region."""
+    return {layer: maps[layer] * hann_window(geometry.cells) for layer, geometry in GEOMETRIES.items()}
+
+
+def learn(templates: Templates, maps: Maps, offset: Float[Array, "2"]) -> Templates:
+    """Templates after a further frame: running means of maps that have the target at their centre, under a Hann window.
+
+    Args:
+      templates: those so far.
+      maps: from `filter_maps`.
+      offset: from the region's centre to the target, (x, y) in samples of the search region.
+    """
+    learned = {}
+    for layer, geometry in GEOMETRIES.items():
+        sample = _recentred(maps[layer], offset / geometry.stride) * hann_window(geometry.cells)
+        learned[layer] = templates[layer] + RATE * (sample - templates[layer])
+    return learned
+
+
+def mix_in(
+    response: Float[Array, "272 272"],
+    templates: Templates,
+    maps: Maps,
+    target: Float[Array, "2"],
+    share: float | Float[Array, ""],
+) -> Float[Array, "272 272"]:
+    """Response map with those of the filters mixed in, each divided by its maximum.
+
+    Args:
+      response: the fused map under its window.
+      templates: what was learned so far.
+      maps: from `filter_maps`.
+      target: the target's size, (w, h) in samples of the search region.
+      share: that of the filters, together.
+    """
+    mixed = (1 - share) * _by_maximum(response)
+    for layer, geometry in GEOMETRIES.items():
+        learned = filter_response(templates[layer], maps[layer], target, geometry)
+        mixed += share / len(GEOMETRIES) * _by_maximum(learned)
+    return mixed
+
+
+def filter_response(
+    template: Float[Array, "n n c"], maps: Float[Array, "n n c"], target: Float[Array, "2"], geometry: Geometry
+) -> Float[Array, "272 272"]:
+    """Response of the filter learned from a template, at the samples of an upsampled response map.
+
+    Args:
+      template: the mean of the maps so far.
+      maps: of the search region.
+      target: the target's size, (w, h) in samples of the search region.
+      geometry: of the layer.
+    """
+    padded = geometry.padded
+    width, height = target / geometry.stride
+    sigma = jnp.maximum(SIGMA * jnp.sqrt(width * height), LEAST_SIGMA)
+    gaussian = jnp.exp(-0.5 * ((np.arange(padded, dtype=np.float32) - np.float32(geometry.centre)) / sigma) ** 2)
+    lags = np.minimum(np.arange(padded), padded - np.arange(padded)).astype(np.float32)
+    rows, columns = (lags <= jnp.maximum(side / 2, 1) for side in (height, width))
+    support = (rows[:, None] & columns[None]).astype(jnp.float32)
+
+    label = _transform((gaussian[:, None] * gaussian[None])[None])
+    learned = _solve(_spectrum(template, padded), label, support)
+    products = _multiply(_spectrum(maps, padded), learned)
+    response = _transform_back(_over_channels(products), padded)[0]
+    matrix = jnp.asarray(upsampling_matrix(geometry), jnp.float32)
+    return matrix @ response @ matrix.T
+
+
+@cache
+def upsampling_matrix(geometry: Geometry) -> np.ndarray:
+    """Matrix [272, padded] of the cubic interpolation from cells to the samples of an upsampled response map."""
+    samples = (np.arange(UPSAMPLED_SIZE) - (UPSAMPLED_SIZE - 1) / 2) / SAMPLES_PER_PIXEL
+    return _interpolation(geometry.centre + samples / geometry.stride, geometry.padded)
+
+
+@cache
+def hann_window(size: int) -> np.ndarray:
+    """Hann window [size, size, 1], float32, that is above 0 everywhere."""
+    row = np.hanning(size + 2)[1:-1]
+    return np.outer(row, row)[..., None].astype(np.float32)
+
+
+def _normalised(maps: Float[Array, "n n c"]) -> Float[Array, "n n c"]:
+    norms = jnp.sqrt(jnp.sum(jnp.square(maps), axis=-1, keepdims=True))
+    cells = maps / (norms + 0.1 * jnp.mean(norms) + 1e-6)
+    return cells - jnp.mean(cells, axis=(0, 1), keepdims=True)
+
+
+def _recentred(maps: Float[Array, "n n c"], offset: Float[Array, "2"]) -> Float[Array, "n n c"]:
+    """Map with what lies at `offset`, (x, y) in cells, at its centre. What lies beyond the map is zero."""
+    cells = np.arange(len(maps), dtype=np.float32)
+    columns, rows = (_interpolation(cells + shift, len(maps)) for shift in offset)
+    return jnp.einsum("yi,xj,ijc->yxc", rows, columns, maps)
+
+
+def _interpolation(places: Float[Any, " places"], cells: int) -> Float[Any, "places cells"]:
+    """Weights of the cells at each place, by cubic interpolation. Beyond the cells there are zeros."""
+    return cubic_kernel(places[:, None] - np.arange(cells, dtype=places.dtype)[None], a=-0.5)
+
+
+def _solve(x: Spectrum, label: Spectrum, support: Float[Any, "n n"]) -> Spectrum:
+    """Filter whose response to x is the label, by two iterations of ADMM from zero."""
+    count, (first, second) = support.size, PENALTIES
+    energy = jnp.sum(jnp.square(x.real) + jnp.square(x.imag), axis=0)
+    matched = _multiply(_conjugate(x), label)
+    anywhere = jax.tree.map(lambda part: part / (first * count + energy)[None], matched)
+    restricted = _transform(support[None] * _transform_back(anywhere, len(support)))
+    # At each frequency by itself the equations have an outer product for a matrix (Sherman and Morrison).
+    aim = jax.tree.map(lambda m, r, a: m / count + (first + second) * r - first * a, matched, restricted, anywhere)
+    shared = jax.tree.map(lambda part: part / (second * count + energy)[None], _over_channels(_multiply(x, aim)))
+    return jax.tree.map(lambda part, rest: (part - rest) / second, aim, _multiply(_conjugate(x), shared))
+
+
+def _spectrum(maps: Float[Array, "n n c"], padded: int) -> Spectrum:
+    """Spectrum of a map to which zeros were added at the bottom and on the right."""
+    after = (0, padded - len(maps))
+    return _transform(jnp.pad(jnp.moveaxis(maps, -1, 0), ((0, 0), after, after)))
+
+
+def _transform(maps: Float[Array, "c n n"]) -> Spectrum:
+    found = jnp.fft.rfft2(maps)
+    return Spectrum(found.real, found.imag)
+
+
+def _transform_back(spectrum: Spectrum, side: int) -> Float[Array, "c n n"]:
+    return jnp.fft.irfft2(jax.lax.complex(*spectrum), (side, side))
+
+
+def _multiply(a: Spectrum, b: Spectrum) -> Spectrum:
+    return Spectrum(a.real * b.real - a.imag * b.imag, a.real * b.imag + a.imag * b.real)
+
+
+def _over_channels(a: Spectrum) -> Spectrum:
+    """Sum over the channels, which remain as an axis of length 1."""
+    return jax.tree.map(lambda part: jnp.sum(part, axis=0, keepdims=True), a)
+
+
+def _conjugate(a: Spectrum) -> Spectrum:
+    return Spectrum(a.real, -a.imag)
+
+
+def _by_maximum(response: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    peak = jnp.max(response)
+    return response / jnp.where(peak > 0, peak, 1)

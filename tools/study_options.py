@@ -1,0 +1,198 @@
+"""Study behind docs/choices.md: what options of the tracker are worth, and what they cost.
+
+    python tools/study_options.py ROOT [ROOT ...] --preset alexnet --options second_look=.1 filter_share=.5
+        [--backwards] [--weights PATH] [--set key=value ...] [--keep FOLDER]
+
+Tracks every sequence below each ROOT from its first true box twice, frame by frame in turns: without the options, as
+weights, preset and `--set` say, and with them on top. With `--backwards` each sequence is tracked backwards too, from
+the last frame that has a true box. For each ROOT it prints success AUC and precision of both and their differences with
+intervals of 95 %, paired over sequences, each the mean of its tracks; how many tracks end lost, with an IoU below .1 in
+each of the last five annotated frames; and the median ratio of the times of a step, for frames that score at least 1/2
+with the options and for the others. `--keep` keeps what was found in each sequence, so that a study that was stopped
+goes on; times are then those of when it was found.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+import tyro
+from jaxtyping import Float
+from paired_measures import Measures, measures, paired_rows
+from tyro.conf import Positional
+
+import mfst_jax
+from mfst_jax import evaluation
+from mfst_jax.bench.side_by_side import table
+from mfst_jax.config import Config, Preset, override
+from mfst_jax.errors import InputError
+from mfst_jax.evaluation import overlaps
+from mfst_jax.fast import PreparedParams
+from mfst_jax.media.images import read_image
+from mfst_jax.params import choose_config
+from mfst_jax.program.arguments import Settings, flatten_settings
+from mfst_jax.streaming import to_padded
+from mfst_jax.whole_files import replacing
+
+LOST_IOU, LOST_FRAMES = 0.1, 5
+"""A track ends lost where its last frames, so many of them, have an IoU below this."""
+SURE = 0.5
+"""Score from which on a target does not count as lost."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Way through a sequence, forwards or backwards.
+
+    Attributes:
+      sequence: Name of the sequence.
+      name: The same, and `-backwards`.
+      frames: Files of the frames in the order of the way.
+      truth: True boxes of these frames.
+    """
+
+    sequence: str
+    name: str
+    frames: list[Path]
+    truth: Float[np.ndarray, "frames 4"]
+
+
+@dataclass(frozen=True)
+class Both:
+    """One sequence, tracked in both ways.
+
+    Attributes:
+      boxes: Boxes without the options, and with them.
+      scores: Scores with the options, of each step.
+      seconds: Seconds of each step, without and with.
+    """
+
+    boxes: Float[np.ndarray, "2 frames 4"]
+    scores: Float[np.ndarray, " steps"]
+    seconds: Float[np.ndarray, "2 steps"]
+
+
+def ways_through(root: Path, *, backwards: bool) -> Iterator[Way]:
+    """Sequences below a folder, and each of them backwards too where that is wanted."""
+    for sequence in evaluation.load(root).sequences:
+        frames, truth = list(sequence.frames), np.asarray(sequence.ground_truth, np.float64)
+        yield Way(sequence.name, sequence.name, frames, truth)
+        if backwards:
+            known = np.isfinite(truth).all(axis=1) & (truth[:, 2:] > 0).all(axis=1)
+            end = np.flatnonzero(known)[-1] + 1
+            yield Way(sequence.name, f"{sequence.name}-backwards", frames[:end][::-1], truth[:end][::-1])
+
+
+def track(params: PreparedParams, configs: tuple[Config, Config], way: Way) -> Both:
+    """Tracks one sequence in both ways, frame by frame in turns."""
+    first, box = read_image(way.frames[0]), way.truth[0].astype(np.float32)
+    size = np.array(first.shape[:2], np.int32)
+    padded = to_padded(first)
+    states = [mfst_jax.init(params, padded, box, config=config, frame_size=size) for config in configs]
+    boxes, scores, seconds = [[box, box]], [], []
+    for path in way.frames[1:]:
+        frame, times = to_padded(read_image(path)), [0.0, 0.0]
+        outputs: Any = [None, None]
+        # Each is the first in every other frame: what comes first finds less in the caches.
+        for number in (0, 1) if len(seconds) % 2 else (1, 0):
+            start = time.perf_counter()
+            states[number], outputs[number] = jax.block_until_ready(mfst_jax.step(params, states[number], frame))
+            times[number] = time.perf_counter() - start
+        boxes.append([np.asarray(output.box) for output in outputs])
+        scores.append(float(outputs[1].score))
+        seconds.append(times)
+    return Both(np.array(boxes, np.float64).transpose(1, 0, 2), np.array(scores), np.array(seconds).T)
+
+
+def tracked(params: PreparedParams, configs: tuple[Config, Config], way: Way, keep: Path | None) -> Both:
+    """One sequence tracked in both ways, from `keep` where it is kept there already."""
+    if keep is None:
+        return track(params, configs, way)
+    path = keep / f"{way.name}.npz"
+    if not path.is_file():
+        found = track(params, configs, way)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as new, new.open("wb") as file:
+            np.savez(file, boxes=found.boxes, scores=found.scores, seconds=found.seconds)
+    with np.load(path) as held:
+        return Both(held["boxes"], held["scores"], held["seconds"])
+
+
+def ends_lost(boxes: Float[np.ndarray, "frames 4"], truth: Float[np.ndarray, "frames 4"]) -> bool:
+    """Whether the last frames that have a true box are all lost."""
+    return bool((overlaps(boxes, truth)[-LOST_FRAMES:] < LOST_IOU).all())
+
+
+def by_sequence(found: list[tuple[Way, Both]], way: int) -> list[Measures]:
+    """Measures of each sequence, without the options (`way` 0) or with: the mean of forwards and backwards."""
+    tracks: dict[str, list[Measures]] = {}
+    for it, both in found:
+        tracks.setdefault(it.sequence, []).append(measures(both.boxes[way], it.truth))
+    return [tuple(np.mean(each, axis=0)) for each in tracks.values()]
+
+
+def report(name: str, found: list[tuple[Way, Both]]) -> None:
+    """Prints the tables of one folder."""
+    rows = paired_rows(*(by_sequence(found, way) for way in (0, 1)))
+    lost = [sum(ends_lost(both.boxes[way], it.truth) for it, both in found) for way in (0, 1)]
+    rows.append(("tracks that end lost", str(lost[0]), str(lost[1]), f"{lost[1] - lost[0]:+d}"))
+    # The first steps of a sequence compile.
+    sure = np.concatenate([both.scores[2:] >= SURE for _, both in found])
+    ratios = np.concatenate([(both.seconds[1] / both.seconds[0])[2:] for _, both in found])
+    print(f"\n{name}: {len(found)} tracks")
+    print(table(("", "without", "with", "difference"), rows))
+    print("median ratio of a step's time, with to without:")
+    for what, chosen in ((f"that score {SURE} or more", sure), ("that score less", ~sure)):
+        if chosen.any():
+            print(f"  {np.median(ratios[chosen]):.2f} in {chosen.sum()} frames {what}")
+
+
+def main(
+    roots: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="ROOT")],
+    /,
+    *,
+    options: Settings,
+    backwards: bool = False,
+    weights: Path | None = None,
+    preset: Preset | None = None,
+    set: Settings = (),
+    keep: Path | None = None,
+) -> None:
+    """Prints tables for each folder, and for all sequences together.
+
+    Args:
+        roots: Folders of sequences.
+        options: Settings of the second way, as for `--set`.
+        backwards: Track each sequence backwards too.
+        weights: As for `mfst track`.
+        preset: As for `mfst track`.
+        set: Settings of both ways, as for `mfst track`.
+        keep: Where to keep what was found.
+    """
+    plain = mfst_jax.load(weights)
+    config = choose_config(plain.contents, preset, flatten_settings(set))
+    configs = config, override(config, flatten_settings(options))
+    if configs[0] == configs[1]:
+        found = " ".join(flatten_settings(options))
+        raise InputError(f"--options: expected what the configuration without them has not, found {found}")
+    params = mfst_jax.prepare(plain, configs[1])
+    name = hashlib.sha256(json.dumps([repr(configs), plain.contents.describe()]).encode()).hexdigest()[:16]
+    every = []
+    for root in roots:
+        folder = None if keep is None else keep / name / root.name
+        ways = ways_through(root, backwards=backwards)
+        found = [(way, tracked(params, configs, way, folder)) for way in ways]
+        report(root.name, found)
+        every += found
+    if len(roots) > 1:
+        report("all", every)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
