@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-FORMAT = 1  # of the files that this program was written for
+FORMAT = 2  # of the files that this program was written for
 
 
 def main(model: str, folder: str, box: str, /) -> None:
@@ -22,7 +22,7 @@ def main(model: str, folder: str, box: str, /) -> None:
     if about.get("format") != FORMAT:
         print(f"{model}: expected a tracker of format {FORMAT}, found {about.get('format')}", file=sys.stderr)
         sys.exit(2)
-    types = {"tensor(float)": np.float32, "tensor(bool)": np.bool_}
+    types = {"tensor(float)": np.float32, "tensor(bool)": np.bool_, "tensor(int32)": np.int32}
     states = [each for each in session.get_inputs() if each.name.startswith("state.")]
     values = {each.name: np.zeros(each.shape, types[each.type]) for each in states}
     values["first_box"] = np.array(box.split(","), np.float32)

@@ -18,8 +18,8 @@ def main(program: str, folder: str, box: str, /) -> None:
     """Prints a line for each frame but the first, an image in a folder; `box` is the object's x,y,w,h in that one."""
     with zipfile.ZipFile(program) as archive:
         about = json.loads(archive.read("mfst.json"))
-        if about["format"] != 1:
-            print(f"{program}: expected a tracker of format 1, found {about['format']}", file=sys.stderr)
+        if about["format"] != 2:
+            print(f"{program}: expected a tracker of format 2, found {about['format']}", file=sys.stderr)
             sys.exit(2)
         read = {name: jax.export.deserialize(bytearray(archive.read(f"{name}.bin"))) for name in ("init", "step")}
     init, step = jax.jit(read["init"].call), jax.jit(read["step"].call)

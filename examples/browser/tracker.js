@@ -2,7 +2,8 @@
 
 import * as ort from "onnxruntime-web/wasm";
 
-export const FORMAT = 1; // of the models that this program was written for
+export const FORMAT = 2; // of the models that this program was written for
+const ARRAYS = { bool: Uint8Array, float32: Float32Array, int32: Int32Array }; // zeros of each type of a state's arrays
 const NEXT = "next.";
 const STATE = "state.";
 const KEY = "mfst_jax";
@@ -65,8 +66,7 @@ export class Tracker {
     for (const { name, type, shape } of session.inputMetadata) {
       if (!name.startsWith(STATE)) continue;
       const size = shape.reduce((product, side) => product * side, 1);
-      const zeros = type === "bool" ? new Uint8Array(size) : new Float32Array(size);
-      this.state[name] = new ort.Tensor(type, zeros, shape);
+      this.state[name] = new ort.Tensor(type, new ARRAYS[type](size), shape);
     }
   }
 

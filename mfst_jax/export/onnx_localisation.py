@@ -1,7 +1,7 @@
 """Third stage of the ONNX graph: from response maps to the target's displacement, its growth and its score."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,12 @@ import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
 from mfst_jax.config import MODELS, Config, Strategy
-from mfst_jax.crops import CENTRE_SIZE, SEARCH_SIZE, WIDE_SIZE
+from mfst_jax.crops import CENTRE_SIZE, SEARCH_SIZE
 from mfst_jax.export.onnx_network import Maps
 from mfst_jax.export.signature import SIDES
 from mfst_jax.export.values import (
     as_vector,
     cast,
-    choose,
     divide_or_keep,
     floats,
     highest,
@@ -36,40 +35,52 @@ from mfst_jax.localisation import (
 )
 from mfst_jax.score import LEAST_CONTRAST
 
-CENTRE_CELLS, WIDE_CELLS = (RESPONSE_SIZE + (size - SEARCH_SIZE) // CELL for size in (CENTRE_SIZE, WIDE_SIZE))
-"""Cells on a side of the response maps of a centre search, and of a second look."""
+CENTRE_CELLS = RESPONSE_SIZE + (CENTRE_SIZE - SEARCH_SIZE) // CELL
+"""Cells on a side of the response maps of a centre search."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Extent of a search: so many cells on a side of a response map, or those of a centre search where a value says so.
+    """Extent of a search: the whole region, or its centre where a value says so.
 
     Attributes:
-      most_cells: Cells on a side.
-      is_centre: Whether it is a centre search instead, bool []; None where it never is.
+      is_centre: Whether it is a centre search, bool []; None where it never is.
+      constants: Constants of the whole region by name, which are in the graph once; those of one configuration.
     """
 
-    most_cells: int = RESPONSE_SIZE
     is_centre: Var | None = None
+    constants: dict[str, Var] = field(default_factory=dict)
 
-    def constant(self, of_cells: Callable[[int], Any]) -> Var:
-        """Constant that depends on the extent, by a function of the cells on a side of a response map."""
-        of_centre, of_most = (np.asarray(of_cells(cells)) for cells in (CENTRE_CELLS, self.most_cells))
-        return op.const(of_most) if self.is_centre is None else choose(self.is_centre, of_centre, of_most)
+    @property
+    def whole(self) -> "Extent":
+        """Extent of the whole region, with the same constants."""
+        return replace(self, is_centre=None)
+
+    def constant(self, name: str, of_cells: Callable[[int], Any]) -> Var:
+        """Constant that depends on the extent, by a function of the cells on a side of a response map.
+
+        Each name stands for one function.
+        """
+        if name not in self.constants:
+            self.constants[name] = op.const(np.asarray(of_cells(RESPONSE_SIZE)))
+        whole = self.constants[name]
+        if self.is_centre is None:
+            return whole
+        of_centre = np.asarray(of_cells(CENTRE_CELLS))
+        (chosen,) = op.if_(
+            self.is_centre, then_branch=lambda: [op.const(of_centre)], else_branch=lambda: [op.identity(whole)]
+        )
+        return chosen
 
     @property
     def samples(self) -> Var:
         """Samples on a side of a region's crop, int64 []."""
-        return self.constant(lambda cells: np.int64(SEARCH_SIZE + (cells - RESPONSE_SIZE) * CELL))
-
-
-WIDE = Extent(WIDE_CELLS)
-"""Extent of a second look."""
+        return self.constant("samples", lambda cells: np.int64(SEARCH_SIZE + (cells - RESPONSE_SIZE) * CELL))
 
 
 def fused_maps(responses: Maps, extent: Extent, config: Config) -> Var:
     """Final map of each region, [regions, n, n]: upsampled maps fused over layers, then over models."""
-    matrix = extent.constant(lambda cells: upsampling_matrix(config.upsampling, cells).astype(np.float32))
+    matrix = extent.constant("upsampling", lambda cells: upsampling_matrix(config.upsampling, cells).astype(np.float32))
     by_model = []
     for model in (model for model in MODELS if model in config.models):
         stacked = [op.unsqueeze(responses[model][layer], ints([0])) for layer in config.layers(model)]
@@ -102,12 +113,13 @@ def take_region(index: Var, maps: Maps) -> Maps:
     return {m: {layer: op.gather(x, index) for layer, x in by_layer.items()} for m, by_layer in maps.items()}
 
 
-def add_window(response: Var, extent: Extent, config: Config) -> Var:
-    """Response map with the Hann window mixed in, [n, n]."""
-    share = config.window_influence
+def add_window(response: Var, extent: Extent, share: float) -> Var:
+    """Response map with the Hann window mixed in by its share, [n, n]."""
     shifted = op.sub(response, lowest(response))
     normalised = divide_or_keep(shifted, sum_over(shifted, [0, 1]))
-    window = extent.constant(lambda cells: hann_window(cells * UPSAMPLING_FACTOR).astype(np.float32))
+    if not share:
+        return normalised
+    window = extent.constant("window", lambda cells: hann_window(cells * UPSAMPLING_FACTOR).astype(np.float32))
     return op.add(op.mul(floats(1 - share), normalised), op.mul(floats(share), window))
 
 
@@ -121,8 +133,8 @@ def displacement(response: Var, extent: Extent, config: Config) -> Var:
     size = length(response, 0)
     peak = _soft_argmax(response, config.peak_temperature) if config.peak_temperature else _argmax(response, size)
     last = cast(op.sub(size, ints(1)), np.float32)
-    reach = extent.constant(lambda cells: np.float32((cells - 1) / 2))
-    offset = op.div(op.sub(peak, op.div(last, floats(2))), extent.constant(spacing))
+    reach = extent.constant("reach", lambda cells: np.float32((cells - 1) / 2))
+    offset = op.div(op.sub(peak, op.div(last, floats(2))), extent.constant("spacing", spacing))
     return op.mul(op.max([op.min([offset, reach]), op.neg(reach)]), floats(CELL))
 
 

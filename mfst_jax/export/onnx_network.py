@@ -9,13 +9,13 @@ import numpy as np
 import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
-from mfst_jax.config import LAYERS, Config, Layer, Model
+from mfst_jax.config import LAYERS, Config, Layer, LowerLayer, Model
 from mfst_jax.export.signature import SIDES
 from mfst_jax.export.values import floats, ints, mean_over
 from mfst_jax.fast.folding import fold
 from mfst_jax.params import Params, uses_se
 
-Maps = dict[Model, dict[Layer, Var]]
+Maps = dict[Model, dict[Layer | LowerLayer, Var]]
 
 
 class Exemplar(NamedTuple):
@@ -50,14 +50,17 @@ class Network:
     def __init__(self, params: Params, config: Config):
         self._params, self._config = params, config
         self._convolutions = {model: _convolutions(params, config, model) for model in config.models}
-        self._blocks = {
+        self._blocks: dict[Model, dict[Layer | LowerLayer, tuple[Linear, Linear]]] = {
             model: {layer: _block(params, model, layer) for layer in config.layers(model)}
             for model in config.models
             if uses_se(params.contents, config, model)
         }
 
     def features(self, images: Var) -> Maps:
-        """Features of the models and layers in use before any SE-block, from RGB images in 0..255."""
+        """Features of the models and layers in use before any SE-block, from RGB images in 0..255.
+
+        Of A there are those below conv3 that correlation filters look at, too.
+        """
         found: Maps = {}
         for model, convolutions in self._convolutions.items():
             normalised = model == "alexnet" and self._params.contents.alexnet == "caffe"
@@ -73,7 +76,9 @@ class Network:
                     # Krizhevsky et al. 2012, section 3.3, with the constants of Caffe's AlexNet
                     x = op.lrn(x, size=5, alpha=1e-4, beta=0.75, bias=1.0) if normalised else x
                     x, _ = op.max_pool(x, kernel_shape=[3, 3], strides=[2, 2])
-            found[model] = {layer: by_layer[layer] for layer in self._config.layers(model)}
+                    by_layer[name.replace("conv", "pool")] = x
+            wanted = (*self._config.layers_below(model), *self._config.layers(model))
+            found[model] = {layer: by_layer[layer] for layer in wanted}
         return found
 
     def match(self, exemplar: Exemplar, maps: Maps) -> tuple[Maps, Maps]:
@@ -94,9 +99,11 @@ class Network:
             if model not in self._blocks:
                 found[model] = by_layer
                 continue
-            own = {layer: channel_weights(x, *self._blocks[model][layer]) for layer, x in by_layer.items()}
-            by_model[model] = shared.get(model, own)
-            found[model] = {layer: recalibrate(x, by_model[model][layer]) for layer, x in by_layer.items()}
+            blocks = self._blocks[model]
+            by_model[model] = weights = shared.get(model) or {
+                layer: channel_weights(by_layer[layer], *block) for layer, block in blocks.items()
+            }
+            found[model] = by_layer | {layer: recalibrate(by_layer[layer], w) for layer, w in weights.items()}
         return found, by_model
 
 

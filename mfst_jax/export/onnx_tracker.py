@@ -6,15 +6,16 @@ takes the same constants, so that the weights are in the model once.
 """
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import spox.opset.ai.onnx.v17 as op
 from spox import Tensor, Var, argument, build
 
-from mfst_jax.config import Config, Layer, Model
+from mfst_jax.config import Config, Layer, LowerLayer, Model
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
+from mfst_jax.export import onnx_correlation_filter as correlation_filter
 from mfst_jax.export import onnx_crops
 from mfst_jax.export import onnx_localisation as localisation
 from mfst_jax.export.onnx_localisation import Extent
@@ -28,6 +29,10 @@ from mfst_jax.stages import CENTRE_SEARCH_MIN_SCORE
 
 STATE, NEXT = "state.", "next."
 """What the names of a state's arrays begin with among the inputs, and among the outputs."""
+TEMPLATES = "templates."
+"""What the names of the arrays that correlation filters have learned begin with, in a state."""
+OUTPUTS = {"box": Array((4,)), "score": Array(()), "response": Array((UPSAMPLED_SIZE, UPSAMPLED_SIZE))}
+"""What comes out of a step beside the arrays of the state."""
 Values = dict[str, Var]
 
 
@@ -81,98 +86,175 @@ def _track(
     network = Network(params, config)
     features = network.features(crops.images)
 
+    def regions(centre: Var, scale: Var, factors: Any) -> Regions:
+        """Whole search regions around a centre."""
+        sides = op.mul(op.mul(onnx_crops.search_side(size, config.context), scale), floats(factors))
+        return Regions(onnx_crops.crop(frame, centre, sides, fill, extent.whole.samples), sides)
+
     def begin() -> list[Var]:
-        found = _begin(network, features, crops)
+        found = _begin(network, config, features, crops)
+        if config.filter_share:
+            found |= _learn_first(network, config, found, regions(centre, floats(1), np.ones(1)))
         found |= {"centre": centre, "size": size, "scale": scale, "fill": fill}
         blank = floats(np.zeros((UPSAMPLED_SIZE, UPSAMPLED_SIZE)))
         return [box, floats(1), blank, *(_typed(found[name], each) for name, each in arrays.items())]
 
     def go_on() -> list[Var]:
-        exemplar = _exemplar(state, config)
-        found = _search(network, config, exemplar, features, crops, sides, extent, state)
+        search = Search(network, config, _exemplar(state, config), state)
+
+        def search_again(around: Var, background: Var) -> Values:
+            there = regions(around, state["scale"], config.region_factors())
+            found = search(around, network.features(there.crops.images), there, extent.whole, background)
+            return _all_typed(found, arrays)
+
+        found = _all_typed(search(state["centre"], features, Regions(crops, sides), extent), arrays)
         if config.second_look:
-            found |= look_again_if_lost(network, config, frame, fill, exemplar, state, found)
+            found |= look_again_if_lost(search_again, config, frame, state, found)
         following = {**state, **{name: found[name] for name in found if name in state}}
-        return [
-            op.reshape(found["box"], ints([4])),
-            op.reshape(found["score"], ints(np.zeros(0))),
-            found["response"],
-            *(_typed(following[name], each) for name, each in arrays.items()),
-        ]
+        return [*(found[name] for name in OUTPUTS), *(_typed(following[name], each) for name, each in arrays.items())]
 
     results = op.if_(first, then_branch=begin, else_branch=go_on)
-    return dict(zip(["box", "score", "response", *(NEXT + name for name in arrays)], results, strict=True))
+    return dict(zip([*OUTPUTS, *(NEXT + name for name in arrays)], results, strict=True))
 
 
-def _begin(network: Network, features: Maps, crops: onnx_crops.Crops) -> Values:
+class Regions(NamedTuple):
+    """Search regions of a frame, one for each scale or one for all scales.
+
+    Attributes:
+      crops: Their crops.
+      sides: Sides of the whole regions in pixels, float32 [regions].
+    """
+
+    crops: onnx_crops.Crops
+    sides: Var
+
+
+def _begin(network: Network, config: Config, features: Maps, crops: onnx_crops.Crops) -> Values:
     """Arrays of the state after the first frame that depend on what is seen in it."""
     features, weights = network.recalibrated(features, {})
     visible = onnx_crops.are_visible(crops.ranges)
-    found: Values = {"searches_centre": op.const(False), "background": floats(0)}
-    for model, by_layer in features.items():
-        for layer, maps in by_layer.items():
-            of_target = op.transpose(op.squeeze(maps, ints([0])), perm=[1, 2, 0])
+    found: Values = {
+        "searches_centre": op.const(False),
+        "background": floats(0),
+        "lost_frames": op.const(np.int32(0)),
+    }
+    for model in config.models:
+        for layer in config.layers(model):
+            of_target = op.transpose(op.squeeze(features[model][layer], ints([0])), perm=[1, 2, 0])
             found[f"exemplar.{model}.{layer}"] = op.where(visible, of_target, floats(0))
     for model, by_layer in weights.items():
         found |= {f"channel_weights.{model}.{layer}": op.squeeze(w, ints([0])) for layer, w in by_layer.items()}
     return found
 
 
-def _search(
-    network: Network,
-    config: Config,
-    exemplar: Exemplar,
-    features: Maps,
-    crops: onnx_crops.Crops,
-    sides: Var,
-    extent: Extent,
-    state: Values,
-) -> Values:
-    """Box, score, response and the arrays of the state that a step changes (paper section IV-A d)."""
-    # Responses, their fusion, and the region with the highest peak.
-    responses, features = network.match(exemplar, features)
-    fused = localisation.fused_maps(responses, extent, config)
-    best = localisation.best_region(fused, config)
-    response, side = op.gather(fused, best), op.gather(sides, best)
-    responses, features = (localisation.take_region(best, maps) for maps in (responses, features))
-
-    # Displacement, growth, score.
-    offset = localisation.displacement(localisation.add_window(response, extent, config), extent, config)
-    if config.scale_search == "features":
-        factor = localisation.growth_factor(exemplar.features, features, offset, config)
-    else:
-        factor = op.gather(floats(config.scale_factors()), best)
-    scale = localisation.grown(state["scale"], factor, config)
-    similarity = localisation.mean_similarity(exemplar.features, responses, features, config)
-    background = mean_over(similarity)
-    if extent.is_centre is not None:
-        background = op.where(extent.is_centre, state["background"], background)
-    score = localisation.score(similarity, offset, background, config)
-
-    # In a blank region the target stays as it was.
-    seen = op.and_(onnx_crops.are_visible(highest(crops.ranges)), localisation.contrast(similarity))
-    offset, score = op.where(seen, offset, floats(0)), op.where(seen, score, floats(0))
-    scale = op.where(seen, scale, state["scale"])
-    background = op.where(seen, background, state["background"])
-
-    # The target moves.
-    centre = op.add(state["centre"], op.div(op.mul(offset, side), floats(SEARCH_SIZE)))
-    slow = op.less_or_equal(highest(op.abs(offset)), floats(config.centre_search))
+def _learn_first(network: Network, config: Config, found: Values, regions: Regions) -> Values:
+    """Templates of the correlation filters, from the search region of the first frame; zero where it is blank."""
+    shared = _exemplar(found, config).channel_weights
+    features, _ = network.recalibrated(network.features(regions.crops.images), shared)
+    maps = correlation_filter.filter_maps(localisation.take_region(ints(0), features)["alexnet"])
+    visible = onnx_crops.are_visible(highest(regions.crops.ranges))
     return {
-        "box": localisation.box(centre, op.mul(state["size"], scale)),
-        "score": score,
-        "response": localisation.whole_response(response),
-        "centre": centre,
-        "scale": scale,
-        "background": background,
-        "searches_centre": op.and_(slow, op.greater(score, floats(CENTRE_SEARCH_MIN_SCORE))),
+        TEMPLATES + layer: op.where(visible, each, floats(0))
+        for layer, each in correlation_filter.first_templates(maps).items()
     }
+
+
+class Search:
+    """Search of a frame for the target of a state (paper section IV-A d)."""
+
+    def __init__(self, network: Network, config: Config, exemplar: Exemplar, state: Values):
+        self._network, self._config, self._exemplar, self._state = network, config, exemplar, state
+
+    def __call__(
+        self, centre: Var, features: Maps, regions: Regions, extent: Extent, least_background: Var | None = None
+    ) -> Values:
+        """Box, score, response and the arrays of the state that a step changes.
+
+        Args:
+          centre: of the regions, (x, y) in pixels.
+          features: of the regions, before any SE-block.
+          regions: the search regions.
+          extent: how much of them the crops show.
+          least_background: of a second look, the mean similarity over the region of the first search. The window and
+            correlation filters then do not count, as the target may be anywhere.
+        """
+        config, exemplar, state = self._config, self._exemplar, self._state
+        # Responses, their fusion, and the region with the highest peak.
+        responses, features = self._network.match(exemplar, features)
+        fused = localisation.fused_maps(responses, extent, config)
+        best = localisation.best_region(fused, config)
+        response, side = op.gather(fused, best), op.gather(regions.sides, best)
+        responses, features = (localisation.take_region(best, maps) for maps in (responses, features))
+
+        # Displacement, growth, score.
+        is_first = least_background is None
+        offset, templates = self._displacement(response, features, extent, is_first=is_first)
+        if config.scale_search == "features":
+            factor = localisation.growth_factor(exemplar.features, features, offset, config)
+        else:
+            factor = op.gather(floats(config.scale_factors()), best)
+        scale = localisation.grown(state["scale"], factor, config)
+        similarity = localisation.mean_similarity(exemplar.features, responses, features, config)
+        background = mean_over(similarity)
+        if extent.is_centre is not None:
+            background = op.where(extent.is_centre, state["background"], background)
+        standard = background if least_background is None else op.max([background, least_background])
+        score = localisation.score(similarity, offset, standard, config)
+
+        # In a blank region the target stays as it was.
+        seen = op.and_(onnx_crops.are_visible(highest(regions.crops.ranges)), localisation.contrast(similarity))
+        offset, score = op.where(seen, offset, floats(0)), op.where(seen, score, floats(0))
+        scale = op.where(seen, scale, state["scale"])
+        background = op.where(seen, background, state["background"])
+
+        # The target moves.
+        centre = op.add(centre, op.div(op.mul(offset, side), floats(SEARCH_SIZE)))
+        slow = op.less_or_equal(highest(op.abs(offset)), floats(config.centre_search))
+        return {
+            "box": localisation.box(centre, op.mul(state["size"], scale)),
+            "score": score,
+            "response": localisation.whole_response(response),
+            "centre": centre,
+            "scale": scale,
+            "background": background,
+            "searches_centre": op.and_(slow, op.greater(score, floats(CENTRE_SEARCH_MIN_SCORE))),
+            **{name: op.where(seen, new, state[name]) for name, new in templates.items()},
+        }
+
+    def _displacement(self, response: Var, features: Maps, extent: Extent, *, is_first: bool) -> tuple[Var, Values]:
+        """Displacement to the target's new place, and what filters that look at the whole region learn there."""
+        config, state = self._config, self._state
+        windowed = localisation.add_window(response, extent, config.window_influence if is_first else 0.0)
+        names = [TEMPLATES + layer for layer in correlation_filter.GEOMETRIES] if config.filter_share else []
+
+        def by_filters() -> list[Var]:
+            templates = {name.removeprefix(TEMPLATES): state[name] for name in names}
+            maps, mixed = correlation_filter.filter_maps(features["alexnet"]), windowed
+            if is_first:
+                samples = op.div(floats(SEARCH_SIZE), onnx_crops.search_side(state["size"], config.context))
+                target = op.mul(state["size"], samples)
+                mixed = correlation_filter.mix_in(windowed, templates, maps, target, config.filter_share)
+            offset = localisation.displacement(mixed, extent.whole, config)
+            learned = correlation_filter.learn(templates, maps, offset)
+            return [offset, *(learned[name.removeprefix(TEMPLATES)] for name in names)]
+
+        def by_exemplar() -> list[Var]:
+            return [localisation.displacement(windowed, extent, config), *(op.identity(state[name]) for name in names)]
+
+        if not names:
+            (offset,) = by_exemplar()
+            return offset, {}
+        if extent.is_centre is None:
+            offset, *learned = by_filters()
+        else:
+            offset, *learned = op.if_(extent.is_centre, then_branch=by_exemplar, else_branch=by_filters)
+        return offset, dict(zip(names, learned, strict=True))
 
 
 def _exemplar(state: Values, config: Config) -> Exemplar:
     """Exemplar of a state."""
 
-    def part(prefix: str, model: Model) -> dict[Layer, Var]:
+    def part(prefix: str, model: Model) -> dict[Layer | LowerLayer, Var]:
         names = {layer: f"{prefix}.{model}.{layer}" for layer in config.layers(model)}
         return {layer: state[name] for layer, name in names.items() if name in state}
 
@@ -181,6 +263,12 @@ def _exemplar(state: Values, config: Config) -> Exemplar:
         if by_layer := part("channel_weights", model):
             weights[model] = {layer: op.unsqueeze(w, ints([0])) for layer, w in by_layer.items()}
     return Exemplar({model: part("exemplar", model) for model in config.models}, weights)
+
+
+def _all_typed(found: Values, arrays: dict[str, Array]) -> Values:
+    """What a search found, in the shapes that outputs and the state's arrays have."""
+    shapes = {**OUTPUTS, **arrays}
+    return {name: _typed(value, shapes[name]) for name, value in found.items()}
 
 
 def _typed(value: Var, array: Array) -> Var:

@@ -54,7 +54,7 @@ class _ONNX:
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
-        kinds = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
+        kinds = {"tensor(bool)": np.bool_, "tensor(float)": np.float32, "tensor(int32)": np.int32}
         inputs = [each for each in self._session.get_inputs() if each.name.startswith("state.")]
         self._state = {each.name: np.zeros(each.shape, kinds[each.type]) for each in inputs}
         self.score = 1.0

@@ -9,16 +9,16 @@ import jax
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.config import Config, to_dict
+from mfst_jax.correlation_filter import GEOMETRIES
 from mfst_jax.model import Exemplar
 from mfst_jax.params import Contents, Params, preset_of, uses_se
 from mfst_jax.state import State
 from mfst_jax.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 """Version of what is exported. It changes whenever a program written for the last one would read it wrongly."""
 SIDES = {"conv3": 10, "conv4": 8, "conv5": 6}
 """Cells on a side of the exemplar's features."""
-_ARRAYS = {"centre": (2,), "size": (2,), "scale": (), "fill": (3,), "searches_centre": (), "background": ()}
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,32 @@ class Array:
     dtype: str = "float32"
 
 
+_ARRAYS = {
+    "centre": Array((2,)),
+    "size": Array((2,)),
+    "scale": Array(()),
+    "fill": Array((3,)),
+    "searches_centre": Array((), "bool"),
+    "background": Array(()),
+    "lost_frames": Array((), "int32"),
+}
+_CONVOLUTIONS = {"pool1": "conv1"}
+"""Convolutions whose channels layers of another name have."""
+
+
 def state_arrays(params: Params, config: Config) -> dict[str, Array]:
     """Arrays of the states of a configuration by name, such as `exemplar.alexnet.conv5`."""
-    arrays = {name: Array(shape, "bool" if name == "searches_centre" else "float32") for name, shape in _ARRAYS.items()}
+    arrays = dict(_ARRAYS)
     for model in config.models:
         layers = params.variables["params"][model]
         channels = {layer: layers[layer]["kernel"].shape[-1] for layer in config.layers(model)}
         arrays |= {f"exemplar.{model}.{layer}": Array((SIDES[layer], SIDES[layer], c)) for layer, c in channels.items()}
         if shares_weights(params.contents, config, model):
             arrays |= {f"channel_weights.{model}.{layer}": Array((c,)) for layer, c in channels.items()}
+    if config.filter_share:
+        for layer, geometry in GEOMETRIES.items():
+            kernel = params.variables["params"]["alexnet"][_CONVOLUTIONS.get(layer, layer)]["kernel"]
+            arrays[f"templates.{layer}"] = Array((geometry.cells, geometry.cells, kernel.shape[-1]))
     return arrays
 
 
@@ -49,6 +66,7 @@ def shares_weights(contents: Contents, config: Config, model: Any) -> bool:
 def to_arrays(state: State) -> dict[str, jax.Array]:
     """Arrays of a state by name. The frames' size is among them, as `frame_size`."""
     arrays = {name: getattr(state, name) for name in (*_ARRAYS, "frame_size")}
+    arrays |= {f"templates.{layer}": template for layer, template in state.templates.items()}
     for part, by_model in (
         ("exemplar", state.exemplar.features),
         ("channel_weights", state.exemplar.channel_weights),
@@ -62,13 +80,16 @@ def from_arrays(
 ) -> State:
     """State of the arrays that `to_arrays` names."""
     parts: dict[str, dict[Any, dict[Any, jax.Array]]] = {"exemplar": {}, "channel_weights": {}}
+    templates: dict[Any, jax.Array] = {}
     for name, array in arrays.items():
-        part, *place = name.split(".")
-        if place:
-            parts[part].setdefault(place[0], {})[place[1]] = array
+        match name.split("."):
+            case part, model, layer:
+                parts[part].setdefault(model, {})[layer] = array
+            case _, layer:
+                templates[layer] = array
     exemplar = Exemplar(parts["exemplar"], parts["channel_weights"])
     plain = {name: arrays[name] for name in (*_ARRAYS, "frame_size")}
-    return State(exemplar, **plain, config=config, contents=contents, frame_shape=frame_shape)
+    return State(exemplar, templates, **plain, config=config, contents=contents, frame_shape=frame_shape)
 
 
 def metadata(weights: str | None, params: Params, config: Config) -> dict[str, Any]:

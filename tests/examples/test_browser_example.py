@@ -63,11 +63,11 @@ def test_a_model_of_another_format_is_refused(chromium: Page, address: str, buil
 
     model = onnx.load(built / "mfst.onnx")
     (text,) = model.metadata_props
-    text.value = text.value.replace('"format": 1', '"format": 99')
+    text.value = text.value.replace('"format": 2', '"format": 99')
     onnx.save(model, built / "dist" / "mfst.onnx")
     chromium.open(address)
     chromium.wait_for(STATE, "failed", seconds=60)
-    expected = "expected a tracker of format 1, found 99"
+    expected = "expected a tracker of format 2, found 99"
     assert chromium.evaluate("document.getElementById('status').textContent") == expected
 
 

@@ -164,29 +164,29 @@ def test_tracking_with_onnx(run, pictures: Path, tmp_path: Path, capsys: pytest.
     np.testing.assert_allclose(found[1:, :4], [tracker.update(frame) for frame in frames], atol=0.05)
 
     other = onnx.load(model)
-    other.metadata_props[0].value = '{"format": 2}'
+    other.metadata_props[0].value = '{"format": 99}'
     onnx.save(other, model)
     with pytest.raises(SystemExit) as end:
         run("track_with_onnx.py", model, pictures, "158,208,61,44")
     assert end.value.code == 2
-    assert capsys.readouterr().err.endswith(f"{model}: expected a tracker of format 1, found 2\n")
+    assert capsys.readouterr().err.endswith(f"{model}: expected a tracker of format 2, found 99\n")
 
 
 def test_tracking_with_stablehlo(run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     pytest.importorskip("flatbuffers", reason="flatbuffers is not installed: the extra `export`")
     program = tmp_path / "mfst.stablehlo"
-    arguments = ["--frame-size", "640x360", "--set", "alexnet_layers=conv5", "--set", "scale_count=1"]
+    arguments = ["--frame-size", "640x360", "--preset", "alexnet", "--set", "alexnet_layers=conv5", "scale_count=1"]
     assert cli.main(["export", "--to", "stablehlo", "--out", str(program), *arguments]) == 0
     lines = run("track_with_stablehlo.py", program, pictures, "158,208,61,44")
     assert [line.split()[0] for line in lines] == [f"{number}.png" for number in range(1, FRAMES)]
     np.testing.assert_allclose([numbers(line.split(" ", 1)[1])[:4] for line in lines], truth()[1:], atol=6)
 
     with zipfile.ZipFile(program, "w") as archive:
-        archive.writestr("mfst.json", '{"format": 2}')
+        archive.writestr("mfst.json", '{"format": 99}')
     with pytest.raises(SystemExit) as end:
         run("track_with_stablehlo.py", program, pictures, "158,208,61,44")
     assert end.value.code == 2
-    assert capsys.readouterr().err.endswith(f"{program}: expected a tracker of format 1, found 2\n")
+    assert capsys.readouterr().err.endswith(f"{program}: expected a tracker of format 2, found 99\n")
 
 
 @pytest.mark.filterwarnings("ignore")  # of grain and its parts

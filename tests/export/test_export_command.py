@@ -138,7 +138,7 @@ def test_the_model_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture
     (text,) = model.metadata_props
     text.value = json.dumps({**about, "format": 0, "mfst_jax": "9.9"})
     onnx.save(model, out)
-    with pytest.raises(InputError, match=r"of format 1, found 0 \(mfst_jax 9.9\); export it anew"):
+    with pytest.raises(InputError, match=rf"of format {signature.FORMAT}, found 0 \(mfst_jax 9.9\); export it anew"):
         files.read_metadata(out)
     del model.metadata_props[:]
     onnx.save(model, out)
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path):
         files.read_metadata(tmp_path / "a.stablehlo")
     with zipfile.ZipFile(tmp_path / "old.stablehlo", "w") as archive:
         archive.writestr("mfst.json", json.dumps({"format": 7, "mfst_jax": "3.0"}))
-    with pytest.raises(InputError, match=r"of format 1, found 7 \(mfst_jax 3.0\)"):
+    with pytest.raises(InputError, match=rf"of format {signature.FORMAT}, found 7 \(mfst_jax 3.0\)"):
         files.read_metadata(tmp_path / "old.stablehlo")
 
 

@@ -84,7 +84,8 @@ def jump() -> tuple[np.ndarray, np.ndarray]:
     return frames, boxes
 
 
-LOOKS_AGAIN = replace(ALEXNET, second_look=0.5, centre_search=8.0)
+ALL_ON = replace(ALEXNET, second_look=0.5, filter_share=0.3, centre_search=8.0)
+"""A second look and correlation filters."""
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def tracked_jump(jump: tuple[np.ndarray, np.ndarray]) -> mfst_jax.Result:
     frames, truth = jump
     params = mfst_jax.load()
     found, lost = (
-        mfst_jax.track(params, frames, truth[0], config=replace(LOOKS_AGAIN, second_look=least)) for least in (0.5, 0.0)
+        mfst_jax.track(params, frames, truth[0], config=replace(ALL_ON, second_look=least)) for least in (0.5, 0.0)
     )
     np.testing.assert_allclose(found.box, truth, atol=2)
     assert np.min(found.score) > 0.9
@@ -102,20 +103,39 @@ def tracked_jump(jump: tuple[np.ndarray, np.ndarray]) -> mfst_jax.Result:
     return found
 
 
-def test_onnx_finds_a_target_that_jumps_by_a_second_look(jump, tracked_jump: mfst_jax.Result, tmp_path: Path):
+def test_onnx_finds_a_target_that_jumps_by_a_second_look_and_learns_what_it_looks_like(
+    jump, tracked_jump: mfst_jax.Result, tmp_path: Path
+):
     frames, truth = jump
-    for least, agrees in ((0.5, True), (0.0, False)):
-        path = export_onnx(mfst_jax.load(), replace(LOOKS_AGAIN, second_look=least), tmp_path / "a.onnx")
-        boxes, scores = followed(path, frames, truth[0])
-        assert np.allclose(boxes, tracked_jump.box[1:], atol=0.05) == agrees
-        assert np.allclose(scores, tracked_jump.score[1:], atol=2e-3) == agrees
+    tracker = open_exported(export_onnx(mfst_jax.load(), ALL_ON, tmp_path / "a.onnx"))
+    tracker.init(frames[0], truth[0])
+    first = state_of(tracker)
+    for number, frame in enumerate(frames[1:], start=1):
+        np.testing.assert_allclose(tracker.update(frame), tracked_jump.box[number], atol=0.05)
+        np.testing.assert_allclose(tracker.score, tracked_jump.score[number], atol=2e-3)
+    check_state(tracker, tracked_jump.state)
+    for name in ("templates.pool1", "templates.conv5"):
+        assert np.abs(state_of(tracker)[name] - first[name]).max() > 0.01
+
+
+def test_filters_of_onnx_take_part_in_where_the_target_is(tmp_path: Path):
+    frames, truth = video(3, frames=3, velocity=(9, 7))
+    params, config = mfst_jax.load(), replace(ALEXNET, alexnet_layers=("conv5",), filter_share=0.9)
+    expected, without = (
+        mfst_jax.track(params, frames, truth[0], config=replace(config, filter_share=share)) for share in (0.9, 0.0)
+    )
+    assert np.abs(np.asarray(expected.box - without.box)).max() > 0.2
+    path = export_onnx(params, config, tmp_path / "a.onnx")
+    boxes, scores = followed(path, frames, truth[0])
+    np.testing.assert_allclose(boxes, expected.box[1:], atol=0.05)
+    np.testing.assert_allclose(scores, expected.score[1:], atol=2e-3)
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_stablehlo_finds_a_target_that_jumps_by_a_second_look(jump, tracked_jump: mfst_jax.Result, tmp_path: Path):
     frames, truth = jump
     params, path = mfst_jax.load(), tmp_path / "a.stablehlo"
-    write(path, stablehlo.make(params, LOOKS_AGAIN, signature.metadata(None, params, LOOKS_AGAIN), frames.shape[1:3]))
+    write(path, stablehlo.make(params, ALL_ON, signature.metadata(None, params, ALL_ON), frames.shape[1:3]))
     boxes, scores = followed(path, frames, truth[0])
     np.testing.assert_allclose(boxes, tracked_jump.box[1:], atol=0.05)
     np.testing.assert_allclose(scores, tracked_jump.score[1:], atol=2e-3)
@@ -136,7 +156,7 @@ def test_the_weights_are_in_an_onnx_model_once_though_several_branches_use_them(
     from mfst_jax.export import onnx_tracker
 
     params = random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
-    config = replace(REALTIME, second_look=0.5, se_statistics="each")
+    config = replace(REALTIME, second_look=0.5, filter_share=0.3, se_statistics="each")
     model = onnx_tracker.make(params, config, signature.metadata(None, params, config))
     constants = large_constants(model.graph)
     assert len(constants) > 20
@@ -156,11 +176,20 @@ def test_onnx_takes_frames_of_any_size_and_blank_ones_move_nothing(tmp_path: Pat
 
 
 def test_the_state_of_onnx_is_that_of_init(tmp_path: Path):
-    path = export_onnx(mfst_jax.load(), ALEXNET, tmp_path / "a.onnx")
-    tracker = open_exported(path)
+    config = replace(ALEXNET, filter_share=0.3)
+    tracker = open_exported(export_onnx(mfst_jax.load(), config, tmp_path / "a.onnx"))
     tracker.init(FRAMES[0], TRUTH[0])
-    expected = signature.to_arrays(mfst_jax.init(mfst_jax.load(), FRAMES[0], TRUTH[0], config=ALEXNET))
-    found = {name.removeprefix("state."): array for name, array in tracker._state.items()}
+    check_state(tracker, mfst_jax.init(mfst_jax.load(), FRAMES[0], TRUTH[0], config=config))
+
+
+def state_of(tracker: Any) -> dict[str, np.ndarray]:
+    """Arrays of the state of an ONNX model at work."""
+    return {name.removeprefix("state."): array for name, array in tracker._state.items()}
+
+
+def check_state(tracker: Any, state: mfst_jax.State) -> None:
+    """The state of an ONNX model at work is that of the tracker."""
+    expected, found = signature.to_arrays(state), state_of(tracker)
     assert found.keys() == expected.keys() - {"frame_size"}
     for name, array in found.items():
         assert array.shape == expected[name].shape, name
