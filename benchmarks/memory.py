@@ -1,6 +1,6 @@
 """Memory of a long 1080p video, tracked as `mfst track` does, as the frames go by.
 
-    python benchmarks/memory.py [--frames 10000] [--weights PATH] [--set key=value ...]
+    python benchmarks/memory.py [--frames 10000] [--weights PATH] [--preset NAME] [--set key=value ...]
 
 The video is the built-in clip, enlarged and run back and forth, encoded first in a process of its own. Resident memory
 includes what the allocator keeps although it is free; "in use" does not. Linux with glibc only.
@@ -18,6 +18,7 @@ import tyro
 from PIL import Image
 
 import mfst_jax
+from mfst_jax.config import Preset
 from mfst_jax.following.loop import follow
 from mfst_jax.media.sources import demo_source, open_source
 from mfst_jax.media.writers import VideoWriter
@@ -40,6 +41,7 @@ def encode(path: Path, frames: int) -> None:
 def main(
     frames: int = 10_000,
     weights: Path | None = None,
+    preset: Preset | None = None,
     set: Settings = (),
 ) -> None:
     """Encodes, tracks, and prints a line whenever the number of frames has doubled.
@@ -47,6 +49,7 @@ def main(
     Args:
         frames: Length of the video.
         weights: As for `mfst track`.
+        preset: As for `mfst track`.
         set: As for `mfst track`.
     """
     allocator.keep_little()
@@ -74,7 +77,7 @@ def main(
 
         with allocator.compiling():
             params = mfst_jax.load(weights)
-            chosen = choose_config(params.contents, None, flatten_settings(set))
+            chosen = choose_config(params.contents, preset, flatten_settings(set))
             prepared = mfst_jax.prepare(params, chosen)
             del params  # as `mfst track` does
         tracked = follow(open_source(path), box, prepared, chosen, table=Path(folder, "boxes.csv"), hear=report)

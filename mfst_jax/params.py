@@ -8,11 +8,11 @@ from typing import Any, Literal
 import jax
 
 from mfst_jax.config import (
+    ADAPTIVE,
     ALEXNET,
     AUTHORS,
     MODELS,
     PRESETS,
-    REALTIME,
     SIAMFC,
     Config,
     Model,
@@ -114,13 +114,13 @@ register_for_export(
 def implied_config(contents: Contents) -> Config:
     """Configuration that weights imply: the one that they recommend, or else the preset for what they hold.
 
-    Both backbones imply REALTIME, which tracks like PAPER (docs/evaluation.md) in less than half of its time
-    (docs/performance.md). With Caffe's AlexNet, which only the authors' checkpoints hold, they imply AUTHORS.
+    Both backbones imply ADAPTIVE, which learns the target as it is tracked and looks around where it is lost
+    (docs/choices.md). With Caffe's AlexNet, which only the authors' checkpoints hold, they imply AUTHORS.
     """
     if contents.config is not None:
         return contents.config
     if contents.siamfc and contents.alexnet is not None:
-        return AUTHORS if contents.alexnet == "caffe" else REALTIME
+        return AUTHORS if contents.alexnet == "caffe" else ADAPTIVE
     if contents.alexnet is not None:
         return ALEXNET
     return SIAMFC

@@ -23,7 +23,7 @@ def clip(tmp_path: Path) -> tuple[Path, np.ndarray]:
     return write_clip(tmp_path)
 
 
-SMALL = ("--set", "scale_count=1", "alexnet_layers=conv3")
+SMALL = ("--preset", "alexnet", "--set", "scale_count=1", "alexnet_layers=conv3")
 """What compiles soonest. Further settings may follow."""
 
 
@@ -68,7 +68,7 @@ def test_a_sequence_of_vot_is_tracked_from_its_first_region(
     x, y, w, h = truth[0].astype(int)
     for first in (f"{x},{y},{x + w},{y},{x + w},{y + h},{x},{y + h}", f"m{x},{y},{w},{h},0,{w * h}"):
         (folder / "groundtruth.txt").write_text(first + "\n")
-        assert cli.main(["track", str(folder), "--boxes", str(tmp_path / "boxes.csv")]) == 0
+        assert cli.main(["track", str(folder), "--boxes", str(tmp_path / "boxes.csv"), *SMALL]) == 0
         table = rows(tmp_path / "boxes.csv")
         assert [float(table[0][key]) for key in "xywh"] == truth[0].tolist()
         assert len(table) == 4
@@ -79,7 +79,7 @@ def test_track_says_what_is_odd_about_the_true_boxes(clip: tuple[Path, np.ndarra
     folder, truth = clip
     lines = (folder / "groundtruth_rect.txt").read_text().splitlines()
     (folder / "groundtruth_rect.txt").write_text(f"\ufeff{lines[0]},\n1,1,-1,-1,\n{lines[2]},\n")
-    assert cli.main(["track", str(folder)]) == 0
+    assert cli.main(["track", str(folder), *SMALL]) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[1].startswith("0," + ",".join(f"{number:.4f}" for number in truth[0]))
     truth_file = folder / "groundtruth_rect.txt"
@@ -190,7 +190,8 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     boxes = tmp_path / "boxes.csv"
     clip = Path(mfst_jax.__file__).parent / "assets" / "demo.mp4"
     arguments = [sys.executable, "-m", "mfst_jax.cli", "track", str(clip), "--box", "158,208,61,44"]
-    process = subprocess.Popen([*arguments, "--boxes", str(boxes)], cwd=Path(__file__).parents[1])
+    arguments += ["--preset", "alexnet", "--boxes", str(boxes)]
+    process = subprocess.Popen(arguments, cwd=Path(__file__).parents[1])
     try:
         for _ in range(1200):
             hidden = [path for path in tmp_path.glob(".*/*.csv") if len(path.read_text().splitlines()) > 3]

@@ -162,7 +162,7 @@ from mfst_jax import cli
 assert count > 150, count
 sys.exit(cli.main(sys.argv[1:]))
 """
-    table, small = tmp_path / "boxes.csv", ("--set", "scale_count=1", "alexnet_layers=conv3")
+    table, small = tmp_path / "boxes.csv", ("--preset", "alexnet", "--set", "scale_count=1", "alexnet_layers=conv3")
     box = ",".join(str(round(float(side))) for side in boxes[0])
     outputs = ("--boxes", str(table), "--page", str(tmp_path / "page.html"))
     process = run(program, "track", str(tmp_path / "img"), "--box", box, *outputs, *small)

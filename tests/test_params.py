@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
+from mfst_jax.config import ADAPTIVE, ALEXNET, AUTHORS, PAPER, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config, resolve_config, uses_se
 
@@ -17,7 +17,7 @@ OWN = Config(scale_step=1.07)
 @pytest.mark.parametrize(
     ("siamfc", "alexnet", "preset"),
     [
-        (True, "torchvision", REALTIME),
+        (True, "torchvision", ADAPTIVE),
         (True, "caffe", AUTHORS),
         (False, "torchvision", ALEXNET),
         (False, "caffe", ALEXNET),
@@ -29,7 +29,7 @@ def test_the_preset_follows_from_the_weights(siamfc, alexnet, preset, se):
     assert implied_config(contents) == resolve_config(contents, None) == preset
     assert implied_config(dataclasses.replace(contents, config=OWN)) == OWN
     assert (
-        resolve_config(dataclasses.replace(contents, config=OWN), PAPER if preset in (REALTIME, AUTHORS) else preset)
+        resolve_config(dataclasses.replace(contents, config=OWN), PAPER if preset in (ADAPTIVE, AUTHORS) else preset)
         != OWN
     )
 

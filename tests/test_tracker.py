@@ -33,7 +33,7 @@ def assert_close_to_the_largest(ours: jax.Array, theirs: jax.Array) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * float(jnp.max(jnp.abs(theirs))))
 
 
-def test_follows_a_moving_target(params: Params):
+def test_the_built_in_weights_follow_a_moving_target(params: Params):
     frames, truth = video(0, frames=8)
     result = mfst_jax.track(params, frames, truth[0])
     assert result.boxes.shape == (8, 4)

@@ -40,7 +40,7 @@ def found(folder: Path) -> dict[str, Any]:
     boxes["prepared"] = np.asarray(jax.jit(mfst_jax.track)(prepared, frames, box).box).tolist()
     result = mfst_jax.track(params, frames.astype(np.float32), box.tolist(), config=SMALL)
     boxes["float"] = np.asarray(result.box).tolist()
-    options = ["--set", "alexnet_layers=conv3", "scale_count=1"]
+    options = ["--preset", "alexnet", "--set", "alexnet_layers=conv3", "scale_count=1"]
     table = str(folder / "boxes.csv")
     assert main(["track", str(folder / "video"), "--box", ",".join(map(str, box)), "--boxes", table, *options]) == 0
     boxes["track"] = np.loadtxt(table, delimiter=",", skiprows=1, usecols=(1, 2, 3, 4)).tolist()

@@ -66,7 +66,7 @@ def test_the_examples_for_jax_run_and_agree(tmp_path: Path):
         "frame": jnp.asarray(frames[1]),
     }
     run(ROOT / "docs" / "jax.md", names)
-    expected = mfst_jax.track(names["params"], frames, truth[0])
+    expected = mfst_jax.track(names["params"], frames, truth[0], config=mfst_jax.ALEXNET)
     chunks = np.concatenate([names["first"].box, names["rest"].box])
     np.testing.assert_array_equal(chunks, expected.box)
     for found in (names["result"].box, names["several"].box[0], names["several"].box[1]):

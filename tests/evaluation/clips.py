@@ -9,7 +9,7 @@ from scenes import video
 
 from mfst_jax import cli
 
-CHEAP = ("scale_count=1", "alexnet_layers=conv3")
+CHEAP = ("scale_count=1", "alexnet_layers=conv3", "filter_share=0", "second_look=0")
 CLIPS = {
     "Deer": {"frames": 5, "size": (120, 160), "velocity": (3, 2)},
     "Man": {"frames": 3, "size": (100, 140), "velocity": (-2, 1)},

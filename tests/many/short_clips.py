@@ -9,7 +9,7 @@ from scenes import video
 from mfst_jax import cli
 from mfst_jax.media import VideoWriter
 
-CHEAP = ("scale_count=1", "alexnet_layers=conv3")
+CHEAP = ("scale_count=1", "alexnet_layers=conv3", "filter_share=0", "second_look=0")
 NAMES = ("ant", "bee", "cat", "dog")
 FRAMES = 4
 

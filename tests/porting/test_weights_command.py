@@ -48,10 +48,11 @@ def test_the_list_says_what_is_here_and_how_the_rest_comes_here(cache: Path, cap
     builtin, paper, folder = printed.split("\n\n")
     assert builtin.splitlines()[0] == "builtin   built in, 4.9 MB"
     assert "holds AlexNet (torchvision)\n" in builtin
-    assert "tracks by the preset alexnet (default)\n" in builtin
+    assert "tracks by the preset alexnet (default), adaptive_alexnet\n" in builtin
     assert paper.splitlines()[0] == "paper     not here yet: mfst weights get paper"
     assert f"holds {ALL}\n" in paper
-    assert "tracks by the preset realtime (default), paper, authors, siamfc, alexnet\n" in paper
+    others = "paper, authors, siamfc, alexnet, realtime, adaptive_alexnet"
+    assert f"tracks by the preset adaptive (default), {others}\n" in paper
     assert all(PUBLISHED[what].url in paper and PUBLISHED[what].terms in paper for what in KNOWN["paper"].sources)
     assert folder == f"what is downloaded is kept in {cache / 'weights'}\n"
     assert not cache.exists()

@@ -58,7 +58,7 @@ def test_tracking_starts_in_the_chosen_frame_with_the_boxes_that_were_drawn(vide
     if chromium is None:
         pytest.skip("chromium is not installed")
     table, page = tmp_path / "boxes.csv", tmp_path / "page.html"
-    settings = ["--set", "scale_count=1", "alexnet_layers=conv3"]
+    settings = ["--preset", "alexnet", "--set", "scale_count=1", "alexnet_layers=conv3"]
     with (
         started(video, "--boxes", table, "--page", page, *settings) as (process, address),
         open_browser(chromium, tmp_path / "profile") as browser,
