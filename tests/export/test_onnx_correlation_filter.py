@@ -138,7 +138,7 @@ def test_the_features_that_filters_look_at_are_those_of_the_flax_module_before_a
         after, _ = network.recalibrated(before, {})
         return before["alexnet"]["pool1"], after["alexnet"]["pool1"]
 
-    apply = jax.jit(AlexNet(variant).apply)
+    apply = jax.jit(AlexNet(variant, below=("pool1",)).apply)
     expected = apply({"params": params.variables["params"]["alexnet"]}, images)["pool1"]
     before, after = run(graph, images)
     np.testing.assert_array_equal(before, after)
