@@ -4,6 +4,7 @@ Every stage returns its arrays by name, `{model: {layer: array}}`. Where the col
 `MFST` also leaves them there under `<model>_<layer>_<stage>`; the stages are exemplar, search and response.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -74,10 +75,7 @@ class MFST(nn.Module):
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
         """Features of the backbones before any SE-block, from RGB images in 0..255."""
         # Sec. III-B a): conv3, conv4 and conv5 of each model
-        return {
-            model: {layer: by_layer[layer] for layer in self.config.layers(model)}
-            for model, by_layer in self._backbones(images).items()
-        }
+        return {model: compared(by_layer, model, self.config) for model, by_layer in self._backbones(images).items()}
 
     def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
         """Exemplar from the target's image, RGB in 0..255."""
@@ -92,7 +90,7 @@ class MFST(nn.Module):
         """Recalibrated features of the search images, by the exemplar's channel weights or by their own."""
         recalibrated: Features = {}
         for model, by_layer in self._backbones(images).items():
-            features = {layer: by_layer[layer] for layer in self.config.layers(model)}
+            features = compared(by_layer, model, self.config)
             shared = jax.tree.map(lambda w: w[None], exemplar.channel_weights.get(model))
             weights = shared or self._channel_weights(model, features)
             recalibrated[model] = recalibrate_layers(features, weights)
@@ -121,6 +119,11 @@ class MFST(nn.Module):
     def _sow(self, model: Model, by_layer: dict[Layer, Array], stage: str) -> None:
         for layer, maps in by_layer.items():
             self.sow("intermediates", f"{model}_{layer}_{stage}", maps)
+
+
+def compared(features: Mapping[Any, Array], model: Model, config: Config) -> dict[Layer, Array]:
+    """Features of the layers of a model that are compared with the exemplar, in network order."""
+    return {layer: features[layer] for layer in config.layers(model)}
 
 
 def as_exemplar(features: Features, weights: ChannelWeights, config: Config) -> Exemplar:

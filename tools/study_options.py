@@ -38,12 +38,11 @@ from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.streaming import to_padded
+from mfst_jax.tracks import LOST_BELOW, is_lost
 from mfst_jax.whole_files import replacing
 
 LOST_IOU, LOST_FRAMES = 0.1, 5
 """A track ends lost where its last frames, so many of them, have an IoU below this."""
-SURE = 0.5
-"""Score from which on a target does not count as lost."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +142,12 @@ def report(name: str, found: list[tuple[Way, Both]]) -> None:
     lost = [sum(ends_lost(both.boxes[way], it.truth) for it, both in found) for way in (0, 1)]
     rows.append(("tracks that end lost", str(lost[0]), str(lost[1]), f"{lost[1] - lost[0]:+d}"))
     # The first steps of a sequence compile.
-    sure = np.concatenate([both.scores[2:] >= SURE for _, both in found])
+    lost_now = np.concatenate([is_lost(both.scores[2:]) for _, both in found])
     ratios = np.concatenate([(both.seconds[1] / both.seconds[0])[2:] for _, both in found])
     print(f"\n{name}: {len(found)} tracks")
     print(table(("", "without", "with", "difference"), rows))
     print("median ratio of a step's time, with to without:")
-    for what, chosen in ((f"that score {SURE} or more", sure), ("that score less", ~sure)):
+    for what, chosen in ((f"that score {LOST_BELOW} or more", ~lost_now), ("that score less", lost_now)):
         if chosen.any():
             print(f"  {np.median(ratios[chosen]):.2f} in {chosen.sum()} frames {what}")
 

@@ -15,7 +15,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams
-from mfst_jax.model import Exemplar, Features, Responses, as_exemplar
+from mfst_jax.model import Exemplar, Features, Responses, as_exemplar, compared
 from mfst_jax.se_block import SEBlock, recalibrate
 
 
@@ -63,7 +63,7 @@ class PreparedNetwork:
             responses[model] = {}
             search[model] = {layer: features[layer] for layer in self.config.layers_below(model)}
             shared = exemplar.channel_weights.get(model)
-            own = self._channel_weights(model, self._in_use(model, features)) if shared is None else {}
+            own = self._channel_weights(model, compared(features, model, self.config)) if shared is None else {}
             for layer, factor in zip(self.config.layers(model), self.config.factors(model), strict=True):
                 target, maps = exemplar.features[model][layer], features[layer]
                 weights = own.get(layer) if shared is None else shared[layer][None]
@@ -95,10 +95,8 @@ class PreparedNetwork:
         return {**held, "siamfc": {**lower, **held["siamfc"]}}
 
     def _features(self, images: Float[Array, "n side side 3"], backbones: Backbones) -> Features:
-        return {model: self._in_use(model, by_layer) for model, by_layer in backbones.features(images).items()}
-
-    def _in_use(self, model: Model, features: dict[Any, Array]) -> dict[Any, Array]:
-        return {layer: features[layer] for layer in self.config.layers(model)}
+        found = backbones.features(images).items()
+        return {model: compared(by_layer, model, self.config) for model, by_layer in found}
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""
