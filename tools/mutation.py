@@ -44,7 +44,8 @@ IN_TEST_TRACKER = ("test_the_box_grows_and_shrinks_with_the_target", "test_a_vid
 OF_TRACKER = (
     *("tests/test_tracker_compilations.py", "tests/test_savings.py", "tests/test_tracker_input.py"),
     *(f"tests/test_tracker.py::{name}" for name in IN_TEST_TRACKER),
-    *("tests/test_blank_frames.py::test_centre_searches_end_in_a_blank_frame", "tests/test_transformations.py"),
+    "tests/test_blank_frames.py::test_centre_searches_end_in_a_blank_frame",
+    *("tests/test_transformations.py", "tests/test_gradients.py"),
 )
 TARGETS = {
     "fusion": Target("mfst_jax.fusion", ("tests/test_fusion.py",)),

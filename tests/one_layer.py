@@ -1,0 +1,19 @@
+"""A configuration of one layer at one scale, which compiles soonest, and a short clip of small frames for it."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from scenes import video
+
+from mfst_jax.config import ALEXNET
+
+SMALL = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
+SOFT = replace(SMALL, peak_temperature=0.01)
+"""Its places have gradients."""
+
+
+def short_clip() -> tuple[jax.Array, jax.Array]:
+    """Frames [3, 64, 80, 3] and the first box, on the device."""
+    frames, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
+    return jnp.asarray(frames), jnp.asarray(truth[0])
