@@ -11,9 +11,9 @@ from mfst_jax import cli
 
 CHEAP = ("scale_count=1", "alexnet_layers=conv3", "filter_share=0", "second_look=0")
 CLIPS = {
-    "Deer": {"frames": 5, "size": (120, 160), "velocity": (3, 2)},
-    "Man": {"frames": 3, "size": (100, 140), "velocity": (-2, 1)},
-    "Toy": {"frames": 6, "size": (120, 300), "velocity": (4, 0)},
+    "Deer": {"frames": 3, "size": (120, 160), "velocity": (3, 2)},
+    "Man": {"frames": 2, "size": (100, 140), "velocity": (-2, 1)},
+    "Toy": {"frames": 4, "size": (120, 300), "velocity": (4, 0)},
 }
 
 

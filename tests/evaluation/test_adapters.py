@@ -40,7 +40,7 @@ def test_got10k_contract(sequence, expected, origin):
     assert (tracker.name, tracker.is_deterministic) == ("ours", True)
     boxes, seconds = tracker.track([str(path) for path in sequence.frames], sequence.ground_truth[0] + shift)
     np.testing.assert_allclose(boxes, expected + shift, rtol=0, atol=1e-4)
-    assert seconds.shape == (5,)
+    assert seconds.shape == (len(sequence.frames),)
     assert np.all(seconds > 0)
     with pytest.raises(InputError, match="box"):
         tracker.track(sequence.frames[:1], (900, 900, 9, 9))
@@ -87,7 +87,7 @@ def test_vot_follows_the_protocol(sequence, expected, monkeypatch):
     region = types.SimpleNamespace(bounds=lambda: tuple(sequence.ground_truth[0].tolist()))
     requests = [
         types.SimpleNamespace(type="frame" if number else "initialize", image={"color": image}, objects=objects)
-        for number, (image, objects) in enumerate(zip(images, [[(region, {})], None, None, None, []], strict=True))
+        for number, (image, objects) in enumerate(zip(images, [[(region, {})], None, []], strict=True))
     ]
     requests += [requests[0], requests[1], types.SimpleNamespace(type="quit")]
     replies = []
@@ -113,7 +113,7 @@ def test_vot_follows_the_protocol(sequence, expected, monkeypatch):
     boxes = [box for box, _ in replies]
     np.testing.assert_allclose(boxes, [*expected, *expected[:2]], rtol=0, atol=1e-4)
     scores = [properties["confidence"] for _, properties in replies]
-    assert scores[0] == scores[5] == 1
+    assert scores[0] == scores[3] == 1
     assert all(0 <= score <= 1 for score in scores)
 
 
@@ -134,6 +134,7 @@ def test_vot_that_is_interrupted_says_so_in_a_line(monkeypatch, capsys):
     assert capsys.readouterr().err == "mfst: interrupted\n"
 
 
+@pytest.mark.slow
 def test_the_vot_toolkit_runs_it(tmp_path):
     """`vot test`, with the entry that comes with the package."""
     pytest.importorskip("trax", reason="vot-trax is not installed")
