@@ -56,7 +56,8 @@ def test_the_tests_of_the_worked_examples_pass_with_their_changes(copy: Path):
     if ruff := shutil.which("ruff", path=str(Path(sys.executable).parent)):
         subprocess.run([ruff, "check", "--quiet", "."], cwd=copy, check=True)
         subprocess.run([ruff, "format", "--quiet", "--check", "."], cwd=copy, check=True)
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", *names]
+    # Without the options of the whole suite, two workers and checked types, which take longer than these tests.
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", *names]
     environment = os.environ | {"PYTHONPATH": str(copy)}
     process = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout

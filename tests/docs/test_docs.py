@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from code_blocks import PAGES, ROOT, python_blocks
 from media import end_sources_after, noisy, save
-from scenes import video
+from one_layer import SMALL, short_clip
 from tracked import write_tracked
 
 import mfst_jax
@@ -45,8 +45,7 @@ def test_every_page_with_examples_is_run_here():
 
 def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     end_sources_after(3, monkeypatch)
-    clip, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
-    clip, box = jnp.asarray(clip), jnp.asarray(truth[0])
+    clip, box = short_clip()
     padded = jnp.zeros((len(clip), 384, 640, 3), jnp.uint8)
     names = {"videos": jnp.stack([clip, clip]), "boxes": jnp.stack([box, box]), "padded_frames": padded}
     first, second = python_blocks(ROOT / "README.md")
@@ -54,19 +53,20 @@ def test_the_examples_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, capsys:
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert demo_source().ground_truth is not None
     np.testing.assert_array_equal(demo_source().ground_truth[0].round(), (158, 208, 61, 44))
+    monkeypatch.setattr(mfst_jax, "ALEXNET", SMALL)  # whatever is tracked with is transformed alike
     execute(second, {**names, "frames": clip, "box": box})
 
 
-def test_the_examples_for_jax_run_and_agree(tmp_path: Path):
+def test_the_examples_for_jax_run_and_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("flatbuffers")
-    frames, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
+    monkeypatch.setattr(mfst_jax, "ALEXNET", SMALL)  # whatever is tracked with is transformed alike
+    frames, box = short_clip()
     names = {
         **{"jax": jax, "jnp": jnp, "dataclasses": dataclasses, "mfst_jax": mfst_jax, "folder": tmp_path},
-        **{"params": mfst_jax.load(), "frames": jnp.asarray(frames), "box": jnp.asarray(truth[0])},
-        "frame": jnp.asarray(frames[1]),
+        **{"params": mfst_jax.load(), "frames": frames, "box": box, "frame": frames[1]},
     }
     run(ROOT / "docs" / "jax.md", names)
-    expected = mfst_jax.track(names["params"], frames, truth[0], config=mfst_jax.ALEXNET)
+    expected = mfst_jax.track(names["params"], frames, box, config=SMALL)
     chunks = np.concatenate([names["first"].box, names["rest"].box])
     np.testing.assert_array_equal(chunks, expected.box)
     for found in (names["result"].box, names["several"].box[0], names["several"].box[1]):
