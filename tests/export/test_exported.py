@@ -59,7 +59,7 @@ def followed(path: Path, frames: np.ndarray = FRAMES, box: np.ndarray = TRUTH[0]
     [
         pytest.param(ALEXNET, marks=pytest.mark.slow, id="alexnet"),
         pytest.param(replace(REALTIME, scale_step=1.0375), id="realtime"),
-        pytest.param(PAPER, id="paper"),
+        pytest.param(PAPER, marks=pytest.mark.slow, id="paper"),
         pytest.param(replace(AUTHORS, models=("alexnet",)), marks=pytest.mark.slow, id="authors"),
         pytest.param(replace(SIAMFC, peak_temperature=0.02), marks=pytest.mark.slow, id="siamfc"),
     ],
@@ -131,6 +131,7 @@ def test_filters_of_onnx_take_part_in_where_the_target_is(tmp_path: Path):
     np.testing.assert_allclose(scores, expected.score[1:], atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_stablehlo_finds_a_target_that_jumps_by_a_second_look(jump, tracked_jump: mfst_jax.Result, tmp_path: Path):
     frames, truth = jump
@@ -257,9 +258,8 @@ def test_stablehlo_gives_the_boxes_of_track_in_a_process_with_nothing_but_jax(tm
         assert archive.namelist() == ["mfst.json", "init.bin", "step.bin"]
 
 
-@pytest.mark.parametrize(
-    "config", [pytest.param(PAPER, id="paper"), pytest.param(REALTIME, marks=pytest.mark.slow, id="realtime")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [pytest.param(PAPER, id="paper"), pytest.param(REALTIME, id="realtime")])
 @pytest.mark.usefixtures("unchecked")
 def test_stablehlo_of_both_backbones_and_their_se_blocks_gives_the_boxes_of_track_too(
     config: Config, random_params, tmp_path: Path, capsys: pytest.CaptureFixture

@@ -40,7 +40,7 @@ def images() -> jax.Array:
     ("name", "se_statistics", "platform"),
     [
         ("full", "exemplar", "gpu"),
-        ("full", "each", "gpu"),
+        pytest.param("full", "each", "gpu", marks=pytest.mark.slow),
         ("caffe", "each", "cpu"),
         ("without SE", "exemplar", "gpu"),
         ("biased", "exemplar", "cpu"),
@@ -90,10 +90,10 @@ def test_only_what_is_used_is_prepared(random_params):
         mfst_jax.prepare(random_params(Contents(True, None)), Config())
 
 
-@pytest.mark.parametrize(("scale_search", "layers"), [("crops", ("conv3",)), ("features", ("conv4",))])
-def test_tracks_and_transformations(random_params, scale_search, layers):
+@pytest.mark.parametrize("scale_search", [pytest.param("crops", marks=pytest.mark.slow), "features"])
+def test_tracks(random_params, scale_search):
     params = random_params(Contents(False, "torchvision", alexnet_se=True))
-    config = dataclasses.replace(ALEXNET, scale_search=scale_search, alexnet_layers=layers)
+    config = dataclasses.replace(ALEXNET, scale_search=scale_search, alexnet_layers=("conv3",))
     prepared = mfst_jax.prepare(params, config)
     frames, truth = video(0, frames=4)
     box = truth[0]
@@ -101,14 +101,20 @@ def test_tracks_and_transformations(random_params, scale_search, layers):
     found = mfst_jax.track(prepared, frames, box)
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
-    if scale_search == "crops":
-        return  # which vmap takes as it takes the other
-    boxes = jnp.stack([jnp.asarray(box), jnp.asarray(box) + 3])
+
+
+@pytest.mark.slow
+def test_tracks_under_vmap(random_params):
+    config = dataclasses.replace(ALEXNET, scale_search="features", alexnet_layers=("conv4",))
+    prepared = mfst_jax.prepare(random_params(Contents(False, "torchvision", alexnet_se=True)), config)
+    frames, truth = video(0, frames=4)
+    boxes = jnp.stack([truth[0], truth[0] + 3])
     several = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, None, 0)))(prepared, frames, boxes)
-    np.testing.assert_allclose(several.boxes[0], found.boxes, atol=0.05)
-    np.testing.assert_allclose(several.boxes[1], mfst_jax.track(prepared, frames, boxes[1]).boxes, atol=0.05)
+    for found, box in zip(several.boxes, boxes, strict=True):
+        np.testing.assert_allclose(found, mfst_jax.track(prepared, frames, box).boxes, atol=0.05)
 
 
+@pytest.mark.slow  # of S, by Toom-Cook; tests/test_tracker.py has the built-in weights
 def test_a_tracker_prepares_weights_that_are_not_prepared(random_params):
     params = random_params(Contents(True, None))
     frames, truth = video(0, frames=3)
@@ -152,7 +158,7 @@ def test_convolutions_that_s_shares_with_a_are_kept_and_computed_once(random_par
         quick = jax.jit(lambda weights, images, chosen=chosen: PreparedNetwork(weights, chosen).features(images))
         expected = plain(params.variables, images[:1])
         # Toom-Cook takes long to compile, and shares convolutions no otherwise.
-        for prepared in by_platform if last == "conv3" else by_platform[1:]:
+        for prepared in by_platform if last == "conv3" and chosen is config else by_platform[1:]:
             found = quick(prepared, images[:1])
             assert found.keys() == expected.keys() == {*chosen.models}
             for (path, one), other in zip(

@@ -131,8 +131,9 @@ def test_the_gradient_of_a_response_with_respect_to_the_weights(weights):
 @pytest.mark.parametrize(
     ("variant", "config"),
     [
-        ("torchvision", PAPER),
-        ("caffe", AUTHORS),
+        # These two are recorded, too: test_golden_case.py.
+        pytest.param("torchvision", PAPER, marks=pytest.mark.slow),
+        pytest.param("caffe", AUTHORS, marks=pytest.mark.slow),
         ("torchvision", Config(models=("alexnet",), upsampling="corners", fill="first", alexnet_fusion="soft_mean")),
         ("torchvision", dataclasses.replace(REALTIME, centre_search=0.0)),
         ("caffe", dataclasses.replace(REALTIME, centre_search=0.0, se_statistics="each")),
