@@ -49,6 +49,9 @@ def beside(random_params):
     return random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
 
 
+DECAYING = dataclasses.replace(RECIPE, weight_decay=0.1)
+
+
 def advance(recipe: Recipe, state, crops: Crops):
     step = jax.jit(partial(train_step, recipe=recipe))
     return step(state, {}, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
@@ -57,7 +60,7 @@ def advance(recipe: Recipe, state, crops: Crops):
 @pytest.fixture(scope="module")
 def done(beside, crops):
     """The state after a step."""
-    return advance(RECIPE, init(RECIPE, beside), crops)
+    return advance(DECAYING, init(DECAYING, beside), crops)
 
 
 def images(crops: Crops) -> tuple[Any, Any]:
@@ -65,17 +68,19 @@ def images(crops: Crops) -> tuple[Any, Any]:
     return central_exemplar(z), x
 
 
-@pytest.mark.toom_cook
-def test_a_step_is_that_of_pytorch(beside, crops):
+@pytest.mark.parametrize(
+    "gradients", ["the library's", pytest.param("Toom-Cook", marks=[pytest.mark.toom_cook, pytest.mark.slow])]
+)
+def test_a_step_is_that_of_pytorch(beside, crops, done, gradients):
     torch = pytest.importorskip("torch")
     import torch_reference
     from torch.nn import functional as F
 
-    recipe = dataclasses.replace(RECIPE, weight_decay=0.1)
-    start = init(recipe, beside)
-    done = advance(recipe, start, crops)
+    start = init(DECAYING, beside)
+    if gradients == "Toom-Cook":
+        done = advance(DECAYING, start, crops)
 
-    alone = backbone.alone(beside, start.trainable, start.statistics, recipe)
+    alone = backbone.alone(beside, start.trainable, start.statistics, DECAYING)
     network = torch_reference.MFST(alone.contents, SIAMFC, alone).backbones["siamfc"]
     network.train()
     bias, loss = torch.zeros((), requires_grad=True), torch.zeros(())
@@ -133,6 +138,7 @@ def test_the_new_backbone_takes_the_place_of_another_and_of_its_se_blocks(beside
     assert "siamfc_se" in beside.variables["params"]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_to_the_last_bit_and_its_result_tracks(params, data, cache, tmp_path: Path):
     changes = {"flip": True, "shift": 2.0, "weight_decay": 5e-4}
     recipe = dataclasses.replace(RECIPE, **changes, batch_size=1, pairs_per_epoch=1, validation_pairs=1)

@@ -160,6 +160,7 @@ def test_a_step_is_that_of_the_plain_modules(start, kept):
                 np.testing.assert_allclose(one, other, atol=1e-2 * np.abs(other).max())
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(start, videos, tmp_path):
     class Killed(Exception):  # noqa: N818 (it stands for a signal)
         pass
