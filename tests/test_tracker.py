@@ -27,6 +27,7 @@ def params() -> Params:
 
 # What composes does so whatever is searched: one layer compiles soonest.
 SEARCHES = [replace(config, alexnet_layers=("conv3",)) for config in (SEVERAL, BY_FEATURES)]
+ONE_QUICKLY = [pytest.param(SEARCHES[0], marks=pytest.mark.slow), SEARCHES[1]]
 
 
 def assert_close_to_the_largest(ours: jax.Array, theirs: jax.Array) -> None:
@@ -72,7 +73,7 @@ def test_a_search_by_features_has_the_middle_one_of_three_regions(params: Params
     np.testing.assert_allclose(several.sides[::2] / one.sides, [1 / 1.075, 1.075], rtol=1e-6)
 
 
-@pytest.mark.parametrize("config", [pytest.param(SEARCHES[0], marks=pytest.mark.slow), SEARCHES[1]])
+@pytest.mark.parametrize("config", ONE_QUICKLY)
 def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: Config):
     params = random_params(Contents(siamfc=False, alexnet="torchvision", alexnet_se=True))
     frames, truth = video(1, frames=2, size=(96, 128))  # operations have the shapes of those of test_blank_frames.py
@@ -105,7 +106,7 @@ def test_track_equals_a_loop_of_steps_and_a_scan(params: Params, config: Config)
     np.testing.assert_allclose(scanned.scores, result.scores, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", SEARCHES)
+@pytest.mark.parametrize("config", ONE_QUICKLY)
 def test_videos_batch(params: Params, config: Config):
     track = partial(mfst_jax.track, config=config)
     clips = [video(seed, frames=3, velocity=(seed - 3, 2), start=(40 + 5 * seed, 30)) for seed in (3, 4, 5)]
@@ -165,9 +166,9 @@ def test_interleaved_tracks_do_not_touch(params: Params):
     np.testing.assert_array_equal(boxes[1], mfst_jax.track(params, two, two_truth[0]).boxes[1:])
 
 
-@pytest.mark.parametrize("config", SEARCHES)
-def test_a_video_in_chunks_is_the_same_track(params: Params, config: Config):
+def test_a_video_in_chunks_is_the_same_track(params: Params):
     frames, truth = video(13, frames=5)
+    config = SEARCHES[1]
     whole = mfst_jax.track(params, frames, truth[0], config=config)
     first = mfst_jax.track(params, frames[:1], truth[0], config=config)
     second = mfst_jax.track(params, frames[1:4], state=first.state)
@@ -215,7 +216,7 @@ def test_a_response_has_a_gradient(params: Params):
     frames, truth = video(15, frames=2)
 
     def peak(params: Params) -> jax.Array:
-        state = mfst_jax.init(params, frames[0], truth[0])
+        state = mfst_jax.init(params, frames[0], truth[0], config=SEARCHES[1])
         return jnp.max(mfst_jax.step(params, state, frames[1])[1].response)
 
     gradient = jax.grad(peak)(params)

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import random_weights
 
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.params import Contents, Params
@@ -19,8 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def random_arrays(contents: Contents, seed: int = 0) -> Arrays:
-    rng = np.random.default_rng(seed)
-    return {name: rng.standard_normal(shape, np.float32) for name, shape in weight_names.expected(contents).items()}
+    return random_weights.random_arrays(contents, seed=seed)
 
 
 def assert_same(params: Params, arrays: Arrays) -> None:
