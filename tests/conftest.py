@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent / "offline"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
 os.environ["MFST_TESTS_NETWORK_ATTEMPTS"] = str(Path(tempfile.mkdtemp(prefix="mfst_jax-network-"), "attempts"))
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 
 import hypothesis
@@ -57,6 +57,18 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 allocator.keep_little()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What modules of tests hold stays: nothing is looked through for garbage meanwhile, nor that ever after."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 ENOUGH = 1.2 * 2**30

@@ -1,5 +1,6 @@
 """Campaign: inputs by their numbers, fed to parsers in processes of their own, with the outcome kept in a folder."""
 
+import gc
 import multiprocessing
 import shutil
 import time
@@ -82,6 +83,7 @@ def _feed(
     folder: Path, parser: Parser, until: int, seed: int, deadline: float | None, begun: Any, first: int | None = None
 ) -> None:
     """Main function of a process that feeds a parser. The number of the input at hand is in `begun`."""
+    gc.freeze()  # what the process before it had made is not looked through, nor copied for that
     outcome = load(folder, parser)
     if first is not None:
         outcome.inputs = first
