@@ -17,7 +17,7 @@ from mfst_jax.fast import prepare_for
 from mfst_jax.params import Contents, Params
 
 SIZE = 96, 128
-REST = ("paper", "authors", "alexnet")
+REST = ("realtime", "paper", "authors", "alexnet")
 """Presets that search as others do: by several regions and two backbones, or by the scale in features."""
 BOXES = {"inside": (50, 36, 24, 20), "over a corner": (-6, 70, 30, 40)}
 NOISE = np.random.default_rng(0).integers(-1, 2, (*SIZE, 3))
@@ -69,9 +69,7 @@ def alexnet() -> Params:
     return mfst_jax.load()
 
 
-@pytest.mark.parametrize(
-    "preset", [*("realtime", "siamfc"), *(pytest.param(each, marks=pytest.mark.slow) for each in REST)]
-)
+@pytest.mark.parametrize("preset", ["siamfc", *(pytest.param(each, marks=pytest.mark.slow) for each in REST)])
 def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, preset: Any):
     config = PRESETS[preset]
     assert_stays(both, [SCENE, BLANK["grey, with noise"], BLANK["a faint gradient"]], BOXES["inside"], config)

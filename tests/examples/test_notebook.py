@@ -50,6 +50,7 @@ def red_box(picture: np.ndarray) -> tuple[int, ...]:
     return columns.min(), rows.min(), columns.max(), rows.max()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Jupyter's own
 def test_the_quick_start_shows_the_box_around_the_car(tmp_path: Path):
     cells = executed("quickstart.ipynb", "frames", "FRAMES", FRAMES, tmp_path)

@@ -103,6 +103,7 @@ def tracked_jump(jump: tuple[np.ndarray, np.ndarray]) -> mfst_jax.Result:
     return found
 
 
+@pytest.mark.slow  # the parts are in test_onnx_second_look.py and test_onnx_correlation_filter.py, filters below
 def test_onnx_finds_a_target_that_jumps_by_a_second_look_and_learns_what_it_looks_like(
     jump, tracked_jump: mfst_jax.Result, tmp_path: Path
 ):
