@@ -62,6 +62,7 @@ def test_the_highest_sample_itself_has_no_gradient(params: Params, clip: Any, st
     assert not np.asarray(gradient).any()
 
 
+@pytest.mark.slow  # a response's is in tests/test_tracker.py
 def test_boxes_have_a_gradient_in_the_weights(params: Params, clip: Any):
     frames, box = clip
 

@@ -16,6 +16,7 @@ import mfst_jax
 from mfst_jax.config import ALEXNET
 
 
+@pytest.mark.slow
 def test_a_looping_video_leaves_nothing_behind_in_the_tracker(tmp_path: Path):
     config = replace(ALEXNET, alexnet_layers=("conv3",), centre_search=8.0)
     record = long_run.run(

@@ -73,7 +73,8 @@ def test_a_search_by_features_has_the_middle_one_of_three_regions(params: Params
     np.testing.assert_allclose(several.sides[::2] / one.sides, [1 / 1.075, 1.075], rtol=1e-6)
 
 
-@pytest.mark.parametrize("config", ONE_QUICKLY)
+@pytest.mark.slow  # hundreds of operations are compiled, each by itself
+@pytest.mark.parametrize("config", SEARCHES)
 def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: Config):
     params = random_params(Contents(siamfc=False, alexnet="torchvision", alexnet_se=True))
     frames, truth = video(1, frames=2, size=(96, 128))  # operations have the shapes of those of test_blank_frames.py

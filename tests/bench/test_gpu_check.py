@@ -49,6 +49,7 @@ def test_the_case_has_a_target_where_its_box_says(case: Case):
     assert (case.frames[0] != case.frames[1]).any()
 
 
+@pytest.mark.slow  # each law has tests of its own, in test_tracker.py and test_transformations.py
 def test_every_law_holds_on_a_cpu_beside_another_one(case: Case):
     assert len(jax.devices("cpu")) == 2
     found = list(check_laws(case, LAWS))

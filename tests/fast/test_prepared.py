@@ -43,7 +43,8 @@ def images() -> jax.Array:
         pytest.param("full", "each", "gpu", marks=pytest.mark.slow),
         ("caffe", "each", "cpu"),
         ("without SE", "exemplar", "gpu"),
-        ("biased", "exemplar", "cpu"),
+        ("biased", "exemplar", "gpu"),
+        pytest.param("biased", "exemplar", "cpu", marks=pytest.mark.slow),
         ("grey", "exemplar", "gpu"),
     ],
 )

@@ -75,6 +75,7 @@ def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(step, referenc
     assert (out / "best.safetensors").read_bytes() == (reference / "best.safetensors").read_bytes()
 
 
+@pytest.mark.slow  # calibration alone is in test_calibration.py
 def test_calibration_and_tracking_are_in_the_metrics_and_tracking_chooses(
     reference, params, data, sequences, cache, tmp_path
 ):

@@ -103,6 +103,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20, "mor
     ]
 
 
+@pytest.mark.slow
 def test_depth_and_length_are_no_matter(tmp_path: Path):
     """Neither while it is read nor when it is thrown away; as a key it would be hashed by Python, which recurses."""
     count = 80_000

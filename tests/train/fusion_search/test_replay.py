@@ -93,6 +93,7 @@ def seen(random_params, tmp_path_factory) -> tuple[Path, ResponseVolumes, mfst_j
     return root, found, params, truth
 
 
+@pytest.mark.slow
 def test_a_replayed_track_is_the_real_one_but_for_interpolation(seen):
     root, found, params, truth = seen
     frames = np.stack([read_image(path) for path in sorted((root / "a").glob("*.png"))])
