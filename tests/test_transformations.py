@@ -112,7 +112,13 @@ def test_scan(params: Params, clip: Any, expected: mfst_jax.Result):
     np.testing.assert_allclose(state.centre, expected.state.centre, **CLOSE)
 
 
-def test_shard_map(params: Params, clip: Any, expected: mfst_jax.Result):
+ADAPTIVE = dataclasses.replace(SMALL, alexnet_layers=("conv5",), filter_share=0.5, second_look=1.0)
+
+
+@pytest.mark.parametrize(
+    "config", [SMALL, pytest.param(ADAPTIVE, marks=pytest.mark.slow)], ids=["one layer", "with filters"]
+)
+def test_shard_map(params: Params, clip: Any, config: Config):
     if jax.device_count() < 2:
         pytest.skip("one device only; XLA_FLAGS would fake a second")
     frames, box = clip
@@ -125,13 +131,10 @@ def test_shard_map(params: Params, clip: Any, expected: mfst_jax.Result):
         return jax.vmap(mfst_jax.track, in_axes=(None, 0, 0))(params, videos, boxes, config=config)
 
     sharded = jax.shard_map(track_shard, mesh=mesh, in_specs=(whole, each, each, whole), out_specs=each)
-    found = jax.jit(sharded)(params, videos, boxes, SMALL)
-    np.testing.assert_allclose(np.asarray(found.box)[0], expected.box, **CLOSE)
-    assert found.box.sharding.is_equivalent_to(sharding, 3)
-    adaptive = dataclasses.replace(SMALL, alexnet_layers=("conv5",), filter_share=0.5, second_look=1.0)
-    alone = mfst_jax.track(params, frames, box, config=adaptive)
-    found = jax.jit(sharded)(params, videos, boxes, adaptive)
+    found = jax.jit(sharded)(params, videos, boxes, config)
+    alone = mfst_jax.track(params, frames, box, config=config)
     np.testing.assert_allclose(np.asarray(found.box)[0], alone.box, **CLOSE)
+    assert found.box.sharding.is_equivalent_to(sharding, 3)
 
 
 @pytest.mark.parametrize("prepared", [False, True])
