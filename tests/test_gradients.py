@@ -97,7 +97,8 @@ def test_checkpoint_gives_the_same_gradient(
         def place(image: jax.Array, params: Params) -> jax.Array:
             return step(params, state, image, config=config)[1].box[0]
 
-        return jax.jit(jax.grad(place))(image, params)
+        options = for_long_runs() if second_look else None  # which otherwise runs for a minute
+        return jax.jit(jax.grad(place), compiler_options=options)(image, params)
 
     config = dataclasses.replace(SOFT, second_look=second_look)
     plain, again = (gradient(step, config) for step in (mfst_jax.step, jax.checkpoint(mfst_jax.step)))

@@ -66,6 +66,7 @@ def test_what_is_reported_of_a_centre_search_is_of_the_usual_kind(params: Params
     np.testing.assert_allclose(centre.box, whole.box, atol=1.0)
 
 
+@pytest.mark.slow  # a step under vmap is in tests/test_lowering.py
 @pytest.mark.parametrize("velocity", [(1, 0), (9, 4)])
 def test_a_track_stays_nearly_the_same_and_transforms(params: Params, velocity):
     frames, truth = video(2, frames=4, velocity=velocity)

@@ -172,6 +172,7 @@ def test_tracking_with_onnx(run, pictures: Path, tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().err.endswith(f"{model}: expected a tracker of format 2, found 99\n")
 
 
+@pytest.mark.slow
 def test_tracking_with_stablehlo(run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     pytest.importorskip("flatbuffers", reason="flatbuffers is not installed: the extra `export`")
     program = tmp_path / "mfst.stablehlo"

@@ -186,6 +186,7 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(params, data, cac
         train(make_recipe(), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
 
 
+@pytest.mark.slow
 def test_features_in_the_step_train_too_and_resume_with_augmentation(params, data, cache, tmp_path):
     recipe = make_recipe(cached_pairs=0, flip=True, shift=2.0, batch_size=2, pairs_per_epoch=2, epochs=2)
 

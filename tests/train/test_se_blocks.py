@@ -160,6 +160,7 @@ def test_it_overfits_one_batch(params):
     assert 3 * after < 0.01
 
 
+@pytest.mark.slow
 def test_with_labels_shuffled_it_does_not_beat_chance(params):
     recipe = Recipe(model="alexnet", factors=(0.01, 0.01, 0.01), pairs_per_epoch=800)
     shuffle = np.random.default_rng(1).permutation(289)
