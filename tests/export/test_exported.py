@@ -58,7 +58,8 @@ def followed(path: Path, frames: np.ndarray = FRAMES, box: np.ndarray = TRUTH[0]
     "config",
     [
         pytest.param(ALEXNET, marks=pytest.mark.slow, id="alexnet"),
-        pytest.param(replace(REALTIME, scale_step=1.0375), id="realtime"),
+        pytest.param(replace(REALTIME, scale_step=1.0375), marks=pytest.mark.slow, id="realtime"),
+        pytest.param(replace(ALEXNET, alexnet_layers=("conv4",), alexnet_fusion="hard"), id="one layer"),
         pytest.param(PAPER, marks=pytest.mark.slow, id="paper"),
         pytest.param(replace(AUTHORS, models=("alexnet",)), marks=pytest.mark.slow, id="authors"),
         pytest.param(replace(SIAMFC, peak_temperature=0.02), marks=pytest.mark.slow, id="siamfc"),
