@@ -85,6 +85,8 @@ class Config:
         it should.
       scale_damping: Share of the new scale in the running one, in [0, 1]: `s *= (1 - damping) + damping * factor`
         [code].
+      recent_share: Share of what the target looked like lately, beside the exemplar, where the scale is told from
+        features (`scale_from_features.py`). In [0, 1]; 0 turns it off.
       scale_min: Least scale of the target relative to the first frame, in [1e-6, 1] [code].
       scale_max: Greatest scale of the target relative to the first frame, in [1, 1e6] [code].
       centre_search: Largest displacement in the last frame, in samples of the search region, for which the next frame
@@ -134,6 +136,7 @@ class Config:
     scale_penalty: float = 0.9745
     scale_tilt: float = 0.0
     scale_damping: float = 0.59
+    recent_share: float = 0.0
     scale_min: float = 0.2
     scale_max: float = 5.0
 
@@ -187,6 +190,9 @@ class Config:
         wanted = f"one with which `scale ** scale_tilt` is at most {MOST_TILT:g}"
         require(tilt <= math.log(MOST_TILT) * (1 + 1e-9), "config.scale_tilt", wanted, self.scale_tilt)
         require(0 <= self.scale_damping <= 1, "config.scale_damping", "in [0, 1]", self.scale_damping)
+        require(0 <= self.recent_share <= 1, "config.recent_share", "in [0, 1]", self.recent_share)
+        fits = self.recent_share == 0 or self.scale_search == "features"
+        require(fits, "config.scale_search", "features, or recent_share=0", self.scale_search)
         require(1e-6 <= self.scale_min <= 1, "config.scale_min", "in [1e-06, 1]", self.scale_min)
         require(1 <= self.scale_max <= 1e6, "config.scale_max", "in [1, 1e+06]", self.scale_max)
         require(0 <= self.centre_search <= 32, "config.centre_search", "in [0, 32]", self.centre_search)
@@ -269,12 +275,13 @@ ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, 
 """A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
 split]."""
 
-ADAPTIVE = dataclasses.replace(REALTIME, second_look=0.1, filter_share=0.5)
-"""REALTIME beside correlation filters that learn the target, and with a second look where it seems lost [training
-split]."""
+_OPTIONS = {"second_look": 0.1, "filter_share": 0.5, "recent_share": 0.5, "scale_damping": 0.8}
+ADAPTIVE = dataclasses.replace(REALTIME, **_OPTIONS)
+"""REALTIME beside correlation filters that learn the target, with the scale told from recent features too, and with a
+second look where the target seems lost [training split]."""
 
-ADAPTIVE_ALEXNET = dataclasses.replace(ALEXNET, second_look=0.1, filter_share=0.5)
-"""ADAPTIVE with A alone: ALEXNET with filters and a second look."""
+ADAPTIVE_ALEXNET = dataclasses.replace(ALEXNET, **_OPTIONS)
+"""ADAPTIVE with A alone: ALEXNET with the same options."""
 
 Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_alexnet"]
 PRESETS: dict[Preset, Config] = {

@@ -3,8 +3,8 @@
 A step searches as far as 64 samples around the last place. Whatever moves farther from one frame to the next, or comes
 out behind something farther away, is lost for good, while the score tells that it is. So where the score is low, the
 eight regions around the search region are searched in the same way, and the target is taken to be where one of them
-looks enough like it. As long as it is not found, each later frame searches one of the eight, in turns. docs/choices.md
-has the measurements.
+looks enough like it. Until its score is high again, each further frame with a low one searches one of the eight, in
+turns. docs/choices.md has the measurements.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,8 @@ from mfst_jax.localisation import UPSAMPLED_SIZE
 from mfst_jax.state import Output, State
 
 LEAST_SCORE = 0.5
-"""Least score at which the target is taken to be at another place: that below which a target counts as lost."""
+"""Least score at which the target is taken to be at another place, or to be surely seen: that below which a target
+counts as lost."""
 MARGIN = 0.4
 """By how much the score of another place has to be higher than that of the first one."""
 DISTANCE = 112
@@ -59,7 +60,7 @@ class Again(NamedTuple):
 
 Search = Callable[[State, Again], tuple[State, Output]]
 """Search of a frame around the place that a state has."""
-CHANGED = ("templates", "centre", "scale", "searches_centre", "background")
+CHANGED = ("recent", "templates", "centre", "scale", "searches_centre", "background")
 """What a search changes of a state. The rest is not carried through the loop: under `shard_map` it may be the same on
 all devices, which what is carried is not."""
 _Searched = tuple[dict[str, Any], Output, First]
@@ -113,7 +114,9 @@ def search_until_found(search: Search, state: State, config: Config) -> tuple[St
     start = _changed(state), nothing, First(zero, zero - 1)
     (changed, output, first), _ = jax.lax.scan(search_next, start, regions)
     remains_lost = _is_lost(first.score, config) & (output.score == first.score)
-    return replace(state, **changed, lost_frames=jnp.where(remains_lost, state.lost_frames + 1, 0)), output
+    since_sure = jnp.where(remains_lost, state.lost_frames + 1, state.lost_frames)
+    since_sure = jnp.where(output.score >= LEAST_SCORE, 0, since_sure)
+    return replace(state, **changed, lost_frames=since_sure), output
 
 
 def _changed(state: State) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.localisation import add_window, choose_region, displacement, pad_response, upsample_layers
 from mfst_jax.model import Exemplar
 from mfst_jax.network import bind
-from mfst_jax.scale_from_features import damped, growth_factor
+from mfst_jax.scale_from_features import damped, growth_factor, learn_recent
 from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.search import search_regions, take_region
 from mfst_jax.second_look import Again, search_until_found
@@ -59,6 +59,7 @@ def first_state(params: AnyParams, frame: Array, box: Array, frame_size: Array, 
         zero = _zero_like(exemplar)
         state = State(
             exemplar,
+            exemplar.features if config.recent_share else {},
             {},
             centre + zero,
             size,
@@ -165,9 +166,12 @@ def search_frame(
     offset = displacement(windowed, config.upsampling, config.peak_temperature)
 
     # Scale update: the factor by which the target grew, that of the region or told from the features, damped.
-    by_features = config.scale_search == "features"
-    factors = jnp.asarray(config.scale_factors(), jnp.float32)
-    factor = growth_factor(state.exemplar, features, offset, config) if by_features else factors[best]
+    if config.scale_search == "features":
+        recent = state.recent if config.recent_share else None
+        recent_share = _in_first(again, config.recent_share)
+        factor = growth_factor(state.exemplar, features, offset, config, recent, recent_share)
+    else:
+        factor = jnp.asarray(config.scale_factors(), jnp.float32)[best]
     scale = jnp.clip(state.scale * damped(factor, config.scale_damping), config.scale_min, config.scale_max)
 
     # Score: by how much the new place resembles the exemplar more than the search region does on average.
@@ -186,9 +190,14 @@ def search_frame(
     slow = jnp.max(jnp.abs(offset)) <= config.centre_search
     searches_centre = slow & (score > CENTRE_SEARCH_MIN_SCORE)
     following = replace(state, centre=centre, scale=scale, searches_centre=searches_centre, background=background)
-    if filters:  # What the target looks like by now.
-        learned = learn(state.templates, maps, offset)
-        following = replace(following, templates=jax.tree.map(partial(jnp.where, blank), state.templates, learned))
+    # What the target looks like by now.
+    recent, templates = state.recent, state.templates
+    if config.recent_share:
+        recent = learn_recent(recent, features, offset, scale / state.scale, config)
+    if filters:
+        templates = learn(templates, maps, offset)
+    keep = partial(jax.tree.map, partial(jnp.where, blank))
+    following = replace(following, recent=keep(state.recent, recent), templates=keep(state.templates, templates))
     return following, Output(boxes.from_centre(centre, state.size * scale), score, pad_response(response))
 
 

@@ -3,7 +3,7 @@
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from mfst_jax.config import Config, from_dict, to_dict
+from mfst_jax.config import Config, Layer, Model, from_dict, to_dict
 from mfst_jax.model import Exemplar
 from mfst_jax.params import Contents
 from mfst_jax.pytrees import register_for_export, repr_shapes
@@ -15,6 +15,8 @@ class State:
 
     Attributes:
       exemplar: Features of the target in the first frame.
+      recent: Features of the target as it has looked lately, by model and layer; none where the scale is told by the
+        exemplar alone (`scale_from_features.py`).
       templates: What the correlation filters have learned (`correlation_filter.py`), by layer; none where they are off.
       centre: Centre of the target, (x, y) in pixels.
       size: Size of the target in the first frame, (w, h) in pixels.
@@ -23,7 +25,8 @@ class State:
       searches_centre: Whether the next frame is searched in the centre of the search region alone, since the target was
         slow and its score high in the last one.
       background: Mean similarity over the search region when it was last searched as a whole.
-      lost_frames: Frames in a row in which a second look was taken and the target not found (`second_look.py`).
+      lost_frames: Frames with a second look in which the target was not found, since it was last seen with a score of
+        at least 1/2 (`second_look.py`).
       frame_size: Real part of every frame, (height, width) in pixels.
       config: Configuration that the state was made with.
       contents: Contents of the weights that the state was made with.
@@ -31,6 +34,7 @@ class State:
     """
 
     exemplar: Exemplar
+    recent: dict[Model, dict[Layer, Float[Array, "*batch _ _ _"]]]
     templates: dict[str, Float[Array, "*batch _ _ _"]]
     centre: Float[Array, "*batch 2"]
     size: Float[Array, "*batch 2"]

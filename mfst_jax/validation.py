@@ -180,6 +180,9 @@ def check_step_config(made_with: Config, config: Config | None, contents: Conten
         expected, found = getattr(made_with, name), getattr(config, name)
         if found != expected:
             raise InputError(f"config.{name}: expected {expected!r} as in the state, found {found!r}")
+    for name in ("filter_share", "recent_share"):
+        if (found := getattr(config, name)) and not getattr(made_with, name):
+            raise InputError(f"config.{name}: expected 0 as in the state, which has learned nothing, found {found!r}")
     return config
 
 

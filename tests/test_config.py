@@ -72,6 +72,7 @@ TEXT = {
     "centre_search": ("8", 8.0),
     "second_look": (".5", 0.5),
     "filter_share": (".25", 0.25),
+    "recent_share": (".25", 0.25),
     "scale_damping": ("0.35", 0.35),
     "scale_min": ("0.5", 0.5),
     "scale_max": ("2", 2.0),
@@ -89,9 +90,10 @@ TEXT = {
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(Config)])
 def test_text_reaches_every_field(key):
     text, value = TEXT[key]
-    changed = override(PAPER, [f"{key}={text}"])
-    assert getattr(changed, key) == value != getattr(PAPER, key)
-    assert dataclasses.replace(changed, **{key: getattr(PAPER, key)}) == PAPER
+    start = dataclasses.replace(PAPER, scale_search="features") if key == "recent_share" else PAPER
+    changed = override(start, [f"{key}={text}"])
+    assert getattr(changed, key) == value != getattr(start, key)
+    assert dataclasses.replace(changed, **{key: getattr(start, key)}) == start
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from mfst_jax.correlation_filter import (
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 
-LEARNING = replace(BY_FEATURES, filter_share=0.5, alexnet_layers=("conv5",))
+LEARNING = replace(BY_FEATURES, filter_share=0.5, recent_share=0.5, alexnet_layers=("conv5",))
 TARGET = jnp.array([64.0, 48.0])
 """Width and height of the target, in samples of the search region."""
 
@@ -206,6 +206,23 @@ def test_a_blank_frame_teaches_nothing(params: Params, followed: mfst_jax.Result
     np.testing.assert_array_equal(output.box, followed.box[-1])
     for layer in GEOMETRIES:
         np.testing.assert_array_equal(after.templates[layer], followed.state.templates[layer])
+    np.testing.assert_array_equal(after.recent["alexnet"]["conv5"], followed.state.recent["alexnet"]["conv5"])
+
+
+def test_recent_features_are_learned_from_frame_to_frame(params: Params, followed: mfst_jax.Result):
+    """They change, and with features that are alike everywhere in their place the scale becomes another."""
+    frames, _ = clip()
+    state = followed.state
+    change = state.recent["alexnet"]["conv5"] - state.exemplar.features["alexnet"]["conv5"]
+    assert 0.01 < float(jnp.linalg.norm(change) / jnp.linalg.norm(state.recent["alexnet"]["conv5"])) < 0.5
+    by_recent = replace(LEARNING, scale_step=1.5, scale_penalty=1.0, scale_damping=1.0, recent_share=1.0)
+    blurred = jax.tree.map(lambda x: jnp.broadcast_to(x.mean(axis=(0, 1)), x.shape), state.recent)
+    scales = [
+        float(mfst_jax.step(params, replace(state, recent=recent), frames[-1], config=by_recent)[0].scale / state.scale)
+        for recent in (state.recent, blurred)
+    ]
+    assert scales[0] == pytest.approx(1)
+    assert scales[1] != pytest.approx(1)
 
 
 def test_the_filters_decide_where_they_have_the_whole_share(params: Params, followed: mfst_jax.Result):

@@ -133,10 +133,10 @@ def test_realtime_is_paper_but_for_how_it_tells_the_scale_and_saves_work():
     assert REALTIME.scale_search == "features"
 
 
-def test_the_adaptive_presets_are_those_of_the_exemplar_alone_with_filters_and_a_second_look():
+def test_the_adaptive_presets_are_those_of_the_exemplar_alone_with_what_follows_the_target():
     for adaptive, alone in ((ADAPTIVE, REALTIME), (ADAPTIVE_ALEXNET, ALEXNET)):
-        assert dataclasses.replace(adaptive, filter_share=0.0, second_look=0.0) == alone
-        assert (adaptive.filter_share, adaptive.second_look) == (0.5, 0.1)
+        options = {"second_look": 0.1, "filter_share": 0.5, "recent_share": 0.5, "scale_damping": 0.8}
+        assert adaptive == dataclasses.replace(alone, **options)
 
 
 def test_presets_go_by_their_names():

@@ -25,7 +25,8 @@ BACKGROUND = 0.25
 def state(centre: tuple[float, float] = CENTRE, frame: tuple[int, int] = FRAME, lost_frames: int = 0) -> State:
     return State(
         Exemplar({}, {}),
-        {},
+        recent={},
+        templates={},
         centre=jnp.array(centre),
         size=jnp.array(SIZE),
         scale=jnp.float32(1),
@@ -112,9 +113,10 @@ def test_in_the_first_lost_frame_all_regions_are_searched_and_later_one_in_turns
     assert (following.centre == jnp.array(CENTRE)).all()
 
 
-def test_once_it_is_seen_again_all_regions_are_searched_the_next_time():
-    following, _ = Scene({CENTRE: 0.3}).step(state(lost_frames=3))
-    assert int(following.lost_frames) == 0
+@pytest.mark.parametrize(("score", "lost_frames"), [(0.49, 3), (0.5, 0)])
+def test_once_it_is_surely_seen_again_all_regions_are_searched_the_next_time(score: float, lost_frames: int):
+    following, _ = Scene({CENTRE: score}).step(state(lost_frames=3))
+    assert int(following.lost_frames) == lost_frames
 
 
 @pytest.mark.parametrize("region", range(8))

@@ -153,6 +153,10 @@ def test_a_configuration_that_the_state_cannot_serve(both: Params):
         other = replace(PAPER, alexnet_layers=("conv5",), **{name: value})
         with pytest.raises(InputError, match=rf"config\.{name}: expected .* as in the state"):
             mfst_jax.step(both, state, frames[1], config=other)
+    for name in ("filter_share", "recent_share"):
+        other = replace(PAPER, alexnet_layers=("conv5",), scale_search="features", **{name: 0.5})
+        with pytest.raises(InputError, match=rf"config\.{name}: expected 0 as in the state.* found 0\.5"):
+            mfst_jax.step(both, state, frames[1], config=other)
 
 
 def test_a_step_may_search_for_the_scale_otherwise(params: Params):

@@ -112,7 +112,8 @@ def test_scan(params: Params, clip: Any, expected: mfst_jax.Result):
     np.testing.assert_allclose(state.centre, expected.state.centre, **CLOSE)
 
 
-ADAPTIVE = dataclasses.replace(SMALL, alexnet_layers=("conv5",), filter_share=0.5, second_look=1.0)
+FOLLOWING = {"filter_share": 0.5, "recent_share": 0.5, "second_look": 1.0}
+ADAPTIVE = dataclasses.replace(SMALL, alexnet_layers=("conv5",), **FOLLOWING)
 
 
 @pytest.mark.parametrize(

@@ -46,13 +46,13 @@ LOST_IOU, LOST_FRAMES = 0.1, 5
 
 
 @dataclass(frozen=True)
-class Way:
-    """Way through a sequence, forwards or backwards.
+class Direction:
+    """Sequence in one direction, forwards or backwards.
 
     Attributes:
       sequence: Name of the sequence.
       name: The same, and `-backwards`.
-      frames: Files of the frames in the order of the way.
+      frames: Files of the frames, in that direction.
       truth: True boxes of these frames.
     """
 
@@ -64,7 +64,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Both:
-    """One sequence, tracked in both ways.
+    """One sequence, tracked without the options and with them.
 
     Attributes:
       boxes: Boxes without the options, and with them.
@@ -77,25 +77,25 @@ class Both:
     seconds: Float[np.ndarray, "2 steps"]
 
 
-def ways_through(root: Path, *, backwards: bool) -> Iterator[Way]:
+def directions(root: Path, *, backwards: bool) -> Iterator[Direction]:
     """Sequences below a folder, and each of them backwards too where that is wanted."""
     for sequence in evaluation.load(root).sequences:
         frames, truth = list(sequence.frames), np.asarray(sequence.ground_truth, np.float64)
-        yield Way(sequence.name, sequence.name, frames, truth)
+        yield Direction(sequence.name, sequence.name, frames, truth)
         if backwards:
             known = np.isfinite(truth).all(axis=1) & (truth[:, 2:] > 0).all(axis=1)
             end = np.flatnonzero(known)[-1] + 1
-            yield Way(sequence.name, f"{sequence.name}-backwards", frames[:end][::-1], truth[:end][::-1])
+            yield Direction(sequence.name, f"{sequence.name}-backwards", frames[:end][::-1], truth[:end][::-1])
 
 
-def track(params: PreparedParams, configs: tuple[Config, Config], way: Way) -> Both:
-    """Tracks one sequence in both ways, frame by frame in turns."""
-    first, box = read_image(way.frames[0]), way.truth[0].astype(np.float32)
+def track(params: PreparedParams, configs: tuple[Config, Config], it: Direction) -> Both:
+    """Tracks one sequence by both configurations, frame by frame in turns."""
+    first, box = read_image(it.frames[0]), it.truth[0].astype(np.float32)
     size = np.array(first.shape[:2], np.int32)
     padded = to_padded(first)
     states = [mfst_jax.init(params, padded, box, config=config, frame_size=size) for config in configs]
     boxes, scores, seconds = [[box, box]], [], []
-    for path in way.frames[1:]:
+    for path in it.frames[1:]:
         frame, times = to_padded(read_image(path)), [0.0, 0.0]
         outputs: Any = [None, None]
         # Each is the first in every other frame: what comes first finds less in the caches.
@@ -109,13 +109,13 @@ def track(params: PreparedParams, configs: tuple[Config, Config], way: Way) -> B
     return Both(np.array(boxes, np.float64).transpose(1, 0, 2), np.array(scores), np.array(seconds).T)
 
 
-def tracked(params: PreparedParams, configs: tuple[Config, Config], way: Way, keep: Path | None) -> Both:
-    """One sequence tracked in both ways, from `keep` where it is kept there already."""
+def tracked(params: PreparedParams, configs: tuple[Config, Config], it: Direction, keep: Path | None) -> Both:
+    """One sequence tracked by both configurations, from `keep` where it is kept there already."""
     if keep is None:
-        return track(params, configs, way)
-    path = keep / f"{way.name}.npz"
+        return track(params, configs, it)
+    path = keep / f"{it.name}.npz"
     if not path.is_file():
-        found = track(params, configs, way)
+        found = track(params, configs, it)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as new, new.open("wb") as file:
             np.savez(file, boxes=found.boxes, scores=found.scores, seconds=found.seconds)
@@ -128,18 +128,18 @@ def ends_lost(boxes: Float[np.ndarray, "frames 4"], truth: Float[np.ndarray, "fr
     return bool((overlaps(boxes, truth)[-LOST_FRAMES:] < LOST_IOU).all())
 
 
-def by_sequence(found: list[tuple[Way, Both]], way: int) -> list[Measures]:
-    """Measures of each sequence, without the options (`way` 0) or with: the mean of forwards and backwards."""
+def by_sequence(found: list[tuple[Direction, Both]], which: int) -> list[Measures]:
+    """Measures of each sequence, without the options (`which` is 0) or with: the mean of both directions."""
     tracks: dict[str, list[Measures]] = {}
     for it, both in found:
-        tracks.setdefault(it.sequence, []).append(measures(both.boxes[way], it.truth))
+        tracks.setdefault(it.sequence, []).append(measures(both.boxes[which], it.truth))
     return [tuple(np.mean(each, axis=0)) for each in tracks.values()]
 
 
-def report(name: str, found: list[tuple[Way, Both]]) -> None:
+def report(name: str, found: list[tuple[Direction, Both]]) -> None:
     """Prints the tables of one folder."""
-    rows = paired_rows(*(by_sequence(found, way) for way in (0, 1)))
-    lost = [sum(ends_lost(both.boxes[way], it.truth) for it, both in found) for way in (0, 1)]
+    rows = paired_rows(*(by_sequence(found, which) for which in (0, 1)))
+    lost = [sum(ends_lost(both.boxes[which], it.truth) for it, both in found) for which in (0, 1)]
     rows.append(("tracks that end lost", str(lost[0]), str(lost[1]), f"{lost[1] - lost[0]:+d}"))
     # The first steps of a sequence compile.
     lost_now = np.concatenate([is_lost(both.scores[2:]) for _, both in found])
@@ -167,11 +167,11 @@ def main(
 
     Args:
         roots: Folders of sequences.
-        options: Settings of the second way, as for `--set`.
+        options: Settings of the second configuration, as for `--set`.
         backwards: Track each sequence backwards too.
         weights: As for `mfst track`.
         preset: As for `mfst track`.
-        set: Settings of both ways, as for `mfst track`.
+        set: Settings of both configurations, as for `mfst track`.
         keep: Where to keep what was found.
     """
     plain = mfst_jax.load(weights)
@@ -185,8 +185,7 @@ def main(
     every = []
     for root in roots:
         folder = None if keep is None else keep / name / root.name
-        ways = ways_through(root, backwards=backwards)
-        found = [(way, tracked(params, configs, way, folder)) for way in ways]
+        found = [(it, tracked(params, configs, it, folder)) for it in directions(root, backwards=backwards)]
         report(root.name, found)
         every += found
     if len(roots) > 1:

@@ -79,6 +79,7 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "always the centre": {"centre_search": 32.0, "score_midpoint": 0.0},
     "always a second look": {"second_look": 1.0, "score_slope": 1.0},
     "filters alone": {"filter_share": 1.0},
+    "recent features alone": {"recent_share": 1.0, "scale_search": "features"},
     "filters and always a second look": {"filter_share": 0.5, "second_look": 1.0, "score_slope": 1.0},
 }
 """Configurations at the ends of what `Config` takes, by how they differ from ALEXNET."""
@@ -122,6 +123,7 @@ def random_config(rng: np.random.Generator) -> Config:
                 centre_search=pick(0.0, 8.0, 32.0),
                 second_look=pick(0.0, 0.5, 1.0),
                 filter_share=pick(0.0, 0.0, 0.5, 1.0),
+                recent_share=pick(0.0, 0.5, 1.0),
                 window_influence=pick(0.0, 0.176, 1.0),
                 peak_temperature=pick(0.0, 0.0, 1e-4, 0.01, 1e6),
                 upsampling=pick("tf1", "corners", "half_pixel"),

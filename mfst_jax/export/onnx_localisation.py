@@ -33,6 +33,7 @@ from mfst_jax.localisation import (
     scale_priors,
     upsampling_matrix,
 )
+from mfst_jax.scale_from_features import RECENT_RATE
 from mfst_jax.score import LEAST_CONTRAST
 
 CENTRE_CELLS = RESPONSE_SIZE + (CENTRE_SIZE - SEARCH_SIZE) // CELL
@@ -195,7 +196,7 @@ def score(similarity: Var, offset: Var, background: Var, config: Config) -> Var:
     return op.sigmoid(op.mul(floats(config.score_slope), op.sub(found, floats(config.score_midpoint))))
 
 
-def growth_factor(exemplar: Maps, maps: Maps, offset: Var, config: Config) -> Var:
+def growth_factor(exemplar: Maps, maps: Maps, offset: Var, config: Config, recent: Maps, recent_share: float) -> Var:
     """Factor by which the target grew, told from the features around its new place, float32 [].
 
     Args:
@@ -203,19 +204,46 @@ def growth_factor(exemplar: Maps, maps: Maps, offset: Var, config: Config) -> Va
       maps: features of the search region, [channels, n, n].
       offset: from the region's centre to the target's new place, (x, y) in samples of the region.
       config: the scale factors and their priors.
+      recent: features of the target as it has looked lately.
+      recent_share: share of these in the similarity.
     """
-    by_layer = []
-    for model in config.models:
-        for layer in config.layers(model):
-            target, side = exemplar[model][layer], SIDES[layer]
-            windows = _resample(maps[model][layer], op.div(offset, floats(CELL)), side, config.scale_factors())
-            products = sum_over(op.mul(windows, target), [1, 2, 3])
-            by_layer.append(cosine(target, products, sum_over(op.mul(windows, windows), [1, 2, 3])))
-    mean = op.div(total(by_layer), floats(len(by_layer)))
+    mean = _similarity_by_factor(exemplar, maps, offset, config)
+    if recent_share:
+        lately = _similarity_by_factor(recent, maps, offset, config)
+        mean = op.add(mean, op.mul(floats(recent_share), op.sub(lately, mean)))
     similarities = op.mul(op.max([mean, floats(0)]), floats(scale_priors(config)))
     best, middle = op.arg_max(similarities, axis=0, keepdims=0), ints(config.scale_count // 2)
     is_better = op.greater(op.gather(similarities, best), op.gather(similarities, middle))
     return op.gather(floats(config.scale_factors()), op.where(is_better, best, middle))
+
+
+def learn_recent(recent: Var, maps: Var, offset: Var, side: int, growth: Var, widest: float) -> Var:
+    """Features of the target as it has looked lately, [side, side, channels], after a further frame.
+
+    Args:
+      recent: those so far.
+      maps: features of a layer of the search region, [channels, n, n].
+      offset: from the region's centre to the target's new place, (x, y) in samples of the region.
+      side: cells on a side of the exemplar's features.
+      growth: the factor by which the target grew.
+      widest: the greatest of the scale factors.
+    """
+    factors = op.reshape(op.min([growth, floats(widest)]), ints([1]))
+    now = op.squeeze(_resample(maps, op.div(offset, floats(CELL)), side, factors), ints([0]))
+    return op.add(recent, op.mul(floats(RECENT_RATE), op.sub(now, recent)))
+
+
+def _similarity_by_factor(target_features: Maps, maps: Maps, offset: Var, config: Config) -> Var:
+    """Cosine similarity of the target and the features at its new place, for each scale factor."""
+    by_layer = []
+    for model in config.models:
+        for layer in config.layers(model):
+            target, side = target_features[model][layer], SIDES[layer]
+            factors = floats(config.scale_factors())
+            windows = _resample(maps[model][layer], op.div(offset, floats(CELL)), side, factors)
+            products = sum_over(op.mul(windows, target), [1, 2, 3])
+            by_layer.append(cosine(target, products, sum_over(op.mul(windows, windows), [1, 2, 3])))
+    return op.div(total(by_layer), floats(len(by_layer)))
 
 
 def grown(scale: Var, factor: Var, config: Config) -> Var:
@@ -225,11 +253,11 @@ def grown(scale: Var, factor: Var, config: Config) -> Var:
     return op.max([op.min([scale, floats(config.scale_max)]), floats(config.scale_min)])
 
 
-def _resample(maps: Var, offset: Var, side: int, factors: tuple[float, ...]) -> Var:
+def _resample(maps: Var, offset: Var, side: int, factors: Var) -> Var:
     """Grids [factors, side, side, channels] of points around a place, interpolated bilinearly between cells."""
     size = length(maps, 1)
     last = cast(op.sub(size, ints(1)), np.float32)
-    steps = floats(np.multiply.outer(np.array(factors), np.arange(side) - (side - 1) / 2))
+    steps = op.mul(op.unsqueeze(factors, ints([1])), floats(np.arange(side) - (side - 1) / 2))
     cells = cast(op.range(ints(0), size, ints(1)), np.float32)
 
     def weights(axis: int) -> Var:  # [factors, side, n]
@@ -240,7 +268,7 @@ def _resample(maps: Var, offset: Var, side: int, factors: tuple[float, ...]) -> 
     by_row = op.transpose(maps, perm=[1, 2, 0])  # [n, n, channels]
     row_weights = op.reshape(weights(1), op.concat([ints([-1]), as_vector(size)], axis=0))
     rows = op.matmul(row_weights, op.reshape(by_row, op.concat([as_vector(size), ints([-1])], axis=0)))
-    shape = op.concat([ints([len(factors), side]), op.shape(by_row, start=1)], axis=0)
+    shape = op.concat([op.shape(factors), ints([side]), op.shape(by_row, start=1)], axis=0)
     return op.matmul(op.unsqueeze(weights(0), ints([1])), op.reshape(rows, shape))
 
 

@@ -62,13 +62,16 @@ def look_again_if_lost(search: Search, config: Config, frame: Var, state: Values
     found = dict(zip(first, op.loop(count, condition, list(first.values()), body=body), strict=True))
     remains_lost = op.and_(is_lost, op.equal(found["score"], first["score"]))
     one_more = op.add(state["lost_frames"], op.const(np.int32(1)))
-    return {**found, "lost_frames": op.where(remains_lost, one_more, op.const(np.int32(0)))}
+    since_sure = op.where(remains_lost, one_more, state["lost_frames"])
+    is_sure = op.greater_or_equal(found["score"], floats(LEAST_SCORE))
+    return {**found, "lost_frames": op.where(is_sure, op.const(np.int32(0)), since_sure)}
 
 
 def _due_turns(centres: Var, frame: Var, lost_frames: Var) -> Var:
     """Numbers of the regions around that are searched in this frame, int64 [regions].
 
-    These are all in the first lost frame, and then one in each frame, as far as their centres are in the frame.
+    These are all in the first lost frame since the target was surely seen, and then one in each lost frame, as far as
+    their centres are in the frame.
     """
     turns = np.arange(len(NEIGHBOURS))
     lost = cast(lost_frames, np.int64)

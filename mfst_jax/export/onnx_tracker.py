@@ -21,7 +21,7 @@ from mfst_jax.export import onnx_localisation as localisation
 from mfst_jax.export.onnx_localisation import Extent
 from mfst_jax.export.onnx_network import Exemplar, Maps, Network
 from mfst_jax.export.onnx_second_look import look_again_if_lost
-from mfst_jax.export.signature import Array, state_arrays
+from mfst_jax.export.signature import SIDES, Array, state_arrays
 from mfst_jax.export.values import choose, floats, highest, ints, mean_over
 from mfst_jax.localisation import UPSAMPLED_SIZE
 from mfst_jax.params import Params
@@ -93,6 +93,8 @@ def _track(
 
     def begin() -> list[Var]:
         found = _begin(network, config, features, crops)
+        if config.recent_share:
+            found |= {name.replace("exemplar", "recent"): found[name] for name in found if name.startswith("exemplar.")}
         if config.filter_share:
             found |= _learn_first(network, config, found, regions(centre, floats(1), np.ones(1)))
         found |= {"centre": centre, "size": size, "scale": scale, "fill": fill}
@@ -190,7 +192,8 @@ class Search:
         is_first = least_background is None
         offset, templates = self._displacement(response, features, extent, is_first=is_first)
         if config.scale_search == "features":
-            factor = localisation.growth_factor(exemplar.features, features, offset, config)
+            recent, share = _of_models("recent", state, config), config.recent_share if is_first else 0.0
+            factor = localisation.growth_factor(exemplar.features, features, offset, config, recent, share)
         else:
             factor = op.gather(floats(config.scale_factors()), best)
         scale = localisation.grown(state["scale"], factor, config)
@@ -205,6 +208,7 @@ class Search:
         seen = op.and_(onnx_crops.are_visible(highest(regions.crops.ranges)), localisation.contrast(similarity))
         offset, score = op.where(seen, offset, floats(0)), op.where(seen, score, floats(0))
         scale = op.where(seen, scale, state["scale"])
+        learned = templates | self._learn_recent(features, offset, scale)
         background = op.where(seen, background, state["background"])
 
         # The target moves.
@@ -218,8 +222,20 @@ class Search:
             "scale": scale,
             "background": background,
             "searches_centre": op.and_(slow, op.greater(score, floats(CENTRE_SEARCH_MIN_SCORE))),
-            **{name: op.where(seen, new, state[name]) for name, new in templates.items()},
+            **{name: op.where(seen, new, state[name]) for name, new in learned.items()},
         }
+
+    def _learn_recent(self, features: Maps, offset: Var, scale: Var) -> Values:
+        """Features of the target as it has looked lately, where the scale is told by them too."""
+        config, state, learned = self._config, self._state, {}
+        if config.recent_share:
+            growth, widest = op.div(scale, state["scale"]), config.scale_factors()[-1]
+            for model in config.models:
+                for layer in config.layers(model):
+                    name = f"recent.{model}.{layer}"
+                    maps = features[model][layer]
+                    learned[name] = localisation.learn_recent(state[name], maps, offset, SIDES[layer], growth, widest)
+        return learned
 
     def _displacement(self, response: Var, features: Maps, extent: Extent, *, is_first: bool) -> tuple[Var, Values]:
         """Displacement to the target's new place, and what filters that look at the whole region learn there."""
@@ -253,16 +269,21 @@ class Search:
 
 def _exemplar(state: Values, config: Config) -> Exemplar:
     """Exemplar of a state."""
+    weights: Maps = {}
+    for model, by_layer in _of_models("channel_weights", state, config).items():
+        if by_layer:
+            weights[model] = {layer: op.unsqueeze(w, ints([0])) for layer, w in by_layer.items()}
+    return Exemplar(_of_models("exemplar", state, config), weights)
 
-    def part(prefix: str, model: Model) -> dict[Layer | LowerLayer, Var]:
-        names = {layer: f"{prefix}.{model}.{layer}" for layer in config.layers(model)}
+
+def _of_models(part: str, state: Values, config: Config) -> dict[Model, dict[Layer | LowerLayer, Var]]:
+    """Arrays of a part of a state, such as `exemplar`, by model and layer."""
+
+    def of_model(model: Model) -> dict[Layer | LowerLayer, Var]:
+        names = {layer: f"{part}.{model}.{layer}" for layer in config.layers(model)}
         return {layer: state[name] for layer, name in names.items() if name in state}
 
-    weights: Maps = {}
-    for model in config.models:
-        if by_layer := part("channel_weights", model):
-            weights[model] = {layer: op.unsqueeze(w, ints([0])) for layer, w in by_layer.items()}
-    return Exemplar({model: part("exemplar", model) for model in config.models}, weights)
+    return {model: of_model(model) for model in config.models}
 
 
 def _all_typed(found: Values, arrays: dict[str, Array]) -> Values:

@@ -51,6 +51,10 @@ def state_arrays(params: Params, config: Config) -> dict[str, Array]:
         arrays |= {f"exemplar.{model}.{layer}": Array((SIDES[layer], SIDES[layer], c)) for layer, c in channels.items()}
         if shares_weights(params.contents, config, model):
             arrays |= {f"channel_weights.{model}.{layer}": Array((c,)) for layer, c in channels.items()}
+    if config.recent_share:
+        arrays |= {
+            name.replace("exemplar", "recent"): each for name, each in arrays.items() if name.startswith("exemplar.")
+        }
     if config.filter_share:
         for layer, geometry in GEOMETRIES.items():
             kernel = params.variables["params"]["alexnet"][_CONVOLUTIONS.get(layer, layer)]["kernel"]
@@ -70,6 +74,7 @@ def to_arrays(state: State) -> dict[str, jax.Array]:
     for part, by_model in (
         ("exemplar", state.exemplar.features),
         ("channel_weights", state.exemplar.channel_weights),
+        ("recent", state.recent),
     ):
         arrays |= {f"{part}.{model}.{layer}": x for model, layers in by_model.items() for layer, x in layers.items()}
     return arrays
@@ -79,7 +84,7 @@ def from_arrays(
     arrays: Mapping[str, jax.Array], config: Config, contents: Contents, frame_shape: tuple[int, ...]
 ) -> State:
     """State of the arrays that `to_arrays` names."""
-    parts: dict[str, dict[Any, dict[Any, jax.Array]]] = {"exemplar": {}, "channel_weights": {}}
+    parts: dict[str, dict[Any, dict[Any, jax.Array]]] = {"exemplar": {}, "channel_weights": {}, "recent": {}}
     templates: dict[Any, jax.Array] = {}
     for name, array in arrays.items():
         match name.split("."):
@@ -89,7 +94,9 @@ def from_arrays(
                 templates[layer] = array
     exemplar = Exemplar(parts["exemplar"], parts["channel_weights"])
     plain = {name: arrays[name] for name in (*_ARRAYS, "frame_size")}
-    return State(exemplar, templates, **plain, config=config, contents=contents, frame_shape=frame_shape)
+    return State(
+        exemplar, parts["recent"], templates, **plain, config=config, contents=contents, frame_shape=frame_shape
+    )
 
 
 def metadata(weights: str | None, params: Params, config: Config) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def jump() -> tuple[np.ndarray, np.ndarray]:
     return frames, boxes
 
 
-ALL_ON = replace(ALEXNET, second_look=0.5, filter_share=0.3, centre_search=8.0)
-"""A second look and correlation filters."""
+ALL_ON = replace(ALEXNET, second_look=0.5, filter_share=0.3, recent_share=0.5, centre_search=8.0)
+"""A second look, correlation filters and recent features."""
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_onnx_finds_a_target_that_jumps_by_a_second_look_and_learns_what_it_look
         np.testing.assert_allclose(tracker.update(frame), tracked_jump.box[number], atol=0.05)
         np.testing.assert_allclose(tracker.score, tracked_jump.score[number], atol=2e-3)
     check_state(tracker, tracked_jump.state)
-    for name in ("templates.pool1", "templates.conv5"):
+    for name in ("recent.alexnet.conv5", "templates.pool1", "templates.conv5"):
         assert np.abs(state_of(tracker)[name] - first[name]).max() > 0.01
 
 
@@ -159,7 +159,7 @@ def test_the_weights_are_in_an_onnx_model_once_though_several_branches_use_them(
     from mfst_jax.export import onnx_tracker
 
     params = random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
-    config = replace(REALTIME, second_look=0.5, filter_share=0.3, se_statistics="each")
+    config = replace(REALTIME, second_look=0.5, filter_share=0.3, recent_share=0.5, se_statistics="each")
     model = onnx_tracker.make(params, config, signature.metadata(None, params, config))
     constants = large_constants(model.graph)
     assert len(constants) > 20
@@ -179,7 +179,7 @@ def test_onnx_takes_frames_of_any_size_and_blank_ones_move_nothing(tmp_path: Pat
 
 
 def test_the_state_of_onnx_is_that_of_init(tmp_path: Path):
-    config = replace(ALEXNET, filter_share=0.3)
+    config = replace(ALEXNET, filter_share=0.3, recent_share=0.5)
     tracker = open_exported(export_onnx(mfst_jax.load(), config, tmp_path / "a.onnx"))
     tracker.init(FRAMES[0], TRUTH[0])
     check_state(tracker, mfst_jax.init(mfst_jax.load(), FRAMES[0], TRUTH[0], config=config))

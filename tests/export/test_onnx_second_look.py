@@ -140,9 +140,20 @@ def test_all_regions_are_searched_in_the_first_lost_frame_and_one_in_each_later_
             np.testing.assert_allclose(found["box"], [*found["centre"], *SIZE], atol=1e-3)
 
 
-SEARCH = replace(ALEXNET, alexnet_layers=("conv5",), filter_share=0.9, window_influence=0.9, score_slope=1.0)
+SEARCH = replace(
+    ALEXNET, alexnet_layers=("conv5",), filter_share=0.9, recent_share=0.9, window_influence=0.9, score_slope=1.0
+)
 """A search in which the window and the filters would decide where the target is, and in which no score is near 1."""
-COMPARED = ("box", "score", "centre", "scale", "background", "templates.pool1", "templates.conv5")
+COMPARED = (
+    "box",
+    "score",
+    "centre",
+    "scale",
+    "background",
+    "recent.alexnet.conv5",
+    "templates.pool1",
+    "templates.conv5",
+)
 
 
 @pytest.mark.parametrize("background", [-1.0, 0.9])

@@ -21,6 +21,7 @@ from mfst_jax.config import ALEXNET, PAPER, Config
 from mfst_jax.export import onnx_crops, onnx_network
 from mfst_jax.export import onnx_localisation as stages
 from mfst_jax.export.onnx_localisation import Extent
+from mfst_jax.export.values import floats
 from mfst_jax.model import MFST, Exemplar
 from mfst_jax.params import Contents
 
@@ -221,31 +222,40 @@ def test_the_peak_is_the_first_of_equal_ones():
     [(cells, offset) for cells in (17, 9) for offset in ((0.0, 0.0), (-17.3, 30.9), (32.0, -32.0))],
 )
 def test_growth_similarity_and_score(cells: int, offset):
-    exemplar, maps = np.abs(noise(6, 6, 4)), np.abs(noise(cells + 5, cells + 5, 4, seed=1))
+    exemplar, recent = np.abs(noise(6, 6, 4)), np.abs(noise(6, 6, 4, seed=2))
+    maps = np.abs(noise(cells + 5, cells + 5, 4, seed=1))
     response = np.asarray(reference_correlation.cross_correlate(jnp.asarray(exemplar), jnp.asarray(maps[None]))[0])
     response = response * np.float32(ONE_LAYER.factors("alexnet")[0])
     place = np.array(offset, np.float32)
 
-    def graph(exemplar, maps, response, offset):
+    def graph(exemplar, recent, maps, response, offset):
         z, x = {"alexnet": {"conv5": exemplar}}, {"alexnet": {"conv5": op.transpose(maps, perm=[2, 0, 1])}}
         similarity = stages.mean_similarity(z, {"alexnet": {"conv5": response}}, x, ONE_LAYER)
         background = op.reduce_mean(similarity, keepdims=0)
         return (
-            stages.growth_factor(z, x, offset, ONE_LAYER),
+            stages.growth_factor(z, x, offset, ONE_LAYER, {}, 0.0),
+            stages.growth_factor(z, x, offset, ONE_LAYER, {"alexnet": {"conv5": recent}}, 0.7),
+            stages.learn_recent(recent, x["alexnet"]["conv5"], offset, 6, floats(1.02), 1.075),
             similarity,
             stages.score(similarity, offset, background, ONE_LAYER),
             stages.contrast(similarity),
         )
 
-    factor, similarity, found, contrast = run(graph, exemplar, maps, response, place)
+    results = run(graph, exemplar, recent, maps, response, place)
+    factor, factor_with_recent, learned, similarity, found, contrast = results
     z, x = {"alexnet": {"conv5": jnp.asarray(exemplar)}}, {"alexnet": {"conv5": jnp.asarray(maps)}}
     expected = score.mean_similarity(z, {"alexnet": {"conv5": jnp.asarray(response)}}, x, ONE_LAYER)
     np.testing.assert_allclose(similarity, expected, atol=1e-5)
     assert contrast == score.has_contrast(expected)
     expected_score = score.peak_contrast_score(expected, jnp.asarray(place), jnp.mean(expected), ONE_LAYER)
     np.testing.assert_allclose(found, expected_score, atol=1e-4)
-    expected_factor = scale_from_features.growth_factor(Exemplar(z, {}), x, jnp.asarray(place), ONE_LAYER)
-    np.testing.assert_allclose(factor, expected_factor, rtol=1e-6)
+    of_recent = {"alexnet": {"conv5": jnp.asarray(recent)}}
+    tell_growth = partial(scale_from_features.growth_factor, Exemplar(z, {}), x, jnp.asarray(place), ONE_LAYER)
+    np.testing.assert_allclose(factor, tell_growth(), rtol=1e-6)
+    np.testing.assert_allclose(factor_with_recent, tell_growth(of_recent, 0.7), rtol=1e-6)
+    growth = jnp.float32(1.02)
+    expected_learned = scale_from_features.learn_recent(of_recent, x, jnp.asarray(place), growth, ONE_LAYER)
+    np.testing.assert_allclose(learned, expected_learned["alexnet"]["conv5"], atol=1e-4)
 
 
 def test_a_region_that_looks_the_same_everywhere_has_no_contrast():
