@@ -9,7 +9,7 @@ import jax
 
 from mfst_jax.config import (
     ADAPTIVE,
-    ALEXNET,
+    ADAPTIVE_ALEXNET,
     AUTHORS,
     MODELS,
     PRESETS,
@@ -114,15 +114,16 @@ register_for_export(
 def implied_config(contents: Contents) -> Config:
     """Configuration that weights imply: the one that they recommend, or else the preset for what they hold.
 
-    Both backbones imply ADAPTIVE, which learns the target as it is tracked and looks around where it is lost
-    (docs/choices.md). With Caffe's AlexNet, which only the authors' checkpoints hold, they imply AUTHORS.
+    Both backbones imply ADAPTIVE and A alone ADAPTIVE_ALEXNET, which learn the target as it is tracked and look around
+    where it is lost (docs/choices.md). S beside Caffe's AlexNet, which only the authors' checkpoints hold, implies
+    AUTHORS.
     """
     if contents.config is not None:
         return contents.config
     if contents.siamfc and contents.alexnet is not None:
         return AUTHORS if contents.alexnet == "caffe" else ADAPTIVE
     if contents.alexnet is not None:
-        return ALEXNET
+        return ADAPTIVE_ALEXNET
     return SIAMFC
 
 

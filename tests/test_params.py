@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfst_jax.config import ADAPTIVE, ALEXNET, AUTHORS, PAPER, SIAMFC, Config
+from mfst_jax.config import ADAPTIVE, ADAPTIVE_ALEXNET, AUTHORS, PAPER, SIAMFC, Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config, resolve_config, uses_se
 
@@ -19,8 +19,8 @@ OWN = Config(scale_step=1.07)
     [
         (True, "torchvision", ADAPTIVE),
         (True, "caffe", AUTHORS),
-        (False, "torchvision", ALEXNET),
-        (False, "caffe", ALEXNET),
+        (False, "torchvision", ADAPTIVE_ALEXNET),
+        (False, "caffe", ADAPTIVE_ALEXNET),
         (True, None, SIAMFC),
     ],
 )

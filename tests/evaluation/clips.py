@@ -9,7 +9,9 @@ from scenes import video
 
 from mfst_jax import cli
 
-CHEAP = ("scale_count=1", "alexnet_layers=conv3", "filter_share=0", "second_look=0")
+EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
+"""Settings that make ALEXNET of ADAPTIVE_ALEXNET."""
+CHEAP = ("scale_count=1", "alexnet_layers=conv3", *EXEMPLAR_ALONE)
 CLIPS = {
     "Deer": {"frames": 3, "size": (120, 160), "velocity": (3, 2)},
     "Man": {"frames": 2, "size": (100, 140), "velocity": (-2, 1)},

@@ -9,7 +9,9 @@ from scenes import video
 from mfst_jax import cli
 from mfst_jax.media import VideoWriter
 
-CHEAP = ("scale_count=1", "alexnet_layers=conv3", "filter_share=0", "second_look=0")
+EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
+"""Settings that make ALEXNET of ADAPTIVE_ALEXNET."""
+CHEAP = ("scale_count=1", "alexnet_layers=conv3", *EXEMPLAR_ALONE)
 NAMES = ("ant", "bee", "cat", "dog")
 FRAMES = 4
 

@@ -48,7 +48,7 @@ def test_the_list_says_what_is_here_and_how_the_rest_comes_here(cache: Path, cap
     builtin, paper, folder = printed.split("\n\n")
     assert builtin.splitlines()[0] == "builtin   built in, 4.9 MB"
     assert "holds AlexNet (torchvision)\n" in builtin
-    assert "tracks by the preset alexnet (default), adaptive_alexnet\n" in builtin
+    assert "tracks by the preset adaptive_alexnet (default), alexnet\n" in builtin
     assert paper.splitlines()[0] == "paper     not here yet: mfst weights get paper"
     assert f"holds {ALL}\n" in paper
     others = "paper, authors, siamfc, alexnet, realtime, adaptive_alexnet"
