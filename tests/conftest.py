@@ -43,6 +43,7 @@ import offline
 import pytest
 from browser import Page, find_chromium, open_browser
 from compilations import hurry
+from one_layer import short_clip
 
 import mfst_jax
 from mfst_jax.fast import prepared
@@ -136,6 +137,18 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no evaluation material: MFST_SHARED or {folder.name}/ beside the project would hold it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """The built-in weights."""
+    return mfst_jax.load()
+
+
+@pytest.fixture(scope="session")
+def clip() -> tuple[jax.Array, jax.Array]:
+    """A short clip of small frames, and the first box (`one_layer.py`)."""
+    return short_clip()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "evaluation"))
 
-from clips import CHEAP, write_clips
+from clips import write_clips
+from one_layer import CHEAP
 from writers import WRITERS, content, is_whole_part, visible
 
 from mfst_jax import cli

@@ -8,6 +8,10 @@ from scenes import video
 
 from mfst_jax.config import ALEXNET
 
+EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
+"""Settings that make ALEXNET of ADAPTIVE_ALEXNET."""
+CHEAP = ("scale_count=1", "alexnet_layers=conv3", *EXEMPLAR_ALONE)
+"""The configuration as settings of a command line, for the built-in weights."""
 SMALL = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 SOFT = replace(SMALL, peak_temperature=0.01)
 """Its places have gradients."""

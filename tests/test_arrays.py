@@ -53,11 +53,6 @@ class OnAnAccelerator(Exchangeable):
 KINDS = {"numpy": lambda x: x, "jax": jnp.asarray, "__array__": Readable, "DLPack": Exchangeable}
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong types must meet the library's own errors, which the import hook of the tests would forestall."""

@@ -32,11 +32,6 @@ TARGET = jnp.array([64.0, 48.0])
 """Width and height of the target, in samples of the search region."""
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
 def random_maps(seed: int = 0, channels: int = 6) -> dict[str, jax.Array]:
     """Features at random, as smooth as those of a network are."""
     rng, maps = np.random.default_rng(seed), {}

@@ -9,22 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilations import for_long_runs
-from one_layer import SMALL, SOFT, short_clip
+from one_layer import SMALL, SOFT
 
 import mfst_jax
 from mfst_jax.config import Config
 from mfst_jax.fast import AnyParams
 from mfst_jax.params import Params
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
-@pytest.fixture(scope="module")
-def clip() -> tuple[jax.Array, jax.Array]:
-    return short_clip()
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,6 @@ ONE_LAYER = replace(CENTRE, alexnet_layers=("conv5",))
 """What is laid out for any layers compiles sooner."""
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
 def test_responses_are_the_middle_of_those_of_the_whole_region(params: Params):
     frames, truth = video(0, frames=2)
     check_middles(params, CENTRE, frames, truth[0], (CENTRE_SIZE, 9), (SEARCH_SIZE, 17))

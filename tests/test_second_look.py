@@ -40,11 +40,6 @@ def clip(*places: tuple[int, int] | None, size: tuple[int, int] = (180, 240)) ->
 JUMPS = [START, (START[0] + 1, START[1]), (START[0] + JUMP, START[1]), (START[0] + JUMP + 2, START[1] + 1)]
 
 
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
 def error(box: np.ndarray, place: tuple[int, int]) -> float:
     return float(np.abs(np.asarray(box)[:2] - place).max())
 

@@ -19,12 +19,6 @@ from mfst_jax.padding import pad
 from mfst_jax.params import Contents, Params
 from mfst_jax.search import search_regions
 
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
 # What composes does so whatever is searched: one layer compiles soonest.
 SEARCHES = [replace(config, alexnet_layers=("conv3",)) for config in (SEVERAL, BY_FEATURES)]
 ONE_QUICKLY = [pytest.param(SEARCHES[0], marks=pytest.mark.slow), SEARCHES[1]]

@@ -24,11 +24,6 @@ def new_config() -> Config:
 
 
 @pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
-@pytest.fixture(scope="module")
 def clip() -> tuple[np.ndarray, np.ndarray]:
     """Frames [3, 64, 80, 3] and the first box."""
     frames, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))

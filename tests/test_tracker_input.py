@@ -19,11 +19,6 @@ from mfst_jax.params import Contents, Params
 
 
 @pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
-@pytest.fixture(scope="module")
 def both(random_params: Callable[[Contents], Params]) -> Params:
     return random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
 

@@ -11,7 +11,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from compilations import for_long_runs
-from one_layer import SMALL, SOFT, short_clip
+from one_layer import SMALL, SOFT
 
 import mfst_jax
 from mfst_jax import tracker
@@ -20,16 +20,6 @@ from mfst_jax.config import Config
 from mfst_jax.params import Params
 
 CLOSE = {"rtol": 0, "atol": 2e-3}
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return mfst_jax.load()
-
-
-@pytest.fixture(scope="module")
-def clip() -> tuple[jax.Array, jax.Array]:
-    return short_clip()
 
 
 @pytest.fixture(scope="module")

@@ -34,17 +34,17 @@ SIZE = (7.2, 3.6)
 """Width and height in inches."""
 
 
-def draw(both: Both, truth: np.ndarray, names: tuple[str, str]) -> Figure:
+def draw(both: Both, truth: np.ndarray) -> Figure:
     """Figure of the overlaps of both tracks, and the scores of the second.
 
     Args:
       both: what was found.
       truth: true boxes [frames, 4].
-      names: of both configurations.
     """
     figure = Figure(SIZE, layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-    for boxes, name, colour, width in zip(both.boxes, names, (COLOURS[1], COLOURS[0]), (1.3, 2.2), strict=True):
+    looks = ("without", COLOURS[1], 1.3), ("with", COLOURS[0], 2.2)
+    for boxes, (name, colour, width) in zip(both.boxes, looks, strict=True):
         above.plot(row_overlaps(boxes, truth), label=name, color=colour, linewidth=width)
     above.set(ylabel="IoU", ylim=(0, 1))
     above.legend(loc="lower left", ncols=2)
@@ -85,7 +85,7 @@ def main(
     configs = config, override(config, flatten_settings(options))
     both = track(mfst_jax.prepare(plain, configs[1]), configs, chosen[0])
     with style.context(["default", STYLE]):
-        figure = draw(both, chosen[0].truth, ("without", "with"))
+        figure = draw(both, chosen[0].truth)
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=DPI, format="png")
     save_image(Image.open(drawn).convert("RGB"), out)

@@ -21,7 +21,7 @@ from mfst_jax.export import onnx_localisation as localisation
 from mfst_jax.export.onnx_localisation import Extent
 from mfst_jax.export.onnx_network import Exemplar, Maps, Network
 from mfst_jax.export.onnx_second_look import look_again_if_lost
-from mfst_jax.export.signature import SIDES, Array, state_arrays
+from mfst_jax.export.signature import SIDES, Array, as_recent, state_arrays
 from mfst_jax.export.values import choose, floats, highest, ints, mean_over
 from mfst_jax.localisation import UPSAMPLED_SIZE
 from mfst_jax.params import Params
@@ -94,7 +94,7 @@ def _track(
     def begin() -> list[Var]:
         found = _begin(network, config, features, crops)
         if config.recent_share:
-            found |= {name.replace("exemplar", "recent"): found[name] for name in found if name.startswith("exemplar.")}
+            found |= as_recent(found)
         if config.filter_share:
             found |= _learn_first(network, config, found, regions(centre, floats(1), np.ones(1)))
         found |= {"centre": centre, "size": size, "scale": scale, "fill": fill}

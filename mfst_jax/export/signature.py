@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -15,6 +15,7 @@ from mfst_jax.params import Contents, Params, preset_of, uses_se
 from mfst_jax.state import State
 from mfst_jax.version import __version__
 
+T = TypeVar("T")
 FORMAT = 2
 """Version of what is exported. It changes whenever a program written for the last one would read it wrongly."""
 SIDES = {"conv3": 10, "conv4": 8, "conv5": 6}
@@ -52,14 +53,18 @@ def state_arrays(params: Params, config: Config) -> dict[str, Array]:
         if shares_weights(params.contents, config, model):
             arrays |= {f"channel_weights.{model}.{layer}": Array((c,)) for layer, c in channels.items()}
     if config.recent_share:
-        arrays |= {
-            name.replace("exemplar", "recent"): each for name, each in arrays.items() if name.startswith("exemplar.")
-        }
+        arrays |= as_recent(arrays)
     if config.filter_share:
         for layer, geometry in GEOMETRIES.items():
             kernel = params.variables["params"]["alexnet"][_CONVOLUTIONS.get(layer, layer)]["kernel"]
             arrays[f"templates.{layer}"] = Array((geometry.cells, geometry.cells, kernel.shape[-1]))
     return arrays
+
+
+def as_recent(arrays: Mapping[str, T]) -> dict[str, T]:
+    """What is given for the exemplar, by the names of the recent features, which have its shapes and begin as it is."""
+    part = "exemplar."
+    return {f"recent.{name.removeprefix(part)}": each for name, each in arrays.items() if name.startswith(part)}
 
 
 def shares_weights(contents: Contents, config: Config, model: Any) -> bool:

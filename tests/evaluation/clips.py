@@ -1,17 +1,15 @@
-"""Small synthetic sequences whose targets can be followed, the cheapest configuration, and `mfst eval` with both."""
+"""Small synthetic sequences whose targets can be followed, and `mfst eval` on them by the cheapest configuration."""
 
 from pathlib import Path
 
 import numpy as np
 from layouts import from_one, write_rows
+from one_layer import CHEAP
 from PIL import Image
 from scenes import video
 
 from mfst_jax import cli
 
-EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
-"""Settings that make ALEXNET of ADAPTIVE_ALEXNET."""
-CHEAP = ("scale_count=1", "alexnet_layers=conv3", *EXEMPLAR_ALONE)
 CLIPS = {
     "Deer": {"frames": 3, "size": (120, 160), "velocity": (3, 2)},
     "Man": {"frames": 2, "size": (100, 140), "velocity": (-2, 1)},

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import CHEAP, write_clips
+from clips import write_clips
 from layouts import from_one
+from one_layer import CHEAP
 
 import mfst_jax
 from mfst_jax.config import ALEXNET, override

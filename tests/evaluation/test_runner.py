@@ -8,8 +8,9 @@ import zipfile
 import jax
 import numpy as np
 import pytest
-from clips import CHEAP, CLIPS, boxes_in, damage, evaluate, read_results, write_clips
+from clips import CLIPS, boxes_in, damage, evaluate, read_results, write_clips
 from layouts import otb
+from one_layer import CHEAP
 
 import mfst_jax
 from mfst_jax import cli

@@ -8,7 +8,8 @@ import threading
 import time
 
 import pytest
-from clips import CHEAP, damage, evaluate, read_results, write_clips
+from clips import damage, evaluate, read_results, write_clips
+from one_layer import CHEAP
 
 from mfst_jax.evaluation import commands, runner
 from mfst_jax.program import sharing

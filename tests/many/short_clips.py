@@ -1,17 +1,15 @@
-"""Short clips of moving texture on disk, the cheapest configuration, and `mfst track-all` with both."""
+"""Short clips of moving texture on disk, and `mfst track-all` on them by the cheapest configuration."""
 
 from pathlib import Path
 
 from layouts import from_one, write_rows
+from one_layer import CHEAP
 from PIL import Image
 from scenes import video
 
 from mfst_jax import cli
 from mfst_jax.media import VideoWriter
 
-EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
-"""Settings that make ALEXNET of ADAPTIVE_ALEXNET."""
-CHEAP = ("scale_count=1", "alexnet_layers=conv3", *EXEMPLAR_ALONE)
 NAMES = ("ant", "bee", "cat", "dog")
 FRAMES = 4
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from short_clips import CHEAP, FRAMES, NAMES, content, track_all, write_clips
+from one_layer import CHEAP
+from short_clips import FRAMES, NAMES, content, track_all, write_clips
 
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.tracks.files import read_table

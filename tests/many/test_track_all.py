@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from short_clips import CHEAP, FRAMES, NAMES, content, track_all, write_clips, write_video
+from one_layer import CHEAP
+from short_clips import FRAMES, NAMES, content, track_all, write_clips, write_video
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from short_clips import CHEAP, NAMES, content, track_all, write_clips
+from one_layer import CHEAP
+from short_clips import NAMES, content, track_all, write_clips
 
 from mfst_jax.many import command
 from mfst_jax.program import sharing
