@@ -275,7 +275,7 @@ ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, 
 """A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
 split]."""
 
-_OPTIONS = {"second_look": 0.1, "filter_share": 0.5, "recent_share": 0.5, "scale_damping": 0.8}
+_OPTIONS = {"second_look": 0.1, "filter_share": 0.8, "recent_share": 0.5, "scale_damping": 0.8}
 ADAPTIVE = dataclasses.replace(REALTIME, **_OPTIONS)
 """REALTIME beside correlation filters that learn the target, with the scale told from recent features too, and with a
 second look where the target seems lost [training split]."""

@@ -104,7 +104,10 @@ def mix_in(
     target: Float[Array, "2"],
     share: float | Float[Array, ""],
 ) -> Float[Array, "272 272"]:
-    """Response map with those of the filters mixed in, each divided by its maximum.
+    """Response map with those of the filters mixed in.
+
+    Each is relative to what the filter answers to its own template. Where its highest value is above 1, or above 0 in
+    the fused map, the map is divided by it. So a filter counts the less, the less it finds what it has learned.
 
     Args:
       response: the fused map under its window.
@@ -113,10 +116,10 @@ def mix_in(
       target: the target's size, (w, h) in samples of the search region.
       share: that of the filters, together.
     """
-    mixed = (1 - share) * _by_maximum(response)
+    mixed = (1 - share) * _by_maximum(response, response)
     for layer, geometry in GEOMETRIES.items():
         learned = filter_response(templates[layer], maps[layer], target, geometry)
-        mixed += share / len(GEOMETRIES) * _by_maximum(learned)
+        mixed += share / len(GEOMETRIES) * learned / jnp.maximum(jnp.max(learned), 1)
     return mixed
 
 
@@ -124,6 +127,8 @@ def filter_response(
     template: Float[Array, "n n c"], maps: Float[Array, "n n c"], target: Float[Array, "2"], geometry: Geometry
 ) -> Float[Array, "272 272"]:
     """Response of the filter learned from a template, at the samples of an upsampled response map.
+
+    It is relative to the highest response to the template itself, and 0 where there is none.
 
     Args:
       template: the mean of the maps so far.
@@ -140,11 +145,13 @@ def filter_response(
     support = (rows[:, None] & columns[None]).astype(jnp.float32)
 
     label = _transform((gaussian[:, None] * gaussian[None])[None])
-    learned = _solve(_spectrum(template, padded), label, support)
-    products = _multiply(_spectrum(maps, padded), learned)
-    response = _transform_back(_over_channels(products), padded)[0]
+    own = _spectrum(template, padded)
+    learned = _solve(own, label, support)
+    response, to_template = (
+        _transform_back(_over_channels(_multiply(each, learned)), padded)[0] for each in (_spectrum(maps, padded), own)
+    )
     matrix = jnp.asarray(upsampling_matrix(geometry), jnp.float32)
-    return matrix @ response @ matrix.T
+    return _by_maximum(matrix @ response @ matrix.T, to_template)
 
 
 @cache
@@ -220,6 +227,7 @@ def _conjugate(a: Spectrum) -> Spectrum:
     return Spectrum(a.real, -a.imag)
 
 
-def _by_maximum(response: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    peak = jnp.max(response)
+def _by_maximum(response: Float[Array, "n n"], of: Float[Array, "_ _"]) -> Float[Array, "n n"]:
+    """Response map divided by the maximum of one, where that is above 0."""
+    peak = jnp.max(of)
     return response / jnp.where(peak > 0, peak, 1)

@@ -3,6 +3,7 @@
 `mfst_jax.tracker` checks what it is given and runs them.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -96,16 +97,7 @@ def _zero_like(exemplar: Exemplar) -> Array:
 @jit
 def next_state(params: AnyParams, state: State, frame: Array, *, config: Config) -> tuple[State, Output]:
     """State and output of a step, which searches the whole search region or, where that is enough, its centre alone."""
-    with jax.default_matmul_precision(config.precision):
-
-        def search(state: State, again: Again | None = None) -> tuple[State, Output]:
-            of_samples = partial(search_frame, params, state, frame=frame, config=config, again=again)
-            if not config.centre_search:
-                return of_samples(samples=SEARCH_SIZE)
-            ways = (partial(of_samples, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
-            return jax.lax.cond(state.searches_centre, *ways)
-
-        return search_until_found(search, state, config) if config.second_look else search(state)
+    return _next_state(params, state, frame, config, jax.lax.cond)
 
 
 @jit
@@ -115,12 +107,25 @@ def next_state_of_batch(params: AnyParams, state: State, frame: Array, *, config
     Of centre and whole search, each track takes what its state asks for. `vmap` makes that of `next_state` too, but
     with a copy of all weights for every track, and so with convolutions of which each track is a group.
     """
+
+    def choose(takes_first: Array, *ways: Callable[[], tuple[State, Output]]) -> tuple[State, Output]:
+        return jax.tree.map(partial(jnp.where, takes_first), *(way() for way in ways))
+
+    return _next_state(params, state, frame, config, choose)
+
+
+def _next_state(
+    params: AnyParams, state: State, frame: Array, config: Config, choose: Callable[..., tuple[State, Output]]
+) -> tuple[State, Output]:
+    """State and output of a step, where `choose` takes centre or whole search by what the state asks for."""
     with jax.default_matmul_precision(config.precision):
 
         def search(state: State, again: Again | None = None) -> tuple[State, Output]:
             of_samples = partial(search_frame, params, state, frame=frame, config=config, again=again)
-            of_centre, of_whole = (of_samples(samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
-            return jax.tree.map(partial(jnp.where, state.searches_centre), of_centre, of_whole)
+            if not config.centre_search:
+                return of_samples(samples=SEARCH_SIZE)
+            ways = (partial(of_samples, samples=samples) for samples in (CENTRE_SIZE, SEARCH_SIZE))
+            return choose(state.searches_centre, *ways)
 
         return search_until_found(search, state, config) if config.second_look else search(state)
 

@@ -135,7 +135,7 @@ def test_realtime_is_paper_but_for_how_it_tells_the_scale_and_saves_work():
 
 def test_the_adaptive_presets_are_those_of_the_exemplar_alone_with_what_follows_the_target():
     for adaptive, alone in ((ADAPTIVE, REALTIME), (ADAPTIVE_ALEXNET, ALEXNET)):
-        options = {"second_look": 0.1, "filter_share": 0.5, "recent_share": 0.5, "scale_damping": 0.8}
+        options = {"second_look": 0.1, "filter_share": 0.8, "recent_share": 0.5, "scale_damping": 0.8}
         assert adaptive == dataclasses.replace(alone, **options)
 
 

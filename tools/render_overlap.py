@@ -16,7 +16,7 @@ import tyro
 from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
-from study_options import Both, directions, track
+from study_options import Both, directions, largest_frame, track
 from tyro.conf import Positional
 
 import mfst_jax
@@ -83,7 +83,7 @@ def main(
     plain = mfst_jax.load(weights)
     config = choose_config(plain.contents, preset, ())
     configs = config, override(config, flatten_settings(options))
-    both = track(mfst_jax.prepare(plain, configs[1]), configs, chosen[0])
+    both = track(mfst_jax.prepare(plain, configs[1]), configs, chosen[0], largest_frame(chosen))
     with style.context(["default", STYLE]):
         figure = draw(both, chosen[0].truth)
         drawn = io.BytesIO()

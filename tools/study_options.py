@@ -8,14 +8,15 @@ weights, preset and `--set` say, and with them on top. With `--backwards` each s
 the last frame that has a true box. For each ROOT it prints success AUC and precision of both and their differences with
 intervals of 95 %, paired over sequences, each the mean of its tracks; how many tracks end lost, with an IoU below .1 in
 each of the last five annotated frames; and the median ratio of the times of a step, for frames that score at least 1/2
-with the options and for the others. `--keep` keeps what was found in each sequence, so that a study that was stopped
+with the options and for the others. All frames are padded to the size of the largest, so that each configuration is
+compiled once; that changes no box. `--keep` keeps what was found in each sequence, so that a study that was stopped
 goes on; times are then those of when it was found.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 import tyro
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from paired_measures import Measures, measures, paired_rows
 from tyro.conf import Positional
 
@@ -37,7 +38,6 @@ from mfst_jax.fast import PreparedParams
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
 from mfst_jax.program.arguments import Settings, flatten_settings
-from mfst_jax.streaming import to_padded
 from mfst_jax.tracks import LOST_BELOW, is_lost
 from mfst_jax.whole_files import replacing
 
@@ -88,34 +88,52 @@ def directions(root: Path, *, backwards: bool) -> Iterator[Direction]:
             yield Direction(sequence.name, f"{sequence.name}-backwards", frames[:end][::-1], truth[:end][::-1])
 
 
-def track(params: PreparedParams, configs: tuple[Config, Config], it: Direction) -> Both:
-    """Tracks one sequence by both configurations, frame by frame in turns."""
+def largest_frame(tracks: Iterable[Direction]) -> tuple[int, int]:
+    """Largest height and largest width of the first frames of some tracks."""
+    height, width = np.max([read_image(it.frames[0]).shape[:2] for it in tracks], axis=0)
+    return int(height), int(width)
+
+
+def padded(frame: UInt8[np.ndarray, "_ _ 3"], size: tuple[int, int]) -> jax.Array:
+    """Frame with black below and on the right, on JAX's device.
+
+    Args:
+      frame: the frame.
+      size: height and width once it is padded, at least those of the frame.
+    """
+    rest = [(0, whole - side) for whole, side in zip(size, frame.shape[:2], strict=True)]
+    return jax.device_put(np.pad(frame, [*rest, (0, 0)]))
+
+
+def track(params: PreparedParams, configs: tuple[Config, Config], it: Direction, size: tuple[int, int]) -> Both:
+    """Tracks one sequence by both configurations, frame by frame in turns, each padded to `size` (height, width)."""
     first, box = read_image(it.frames[0]), it.truth[0].astype(np.float32)
-    size = np.array(first.shape[:2], np.int32)
-    padded = to_padded(first)
-    states = [mfst_jax.init(params, padded, box, config=config, frame_size=size) for config in configs]
+    real, start = np.array(first.shape[:2], np.int32), padded(first, size)
+    states = [mfst_jax.init(params, start, box, config=config, frame_size=real) for config in configs]
     boxes, scores, seconds = [[box, box]], [], []
     for path in it.frames[1:]:
-        frame, times = to_padded(read_image(path)), [0.0, 0.0]
+        frame, times = padded(read_image(path), size), [0.0, 0.0]
         outputs: Any = [None, None]
         # Each is the first in every other frame: what comes first finds less in the caches.
         for number in (0, 1) if len(seconds) % 2 else (1, 0):
-            start = time.perf_counter()
+            began = time.perf_counter()
             states[number], outputs[number] = jax.block_until_ready(mfst_jax.step(params, states[number], frame))
-            times[number] = time.perf_counter() - start
+            times[number] = time.perf_counter() - began
         boxes.append([np.asarray(output.box) for output in outputs])
         scores.append(float(outputs[1].score))
         seconds.append(times)
     return Both(np.array(boxes, np.float64).transpose(1, 0, 2), np.array(scores), np.array(seconds).T)
 
 
-def tracked(params: PreparedParams, configs: tuple[Config, Config], it: Direction, keep: Path | None) -> Both:
+def tracked(
+    params: PreparedParams, configs: tuple[Config, Config], it: Direction, size: tuple[int, int], keep: Path | None
+) -> Both:
     """One sequence tracked by both configurations, from `keep` where it is kept there already."""
     if keep is None:
-        return track(params, configs, it)
+        return track(params, configs, it, size)
     path = keep / f"{it.name}.npz"
     if not path.is_file():
-        found = track(params, configs, it)
+        found = track(params, configs, it, size)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as new, new.open("wb") as file:
             np.savez(file, boxes=found.boxes, scores=found.scores, seconds=found.seconds)
@@ -183,9 +201,10 @@ def main(
     params = mfst_jax.prepare(plain, configs[1])
     name = hashlib.sha256(json.dumps([repr(configs), plain.contents.describe()]).encode()).hexdigest()[:16]
     every = []
+    size = largest_frame(it for root in roots for it in directions(root, backwards=False))
     for root in roots:
         folder = None if keep is None else keep / name / root.name
-        found = [(it, tracked(params, configs, it, folder)) for it in directions(root, backwards=backwards)]
+        found = [(it, tracked(params, configs, it, size, folder)) for it in directions(root, backwards=backwards)]
         report(root.name, found)
         every += found
     if len(roots) > 1:

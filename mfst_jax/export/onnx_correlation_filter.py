@@ -58,7 +58,7 @@ def learn(templates: Maps, maps: Maps, offset: Var) -> Maps:
 
 
 def mix_in(response: Var, templates: Maps, maps: Maps, target: Var, share: float) -> Var:
-    """Response map [272, 272] with those of the filters mixed in, each divided by its maximum.
+    """Response map [272, 272] with those of the filters mixed in, each divided by its maximum where that is above 1.
 
     Args:
       response: the fused map under its window, [272, 272].
@@ -67,29 +67,39 @@ def mix_in(response: Var, templates: Maps, maps: Maps, target: Var, share: float
       target: the target's size, (w, h) in samples of the search region.
       share: that of the filters, together.
     """
-    mixed = op.mul(floats(1 - share), _by_maximum(response))
+    mixed = op.mul(floats(1 - share), divide_or_keep(response, highest(response)))
     for layer, geometry in GEOMETRIES.items():
         learned = filter_response(op.transpose(templates[layer], perm=BY_ROW), maps[layer], target, geometry)
-        mixed = op.add(mixed, op.mul(floats(share / len(GEOMETRIES)), _by_maximum(learned)))
+        learned = op.div(learned, op.max([highest(learned), floats(1)]))
+        mixed = op.add(mixed, op.mul(floats(share / len(GEOMETRIES)), learned))
     return mixed
 
 
 def filter_response(template: Var, maps: Var, target: Var, geometry: Geometry) -> Var:
-    """Response [272, 272] of the filter learned from a template, for a target of a size (w, h) in samples."""
+    """Response [272, 272] of the filter learned from a template, for a target of a size (w, h) in samples.
+
+    It is relative to the highest response to the template itself.
+    """
     width, height = (op.div(op.gather(target, ints(axis)), floats(geometry.stride)) for axis in (0, 1))
     sigma = op.max([op.mul(floats(SIGMA), op.sqrt(op.mul(width, height))), floats(LEAST_SIGMA)])
     distance = op.div(floats(np.arange(geometry.padded) - geometry.centre), sigma)
     gaussian = op.exp(op.mul(floats(-0.5), op.mul(distance, distance)))
     waves = Waves.of(geometry)
     x, z = _spectra(template, maps, waves)
-    response = _solve(x, z, _label(gaussian, waves), _support(width, height, waves), geometry.padded**2)
-    return _upsampled(response, waves)
+    solved = _solve(x, z, _label(gaussian, waves), _support(width, height, waves), geometry.padded**2)
+    response, to_template = (_cells(each, waves) for each in solved)
+    matrix = floats(upsampling_matrix(geometry))
+    upsampled = op.matmul(op.matmul(matrix, response), op.transpose(matrix, perm=[1, 0]))
+    return divide_or_keep(upsampled, highest(to_template))
 
 
-def _solve(x: Spectrum, z: Spectrum, label: Spectrum, support: Callable[[Spectrum], Spectrum], count: int) -> Spectrum:
-    """Response to z, [rows, 1, frequencies], of the filter whose response to x is the label, for maps of `count` cells.
+def _solve(
+    x: Spectrum, z: Spectrum, label: Spectrum, support: Callable[[Spectrum], Spectrum], count: int
+) -> tuple[Spectrum, Spectrum]:
+    """Responses to z and to x, [rows, 1, frequencies], of the filter whose response to x is to be the label.
 
-    Neither the filter itself nor `aim`, of which it is made, is written down: sums over channels are enough.
+    The maps have `count` cells. Neither the filter itself nor `aim`, of which it is made, is written down: sums over
+    channels are enough.
     """
     first, second = PENALTIES
     energy = sum_over(op.add(op.mul(x.real, x.real), op.mul(x.imaginary, x.imaginary)), [1], keepdims=True)
@@ -103,8 +113,10 @@ def _solve(x: Spectrum, z: Spectrum, label: Spectrum, support: Callable[[Spectru
     share = op.div(floats(1), op.add(floats(second * count), energy))
     x_aim = _plus(_scaled(remainder, energy), _scaled(x_restricted, floats(first + second)))
     shared = _scaled(x_aim, share)
-    response = _plus(_times(cross, _minus(remainder, shared)), _scaled(z_restricted, floats(first + second)))
-    return _scaled(response, floats(1 / second))
+    rest = _minus(remainder, shared)
+    to_z = _plus(_times(cross, rest), _scaled(z_restricted, floats(first + second)))
+    to_x = _plus(_scaled(rest, energy), _scaled(x_restricted, floats(first + second)))
+    return _scaled(to_z, floats(1 / second)), _scaled(to_x, floats(1 / second))
 
 
 class Waves(NamedTuple):
@@ -202,8 +214,8 @@ def _support(width: Var, height: Var, waves: Waves) -> Callable[[Spectrum], Spec
     return lambda spectrum: Spectrum(restrict(spectrum.real, 1), restrict(spectrum.imaginary, -1))
 
 
-def _upsampled(response: Spectrum, waves: Waves) -> Var:
-    """Map [272, 272], by cubic interpolation, of a response's spectrum [rows, 1, frequencies]."""
+def _cells(response: Spectrum, waves: Waves) -> Var:
+    """Map [padded, padded] of a response's spectrum [rows, 1, frequencies]."""
     padded, count = waves.geometry.padded, waves.frequencies
     parts = op.reshape(op.concat(list(response), axis=0), ints([2 * padded, count]))
     rows = op.reshape(op.matmul(waves.by_row(padded, inverse=True), parts), ints([2, padded, count]))
@@ -211,9 +223,7 @@ def _upsampled(response: Spectrum, waves: Waves) -> Var:
     counts = floats(np.where(waves.are_mirrored, 2, 1) / padded**2)
     real, imaginary = (op.mul(op.gather(rows, ints(part)), counts) for part in (0, 1))
     cosines, sines = (_first(wave, count, axis=0) for wave in waves[1:])
-    cells = op.sub(op.matmul(real, cosines), op.matmul(imaginary, sines))
-    matrix = floats(upsampling_matrix(waves.geometry))
-    return op.matmul(op.matmul(matrix, cells), op.transpose(matrix, perm=[1, 0]))
+    return op.sub(op.matmul(real, cosines), op.matmul(imaginary, sines))
 
 
 def _normalised(maps: Var) -> Var:
@@ -265,10 +275,6 @@ def _cubic_kernel(distance: Var) -> Var:
 def _first(value: Var, count: int, axis: int) -> Var:
     """The first so many along an axis."""
     return op.slice(value, ints([0]), ints([count]), ints([axis]))
-
-
-def _by_maximum(response: Var) -> Var:
-    return divide_or_keep(response, highest(response))
 
 
 def _conjugate(a: Spectrum) -> Spectrum:

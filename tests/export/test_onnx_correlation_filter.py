@@ -111,7 +111,7 @@ def test_the_response_of_what_was_learned_has_its_peak_at_the_target():
     np.testing.assert_allclose([row, column], [135.5 + 3 * 16, 135.5 - 2 * 16], atol=3)
 
 
-def test_responses_are_mixed_each_divided_by_its_maximum():
+def test_responses_are_mixed():
     rng = np.random.default_rng(0)
     response, size = jnp.asarray(rng.uniform(0, 1, (272, 272)), jnp.float32), jnp.array([60, 40], jnp.float32)
     before, given = templates(0), features(1)
