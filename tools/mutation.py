@@ -47,10 +47,28 @@ OF_TRACKER = (
     "tests/test_blank_frames.py::test_centre_searches_end_in_a_blank_frame",
     *("tests/test_transformations.py", "tests/test_gradients.py"),
 )
+BY_HAND = (  # the others track
+    "a_filters_response_is_that_of_a_dense_solution",
+    "between_cells_a_map_is_met_as_cubic_interpolation_has_it",
+    "cells_have_about_one_norm_by_hand",
+    "the_share_of_the_filters_by_hand",
+    "a_template_is_a_running_mean_of_maps_with_the_target_at_their_centre",
+    "maps_have_cells_of_one_norm_and_channels_of_mean_zero_and_zero_maps_stay",
+    "a_filter_answers_where_the_target_has_moved",
+    "a_filter_tells_the_target_from_what_lay_around_it_in_the_first_frame",
+)
+OF_CORRELATION_FILTER = tuple(f"tests/test_correlation_filter.py::test_{name}" for name in BY_HAND)
+OF_SECOND_LOOK = (
+    "tests/test_second_look_regions.py",
+    "tests/test_second_look.py::test_a_value_of_any_track_is_a_batchs",
+)
 TARGETS = {
     "fusion": Target("mfst_jax.fusion", ("tests/test_fusion.py",)),
     "crops": Target("mfst_jax.crops", ("tests/test_crops.py",)),
     "localisation": Target("mfst_jax.localisation", ("tests/test_localisation.py",)),
+    "scale_from_features": Target("mfst_jax.scale_from_features", ("tests/test_scale_from_features.py",)),
+    "correlation_filter": Target("mfst_jax.correlation_filter", OF_CORRELATION_FILTER),
+    "second_look": Target("mfst_jax.second_look", OF_SECOND_LOOK),
     "tracker": Target("mfst_jax.tracker", OF_TRACKER),
     "stages": Target("mfst_jax.stages", OF_TRACKER),
     "tables": Target("weight_port.name_tables", ("tests/porting/test_name_tables.py",), ("mfst_jax",)),
@@ -115,10 +133,15 @@ def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "call left out", ast.Pass()
 
 
+TYPES = ("Bool", "Callable", "Float", "Float32", "Int", "Mapping", "UInt8", "dict", "list", "tuple")
+"""What stands before the brackets of a type that has a name of its own."""
+
+
 def fields_of(node: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
-    """Nodes below a node, with the field and place where they stand, but for annotations, docstrings and messages."""
+    """Nodes below a node, with the field and place where they stand, but for types, docstrings and messages."""
+    is_type = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in TYPES
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "type_params") or isinstance(node, ast.Raise | ast.JoinedStr):
+        if is_type or name in ("annotation", "returns", "type_params") or isinstance(node, ast.Raise | ast.JoinedStr):
             continue
         for place, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             is_text = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
