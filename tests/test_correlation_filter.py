@@ -50,6 +50,16 @@ def peak(response: Float[np.ndarray, "272 272"]) -> tuple[float, float]:
     return (column - 135.5) / 2, (row - 135.5) / 2
 
 
+def test_layers_are_alexnets_and_are_padded_to_sides_with_small_factors():
+    assert {layer: (each.stride, each.cells) for layer, each in GEOMETRIES.items()} == {
+        "pool1": (4, 61),
+        "conv5": (8, 22),
+    }
+    for geometry in GEOMETRIES.values():
+        assert geometry.padded >= geometry.cells + geometry.cells // 8
+        assert 2**5 * 3**5 % geometry.padded == 0
+
+
 @pytest.mark.parametrize("layer", GEOMETRIES)
 @pytest.mark.parametrize(("rows", "columns"), [(0, 0), (3, -5), (-6, 2)])
 def test_a_filter_answers_where_the_target_has_moved(layer: str, rows: int, columns: int):

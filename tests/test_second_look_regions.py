@@ -1,6 +1,8 @@
 """The second look's regions: which of them a step searches, and which place it takes; with a search made up for it."""
 
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +27,8 @@ BACKGROUND = 0.25
 def state(centre: tuple[float, float] = CENTRE, frame: tuple[int, int] = FRAME, lost_frames: int = 0) -> State:
     return State(
         Exemplar({}, {}),
-        recent={},
-        templates={},
+        recent={"alexnet": {"conv3": jnp.zeros((1, 1, 1))}},
+        templates={"pool1": jnp.zeros((1, 1, 1))},
         centre=jnp.array(centre),
         size=jnp.array(SIZE),
         scale=jnp.float32(1),
@@ -41,38 +43,56 @@ def state(centre: tuple[float, float] = CENTRE, frame: tuple[int, int] = FRAME, 
     )
 
 
+SEARCHED: list[tuple[float, float, bool]] = []
+"""Searches of a step: their centres, and whether they are second ones."""
+
+
+def note(centre: np.ndarray, is_second: np.ndarray, background: np.ndarray) -> None:
+    # What is found has to stand out from the region of the first search too.
+    assert float(background) == pytest.approx(BACKGROUND if is_second else -1)
+    SEARCHED.append((*map(float, centre), bool(is_second)))
+
+
+@partial(jax.jit, static_argnames="least_score")
+def step(before: State, places: jax.Array, scores: jax.Array, elsewhere: jax.Array, least_score: float) -> Any:
+    """State and output of a step in a `Scene`: one compilation for each value that a test gives `LEAST_SCORE`."""
+    assert least_score == second_look.LEAST_SCORE
+
+    def search(state: State, again: Again) -> tuple[State, Output]:
+        jax.debug.callback(note, state.centre, *again, ordered=True)
+        centre, score = state.centre, elsewhere
+        for place, its_score in zip(places, scores, strict=True):
+            is_near = jnp.all(jnp.abs(place - state.centre) <= 64)
+            centre, score = jnp.where(is_near, place, centre), jnp.where(is_near, its_score, score)
+        following = replace(state, centre=centre, searches_centre=jnp.array(True), background=jnp.float32(BACKGROUND))
+        learned = jax.tree.map(lambda maps: maps + score, (state.recent, state.templates))
+        following = replace(following, recent=learned[0], templates=learned[1])
+        following = replace(following, scale=state.scale + jnp.where(score < 0.5, 0, score))
+        return following, Output(jnp.concatenate([centre, state.size]), score, jnp.full((272, 272), score))
+
+    return search_until_found(search, before, LOOK)
+
+
 class Scene:
     """Scene in which each search sees what is near its centre.
 
     Args:
-      targets: score of each target by its place, (x, y) in pixels.
+      targets: score of each target, at most three, by its place, (x, y) in pixels.
       elsewhere: score where no target is near.
     """
 
     def __init__(self, targets: dict[tuple[float, float], float], elsewhere: float = 0.05):
-        self.targets, self.elsewhere = targets, elsewhere
+        far = [(1e6, 1e6)] * (3 - len(targets))
+        self.places, self.scores = jnp.array([*targets, *far]), jnp.array([*targets.values(), *[0.0] * len(far)])
+        self.elsewhere = jnp.float32(elsewhere)
         self.searched: list[tuple[float, float, bool]] = []
-
-    def search(self, state: State, again: Again) -> tuple[State, Output]:
-        jax.debug.callback(self._note, state.centre, *again, ordered=True)
-        centre, score = state.centre, jnp.float32(self.elsewhere)
-        for place, its_score in self.targets.items():
-            is_near = jnp.all(jnp.abs(jnp.array(place) - state.centre) <= 64)
-            centre = jnp.where(is_near, jnp.array(place), centre)
-            score = jnp.where(is_near, jnp.float32(its_score), score)
-        following = replace(state, centre=centre, searches_centre=jnp.array(True), background=jnp.float32(BACKGROUND))
-        return following, Output(jnp.concatenate([centre, state.size]), score, jnp.full((272, 272), score))
-
-    def _note(self, centre: np.ndarray, is_second: np.ndarray, background: np.ndarray) -> None:
-        # What is found has to stand out from the region of the first search too.
-        assert float(background) == pytest.approx(BACKGROUND if is_second else -1)
-        self.searched.append((*map(float, centre), bool(is_second)))
 
     def step(self, before: State) -> tuple[State, Output]:
         """State and output of a step. `searched` then holds the searches that it took."""
-        self.searched = []
-        found = jax.jit(lambda state: search_until_found(self.search, state, LOOK))(before)
+        SEARCHED.clear()
+        found = step(before, self.places, self.scores, self.elsewhere, second_look.LEAST_SCORE)
         jax.effects_barrier()
+        self.searched = list(SEARCHED)
         return found
 
     @property
@@ -101,6 +121,14 @@ def test_a_sure_target_is_searched_for_once():
     assert (following.centre == jnp.array([510.0, 395.0])).all()
     assert float(output.score) == pytest.approx(0.9)
     assert following.searches_centre
+    assert float(following.background) == BACKGROUND
+    assert_learned(following, 0.9)
+
+
+def assert_learned(following: State, score: float) -> None:
+    """What one search with this score has changed of a first state beside its place, and no other."""
+    for found in (following.recent["alexnet"]["conv3"], following.templates["pool1"], following.scale - 1):
+        assert float(jnp.squeeze(found)) == pytest.approx(score, abs=1e-6)
 
 
 def test_in_the_first_lost_frame_all_regions_are_searched_and_later_one_in_turns():
@@ -134,6 +162,7 @@ def test_of_several_places_the_best_is_taken():
     places = [tuple(map(float, CENTRE + NEIGHBOURS[number])) for number in (1, 2, 5)]
     following, _ = Scene(dict(zip(places, (0.7, 0.9, 0.8), strict=True))).step(state())
     assert tuple(map(float, following.centre)) == places[1]
+    assert_learned(following, 0.9)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +200,17 @@ def test_regions_and_places_beyond_the_frame_are_left_out():
     assert tuple(map(float, below.centre)) == (560.0, 500.0)
     beyond = Scene({(510.0, 555.0): 0.9}).step(state(frame=small))[0]
     assert tuple(map(float, beyond.centre)) == CENTRE
+
+
+@pytest.mark.parametrize(
+    ("place", "is_inside"),
+    [
+        *(((0, 0), True), ((0.5, 0.5), True), ((-0.5, 1), False), ((1, -0.5), False)),
+        *(((599, 549), True), ((599.5, 1), False), ((1, 549.5), False), ((560, 560), False)),
+    ],
+)
+def test_a_frame_reaches_from_its_first_pixel_to_its_last(place: tuple[float, float], is_inside: bool):
+    assert bool(second_look.is_in_frame(jnp.array(place, jnp.float32), state(frame=(550, 600)))) == is_inside
 
 
 def test_a_target_whose_turn_has_not_come_is_not_searched_for():

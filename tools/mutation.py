@@ -48,6 +48,7 @@ OF_TRACKER = (
     *("tests/test_transformations.py", "tests/test_gradients.py"),
 )
 BY_HAND = (  # the others track
+    "layers_are_alexnets_and_are_padded_to_sides_with_small_factors",
     "a_filters_response_is_that_of_a_dense_solution",
     "between_cells_a_map_is_met_as_cubic_interpolation_has_it",
     "cells_have_about_one_norm_by_hand",
@@ -70,7 +71,7 @@ TARGETS = {
     "correlation_filter": Target("mfst_jax.correlation_filter", OF_CORRELATION_FILTER),
     "second_look": Target("mfst_jax.second_look", OF_SECOND_LOOK),
     "tracker": Target("mfst_jax.tracker", OF_TRACKER),
-    "stages": Target("mfst_jax.stages", OF_TRACKER),
+    "stages": Target("mfst_jax.stages", ("tests/test_stages.py",)),
     "tables": Target("weight_port.name_tables", ("tests/porting/test_name_tables.py",), ("mfst_jax",)),
     "rules": Target(
         "weight_port.rules", ("tests/porting/test_rules.py", "tests/porting/test_beside_the_network.py"), ("mfst_jax",)
