@@ -43,9 +43,11 @@ import offline
 import pytest
 from browser import Page, find_chromium, open_browser
 from compilations import hurry
+from made_up_network import NO_WEIGHTS, Colours
 from one_layer import short_clip
 
 import mfst_jax
+from mfst_jax import stages
 from mfst_jax.fast import prepared
 from mfst_jax.params import Contents, Params
 from mfst_jax.program import allocator
@@ -143,6 +145,13 @@ def shared() -> Path:
 def params() -> Params:
     """The built-in weights."""
     return mfst_jax.load()
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Weights that are none, with which the tracker has a network made up for tests (`made_up_network.py`)."""
+    monkeypatch.setattr(stages, "bind", lambda weights, config: Colours(config))
+    return NO_WEIGHTS
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import pytest
 from jaxtyping import Array, Float
 
-from mfst_jax import stages
 from mfst_jax.config import Config
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.model import Exemplar, Features, Responses
@@ -53,10 +51,3 @@ def _cells(images: Float[Array, "n side side 3"], first: int, stride: int) -> Fl
     means = jax.lax.reduce_window(inner, 0.0, jax.lax.add, (1, 7, 7, 1), (1, stride, stride, 1), "VALID") / 49
     colours = means / 128 - 1
     return colours / (jnp.linalg.norm(colours, axis=-1, keepdims=True) + 1e-3)
-
-
-@pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Weights with which the tracker has this network."""
-    monkeypatch.setattr(stages, "bind", lambda weights, config: Colours(config))
-    return NO_WEIGHTS

@@ -123,12 +123,12 @@ def test_a_covered_camera_finds_its_target_again(alexnet: Params):
     assert float(result.score[5]) > 0.5
 
 
-def test_centre_searches_end_in_a_blank_frame(alexnet: Params):
+def test_centre_searches_end_in_a_blank_frame(made_up: Params):
     config = replace(SEVERAL, centre_search=8.0)
-    state = mfst_jax.init(alexnet, SCENE, BOXES["inside"], config=config)
-    state, _ = mfst_jax.step(alexnet, state, SCENE)
+    state = mfst_jax.init(made_up, SCENE, BOXES["inside"], config=config)
+    state, _ = mfst_jax.step(made_up, state, SCENE)
     assert state.searches_centre
-    blank, output = mfst_jax.step(alexnet, state, BLANK["black"])
+    blank, output = mfst_jax.step(made_up, state, BLANK["black"])
     assert not blank.searches_centre
     assert float(output.score) == 0
     np.testing.assert_array_equal(blank.centre, state.centre)

@@ -216,46 +216,6 @@ def test_prepared_weights_a_scan_and_a_batch_find_the_same(params: Params, follo
     assert np.abs(np.asarray(batch.box)[1, :, :2] - PLACES[::-1]).max() < 4
 
 
-def test_a_blank_frame_teaches_nothing(params: Params, followed: mfst_jax.Result):
-    frames, _ = clip()
-    after, output = mfst_jax.step(params, followed.state, np.full_like(frames[0], 90))
-    assert float(output.score) == 0
-    np.testing.assert_array_equal(output.box, followed.box[-1])
-    for layer in GEOMETRIES:
-        np.testing.assert_array_equal(after.templates[layer], followed.state.templates[layer])
-    np.testing.assert_array_equal(after.recent["alexnet"]["conv5"], followed.state.recent["alexnet"]["conv5"])
-
-
-def test_recent_features_are_learned_from_frame_to_frame(params: Params, followed: mfst_jax.Result):
-    """They change, and with features that are alike everywhere in their place the scale becomes another."""
-    frames, _ = clip()
-    state = followed.state
-    change = state.recent["alexnet"]["conv5"] - state.exemplar.features["alexnet"]["conv5"]
-    assert 0.01 < float(jnp.linalg.norm(change) / jnp.linalg.norm(state.recent["alexnet"]["conv5"])) < 0.5
-    by_recent = replace(LEARNING, scale_step=1.5, scale_penalty=1.0, scale_damping=1.0, recent_share=1.0)
-    blurred = jax.tree.map(lambda x: jnp.broadcast_to(x.mean(axis=(0, 1)), x.shape), state.recent)
-    scales = [
-        float(mfst_jax.step(params, replace(state, recent=recent), frames[-1], config=by_recent)[0].scale / state.scale)
-        for recent in (state.recent, blurred)
-    ]
-    assert scales[0] == pytest.approx(1)
-    assert scales[1] != pytest.approx(1)
-
-
-def test_the_filters_decide_where_they_have_the_whole_share(params: Params, followed: mfst_jax.Result):
-    """With a share of 1 the exemplar does not count: a target whose template is another place's goes there."""
-    frames, _ = clip()
-    alone = replace(LEARNING, filter_share=1.0)
-    state = followed.state
-    elsewhere = {layer: moved(maps, 0, 16 // GEOMETRIES[layer].stride) for layer, maps in state.templates.items()}
-    ways = [
-        mfst_jax.step(params, replace(state, templates=t), frames[-1], config=alone)[1].box
-        for t in (state.templates, elsewhere)
-    ]
-    side = float(mfst_jax.boxes.context_side(state.size, LEARNING.context) * state.scale) * 255 / 127
-    assert float(ways[1][0] - ways[0][0]) == pytest.approx(-16 / 255 * side, abs=3)
-
-
 def test_a_place_has_gradients_in_what_the_filters_learned(params: Params, followed: mfst_jax.Result):
     frames, _ = clip()
     config = replace(LEARNING, peak_temperature=0.05)

@@ -39,11 +39,11 @@ def test_a_slow_target_is_searched_in_the_centre_and_a_fast_one_in_the_whole_reg
     assert float(output.box[0]) - truth[0][0] == pytest.approx(20 / 255 * side, abs=2.5)
 
 
-def test_one_with_a_low_score_is_searched_in_the_whole_region(params: Params):
+def test_one_with_a_low_score_is_searched_in_the_whole_region(made_up: Params):
     frames, truth = video(0, frames=2)
-    sceptic = replace(CENTRE, score_midpoint=0.9)
-    state = mfst_jax.init(params, frames[0], truth[0], config=sceptic)
-    state, output = mfst_jax.step(params, state, frames[0])
+    sceptic = replace(CENTRE, score_midpoint=2.0)
+    state = mfst_jax.init(made_up, frames[0], truth[0], config=sceptic)
+    state, output = mfst_jax.step(made_up, state, frames[0])
     assert float(output.score) < 0.5
     assert not state.searches_centre
 
@@ -75,14 +75,14 @@ def test_a_track_stays_nearly_the_same_and_transforms(params: Params, velocity):
     np.testing.assert_allclose(several[0], found, atol=1e-2)
 
 
-def test_a_state_that_is_to_be_searched_in_its_centre_serves_a_configuration_without(params: Params):
+def test_a_state_that_is_to_be_searched_in_its_centre_serves_a_configuration_without(made_up: Params):
     frames, truth = video(0, frames=1)
     whole = replace(CENTRE, centre_search=0.0)
-    state = mfst_jax.init(params, frames[0], truth[0], config=CENTRE)
-    state, _ = mfst_jax.step(params, state, frames[0])
+    state = mfst_jax.init(made_up, frames[0], truth[0], config=CENTRE)
+    state, _ = mfst_jax.step(made_up, state, frames[0])
     assert state.searches_centre
-    expected = mfst_jax.step(params, replace(state, searches_centre=jnp.asarray(False)), frames[0], config=whole)[1]
-    found = mfst_jax.step(params, state, frames[0], config=whole)[1]
+    expected = mfst_jax.step(made_up, replace(state, searches_centre=jnp.asarray(False)), frames[0], config=whole)[1]
+    found = mfst_jax.step(made_up, state, frames[0], config=whole)[1]
     np.testing.assert_array_equal(found.response, expected.response)
 
 

@@ -86,18 +86,18 @@ def test_jit_equals_eager(random_params: Callable[[Contents], Params], config: C
 
 
 @pytest.mark.parametrize("config", SEARCHES)
-def test_track_equals_a_loop_of_steps_and_a_scan(params: Params, config: Config):
+def test_track_equals_a_loop_of_steps_and_a_scan(made_up: Params, config: Config):
     frames, truth = video(2, frames=4)
-    state, boxes, scores = mfst_jax.init(params, frames[0], truth[0], config=config), [truth[0]], [1.0]
+    state, boxes, scores = mfst_jax.init(made_up, frames[0], truth[0], config=config), [truth[0]], [1.0]
     for frame in frames[1:]:
-        state, output = mfst_jax.step(params, state, frame)
+        state, output = mfst_jax.step(made_up, state, frame)
         boxes.append(output.box)
         scores.append(output.score)
     track = partial(mfst_jax.track, config=config)
-    result = track(params, frames, truth[0])
+    result = track(made_up, frames, truth[0])
     np.testing.assert_array_equal(result.boxes, np.stack(boxes))
     np.testing.assert_array_equal(result.scores, np.stack(scores))
-    scanned = jax.jit(track)(params, frames, truth[0])
+    scanned = jax.jit(track)(made_up, frames, truth[0])
     np.testing.assert_allclose(scanned.boxes, result.boxes, **CLOSE)
     np.testing.assert_allclose(scanned.scores, result.scores, atol=1e-4)
 
@@ -162,19 +162,19 @@ def test_interleaved_tracks_do_not_touch(params: Params):
     np.testing.assert_array_equal(boxes[1], mfst_jax.track(params, two, two_truth[0]).boxes[1:])
 
 
-def test_a_video_in_chunks_is_the_same_track(params: Params):
+def test_a_video_in_chunks_is_the_same_track(made_up: Params):
     frames, truth = video(13, frames=5)
     config = SEARCHES[1]
-    whole = mfst_jax.track(params, frames, truth[0], config=config)
-    first = mfst_jax.track(params, frames[:1], truth[0], config=config)
-    second = mfst_jax.track(params, frames[1:4], state=first.state)
-    third = mfst_jax.track(params, jnp.asarray(frames[4:]), state=second.state)
+    whole = mfst_jax.track(made_up, frames, truth[0], config=config)
+    first = mfst_jax.track(made_up, frames[:1], truth[0], config=config)
+    second = mfst_jax.track(made_up, frames[1:4], state=first.state)
+    third = mfst_jax.track(made_up, jnp.asarray(frames[4:]), state=second.state)
     np.testing.assert_array_equal(np.concatenate([first.box, second.box, third.box]), whole.box)
     np.testing.assert_array_equal(np.concatenate([first.score, second.score, third.score]), whole.score)
     for leaf, other in zip(jax.tree.leaves(third.state), jax.tree.leaves(whole.state), strict=True):
         np.testing.assert_array_equal(leaf, other)
     traced = jax.jit(lambda params, frames, state: mfst_jax.track(params, frames, state=state))(
-        params, frames[1:], first.state
+        made_up, frames[1:], first.state
     )
     np.testing.assert_allclose(traced.box, whole.box[1:], **CLOSE)
 
@@ -230,9 +230,9 @@ def test_odd_boxes_stay_in_a_scene_that_stands_still(params: Params, box: tuple[
     np.testing.assert_allclose(result.box[1, 2:], box[2:], rtol=1e-6)
 
 
-def test_a_single_frame_is_a_track(params: Params):
+def test_a_single_frame_is_a_track(made_up: Params):
     frames, truth = video(17, frames=1)
-    result = mfst_jax.track(params, frames, truth[0])
+    result = mfst_jax.track(made_up, frames, truth[0], config=SEARCHES[1])
     np.testing.assert_array_equal(result.boxes, truth)
     np.testing.assert_array_equal(result.scores, [1.0])
 

@@ -23,6 +23,12 @@ def new_config() -> Config:
     return replace(small, window_influence=0.1 + 1e-4 * next(_numbers))
 
 
+@pytest.fixture
+def params(made_up: Params) -> Params:
+    """When something is compiled does not depend on the network."""
+    return made_up
+
+
 @pytest.fixture(scope="module")
 def clip() -> tuple[np.ndarray, np.ndarray]:
     """Frames [3, 64, 80, 3] and the first box."""

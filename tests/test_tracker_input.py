@@ -154,12 +154,12 @@ def test_a_configuration_that_the_state_cannot_serve(both: Params):
             mfst_jax.step(both, state, frames[1], config=other)
 
 
-def test_a_step_may_search_for_the_scale_otherwise(params: Params):
+def test_a_step_may_search_for_the_scale_otherwise(made_up: Params):
     """The exemplar does not depend on how scales are compared."""
     frames, truth = video(25, frames=2)
-    state = mfst_jax.init(params, frames[0], truth[0], config=SEVERAL)
-    found = mfst_jax.step(params, state, frames[1], config=BY_FEATURES)[1]
-    expected = mfst_jax.step(params, mfst_jax.init(params, frames[0], truth[0], config=BY_FEATURES), frames[1])[1]
+    state = mfst_jax.init(made_up, frames[0], truth[0], config=SEVERAL)
+    found = mfst_jax.step(made_up, state, frames[1], config=BY_FEATURES)[1]
+    expected = mfst_jax.step(made_up, mfst_jax.init(made_up, frames[0], truth[0], config=BY_FEATURES), frames[1])[1]
     np.testing.assert_array_equal(found.box, expected.box)
 
 
@@ -183,15 +183,15 @@ def test_what_is_no_state_is_told_from_one(params: Params, unchecked: None, make
             mfst_jax.track(params, frames, state=thing)
 
 
-def test_a_track_begins_with_a_box_or_goes_on_from_a_state(params: Params):
+def test_a_track_begins_with_a_box_or_goes_on_from_a_state(made_up: Params):
     frames, truth = video(25, frames=2)
-    state = mfst_jax.init(params, frames[0], truth[0])
+    state = mfst_jax.init(made_up, frames[0], truth[0], config=BY_FEATURES)
     with pytest.raises(InputError, match=r"^track: expected a box, or a state to go on from, found neither$"):
-        mfst_jax.track(params, frames)
+        mfst_jax.track(made_up, frames)
     for more in ({"box": truth[0]}, {"frame_size": (100, 100)}):
         with pytest.raises(InputError, match=r"^track: expected a box or a state.*, found both$"):
-            mfst_jax.track(params, frames, state=state, **more)
+            mfst_jax.track(made_up, frames, state=state, **more)
     with pytest.raises(
         InputError, match=r"frames of the first one's shape \[120, 160, 3\], found shape \[2, 120, 159, 3\]"
     ):
-        mfst_jax.track(params, frames[:, :, 1:], state=state)
+        mfst_jax.track(made_up, frames[:, :, 1:], state=state)

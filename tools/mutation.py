@@ -40,12 +40,13 @@ class Target:
     shared: tuple[str, ...] = ()
 
 
-IN_TEST_TRACKER = ("test_the_box_grows_and_shrinks_with_the_target", "test_a_video_in_chunks_is_the_same_track")
 OF_TRACKER = (
-    *("tests/test_tracker_compilations.py", "tests/test_savings.py", "tests/test_tracker_input.py"),
-    *(f"tests/test_tracker.py::{name}" for name in IN_TEST_TRACKER),
-    "tests/test_blank_frames.py::test_centre_searches_end_in_a_blank_frame",
-    *("tests/test_transformations.py", "tests/test_gradients.py"),
+    "tests/test_tracker_input.py::test_a_track_begins_with_a_box_or_goes_on_from_a_state",
+    "tests/test_tracker.py::test_a_video_in_chunks_is_the_same_track",
+    "tests/test_tracker.py::test_track_equals_a_loop_of_steps_and_a_scan",
+    "tests/test_tracker_compilations.py",
+    "tests/test_transformations.py::test_one_argument_that_is_mapped_makes_a_video_one_scan",
+    "tests/test_transformations.py::test_frames_stay_on_their_device",
 )
 BY_HAND = (  # the others track
     "layers_are_alexnets_and_are_padded_to_sides_with_small_factors",
