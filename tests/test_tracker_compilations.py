@@ -81,10 +81,15 @@ def test_who_calls_init_alone_does_not_wait_for_a_step(params: Params, clip: tup
     assert compilations_of_a_step(params, other, second) == 0
 
 
-def test_a_track_compiles_a_step_where_it_takes_one(params: Params, clip: tuple[np.ndarray, np.ndarray]):
+def test_a_track_compiles_a_step_where_it_takes_one(
+    params: Params, clip: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+):
     frames, box = clip
+    compile_step, beside = tracker.compile_step, []
+    monkeypatch.setattr(tracker, "compile_step", lambda *given: beside.append(compile_step(*given)))
     for count in (1, 2):
         state = mfst_jax.track(params, frames[:count], box, config=new_config()).state
+        assert len(beside) == count - 1
         assert (compilations_of_a_step(params, state, frames[2]) == 0) == (count == 2)
 
 
@@ -101,3 +106,5 @@ def test_what_is_traced_is_compiled_by_whoever_traces_it(params: Params, clip: t
         found = jax.jit(init)({"params": params, "first": first}[traced])
         np.testing.assert_allclose(found.centre, expected.centre, rtol=1e-6)
         assert found.config == config
+    batch = jax.vmap(lambda first: tracker.init_before_step(params, first, box, config=config))(first[None])
+    np.testing.assert_allclose(batch.centre[0], expected.centre, rtol=1e-6)
