@@ -1,7 +1,9 @@
 """What `init`, `step` and `track` compile, and when: ahead of a step that is sure to follow, and once a frame shape."""
 
 import itertools
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,8 +27,8 @@ def new_config() -> Config:
 
 @pytest.fixture
 def params(made_up: Params) -> Params:
-    """When something is compiled does not depend on the network."""
-    return made_up
+    """When something is compiled does not depend on the network. Weights are there to be traced."""
+    return replace(made_up, variables={"unused": jax.numpy.zeros(1)})
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +62,20 @@ def test_one_compilation_per_frame_shape(params: Params):
     assert compiled != []
 
 
-def test_a_step_is_compiled_beside_init(params: Params, clip: tuple[np.ndarray, np.ndarray]):
+def test_a_step_is_compiled_beside_init(
+    params: Params, clip: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+):
     (first, second, _), box = clip
     config = new_config()
+    beside, compiled_beside = [], tracker.first_state.compiled_beside
+
+    def noting(*given: Any, **more: Any) -> AbstractContextManager[None]:
+        beside.append(given)
+        return compiled_beside(*given, **more)
+
+    monkeypatch.setattr(tracker.first_state, "compiled_beside", noting)
     state = tracker.init_before_step(params, first, box, config=config)
+    assert len(beside) == 1
     assert compilations_of_a_step(params, state, second) == 0
     alone = mfst_jax.init(params, first, box, config=config)
     for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(state), strict=True):
@@ -93,18 +105,21 @@ def test_a_track_compiles_a_step_where_it_takes_one(
         assert (compilations_of_a_step(params, state, frames[2]) == 0) == (count == 2)
 
 
-def test_what_is_traced_is_compiled_by_whoever_traces_it(params: Params, clip: tuple[np.ndarray, np.ndarray]):
+def test_what_is_traced_is_compiled_by_whoever_traces_it(
+    params: Params, clip: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+):
     (first, _, _), box = clip
     config = new_config()
     expected = mfst_jax.init(params, first, box, config=config)
-    for traced in ("params", "first"):
+    monkeypatch.setattr(tracker, "compile_step", lambda *given: pytest.fail("a step was compiled"))
+    for traced, value in (("params", params), ("first", first)):
 
         def init(given: object, traced: str = traced) -> mfst_jax.State:
             by_name = {"params": params, "first": first} | {traced: given}
             return tracker.init_before_step(by_name["params"], by_name["first"], box, config=config)
 
-        found = jax.jit(init)({"params": params, "first": first}[traced])
+        found = jax.jit(init)(value)
         np.testing.assert_allclose(found.centre, expected.centre, rtol=1e-6)
         assert found.config == config
-    batch = jax.vmap(lambda first: tracker.init_before_step(params, first, box, config=config))(first[None])
-    np.testing.assert_allclose(batch.centre[0], expected.centre, rtol=1e-6)
+        batch = jax.vmap(init)(jax.tree.map(lambda leaf: leaf[None], value))
+        np.testing.assert_allclose(batch.centre[0], expected.centre, rtol=1e-6)
