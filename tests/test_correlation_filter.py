@@ -175,6 +175,9 @@ def test_the_share_of_the_filters_by_hand():
     expected = 0.7 * response / response.max() + sum(0.15 * each / each.max() for each in both)
     np.testing.assert_allclose(mix_in(response, templates, maps, TARGET, 0.3), expected, atol=1e-5)
     np.testing.assert_allclose(mix_in(response, templates, maps, TARGET, 0.0), response / response.max(), atol=1e-6)
+    np.testing.assert_array_equal(
+        mix_in(-response, templates, maps, TARGET, 0.0), -response
+    )  # which has no peak above 0
 
 
 SIDE, PLACES = 32, [(70, 60), (74, 62), (78, 64), (82, 66), (86, 68), (90, 70), (94, 72), (98, 74)]

@@ -11,6 +11,7 @@ import pytest
 
 from mfst_jax import second_look
 from mfst_jax.config import ALEXNET
+from mfst_jax.localisation import CELL
 from mfst_jax.model import Exemplar
 from mfst_jax.params import Contents
 from mfst_jax.second_look import DISTANCE, LEAST_SCORE, MARGIN, NEIGHBOURS, Again, search_until_found
@@ -47,9 +48,12 @@ SEARCHED: list[tuple[float, float, bool]] = []
 """Searches of a step: their centres, and whether they are second ones."""
 
 
-def note(centre: np.ndarray, is_second: np.ndarray, background: np.ndarray) -> None:
+def note(
+    centre: np.ndarray, is_second: np.ndarray, background: np.ndarray, searches_centre: np.ndarray, before: np.ndarray
+) -> None:
     # What is found has to stand out from the region of the first search too.
     assert float(background) == pytest.approx(BACKGROUND if is_second else -1)
+    assert searches_centre == (before and not is_second)  # of a region around, the whole
     SEARCHED.append((*map(float, centre), bool(is_second)))
 
 
@@ -59,7 +63,7 @@ def step(before: State, places: jax.Array, scores: jax.Array, elsewhere: jax.Arr
     assert least_score == second_look.LEAST_SCORE
 
     def search(state: State, again: Again) -> tuple[State, Output]:
-        jax.debug.callback(note, state.centre, *again, ordered=True)
+        jax.debug.callback(note, state.centre, *again, state.searches_centre, before.searches_centre, ordered=True)
         centre, score = state.centre, elsewhere
         for place, its_score in zip(places, scores, strict=True):
             is_near = jnp.all(jnp.abs(place - state.centre) <= 64)
@@ -112,6 +116,7 @@ def test_the_regions_around_leave_no_place_between_them_unseen():
     is_seen = (np.abs(places[:, None] - centres) <= reach).all(-1).any(1)
     assert is_seen.all()
     assert len({tuple(each) for each in NEIGHBOURS}) == 8
+    assert DISTANCE == 14 * CELL
 
 
 def test_a_sure_target_is_searched_for_once():
@@ -147,6 +152,13 @@ def test_once_it_is_surely_seen_again_all_regions_are_searched_the_next_time(sco
     assert int(following.lost_frames) == lost_frames
 
 
+def test_the_regions_lie_as_far_apart_as_the_target_is_large():
+    scene = Scene({})
+    scene.step(replace(state(), scale=jnp.float32(1.5)))
+    centres = [place for *place, _ in scene.searched]
+    np.testing.assert_allclose(centres, [CENTRE, *(np.array(CENTRE) + 1.5 * NEIGHBOURS)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("region", range(8))
 def test_a_target_in_any_region_is_found_at_once(region: int):
     place = tuple(map(float, CENTRE + NEIGHBOURS[region] * 1.5))
@@ -163,15 +175,17 @@ def test_of_several_places_the_best_is_taken():
     following, _ = Scene(dict(zip(places, (0.7, 0.9, 0.8), strict=True))).step(state())
     assert tuple(map(float, following.centre)) == places[1]
     assert_learned(following, 0.9)
+    following, _ = Scene(dict(zip(places, (0.7, 0.9, 0.9), strict=True))).step(state())
+    assert tuple(map(float, following.centre)) == places[1]  # the first of equals
 
 
 @pytest.mark.parametrize(
     ("first", "second", "is_taken"),
     [
-        (0.05, LEAST_SCORE + 0.01, True),
+        (0.05, LEAST_SCORE, True),
         (0.05, LEAST_SCORE - 0.01, False),
         (0.099, 0.099 + MARGIN + 0.01, True),
-        (0.099, 0.099 + MARGIN - 0.01, False),
+        (0.09375, float(np.float32(0.09375) + np.float32(MARGIN)), False),
         (0.101, 0.99, False),  # no second look
         (0.0, 0.99, False),  # nothing is visible around the last place
     ],
