@@ -186,7 +186,7 @@ def test_of_several_places_the_best_is_taken():
         (0.05, LEAST_SCORE - 0.01, False),
         (0.099, 0.099 + MARGIN + 0.01, True),
         (0.09375, float(np.float32(0.09375) + np.float32(MARGIN)), False),
-        (0.101, 0.99, False),  # no second look
+        (0.1, 0.99, False),  # no second look
         (0.0, 0.99, False),  # nothing is visible around the last place
     ],
 )
