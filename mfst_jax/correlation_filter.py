@@ -128,7 +128,7 @@ def filter_response(
 ) -> Float[Array, "272 272"]:
     """Response of the filter learned from a template, at the samples of an upsampled response map.
 
-    It is relative to the highest response to the template itself, and 0 where there is none.
+    It is relative to the response to the template itself in the cell where that is highest, and 0 where there is none.
 
     Args:
       template: the mean of the maps so far.

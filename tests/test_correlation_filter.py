@@ -116,13 +116,13 @@ def test_a_filters_response_is_that_of_a_dense_solution(
     anywhere = np.linalg.solve(square + one, matched)
     multiplier = anywhere - support * anywhere
     learned = np.linalg.solve(square + 10 * one, matched + 10 * support * anywhere - multiplier)
-    response = (convolution(padded_maps) @ learned).reshape(9, 9)
+    response, to_template = ((convolution(each) @ learned).reshape(9, 9) for each in (padded_maps, padded))
     places = 2.5 + (np.arange(272) - 135.5) / 2 / 8  # two samples for each of the region
     matrix = cubic(places[:, None] - np.arange(9))
 
     arrays = (jnp.asarray(each, jnp.float32) for each in (template, maps, target))
     found = filter_response(*arrays, geometry)
-    expected = matrix @ response @ matrix.T
+    expected = matrix @ response @ matrix.T / to_template.max()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
@@ -172,12 +172,28 @@ def test_the_share_of_the_filters_by_hand():
     maps = filter_maps(random_maps(7))
     templates, response = first_templates(maps), jnp.asarray(np.random.default_rng(0).random((272, 272)), jnp.float32)
     both = [filter_response(templates[layer], maps[layer], TARGET, GEOMETRIES[layer]) for layer in GEOMETRIES]
-    expected = 0.7 * response / response.max() + sum(0.15 * each / each.max() for each in both)
+    peaks = [float(each.max()) for each in both]
+    assert min(peaks) > 1  # without the window that the templates are under
+    expected = 0.7 * response / response.max() + sum(0.15 * each / peak for each, peak in zip(both, peaks, strict=True))
     np.testing.assert_allclose(mix_in(response, templates, maps, TARGET, 0.3), expected, atol=1e-5)
     np.testing.assert_allclose(mix_in(response, templates, maps, TARGET, 0.0), response / response.max(), atol=1e-6)
     np.testing.assert_array_equal(
         mix_in(-response, templates, maps, TARGET, 0.0), -response
     )  # which has no peak above 0
+
+
+def test_a_filter_that_finds_less_than_it_has_learned_counts_less():
+    templates = first_templates(filter_maps(random_maps(7)))
+    response, halved = jnp.zeros((272, 272)), {layer: each / 2 for layer, each in templates.items()}
+    whole, half = (mix_in(response, templates, maps, TARGET, 0.4) for maps in (templates, halved))
+    assert float(whole.max()) == pytest.approx(0.4, abs=0.01)  # what the filters learned from
+    assert float(half.max()) == pytest.approx(0.2, abs=0.02)
+    for layer, geometry in GEOMETRIES.items():
+        to_all, to_half = (
+            filter_response(templates[layer], each[layer], TARGET, geometry) for each in (templates, halved)
+        )
+        assert 0.99 < float(to_all.max()) < 1.2  # between cells it may be higher than in any
+        np.testing.assert_allclose(to_half, to_all / 2, atol=1e-5)
 
 
 SIDE, PLACES = 32, [(70, 60), (74, 62), (78, 64), (82, 66), (86, 68), (90, 70), (94, 72), (98, 74)]

@@ -78,7 +78,7 @@ def mix_in(response: Var, templates: Maps, maps: Maps, target: Var, share: float
 def filter_response(template: Var, maps: Var, target: Var, geometry: Geometry) -> Var:
     """Response [272, 272] of the filter learned from a template, for a target of a size (w, h) in samples.
 
-    It is relative to the highest response to the template itself.
+    It is relative to the response to the template itself in the cell where that is highest.
     """
     width, height = (op.div(op.gather(target, ints(axis)), floats(geometry.stride)) for axis in (0, 1))
     sigma = op.max([op.mul(floats(SIGMA), op.sqrt(op.mul(width, height))), floats(LEAST_SIGMA)])
