@@ -21,7 +21,7 @@ import mfst_jax
 from mfst_jax.bench import random_inputs
 from mfst_jax.bench.side_by_side import machine, table
 from mfst_jax.bench.steps import Kind
-from mfst_jax.config import PRESETS, Preset
+from mfst_jax.presets import PRESETS, Preset
 
 SIZE: random_inputs.Size = (256, 384)
 

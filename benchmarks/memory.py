@@ -18,11 +18,11 @@ import tyro
 from PIL import Image
 
 import mfst_jax
-from mfst_jax.config import Preset
 from mfst_jax.following.loop import follow
 from mfst_jax.media.sources import demo_source, open_source
 from mfst_jax.media.writers import VideoWriter
 from mfst_jax.params import choose_config
+from mfst_jax.presets import Preset
 from mfst_jax.program import allocator
 from mfst_jax.program.arguments import Settings, flatten_settings
 

@@ -14,9 +14,10 @@ import tyro
 from PIL import Image
 
 from mfst_jax.bench.side_by_side import machine, table
-from mfst_jax.config import PAPER, to_dict
+from mfst_jax.config import to_dict
 from mfst_jax.media.sources import demo_source
 from mfst_jax.page import PageTarget, PageWriter
+from mfst_jax.presets import PAPER
 
 
 def main(

@@ -30,10 +30,10 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax.bench.side_by_side import machine, table
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import Results, Sequence, Summary, load, score, write_result
 from mfst_jax.media.images import read_image
+from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.program.arguments import File
 
 Peer = Literal["CSRT", "KCF", "MIL", "Nano", "ViT"]

@@ -24,11 +24,11 @@ from memory import HEIGHT, WIDTH, encode
 import mfst_jax
 from mfst_jax.bench.side_by_side import machine, ratios, spread, table
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import Preset
 from mfst_jax.following.loop import follow
 from mfst_jax.media.sources import demo_source, open_source
 from mfst_jax.padding import pad
 from mfst_jax.params import choose_config
+from mfst_jax.presets import Preset
 from mfst_jax.program.arguments import File
 
 

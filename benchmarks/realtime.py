@@ -24,10 +24,10 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, spread
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.media.sources import demo_source, open_source
 from mfst_jax.padding import pad
 from mfst_jax.params import implied_config, resolve_config
+from mfst_jax.presets import PRESETS, Preset
 
 TORCH = "torch.compile"
 

@@ -24,9 +24,9 @@ from mfst_jax.bench import command, random_inputs
 from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, spread, table
 from mfst_jax.bench.steps import make_step
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
+from mfst_jax.presets import PRESETS, Preset
 
 SIZE = (480, 640)
 

@@ -26,9 +26,9 @@ from mfst_jax.bench import random_inputs
 from mfst_jax.bench.side_by_side import machine, ratios, spread, table
 from mfst_jax.cache import CACHE_VARIABLE
 from mfst_jax.checkpoints import known_weights
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.media.sources import demo_source
+from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.program.arguments import File
 
 Cache = Literal["none", "empty", "warm"]

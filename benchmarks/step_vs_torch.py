@@ -40,8 +40,8 @@ from mfst_jax.bench import random_inputs
 from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, spread, table
 from mfst_jax.bench.steps import Kind
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.params import resolve_config
+from mfst_jax.presets import PRESETS, Preset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch_reference

@@ -57,11 +57,11 @@ def _measure(
     from mfst_jax.bench import random_inputs
     from mfst_jax.bench.side_by_side import machine, ratios, spread, table
     from mfst_jax.cache import keep_compilations
-    from mfst_jax.config import PRESETS
     from mfst_jax.errors import InputError
     from mfst_jax.evaluation import load
     from mfst_jax.evaluation.tracking import track_sequences
     from mfst_jax.params import resolve_config
+    from mfst_jax.presets import PRESETS
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from scenes import video

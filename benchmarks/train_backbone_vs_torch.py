@@ -22,8 +22,8 @@ import torch
 import tyro
 from torch.nn import functional as F
 
-from mfst_jax.config import SIAMFC
 from mfst_jax.params import Contents, Params
+from mfst_jax.presets import SIAMFC
 from mfst_jax.random_weights import random_params
 from mfst_jax.train import backbone
 from mfst_jax.train.data.curation import CROP_SIZE, MARGIN

@@ -20,10 +20,11 @@ from mfst_jax import model
 from mfst_jax.bench import random_inputs
 from mfst_jax.bench.side_by_side import machine, ratios, spread, table
 from mfst_jax.compilation import compiler_options
-from mfst_jax.config import PRESETS, Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.fast import AnyParams
 from mfst_jax.fast.correlation import cross_correlate_by_taps
+from mfst_jax.presets import PRESETS, Preset
 
 SIZE = (120, 160)
 

@@ -7,12 +7,13 @@ from importlib import import_module
 from types import ModuleType
 
 from mfst_jax.checkpoints import load, save
-from mfst_jax.config import ADAPTIVE, ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC, Config
+from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.jax_release import refuse_bad_release
 from mfst_jax.multi import MultiTracker
 from mfst_jax.params import Params
+from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC
 from mfst_jax.random_weights import random_params
 from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup

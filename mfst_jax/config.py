@@ -1,8 +1,9 @@
-"""`Config`, all settings of the tracker but its weights; its presets; and how text and JSON reach its fields.
+"""`Config`, all settings of the tracker but its weights, and how text and JSON reach its fields.
 
 Each default cites its source: [paper] a section of the MFST paper; [code] the authors' released TensorFlow 1 code;
 [SiamFC] Bertinetto et al. 2016, whose tracking loop both build on; [training split] measured on training sequences.
-Where the paper is silent, PAPER follows the code, or what was measured on training sequences (docs/choices.md).
+Where the paper is silent, a default follows the code, or what was measured on training sequences (docs/choices.md).
+`mfst_jax.presets` has the presets.
 """
 
 import dataclasses
@@ -256,43 +257,6 @@ class Config:
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Config)
-
-PAPER = Config()
-"""The tracker as the paper words it: both backbones, scale step 1.025, one SE weight a layer, set by the exemplar."""
-
-AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill="frame")
-"""The authors' released code: scale step 1.0375, SE weights from each input by itself, upsampling of `tf1`."""
-
-SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_midpoint=0.355, score_slope=16.4)
-"""SiamFC itself: conv5 of S alone."""
-
-REALTIME = Config(
-    scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1, fill="first", centre_search=8.0
-)
-"""PAPER with the scale told from features: one search region a frame, or its centre [training split]."""
-
-ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, score_midpoint=0.173, score_slope=23.8)
-"""A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
-split]."""
-
-_OPTIONS = {"second_look": 0.1, "filter_share": 0.8, "recent_share": 0.5, "scale_damping": 0.8}
-ADAPTIVE = dataclasses.replace(REALTIME, **_OPTIONS)
-"""REALTIME beside correlation filters that learn the target, with the scale told from recent features too, and with a
-second look where the target seems lost [training split]."""
-
-ADAPTIVE_ALEXNET = dataclasses.replace(ALEXNET, **_OPTIONS)
-"""ADAPTIVE with A alone: ALEXNET with the same options."""
-
-Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_alexnet"]
-PRESETS: dict[Preset, Config] = {
-    "paper": PAPER,
-    "authors": AUTHORS,
-    "siamfc": SIAMFC,
-    "alexnet": ALEXNET,
-    "realtime": REALTIME,
-    "adaptive": ADAPTIVE,
-    "adaptive_alexnet": ADAPTIVE_ALEXNET,
-}
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:

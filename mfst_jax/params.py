@@ -7,21 +7,9 @@ from typing import Any, Literal
 
 import jax
 
-from mfst_jax.config import (
-    ADAPTIVE,
-    ADAPTIVE_ALEXNET,
-    AUTHORS,
-    MODELS,
-    PRESETS,
-    SIAMFC,
-    Config,
-    Model,
-    Preset,
-    from_dict,
-    override,
-    to_dict,
-)
+from mfst_jax.config import MODELS, Config, Model, from_dict, override, to_dict
 from mfst_jax.errors import InputError
+from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, AUTHORS, PRESETS, SIAMFC, Preset
 from mfst_jax.pytrees import register_for_export, repr_changes
 
 AlexNetVariant = Literal["torchvision", "caffe"]
@@ -131,7 +119,7 @@ def resolve_config(contents: Contents, config: Config | None) -> Config:
     """Configuration to track with, checked against the weights: `config`, or what they imply where it is None."""
     config = implied_config(contents) if config is None else config
     if not isinstance(config, Config):
-        raise InputError(f"config: expected a Config such as mfst_jax.config.PAPER, found {config!r:.80}")
+        raise InputError(f"config: expected a Config such as mfst_jax.PAPER, found {config!r:.80}")
     for model in config.models:
         if not contents.holds(model):
             raise InputError(

@@ -9,8 +9,9 @@ import numpy as np
 
 import mfst_jax
 from mfst_jax.checkpoints import weight_names
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, Config
+from mfst_jax.config import Config
 from mfst_jax.params import Contents, Params
+from mfst_jax.presets import ALEXNET, AUTHORS, PAPER
 
 RECORDED = Path(__file__).with_name("golden_case.npz")
 """Boxes and responses by `torch_reference`; `python tools/record_golden_case.py` writes them."""

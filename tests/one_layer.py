@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from scenes import video
 
-from mfst_jax.config import ALEXNET
+from mfst_jax.presets import ALEXNET
 
 EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
 """Settings that make ALEXNET of ADAPTIVE_ALEXNET."""

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, Config, Layer
+from mfst_jax.config import Config, Layer
 from mfst_jax.fast import AnyParams
 from mfst_jax.network import bind
 from mfst_jax.params import Params
+from mfst_jax.presets import ALEXNET
 from mfst_jax.search import search_regions
 from mfst_jax.state import State
 

@@ -13,8 +13,8 @@ from scenes import video
 import mfst_jax
 from mfst_jax import InputError
 from mfst_jax.arrays import as_array, each_frame, extremes, is_whole, to_device
-from mfst_jax.config import ALEXNET
 from mfst_jax.params import Params
+from mfst_jax.presets import ALEXNET
 
 
 class Readable:

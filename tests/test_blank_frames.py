@@ -12,9 +12,10 @@ from scenes import texture, video
 from searches import SEVERAL
 
 import mfst_jax
-from mfst_jax.config import PRESETS, REALTIME, Config
+from mfst_jax.config import Config
 from mfst_jax.fast import prepare_for
 from mfst_jax.params import Contents, Params
+from mfst_jax.presets import PRESETS, REALTIME
 
 SIZE = 96, 128
 REST = ("realtime", "paper", "authors", "alexnet")

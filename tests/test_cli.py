@@ -14,7 +14,7 @@ from several_targets import StandIn
 from track_pages import data_of
 
 import mfst_jax
-from mfst_jax import checkpoints, cli, config
+from mfst_jax import checkpoints, cli, config, presets
 from mfst_jax.following import loop
 
 
@@ -180,7 +180,7 @@ def test_one_target_with_a_name_keeps_it_and_its_truth(
 
 def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
     folder, _ = clip
-    values = config.to_dict(config.ALEXNET)
+    values = config.to_dict(presets.ALEXNET)
     text = {key: ",".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in values.items()}
     settings = [f"{key}={value}" for key, value in text.items()]
     assert cli.main(["track", str(folder), "--set", *settings]) == 0

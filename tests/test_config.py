@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfst_jax.config import AUTHORS, LAYERS, MODELS, PAPER, PRESETS, SIAMFC, Config, from_dict, override, to_dict
+from mfst_jax.config import LAYERS, MODELS, Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError
+from mfst_jax.presets import AUTHORS, PAPER, PRESETS, SIAMFC
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -13,10 +13,11 @@ from searches import BY_FEATURES, CLOSE
 
 import mfst_jax
 from mfst_jax import correlation_filter
-from mfst_jax.config import ALEXNET, AUTHORS, SIAMFC, Config
+from mfst_jax.config import Config
 from mfst_jax.correlation_filter import GEOMETRIES, Geometry
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
+from mfst_jax.presets import ALEXNET, AUTHORS, SIAMFC
 
 # Each of them is one compilation.
 filter_maps, first_templates, learn, mix_in = (

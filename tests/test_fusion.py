@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.config import MODELS, PAPER, Config, Model
+from mfst_jax.config import MODELS, Config, Model
 from mfst_jax.fusion import fuse, fuse_hierarchy
+from mfst_jax.presets import PAPER
 
 # Two maps over two scales of 1 x 2 cells; the maxima over all scales are 4 and 10.
 MAPS = jnp.asarray([[[[1.0, 2.0]], [[4.0, 0.0]]], [[[10.0, 5.0]], [[-5.0, 0.0]]]])

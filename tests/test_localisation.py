@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.config import PAPER
 from mfst_jax.localisation import (
     add_window,
     choose_region,
@@ -20,6 +19,7 @@ from mfst_jax.localisation import (
     upsample,
     upsampling_matrix,
 )
+from mfst_jax.presets import PAPER
 
 GEOMETRIES = ["half_pixel", "corners", "tf1"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import mfst_jax
-from mfst_jax.config import ALEXNET
+from mfst_jax.presets import ALEXNET
 
 
 @pytest.mark.slow

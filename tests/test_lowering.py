@@ -14,9 +14,10 @@ from lowered import abstract, convolutions, lower, problems
 
 import mfst_jax
 from mfst_jax.bench.random_inputs import preset_params
-from mfst_jax.config import PRESETS, Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.evaluation import tracking
 from mfst_jax.params import Contents, resolve_config
+from mfst_jax.presets import PRESETS, Preset
 
 pytest.importorskip("flatbuffers")
 

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.config import LAYERS, PAPER, Config
+from mfst_jax.config import LAYERS, Config
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.model import MFST, as_exemplar
 from mfst_jax.params import Contents
+from mfst_jax.presets import PAPER
 
 BOTH = Contents(True, "caffe", siamfc_se=True, alexnet_se=True)
 STEM = Contents(False, "torchvision", alexnet_se=True)

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfst_jax.config import ADAPTIVE, ADAPTIVE_ALEXNET, AUTHORS, PAPER, SIAMFC, Config
+from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config, resolve_config, uses_se
+from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, AUTHORS, PAPER, SIAMFC
 
 OWN = Config(scale_step=1.07)
 

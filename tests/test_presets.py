@@ -5,19 +5,8 @@ from typing import Any
 
 import pytest
 
-from mfst_jax.config import (
-    ADAPTIVE,
-    ADAPTIVE_ALEXNET,
-    ALEXNET,
-    AUTHORS,
-    LAYERS,
-    MODELS,
-    PAPER,
-    PRESETS,
-    REALTIME,
-    SIAMFC,
-    Config,
-)
+from mfst_jax.config import LAYERS, MODELS, Config
+from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, PRESETS, REALTIME, SIAMFC
 
 # The tables of the paper
 

@@ -11,8 +11,9 @@ import pytest
 from flax import struct
 
 import mfst_jax
-from mfst_jax.config import ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC, Config, from_dict, to_dict
+from mfst_jax.config import Config, from_dict, to_dict
 from mfst_jax.params import Contents, Params
+from mfst_jax.presets import ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC
 from mfst_jax.pytrees import repr_shapes
 
 

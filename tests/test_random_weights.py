@@ -8,8 +8,9 @@ import pytest
 
 import mfst_jax
 from mfst_jax.checkpoints import weight_names
-from mfst_jax.config import PRESETS, Config
+from mfst_jax.config import Config
 from mfst_jax.params import Contents, contents_for, resolve_config
+from mfst_jax.presets import PRESETS
 
 EVERYTHING = [
     Contents(True, "caffe", siamfc_se=True, alexnet_se=True, siamfc_bias=True),

@@ -11,10 +11,11 @@ from scenes import video
 from searches import BY_FEATURES, check_middles
 
 import mfst_jax
-from mfst_jax.config import AUTHORS, REALTIME, Config
+from mfst_jax.config import Config
 from mfst_jax.crops import CENTRE_SIZE, SEARCH_SIZE
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
+from mfst_jax.presets import AUTHORS, REALTIME
 
 CENTRE = replace(BY_FEATURES, scale_step=1.0375, centre_search=8.0)
 ONE_LAYER = replace(CENTRE, alexnet_layers=("conv5",))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfst_jax import scale_from_features
-from mfst_jax.config import ALEXNET
 from mfst_jax.localisation import CELL
 from mfst_jax.model import Exemplar
+from mfst_jax.presets import ALEXNET
 from mfst_jax.scale_from_features import damped
 
 # Each of them is one compilation.

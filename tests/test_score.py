@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfst_jax.config import PAPER, Config
+from mfst_jax.config import Config
 from mfst_jax.correlation import cross_correlate
+from mfst_jax.presets import PAPER
 from mfst_jax.score import cosine, mean_similarity, peak_contrast_score, window_energy
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mfst_jax import second_look
-from mfst_jax.config import ALEXNET
 from mfst_jax.localisation import CELL
 from mfst_jax.model import Exemplar
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET
 from mfst_jax.second_look import DISTANCE, LEAST_SCORE, MARGIN, NEIGHBOURS, Again, search_until_found
 from mfst_jax.state import Output, State
 

@@ -16,9 +16,10 @@ from scenes import texture
 
 import mfst_jax
 from mfst_jax import stages
-from mfst_jax.config import ALEXNET, Config
+from mfst_jax.config import Config
 from mfst_jax.crops import CENTRE_SIZE
 from mfst_jax.params import Params
+from mfst_jax.presets import ALEXNET
 from mfst_jax.second_look import Again
 from mfst_jax.state import Output, State
 

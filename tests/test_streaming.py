@@ -7,8 +7,9 @@ from compilations import counted_compilations
 from scenes import video
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, override
+from mfst_jax.config import override
 from mfst_jax.errors import InputError
+from mfst_jax.presets import ALEXNET
 
 CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 

@@ -13,8 +13,9 @@ from scenes import video
 
 import mfst_jax
 from mfst_jax import tracker
-from mfst_jax.config import ALEXNET, Config
+from mfst_jax.config import Config
 from mfst_jax.params import Params
+from mfst_jax.presets import ALEXNET
 
 _numbers = itertools.count(1)
 

@@ -14,8 +14,9 @@ from searches import BY_FEATURES, CLOSE, SEVERAL
 
 import mfst_jax
 from mfst_jax import InputError
-from mfst_jax.config import ALEXNET, PAPER, SIAMFC, Config
+from mfst_jax.config import Config
 from mfst_jax.params import Contents, Params
+from mfst_jax.presets import ALEXNET, PAPER, SIAMFC
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import tracker_setups
 from tracker_setups import Setup
 
 import mfst_jax
-from mfst_jax.config import ALEXNET
+from mfst_jax.presets import ALEXNET
 
 CONFIG = replace(ALEXNET, alexnet_layers=("conv3",), scale_damping=1.0)
 ONE = Setup("one region", CONFIG, floats=True)

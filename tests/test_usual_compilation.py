@@ -13,7 +13,7 @@ from scenes import video
 
 import mfst_jax
 from mfst_jax.compilation import LEVEL, compiler_options
-from mfst_jax.config import ALEXNET
+from mfst_jax.presets import ALEXNET
 
 FRAMES = 4
 

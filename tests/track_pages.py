@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mfst_jax.config import ALEXNET, to_dict
+from mfst_jax.config import to_dict
 from mfst_jax.page import PageTarget, PageWriter
+from mfst_jax.presets import ALEXNET
 
 SIZE = (120, 160)
 COUNT = 12

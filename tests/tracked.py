@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mfst_jax.config import ALEXNET
 from mfst_jax.media import open_source
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET
 from mfst_jax.targets import THE_TARGET
 from mfst_jax.tracks.files import Record
 from mfst_jax.tracks.tables import open_table

@@ -14,12 +14,13 @@ from random_weights import A, S
 import weight_port
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
-from mfst_jax.config import ALEXNET, to_dict
+from mfst_jax.config import to_dict
 from mfst_jax.evaluation.results import write_result
 from mfst_jax.export import files as export_files
 from mfst_jax.media.writers import VideoWriter, save_image
 from mfst_jax.page import PageTarget, PageWriter
 from mfst_jax.params import Contents, Params
+from mfst_jax.presets import ALEXNET
 from mfst_jax.tracks.files import Record
 from mfst_jax.tracks.tables import open_table
 from weight_port.reading import Source

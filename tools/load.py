@@ -28,7 +28,7 @@ from memory_limit import Usage, limited
 from tracker_setups import Setup, weights_for
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, REALTIME
+from mfst_jax.presets import ALEXNET, REALTIME
 from mfst_jax.program import allocator
 
 SIZE = 240, 320

@@ -37,13 +37,14 @@ from looping_clip import LOOP, SIZE, looping, write_clip
 
 import mfst_jax
 from mfst_jax.boxes import iou
-from mfst_jax.config import ALEXNET, REALTIME, Config
+from mfst_jax.config import Config
 from mfst_jax.following.loop import TIDY_EVERY
 from mfst_jax.media import open_source
 from mfst_jax.media.source import Source
 from mfst_jax.media.writers import AtomicFile
 from mfst_jax.padding import pad
 from mfst_jax.params import Params
+from mfst_jax.presets import ALEXNET, REALTIME
 from mfst_jax.program import allocator
 
 TOLERANCE = 0.02

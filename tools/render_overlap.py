@@ -20,13 +20,14 @@ from study_options import Both, directions, largest_frame, track
 from tyro.conf import Positional
 
 import mfst_jax
-from mfst_jax.config import Preset, override
+from mfst_jax.config import override
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.metrics import row_overlaps
 from mfst_jax.evaluation.plots import DPI, INK, STYLE
 from mfst_jax.media.palette import COLOURS
 from mfst_jax.media.writers import save_image
 from mfst_jax.params import choose_config
+from mfst_jax.presets import Preset
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.tracks import LOST_BELOW
 

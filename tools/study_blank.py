@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from tyro.conf import Positional
 
 import mfst_jax
-from mfst_jax import config, params
+from mfst_jax import params, presets
 from mfst_jax.bench.side_by_side import table
 from mfst_jax.compilation import jit
 from mfst_jax.crops import CENTRE_SIZE, EXEMPLAR_SIZE, SEARCH_SIZE, crop_with_range, search_side
@@ -77,7 +77,7 @@ def main(
     /,
     *,
     weights: Path | None = None,
-    preset: config.Preset | None = None,
+    preset: presets.Preset | None = None,
     set: Settings = (),
     plain: bool = False,
 ) -> None:

@@ -18,11 +18,11 @@ from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax.bench.side_by_side import table
-from mfst_jax.config import Preset
 from mfst_jax.evaluation import Sequence, load, overlaps
 from mfst_jax.evaluation.statistics import bootstrap_interval
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
+from mfst_jax.presets import Preset
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.tracks.lost_frames import LOST_BELOW, is_lost, stretches
 

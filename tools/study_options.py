@@ -31,12 +31,13 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax import evaluation
 from mfst_jax.bench.side_by_side import table
-from mfst_jax.config import Config, Preset, override
+from mfst_jax.config import Config, override
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.fast import PreparedParams
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
+from mfst_jax.presets import Preset
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.tracks import LOST_BELOW, is_lost
 from mfst_jax.whole_files import replacing

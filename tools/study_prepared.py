@@ -22,12 +22,13 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax.cache import keep_compilations
 from mfst_jax.compilation import jit
-from mfst_jax.config import PRESETS, Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.evaluation import datasets
 from mfst_jax.media.images import read_image
 from mfst_jax.network import bind
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
+from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.search import search_regions
 from mfst_jax.sequences import Sequence
 

@@ -23,12 +23,13 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax import boxes, evaluation
 from mfst_jax.bench.side_by_side import table
-from mfst_jax.config import Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.evaluation import Sequence
 from mfst_jax.fast import PreparedParams
 from mfst_jax.media.images import read_image
 from mfst_jax.padding import pad
 from mfst_jax.params import choose_config
+from mfst_jax.presets import Preset
 from mfst_jax.program.arguments import Settings, flatten_settings
 
 

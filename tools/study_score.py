@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from tyro.conf import Positional
 
 import mfst_jax
-from mfst_jax import config, localisation, params
+from mfst_jax import localisation, params, presets
 from mfst_jax.evaluation import overlaps
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
@@ -33,7 +33,7 @@ IN_USE = "contrast: similarity at the peak - mean"
 
 
 def candidates(
-    weights: mfst_jax.PreparedParams, state: State, frame: Array, chosen: config.Config
+    weights: mfst_jax.PreparedParams, state: State, frame: Array, chosen: mfst_jax.Config
 ) -> tuple[State, Float[Array, "4"], dict[str, Array]]:
     """State after one step, its box, and every candidate's value."""
     following, output = mfst_jax.step(weights, state, frame, config=chosen)
@@ -93,7 +93,7 @@ def main(
     /,
     *,
     weights: Path | None = None,
-    preset: config.Preset | None = None,
+    preset: presets.Preset | None = None,
     set: Settings = (),
 ) -> None:
     """Prints the table.

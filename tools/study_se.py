@@ -19,9 +19,10 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
-from mfst_jax.config import MODELS, PAPER, Config, Model
+from mfst_jax.config import MODELS, Config, Model
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params
+from mfst_jax.presets import PAPER
 from mfst_jax.train import correlation_pools, steps
 from mfst_jax.train.calibration import FIRST_WEIGHT, calibrate
 from mfst_jax.train.data import curation, pairs

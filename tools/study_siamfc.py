@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from tyro.conf import Positional
 
 import mfst_jax
-from mfst_jax import config, crops, tracker
+from mfst_jax import crops, presets, tracker
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import datasets, overlaps, scoring
 from mfst_jax.evaluation.results import Results, write_result
@@ -101,7 +101,7 @@ def with_noise(params: mfst_jax.Params, seed: int) -> mfst_jax.Params:
 
 def track(variant: Variant, params: mfst_jax.Params, sequences: tuple[Sequence, ...], folder: Path) -> None:
     """Tracks what `folder` lacks. Raises `InputError` if a sequence cannot be tracked."""
-    chosen = dataclasses.replace(config.SIAMFC, **variant.changes)
+    chosen = dataclasses.replace(presets.SIAMFC, **variant.changes)
     lacking = [sequence for sequence in sequences if not (folder / f"{sequence.name}.txt").exists()]
     if not lacking:
         return

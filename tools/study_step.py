@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 import mfst_jax
-from mfst_jax import config, localisation
+from mfst_jax import localisation, presets
 from mfst_jax.compilation import jit
 from mfst_jax.crops import mean_colour
 from mfst_jax.fast.correlation import cross_correlate_by_taps
@@ -33,7 +33,7 @@ TILES, INPUTS, OUTPUTS, PRODUCTS = 49, 256, 384, 36
 """Sizes of the matrix products in conv3 of S: 26 x 26 cells in tiles of 4 x 4."""
 
 
-def stages(chosen: config.Config, frame: np.ndarray) -> dict[str, Callable[[], Any]]:
+def stages(chosen: mfst_jax.Config, frame: np.ndarray) -> dict[str, Callable[[], Any]]:
     """Parts of a step, each by itself, on what the parts before it gave."""
     weights = mfst_jax.prepare(mfst_jax.random_params(dataclasses.replace(chosen, se=False)), chosen)
     height, width = frame.shape[:2]
@@ -88,7 +88,7 @@ def products() -> dict[str, Callable[[], Any]]:
     return cases
 
 
-def main(*, preset: config.Preset = "realtime", rounds: int = 20, frame_size: tuple[int, int] = (480, 640)) -> None:
+def main(*, preset: presets.Preset = "realtime", rounds: int = 20, frame_size: tuple[int, int] = (480, 640)) -> None:
     """Prints the table.
 
     Args:
@@ -97,7 +97,7 @@ def main(*, preset: config.Preset = "realtime", rounds: int = 20, frame_size: tu
         frame_size: Height and width in pixels.
     """
     frame = np.random.default_rng(0).integers(0, 256, (*frame_size, 3), dtype=np.uint8)
-    cases = stages(config.PRESETS[preset], frame) | products()
+    cases = stages(presets.PRESETS[preset], frame) | products()
     times: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, case in cases.items():

@@ -14,9 +14,10 @@ from jax import lax
 import mfst_jax
 from mfst_jax import InputError, stages
 from mfst_jax.backbones import CHANNELS
-from mfst_jax.config import ALEXNET, COLDEST, LARGEST, MOST_CONTEXT, PRESETS, REALTIME, SMALLEST, WIDEST, Config
+from mfst_jax.config import COLDEST, LARGEST, MOST_CONTEXT, SMALLEST, WIDEST, Config
 from mfst_jax.fast import AnyParams, PreparedParams, prepare_for
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET, PRESETS, REALTIME
 
 NARROW = dict.fromkeys(CHANNELS, (4, 8, 8, 8, 8))
 """Numbers of filters of the small random networks, by variant: a step takes a few milliseconds."""

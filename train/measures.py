@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from mfst_jax import fusion, localisation
 from mfst_jax.compilation import jit
-from mfst_jax.config import REALTIME, Config, Layer, Model
+from mfst_jax.config import Config, Layer, Model
+from mfst_jax.presets import REALTIME
 from mfst_jax.train.losses import balanced_logistic, labels
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Correlations, Trainable, responses_from_correlations

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mfst_jax.config import LAYERS, REALTIME, SIAMFC, Config, Layer, Model
+from mfst_jax.config import LAYERS, Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
 from mfst_jax.params import SiamFCVariant
+from mfst_jax.presets import REALTIME, SIAMFC
 from mfst_jax.train.data.augmentation import Augmentation
 
 Best = Literal["loss", "centre_error", "tracking"]

@@ -9,12 +9,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from mfst_jax.config import Preset
 from mfst_jax.errors import InputError
 from mfst_jax.many import jobs
 from mfst_jax.many.jobs import Job
 from mfst_jax.many.outcomes import Outcomes
 from mfst_jax.many.tracking import Setup, track_job
+from mfst_jax.presets import Preset
 from mfst_jax.program.sharing import Share, at_work_in, one_at_a_time, tidy
 from mfst_jax.tracks.files import Track as TargetTrack
 from mfst_jax.tracks.files import read_table

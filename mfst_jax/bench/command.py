@@ -12,9 +12,9 @@ from mfst_jax import checkpoints
 from mfst_jax.bench.random_inputs import Size
 from mfst_jax.bench.side_by_side import Contestant, alternate, machine, ratios, spread, table
 from mfst_jax.bench.steps import Kind, make_step
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.errors import InputError
 from mfst_jax.params import resolve_config
+from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.program.arguments import Weights
 
 

@@ -28,11 +28,12 @@ from mfst_jax.bench.side_by_side import machine, spread, table
 from mfst_jax.cache import keep_compilations
 from mfst_jax.checkpoints import load
 from mfst_jax.compilation import Program, jit
-from mfst_jax.config import ALEXNET, PRESETS, Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.errors import InputError, reason
 from mfst_jax.fast import prepare
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
+from mfst_jax.presets import ALEXNET, PRESETS, Preset
 from mfst_jax.program.arguments import exit_status
 from mfst_jax.program.jax_health import backend_problem
 

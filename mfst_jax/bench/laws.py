@@ -11,11 +11,12 @@ import numpy as np
 
 from mfst_jax import tracker
 from mfst_jax.bench.random_inputs import Size, preset_params
-from mfst_jax.config import PRESETS, Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.errors import reason
 from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.padding import pad
 from mfst_jax.params import Params, resolve_config
+from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.program.jax_health import computes_rightly
 from mfst_jax.state import Result
 

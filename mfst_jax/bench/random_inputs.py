@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.params import Params, contents_for
+from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.random_weights import random_params
 
 Size = tuple[int, int]

@@ -10,11 +10,12 @@ import numpy as np
 from mfst_jax import checkpoints, tracker
 from mfst_jax.bench.random_inputs import Size, noise, preset_params, random_boxes
 from mfst_jax.cache import keep_compilations
-from mfst_jax.config import PRESETS, Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.fast import prepare
 from mfst_jax.multi import Start, Tracks, config_for
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
+from mfst_jax.presets import PRESETS, Preset
 
 Kind = Literal["prepared", "plain"]
 

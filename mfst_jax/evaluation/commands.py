@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.config import PRESETS, override
+from mfst_jax.config import override
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.evaluation import runner, scoring
 from mfst_jax.evaluation.ablation import TABLES, Table, ablate
@@ -22,6 +22,7 @@ from mfst_jax.evaluation.results import Results, find_results, write_submission
 from mfst_jax.evaluation.scoring import Align, Summary
 from mfst_jax.evaluation.statistics import holm
 from mfst_jax.params import choose_config
+from mfst_jax.presets import PRESETS
 from mfst_jax.program.arguments import PresetName, Settings, Weights, flatten_settings, one_of
 from mfst_jax.program.sharing import at_work_in, in_turn, share_of
 from mfst_jax.sequences.otb import ATTRIBUTES

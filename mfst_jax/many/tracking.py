@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mfst_jax import checkpoints
-from mfst_jax.config import Config, Preset
+from mfst_jax.config import Config
 from mfst_jax.errors import InputError, one_line, reason
 from mfst_jax.following.loop import follow_all
 from mfst_jax.following.quick_start import ReusedParams
 from mfst_jax.many.jobs import Job
 from mfst_jax.many.outcomes import Outcomes
 from mfst_jax.params import Params, choose_config
+from mfst_jax.presets import Preset
 from mfst_jax.program import run_records
 from mfst_jax.program.jax_health import backend_problem
 

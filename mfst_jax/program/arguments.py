@@ -12,8 +12,8 @@ import tyro
 from tyro.conf import UseAppendAction
 from tyro.constructors import PrimitiveConstructorSpec
 
-from mfst_jax.config import PRESETS, Preset
 from mfst_jax.errors import InputError
+from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.program.jax_health import backend_problem
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]

@@ -14,9 +14,9 @@ from mfst_jax import checkpoints
 from mfst_jax.cache import content, size_in_words
 from mfst_jax.checkpoints import known_weights
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
-from mfst_jax.config import PRESETS
 from mfst_jax.errors import InputError
 from mfst_jax.params import implied_config, preset_of
+from mfst_jax.presets import PRESETS
 from mfst_jax.program.progress import progress_of
 
 

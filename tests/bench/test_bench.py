@@ -13,10 +13,11 @@ import mfst_jax
 from mfst_jax import cli
 from mfst_jax.bench import command, random_inputs, roofline
 from mfst_jax.bench.steps import step_of
-from mfst_jax.config import ALEXNET, PRESETS, override
+from mfst_jax.config import override
 from mfst_jax.errors import InputError
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
+from mfst_jax.presets import ALEXNET, PRESETS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import floor

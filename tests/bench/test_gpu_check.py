@@ -12,7 +12,8 @@ import mfst_jax
 from mfst_jax.bench import gpu_check, laws, roofline
 from mfst_jax.bench.laws import LAWS, PIXELS, RELATIVE, Case, check_laws, check_presets, check_responses, make_case
 from mfst_jax.bench.roofline import Limits, Work
-from mfst_jax.config import ALEXNET, Config
+from mfst_jax.config import Config
+from mfst_jax.presets import ALEXNET
 
 # One layer at one scale compiles soonest.
 SMALL = dataclasses.replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)

@@ -13,8 +13,8 @@ import safetensors.numpy
 import mfst_jax
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import bundled_se, weight_names
-from mfst_jax.config import PAPER
 from mfst_jax.params import Contents, Params, uses_se
+from mfst_jax.presets import PAPER
 
 BOTH = Contents(siamfc=True, alexnet="torchvision")
 

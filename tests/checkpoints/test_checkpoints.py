@@ -18,10 +18,11 @@ from random_weights import ALL, FORMATS, A, S, assert_same, few, random_arrays
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import stored, weight_names
-from mfst_jax.config import ADAPTIVE_ALEXNET, PAPER, SIAMFC, Config, to_dict
+from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.model import MFST
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config
+from mfst_jax.presets import ADAPTIVE_ALEXNET, PAPER, SIAMFC
 from mfst_jax.random_weights import random_params
 
 # The table

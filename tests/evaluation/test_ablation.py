@@ -8,11 +8,12 @@ import pytest
 from clips import write_clips
 
 from mfst_jax import cli
-from mfst_jax.config import AUTHORS, LAYERS, PAPER
+from mfst_jax.config import LAYERS
 from mfst_jax.evaluation import metrics, runner
 from mfst_jax.evaluation.ablation import TABLES, Row, find_orderings, markdown, paper_rows
 from mfst_jax.evaluation.scoring import SequenceScore, Summary
 from mfst_jax.evaluation.tracking import SequenceTrack
+from mfst_jax.presets import AUTHORS, PAPER
 
 
 def row(name: str, table="table1") -> Row:

@@ -12,11 +12,12 @@ from layouts import from_one
 from one_layer import CHEAP
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, override
+from mfst_jax.config import override
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import find_results, load, score, vot
 from mfst_jax.evaluation.got10k import Tracker
 from mfst_jax.media.images import read_image
+from mfst_jax.presets import ALEXNET
 
 CONFIG = override(ALEXNET, CHEAP)
 

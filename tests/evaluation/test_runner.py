@@ -14,10 +14,11 @@ from one_layer import CHEAP
 
 import mfst_jax
 from mfst_jax import cli
-from mfst_jax.config import ALEXNET, override
+from mfst_jax.config import override
 from mfst_jax.evaluation import load, metrics, runner
 from mfst_jax.evaluation import results as results_module
 from mfst_jax.evaluation.tracking import track_sequences
+from mfst_jax.presets import ALEXNET
 
 CONFIG = override(ALEXNET, CHEAP)
 

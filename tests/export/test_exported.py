@@ -16,13 +16,14 @@ from scenes import video
 
 import mfst_jax
 from mfst_jax.cli import main
-from mfst_jax.config import ALEXNET, AUTHORS, PAPER, PRESETS, REALTIME, SIAMFC, Config
+from mfst_jax.config import Config
 from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.export import signature, stablehlo
 from mfst_jax.export.files import read_metadata, write
 from mfst_jax.export.running import open_exported
 from mfst_jax.padding import pad
 from mfst_jax.params import Contents, Params, contents_for
+from mfst_jax.presets import ALEXNET, AUTHORS, PAPER, PRESETS, REALTIME, SIAMFC
 
 pytest.importorskip("flatbuffers", reason="flatbuffers is not installed: the extra `export`")
 

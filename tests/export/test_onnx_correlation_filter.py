@@ -13,12 +13,12 @@ import spox.opset.ai.onnx.v17 as op
 from onnx_graphs import run
 
 from mfst_jax import correlation_filter as reference
-from mfst_jax.config import ALEXNET
 from mfst_jax.correlation_filter import GEOMETRIES, Geometry
 from mfst_jax.export import onnx_correlation_filter as filters
 from mfst_jax.export.onnx_network import Network
 from mfst_jax.export.signature import state_arrays
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET
 
 CHANNELS = {"pool1": 3, "conv5": 5}
 EVEN, ODD = Geometry(8, 22, 32), Geometry(4, 20, 27)

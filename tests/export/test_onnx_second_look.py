@@ -18,7 +18,6 @@ from onnx_graphs import Graph, run
 
 import mfst_jax
 from mfst_jax import stages
-from mfst_jax.config import ALEXNET
 from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.export import onnx_crops, signature
 from mfst_jax.export.onnx_localisation import Extent
@@ -26,6 +25,7 @@ from mfst_jax.export.onnx_network import Exemplar, Network
 from mfst_jax.export.onnx_second_look import look_again_if_lost
 from mfst_jax.export.onnx_tracker import Regions, Search
 from mfst_jax.export.values import floats
+from mfst_jax.presets import ALEXNET
 from mfst_jax.second_look import NEIGHBOURS, Again, search_until_found
 from mfst_jax.state import Output
 

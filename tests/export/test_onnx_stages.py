@@ -17,13 +17,14 @@ from onnx_graphs import Graph, run
 
 from mfst_jax import correlation as reference_correlation
 from mfst_jax import crops, fusion, localisation, scale_from_features, score
-from mfst_jax.config import ALEXNET, PAPER, Config
+from mfst_jax.config import Config
 from mfst_jax.export import onnx_crops, onnx_network
 from mfst_jax.export import onnx_localisation as stages
 from mfst_jax.export.onnx_localisation import Extent
 from mfst_jax.export.values import floats
 from mfst_jax.model import MFST, Exemplar
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET, PAPER
 
 ONE_LAYER = replace(ALEXNET, alexnet_layers=("conv5",))
 RNG = np.random.default_rng(0)

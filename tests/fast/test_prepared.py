@@ -10,12 +10,13 @@ import pytest
 from scenes import video
 
 import mfst_jax
-from mfst_jax.config import ALEXNET, LAYERS, PAPER, Config
+from mfst_jax.config import LAYERS, Config
 from mfst_jax.errors import InputError
 from mfst_jax.fast.network import PreparedNetwork
 from mfst_jax.model import MFST
 from mfst_jax.network import bind
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET, PAPER
 
 FULL = Contents(True, "torchvision", siamfc_se=True, alexnet_se=True)
 CONTENTS = {

@@ -12,11 +12,12 @@ from scenes import video
 
 import mfst_jax
 from mfst_jax.compilation import quickly
-from mfst_jax.config import ALEXNET, override
+from mfst_jax.config import override
 from mfst_jax.fast import prepare_for
 from mfst_jax.following import quick_start
 from mfst_jax.following.quick_start import STEPS
 from mfst_jax.multi import Start, Tracks
+from mfst_jax.presets import ALEXNET
 from mfst_jax.state import Output
 
 CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))

@@ -14,9 +14,10 @@ from html_tree import Tree
 from PIL import Image
 from track_pages import COUNT, LOST, SCORES, SIZE, box_of, data_of, frame_of, pictures_of, true_box_of, write_page
 
-from mfst_jax.config import PAPER, to_dict
+from mfst_jax.config import to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.page import PageTarget, PageWriter, data, writer
+from mfst_jax.presets import PAPER
 
 HOSTILE = "</script><script>alert(1)</script> <img src=x onerror=alert(1)> $title & 'co'"
 
@@ -133,8 +134,8 @@ def test_a_frame_is_searched_around_the_box_before():
 def test_the_region_is_the_one_that_the_tracker_searches(random_params):
     """Against `crops.search_side`, at scale 1."""
     import mfst_jax
-    from mfst_jax.config import ALEXNET
     from mfst_jax.crops import search_side
+    from mfst_jax.presets import ALEXNET
 
     frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     box = np.array([60, 40, 24, 28], np.float32)

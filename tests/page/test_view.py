@@ -12,9 +12,9 @@ from PIL import Image
 from track_pages import COUNT, LOST, SCORES, SIZE, box_of, data_of, frame_of, pictures_of, true_box_of
 
 from mfst_jax import cli
-from mfst_jax.config import ALEXNET
 from mfst_jax.media.sources import open_source
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET
 from mfst_jax.tracks.files import Record, record_path
 from mfst_jax.tracks.tables import CsvTable, open_table
 

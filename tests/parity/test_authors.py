@@ -14,12 +14,13 @@ from compilations import for_long_runs
 import mfst_jax
 import weight_port
 from mfst_jax import boxes, localisation
-from mfst_jax.config import AUTHORS, LAYERS
+from mfst_jax.config import LAYERS
 from mfst_jax.crops import central_exemplar, crop, mean_colour
 from mfst_jax.fast import AnyParams
 from mfst_jax.media.sources import open_source
 from mfst_jax.model import MFST
 from mfst_jax.params import Params, resolve_config
+from mfst_jax.presets import AUTHORS
 
 LETTERS = {"siamfc": "s", "alexnet": "a"}
 

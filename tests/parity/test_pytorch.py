@@ -11,10 +11,11 @@ import pytest
 from scenes import video
 
 import mfst_jax
-from mfst_jax.config import AUTHORS, LAYERS, PAPER, REALTIME, Config
+from mfst_jax.config import LAYERS, Config
 from mfst_jax.localisation import upsample
 from mfst_jax.model import MFST
 from mfst_jax.params import Contents, Params
+from mfst_jax.presets import AUTHORS, PAPER, REALTIME
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference: pip install 'mfst-jax[parity]'")
 reference = importlib.import_module("torch_reference")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfst_jax.config import ALEXNET
 from mfst_jax.errors import InputError
 from mfst_jax.media.source import Source
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET
 from mfst_jax.tracks.files import Record, read_table
 from mfst_jax.tracks.tables import open_table
 

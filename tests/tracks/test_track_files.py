@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfst_jax.config import ALEXNET, to_dict
+from mfst_jax.config import to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.media.source import Source
 from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET
 from mfst_jax.targets import THE_TARGET
 from mfst_jax.tracks.files import Record, Track, read_record, read_table, record_path
 from mfst_jax.tracks.tables import CsvTable

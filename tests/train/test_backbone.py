@@ -15,10 +15,10 @@ import mfst_jax
 from mfst_jax import checkpoints
 from mfst_jax.backbones import BATCH_NORM_MOMENTUM, SiamFC
 from mfst_jax.checkpoints import weight_names
-from mfst_jax.config import SIAMFC
 from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
+from mfst_jax.presets import SIAMFC
 from mfst_jax.train import backbone, correlation_pools
 from mfst_jax.train.data import pairs
 from mfst_jax.train.data.pairs import Crops

@@ -9,11 +9,12 @@ import numpy as np
 
 from fuzzing.data_sets import ROWS, images
 from fuzzing.parser import Content, Parser, each_tried, written_by
-from mfst_jax.config import PAPER, to_dict
+from mfst_jax.config import to_dict
 from mfst_jax.evaluation import datasets, runner, scoring
 from mfst_jax.evaluation.results import find_results
 from mfst_jax.many.jobs import find_jobs
 from mfst_jax.page.command import view
+from mfst_jax.presets import PAPER
 from mfst_jax.tracks.files import read_record, read_table
 from mfst_jax.train import run_folder
 from mfst_jax.train.data import curation

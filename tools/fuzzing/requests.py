@@ -16,12 +16,13 @@ import numpy as np
 
 from fuzzing.parser import Content, Parser, each_tried
 from fuzzing.weights import METADATA, STATE
-from mfst_jax.config import PAPER, override
+from mfst_jax.config import override
 from mfst_jax.export.files import read_metadata
 from mfst_jax.export.running import open_exported
 from mfst_jax.export.signature import FORMAT
 from mfst_jax.export.stablehlo import ABOUT
 from mfst_jax.media.source import Source
+from mfst_jax.presets import PAPER
 from mfst_jax.program.box_arguments import choose_targets
 from mfst_jax.select.frames import StoredFrames
 from mfst_jax.select.server import Server, parse_choice

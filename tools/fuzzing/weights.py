@@ -24,8 +24,9 @@ import weight_port
 from fuzzing.parser import Parser, written_by
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import file_kinds, safetensors_files, stored
-from mfst_jax.config import PAPER, override
+from mfst_jax.config import override
 from mfst_jax.errors import InputError
+from mfst_jax.presets import PAPER
 from weight_port import containers
 from weight_port.formats import crc32c, matconvnet, tf1_bundles, torch_files
 

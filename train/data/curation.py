@@ -22,11 +22,11 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from mfst_jax import json_files
-from mfst_jax.config import PAPER
 from mfst_jax.crops import SEARCH_SIZE, neighbours, search_side
 from mfst_jax.errors import InputError, reason_in_content
 from mfst_jax.media.images import read_image
 from mfst_jax.media.sources import demo_source
+from mfst_jax.presets import PAPER
 from mfst_jax.train.data import annotated_videos
 from mfst_jax.train.whole_folders import open_array
 from mfst_jax.whole_files import replacing, write_atomically

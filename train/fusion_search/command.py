@@ -18,11 +18,12 @@ import jax
 import numpy as np
 
 from mfst_jax import checkpoints, evaluation, json_files
-from mfst_jax.config import PAPER, Config, from_dict, override, to_dict
+from mfst_jax.config import Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Dataset, runner
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params, resolve_config
+from mfst_jax.presets import PAPER
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.program.progress import progress_bar
 from mfst_jax.train.fusion_search import random_search, response_volumes

@@ -17,11 +17,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mfst_jax import boxes, localisation
 from mfst_jax.compilation import jit
-from mfst_jax.config import LAYERS, MODELS, PAPER
+from mfst_jax.config import LAYERS, MODELS
 from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.evaluation.metrics import SUCCESS_THRESHOLDS
 from mfst_jax.fusion import by_maximum
 from mfst_jax.localisation import CELL, RESPONSE_SIZE, UPSAMPLING_FACTOR
+from mfst_jax.presets import PAPER
 from mfst_jax.scale_from_features import damped
 from mfst_jax.train.fusion_search.response_volumes import SCALES, SLACK, WIDE, ResponseVolumes
 

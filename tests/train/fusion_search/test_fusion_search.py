@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mfst_jax import checkpoints
-from mfst_jax.config import PAPER
 from mfst_jax.params import Contents
+from mfst_jax.presets import PAPER
 from mfst_jax.train.command import main
 from mfst_jax.train.fusion_search import random_search
 from mfst_jax.train.fusion_search.command import table

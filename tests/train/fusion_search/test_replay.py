@@ -11,10 +11,11 @@ from sequences import write_sequence
 
 import mfst_jax
 from mfst_jax import boxes, evaluation, fusion, localisation
-from mfst_jax.config import LAYERS, MODELS, PAPER
+from mfst_jax.config import LAYERS, MODELS
 from mfst_jax.errors import InputError
 from mfst_jax.media.images import read_image
 from mfst_jax.params import Contents
+from mfst_jax.presets import PAPER
 from mfst_jax.train.fusion_search import response_volumes
 from mfst_jax.train.fusion_search.random_search import from_config
 from mfst_jax.train.fusion_search.replay import follow, localise, replay, responses_at, step_from_truth

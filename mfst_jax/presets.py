@@ -1,0 +1,48 @@
+"""Presets: configurations of the tracker that have a name, and what each is for.
+
+Where a preset departs from the paper, `docs/choices.md` says what was measured, on training sequences alone.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from mfst_jax.config import Config
+
+PAPER = Config()
+"""The tracker as the paper words it: both backbones, scale step 1.025, one SE weight a layer, set by the exemplar."""
+
+AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill="frame")
+"""The authors' released code: scale step 1.0375, SE weights from each input by itself, upsampling of `tf1`."""
+
+SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_midpoint=0.355, score_slope=16.4)
+"""SiamFC itself: conv5 of S alone."""
+
+REALTIME = Config(
+    scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1, fill="first", centre_search=8.0
+)
+"""PAPER with the scale told from features: one search region a frame, or its centre [training split]."""
+
+ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, score_midpoint=0.173, score_slope=23.8)
+"""A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
+split]."""
+
+FOLLOWING: dict[str, Any] = {"second_look": 0.1, "filter_share": 0.8, "recent_share": 0.5, "scale_damping": 0.8}
+"""Fields of the adaptive presets, which follow a target that changes and look around for one that is lost."""
+
+ADAPTIVE = dataclasses.replace(REALTIME, **FOLLOWING)
+"""REALTIME beside correlation filters that learn the target, with the scale told from recent features too, and with a
+second look where the target seems lost [training split]."""
+
+ADAPTIVE_ALEXNET = dataclasses.replace(ALEXNET, **FOLLOWING)
+"""ADAPTIVE with A alone: ALEXNET with the same options."""
+
+Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_alexnet"]
+PRESETS: dict[Preset, Config] = {
+    "paper": PAPER,
+    "authors": AUTHORS,
+    "siamfc": SIAMFC,
+    "alexnet": ALEXNET,
+    "realtime": REALTIME,
+    "adaptive": ADAPTIVE,
+    "adaptive_alexnet": ADAPTIVE_ALEXNET,
+}
