@@ -54,6 +54,7 @@ BY_HAND = (  # the others track
     "between_cells_a_map_is_met_as_cubic_interpolation_has_it",
     "cells_have_about_one_norm_by_hand",
     "the_share_of_the_filters_by_hand",
+    "a_filter_that_finds_less_than_it_has_learned_counts_less",
     "a_template_is_a_running_mean_of_maps_with_the_target_at_their_centre",
     "maps_have_cells_of_one_norm_and_channels_of_mean_zero_and_zero_maps_stay",
     "a_filter_answers_where_the_target_has_moved",
