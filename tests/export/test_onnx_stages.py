@@ -68,10 +68,14 @@ def crop() -> Graph:
     return Graph(onnx_crops.crop, [(np.uint8, 3), (floats, 1), (floats, 1), (floats, 1), (np.int64, 0)])
 
 
+# No distance in pixels is as small as a subnormal number, which is 0 to XLA and not to ONNX Runtime.
+PLACES = st.floats(-30, 70, width=32, allow_subnormal=False)
+
+
 @settings(max_examples=20)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    centre=st.tuples(st.floats(-30, 70, width=32), st.floats(-30, 70, width=32)),
+    centre=st.tuples(PLACES, PLACES),
     side=st.floats(1, 90, width=32),
     samples=st.sampled_from([127, 191, 255]),
 )
