@@ -9,21 +9,20 @@ import jax
 import numpy as np
 import pytest
 from compilations import counted_compilations
+from one_layer import SMALL
 from scenes import video
 
 import mfst_jax
 from mfst_jax import tracker
 from mfst_jax.config import Config
 from mfst_jax.params import Params
-from mfst_jax.presets import ALEXNET
 
 _numbers = itertools.count(1)
 
 
 def new_config() -> Config:
     """A configuration for which nothing is compiled yet; one layer at one scale compiles soonest."""
-    small = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
-    return replace(small, window_influence=0.1 + 1e-4 * next(_numbers))
+    return replace(SMALL, window_influence=0.1 + 1e-4 * next(_numbers))
 
 
 @pytest.fixture
@@ -32,11 +31,11 @@ def params(made_up: Params) -> Params:
     return replace(made_up, variables={"unused": jax.numpy.zeros(1)})
 
 
-@pytest.fixture(scope="module")
-def clip() -> tuple[np.ndarray, np.ndarray]:
-    """Frames [3, 64, 80, 3] and the first box."""
-    frames, truth = video(31, frames=3, size=(64, 80), target=(20, 18), start=(20, 16))
-    return frames, truth[0]
+@pytest.fixture(scope="module", name="clip")
+def clip_on_the_host(clip: tuple[jax.Array, jax.Array]) -> tuple[np.ndarray, np.ndarray]:
+    """The short clip as a caller has it who reads a video."""
+    frames, box = clip
+    return np.asarray(frames), np.asarray(box)
 
 
 def compilations_of_a_step(params: Params, state: mfst_jax.State, frame: np.ndarray) -> int:
