@@ -3,12 +3,14 @@
 import atexit
 import builtins
 import gc
+import math
 import os
 import shutil
 import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
@@ -24,9 +26,10 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # What one test compiles serves all others, of both workers: they find the folder in their environment.
+    # What one test compiles serves all others, of both workers: they find the folder in their environment. What is
+    # compiled at once is not worth a file.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mfst_jax-compilations-")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 # Tests stay on loopback, and so does every Python that they start, which finds a `sitecustomize` in this folder.
@@ -74,8 +77,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-ENOUGH = 1.2 * 2**30
-"""Bytes in memory from which on compiled programs are dropped at the end of a module."""
+ENOUGH, MORE = 1.2 * 2**30, 0.15 * 2**30
+"""Bytes in memory from which on compiled programs are dropped at the end of a module, and how many have to come until
+they are dropped again: imported packages and the like stay, alone take nearly as much, and to look through them takes
+half a second."""
+limit = SimpleNamespace(bytes=ENOUGH)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,10 +91,14 @@ def programs_go_when_they_are_many() -> Iterator[None]:
     Until then it serves the next modules as well: to find a step on disk takes half as long as to compile it.
     """
     yield
-    if resident_bytes() > ENOUGH:
-        jax.clear_caches()
-        gc.collect()
+    if resident_bytes() > limit.bytes:
         allocator.give_back()
+        if resident_bytes() > limit.bytes:
+            jax.clear_caches()
+            gc.collect()
+            allocator.give_back()
+            stays = resident_bytes()
+            limit.bytes = max(ENOUGH, stays + MORE) if math.isfinite(stays) else ENOUGH
 
 
 def resident_bytes() -> float:
@@ -123,6 +133,14 @@ def convolutions_that_compile_soon(request: pytest.FixtureRequest) -> Iterator[N
 def convolutions_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """As the marks of the test itself have it."""
     yield from hurry_unless_marked(request)
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that goes with its test: who opens a folder of images looks at all that lies beside and above it."""
+    folder = tmp_path_factory.mktemp("test")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
