@@ -47,9 +47,10 @@ import pytest
 from browser import Page, find_chromium, open_browser
 from compilations import hurry
 from made_up_network import NO_WEIGHTS, Colours
-from one_layer import short_clip
+from one_layer import SMALL, short_clip
 
 import mfst_jax
+from mfst_jax import params as params_module
 from mfst_jax import stages
 from mfst_jax.fast import prepared
 from mfst_jax.params import Contents, Params
@@ -170,6 +171,12 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Params:
     """Weights that are none, with which the tracker has a network made up for tests (`made_up_network.py`)."""
     monkeypatch.setattr(stages, "bind", lambda weights, config: Colours(config))
     return NO_WEIGHTS
+
+
+@pytest.fixture
+def one_layer_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in weights imply what compiles soonest, for tests to which it is all one how is tracked."""
+    monkeypatch.setattr(params_module, "ADAPTIVE_ALEXNET", SMALL)
 
 
 @pytest.fixture(scope="session")

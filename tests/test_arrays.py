@@ -50,6 +50,8 @@ class OnAnAccelerator(Exchangeable):
         return 2, 0  # kDLCUDA
 
 
+pytestmark = pytest.mark.usefixtures("one_layer_by_default")
+
 KINDS = {"numpy": lambda x: x, "jax": jnp.asarray, "__array__": Readable, "DLPack": Exchangeable}
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from one_layer import SMALL
 from scenes import texture, video
 from searches import SEVERAL
 
@@ -15,7 +16,7 @@ import mfst_jax
 from mfst_jax.config import Config
 from mfst_jax.fast import prepare_for
 from mfst_jax.params import Contents, Params
-from mfst_jax.presets import PRESETS, REALTIME
+from mfst_jax.presets import ALEXNET, PRESETS, REALTIME
 
 SIZE = 96, 128
 REST = ("realtime", "paper", "authors", "alexnet")
@@ -82,11 +83,16 @@ def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, pr
     assert float(output.score) > 0
 
 
-@pytest.mark.parametrize("search", ["plain", "prepared"])
-def test_trained_weights_stay_too(alexnet: Params, search: str):
-    weights = alexnet if search == "plain" else prepare_for(alexnet, None, "toom_cook")
-    for box in BOXES.values():
-        assert_stays(weights, [SCENE, *BLANK.values()], box)
+@pytest.mark.parametrize(
+    ("search", "config"),
+    [("plain", None), ("prepared", ALEXNET), pytest.param("prepared", None, marks=pytest.mark.slow)],
+    ids=["plain", "prepared", "prepared, with filters"],
+)
+def test_trained_weights_stay_too(alexnet: Params, search: str, config: Config | None):
+    weights = alexnet if search == "plain" else prepare_for(alexnet, config, "toom_cook")
+    blank = [*BLANK.values()]
+    assert_stays(weights, [SCENE, *blank], BOXES["inside"], config)
+    assert_stays(weights, [SCENE, *blank[::3]], BOXES["over a corner"], config)
 
 
 @pytest.mark.slow
@@ -105,11 +111,14 @@ def test_without_jit(alexnet: Params):
         assert_stays(alexnet, [SCENE, BLANK["black, with noise"]], BOXES["inside"], config)
 
 
-def test_one_of_several_may_be_blank(alexnet: Params):
+@pytest.mark.parametrize(
+    "config", [SMALL, pytest.param(None, marks=pytest.mark.slow)], ids=["one layer", "with filters"]
+)
+def test_one_of_several_may_be_blank(alexnet: Params, config: Config | None):
     moved = np.roll(SCENE, 4, axis=1)
     clips = np.stack([[SCENE, moved], [SCENE, BLANK["grey"]], [BLANK["grey"], moved]])
     boxes = np.tile(np.float32(BOXES["inside"]), (3, 1))
-    found = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, 0, 0)))(alexnet, clips, boxes)
+    found = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, 0, 0)))(alexnet, clips, boxes, config=config)
     np.testing.assert_allclose(found.box[0, 1, :2] - boxes[0, :2], (4, 0), atol=2)
     np.testing.assert_allclose(found.box[1:, 1], boxes[1:], rtol=1e-6)
     assert (np.asarray(found.score[:, 1]) > 0).tolist() == [True, False, False]

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from clip_folders import rows, write_clip
@@ -16,6 +17,7 @@ from track_pages import data_of
 import mfst_jax
 from mfst_jax import checkpoints, cli, config, presets
 from mfst_jax.following import loop
+from mfst_jax.multi import Start
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def test_track_writes_boxes_and_video(
 ):
     folder, truth = clip
     boxes, movie = tmp_path / "boxes.csv", tmp_path / "out.mp4"
-    assert cli.main(["track", str(folder), "--boxes", str(boxes), "--out", str(movie)]) == 0
+    assert cli.main(["track", str(folder), "--boxes", str(boxes), "--out", str(movie), *SMALL]) == 0
     table = rows(boxes)
     assert [row["frame"] for row in table] == ["0", "1", "2", "3"]
     found = np.array([[float(row[key]) for key in "xywh"] for row in table])
@@ -186,11 +188,21 @@ def test_every_field_can_be_set(clip: tuple[Path, np.ndarray]):
     assert cli.main(["track", str(folder), "--set", *settings]) == 0
 
 
+PROGRAM = """
+import sys
+from mfst_jax.fast import prepared
+from mfst_jax.cli import command
+
+prepared.method_for = lambda platform: "direct"  # which compiles soonest, as in this process
+sys.exit(command())
+"""
+
+
 def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     boxes = tmp_path / "boxes.csv"
     clip = Path(mfst_jax.__file__).parent / "assets" / "demo.mp4"
-    arguments = [sys.executable, "-m", "mfst_jax.cli", "track", str(clip), "--box", "158,208,61,44"]
-    arguments += ["--preset", "alexnet", "--set", "alexnet_layers=conv3", "scale_count=1", "--boxes", str(boxes)]
+    arguments = [sys.executable, "-c", PROGRAM, "track", str(clip), "--box", "158,208,61,44"]
+    arguments += ["--boxes", str(boxes), *SMALL]
     process = subprocess.Popen(arguments, cwd=Path(__file__).parents[1])
     try:
         for _ in range(1200):
@@ -209,15 +221,25 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "boxes.csv.json"]
 
 
-def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path):
+def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, _ = clip
-    weights = tmp_path / "weights.safetensors"
-    checkpoints.save(checkpoints.load(), weights)
-    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
-    assert cli.main(["track", str(folder), "--boxes", str(one)]) == 0
-    arguments = ["track", str(folder), "--weights", str(weights), "--preset", "adaptive_alexnet", "--boxes", str(two)]
-    assert cli.main(arguments) == 0
-    assert one.read_text() == two.read_text()
+    weights, begun = tmp_path / "weights.safetensors", []
+
+    def begin(params: mfst_jax.Params, start: Start, **options: int | None) -> StandIn:
+        begun.append((params, start.config))
+        return StandIn(params, start, **options)
+
+    monkeypatch.setattr(loop.quick_start, "begin", begin)
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, checkpoints.load())
+    checkpoints.save(doubled, weights)
+    assert cli.main(["track", str(folder)]) == 0
+    assert cli.main(["track", str(folder), "--weights", str(weights), "--preset", "alexnet"]) == 0
+    for (params, found), expected, preset in zip(
+        begun, (checkpoints.load(), doubled), (presets.ADAPTIVE_ALEXNET, presets.ALEXNET), strict=True
+    ):
+        assert found == preset
+        for leaf, expected_leaf in zip(jax.tree.leaves(params), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_array_equal(leaf, expected_leaf)
 
 
 def test_info(capsys: pytest.CaptureFixture[str]):

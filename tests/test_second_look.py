@@ -49,7 +49,11 @@ def test_the_jump_is_out_of_a_steps_reach_and_within_a_second_looks():
     assert 64 / 255 * side < JUMP < (64 + second_look.DISTANCE) / 255 * side
 
 
-@pytest.mark.parametrize(("prepared", "config"), [(False, LOOK), (True, OF_ALL_LAYERS)], ids=["plain", "prepared"])
+@pytest.mark.parametrize(
+    ("prepared", "config"),
+    [(False, LOOK), (True, LOOK), pytest.param(True, OF_ALL_LAYERS, marks=pytest.mark.slow)],
+    ids=["plain", "prepared", "prepared, all layers"],
+)
 def test_a_target_that_jumps_is_found_in_the_same_frame(params: Params, prepared: bool, config: Config):
     frames, box = clip(*JUMPS)
     weights = mfst_jax.prepare(params, config) if prepared else params
@@ -115,9 +119,9 @@ def test_where_nothing_is_visible_around_the_target_nothing_is_found_farther_awa
 
 @pytest.mark.parametrize("centre_search", [pytest.param(0.0, marks=pytest.mark.slow), 8.0])
 def test_a_loop_a_scan_and_a_batch_find_the_same(params: Params, centre_search: float):
-    config = replace(LOOK, centre_search=centre_search)
-    frames, box = clip(*JUMPS)
-    still, _ = clip(*[START] * 4)
+    config = replace(LOOK, centre_search=centre_search, alexnet_layers=("conv3",))
+    frames, box = clip(*JUMPS[:3])
+    still, _ = clip(*[START] * 3)
     videos, boxes = np.stack([frames, still]), np.stack([box, box])
     loops = [mfst_jax.track(params, each, box, config=config) for each in videos]
     assert error(loops[0].box[2], JUMPS[2]) < 4

@@ -22,6 +22,9 @@ from mfst_jax.search import search_regions
 # What composes does so whatever is searched: one layer compiles soonest.
 SEARCHES = [replace(config, alexnet_layers=("conv3",)) for config in (SEVERAL, BY_FEATURES)]
 ONE_QUICKLY = [pytest.param(SEARCHES[0], marks=pytest.mark.slow), SEARCHES[1]]
+WITH_THE_DEFAULT = pytest.mark.parametrize(
+    "config", [SEARCHES[1], pytest.param(None, marks=pytest.mark.slow)], ids=["one layer", "by default"]
+)
 
 
 def assert_close_to_the_largest(ours: jax.Array, theirs: jax.Array) -> None:
@@ -116,37 +119,43 @@ def test_videos_batch(params: Params, config: Config):
     assert np.ptp(np.asarray(batched.boxes[:, -1]), axis=0).max() > 1  # the three are different tracks
 
 
-def test_targets_of_one_video_batch(params: Params):
+@WITH_THE_DEFAULT
+def test_targets_of_one_video_batch(params: Params, config: Config | None):
+    track = partial(mfst_jax.track, config=config)
     frames, truth = video(6, frames=3)
     boxes = np.stack([truth[0], truth[0] + np.float32([30, 20, 4, -2])])
-    batched = jax.jit(jax.vmap(mfst_jax.track, in_axes=(None, None, 0)))(params, frames, boxes)
+    batched = jax.jit(jax.vmap(track, in_axes=(None, None, 0)))(params, frames, boxes)
     for index in range(2):
-        np.testing.assert_allclose(batched.boxes[index], mfst_jax.track(params, frames, boxes[index]).boxes, **CLOSE)
+        np.testing.assert_allclose(batched.boxes[index], track(params, frames, boxes[index]).boxes, **CLOSE)
 
 
-def test_vmap_without_jit(params: Params):
+@WITH_THE_DEFAULT
+def test_vmap_without_jit(params: Params, config: Config | None):
+    track = partial(mfst_jax.track, config=config)
     frames, truth = video(7, frames=2)
-    batched = jax.vmap(mfst_jax.track, in_axes=(None, None, 0))(params, frames, truth[:1])
-    np.testing.assert_allclose(batched.boxes[0], mfst_jax.track(params, frames, truth[0]).boxes, **CLOSE)
+    batched = jax.vmap(track, in_axes=(None, None, 0))(params, frames, truth[:1])
+    np.testing.assert_allclose(batched.boxes[0], track(params, frames, truth[0]).boxes, **CLOSE)
 
 
-def test_videos_shard_over_devices(params: Params):
+@WITH_THE_DEFAULT
+def test_videos_shard_over_devices(params: Params, config: Config | None):
     if jax.device_count() < 2:
         pytest.skip("one device only; XLA_FLAGS would fake a second")
+    track = partial(mfst_jax.track, config=config)
     clips = [video(seed, frames=2) for seed in (8, 9)]
     frames, truth = (np.stack(parts) for parts in zip(*clips, strict=True))
     mesh = jax.make_mesh((2,), ("video",))
     spec = jax.sharding.PartitionSpec("video")
     arguments = jax.device_put((frames, truth[:, 0]), jax.sharding.NamedSharding(mesh, spec))
     tracked = jax.shard_map(
-        jax.vmap(mfst_jax.track, in_axes=(None, 0, 0)),
+        jax.vmap(track, in_axes=(None, 0, 0)),
         mesh=mesh,
         in_specs=(jax.sharding.PartitionSpec(), spec, spec),
         out_specs=spec,
     )
     sharded = jax.jit(tracked)(params, *arguments)
     for index in range(2):
-        alone = mfst_jax.track(params, frames[index], truth[index, 0])
+        alone = track(params, frames[index], truth[index, 0])
         np.testing.assert_allclose(np.asarray(sharded.boxes)[index], alone.boxes, **CLOSE)
 
 
@@ -189,23 +198,27 @@ def test_a_result_has_the_names_of_an_output(params: Params):
     assert result.scores is result.score
 
 
-def test_padding_changes_nothing(params: Params):
+@WITH_THE_DEFAULT
+def test_padding_changes_nothing(params: Params, config: Config | None):
+    track = partial(mfst_jax.track, config=config)
     frames, truth = video(12, frames=3, size=(100, 140), start=(100, 60))
     padded = np.full((3, 120, 160, 3), 77, np.uint8)
     padded[:, :100, :140] = frames
-    plain = mfst_jax.track(params, frames, truth[0])
-    result = mfst_jax.track(params, padded, truth[0], frame_size=(100, 140))
+    plain = track(params, frames, truth[0])
+    result = track(params, padded, truth[0], frame_size=(100, 140))
     np.testing.assert_array_equal(result.boxes, plain.boxes)
     np.testing.assert_array_equal(result.scores, plain.scores)
 
 
+@WITH_THE_DEFAULT
 @pytest.mark.parametrize("shift", [(7, 0), (-11, 5), (16, -9)])
-def test_moving_the_scene_moves_the_boxes(params: Params, shift: tuple[int, int]):
+def test_moving_the_scene_moves_the_boxes(params: Params, shift: tuple[int, int], config: Config | None):
+    track = partial(mfst_jax.track, config=config)
     frames, truth = video(13, frames=3, size=(300, 300), start=(140, 140))
     moved = np.roll(frames, (shift[1], shift[0]), axis=(1, 2))
     offset = np.float32([*shift, 0, 0])
-    expected = np.asarray(mfst_jax.track(params, frames, truth[0]).boxes) + offset
-    np.testing.assert_allclose(mfst_jax.track(params, moved, truth[0] + offset).boxes, expected, **CLOSE)
+    expected = np.asarray(track(params, frames, truth[0]).boxes) + offset
+    np.testing.assert_allclose(track(params, moved, truth[0] + offset).boxes, expected, **CLOSE)
 
 
 def test_a_response_has_a_gradient(params: Params):
@@ -246,18 +259,19 @@ def test_the_score_falls_when_the_target_goes(params: Params):
     assert np.all(scores[2:] < 0.4)
 
 
-def test_a_streaming_tracker_gives_the_same_boxes(params: Params):
+@WITH_THE_DEFAULT
+def test_a_streaming_tracker_gives_the_same_boxes(params: Params, config: Config | None):
     frames, truth = video(20, frames=3)
-    tracker = mfst_jax.Tracker(params)
+    tracker = mfst_jax.Tracker(params, config)
     with pytest.raises(InputError, match="init"):
         tracker.update(frames[1])
     tracker.init(frames[0], truth[0])
     boxes = [tracker.update(frame) for frame in frames[1:]]
-    prepared = mfst_jax.prepare(params)
-    state = mfst_jax.init(prepared, pad(frames[0]), truth[0], frame_size=np.int32(frames[0].shape[:2]))
+    prepared = mfst_jax.prepare(params, config)
+    state = mfst_jax.init(prepared, pad(frames[0]), truth[0], config=config, frame_size=np.int32(frames[0].shape[:2]))
     for box, frame in zip(boxes, frames[1:], strict=True):
         state, output = mfst_jax.step(prepared, state, pad(frame))
         np.testing.assert_array_equal(box, output.box)
     assert tracker.score == float(output.score)
-    plain = mfst_jax.track(params, frames, truth[0])
+    plain = mfst_jax.track(params, frames, truth[0], config=config)
     np.testing.assert_allclose(boxes, plain.box[1:], atol=0.05)

@@ -18,6 +18,8 @@ from mfst_jax.config import Config
 from mfst_jax.params import Contents, Params
 from mfst_jax.presets import ALEXNET, PAPER, SIAMFC
 
+pytestmark = pytest.mark.usefixtures("one_layer_by_default")
+
 
 @pytest.fixture(scope="module")
 def both(random_params: Callable[[Contents], Params]) -> Params:

@@ -76,6 +76,7 @@ def test_the_examples_for_jax_run_and_agree(tmp_path: Path, monkeypatch: pytest.
     assert names["both"].centre.shape == (2, 2)
 
 
+@pytest.mark.usefixtures("one_layer_by_default")
 def test_the_example_for_pages_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     end_sources_after(3, monkeypatch)
     monkeypatch.chdir(tmp_path)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from code_blocks import ROOT, commands, python_blocks
 from media import end_sources_after
+from one_layer import SMALL
 from test_documented_commands import run
 
 import mfst_jax
@@ -93,6 +94,7 @@ def test_targets_that_come_later_have_rows_from_there_on(run_page, truth):
     np.testing.assert_allclose([row[1:] for row in tracks["car"]], truth[1:4], atol=6)
 
 
+@pytest.mark.usefixtures("one_layer_by_default")
 def test_padded_videos_of_two_sizes_in_one_call_have_the_boxes_of_each_alone(run_page, frames):
     clip = np.stack(frames[:2])
     result = run_page("tutorials/pipeline.md", 3, clip=clip)["result"]
@@ -103,7 +105,8 @@ def test_padded_videos_of_two_sizes_in_one_call_have_the_boxes_of_each_alone(run
         np.testing.assert_allclose(row, alone.box, rtol=0, atol=2e-3)
 
 
-def test_a_changed_frame_moves_the_box_to_the_right(run_page, frames):
+def test_a_changed_frame_moves_the_box_to_the_right(run_page, frames, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mfst_jax, "ALEXNET", SMALL)
     names = run_page("tutorials/image_gradient.md", 3, first=frames[0], second=frames[1])
     moved = np.asarray(names["moved"])
     assert np.abs(moved - frames[1]).max() == 4

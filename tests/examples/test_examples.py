@@ -110,6 +110,7 @@ def test_several_targets(run):
     assert run("several_targets.py", *["--boxes", "158", "208", "61", "44", "--names", "car"]) == [car]
 
 
+@pytest.mark.usefixtures("one_layer_by_default")
 def test_inside_a_pipeline(run):
     lines = run("inside_a_pipeline.py", "--count", FRAMES)
     assert [line.split(":")[0] for line in lines] == ["as it is", "mirrored"]
@@ -118,6 +119,7 @@ def test_inside_a_pipeline(run):
     np.testing.assert_allclose([numbers(line)[0] for line in lines], speed, atol=1.5)
 
 
+@pytest.mark.usefixtures("one_layer_by_default")  # without optimisation, a gradient through nine regions runs for long
 def test_gradient_of_the_image(run, tmp_path: Path):
     (line,) = run("gradient_of_the_image.py", "--picture", tmp_path / "saliency.png")
     area, share = numbers(line)
@@ -148,6 +150,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("one_layer_by_default")
 def test_tracking_with_onnx(run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed: the extra `export`")
     pytest.importorskip("spox", reason="spox is not installed: the extra `export`")

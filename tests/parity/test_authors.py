@@ -120,7 +120,7 @@ def distance(params: Params, shared: Path) -> Callable[..., float]:
     return distance
 
 
-@pytest.mark.parametrize(("sequence", "frames"), [("Crossing", 10), ("Deer", 10)])
+@pytest.mark.parametrize(("sequence", "frames"), [("Crossing", 5), ("Deer", 5)])
 def test_the_beginning_of_a_trajectory(params: Params, distance: Callable[..., float], sequence: str, frames: int):
     """By plain weights, whose step compiles in a third of the time."""
     assert distance(params, sequence, frames) < 0.01

@@ -144,7 +144,7 @@ def test_the_gradient_of_a_response_with_respect_to_the_weights(weights):
 def test_a_whole_step(variant, config, weights):
     """Three frames in which the target moves and leaves part of its search region outside the frame."""
     params = weights[variant]
-    frames, truth = video(seed=3, frames=4)
+    frames, truth = video(seed=3, frames=3)
     state = mfst_jax.init(params, jnp.asarray(frames[0]), jnp.asarray(truth[0]), config=config)
     with torch.inference_mode():
         network = reference.MFST(params.contents, config, params)
