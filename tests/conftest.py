@@ -55,6 +55,7 @@ from mfst_jax import stages
 from mfst_jax.fast import prepared
 from mfst_jax.params import Contents, Params
 from mfst_jax.program import allocator
+from mfst_jax.sequences.dataset_layouts import DEPTH
 
 offline.install()
 atexit.register(shutil.rmtree, Path(os.environ[offline.NOTES]).parent, ignore_errors=True)
@@ -68,13 +69,17 @@ allocator.keep_little()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What modules of tests hold stays: nothing is looked through for garbage meanwhile, nor that ever after."""
+    """What modules of tests hold stays: nothing is looked through for garbage meanwhile, nor that ever after.
+
+    JAX makes so many objects as it traces that looking through them for garbage took a twentieth of the time.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000)
         gc.enable()
 
 
@@ -137,11 +142,14 @@ def convolutions_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder that goes with its test: who opens a folder of images looks at all that lies beside and above it."""
-    folder = tmp_path_factory.mktemp("test")
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+def tmp_path(tmp_path: Path) -> Path:
+    """A folder as deep as images may lie in a data set: who opens them looks at all folders beside and above.
+
+    These would be those of thousands of tests.
+    """
+    folder = tmp_path.joinpath(*"a" * DEPTH)
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
