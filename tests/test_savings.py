@@ -29,11 +29,11 @@ def test_responses_are_the_middle_of_those_of_the_whole_region(params: Params):
 
 def test_a_slow_target_is_searched_in_the_centre_and_a_fast_one_in_the_whole_region(params: Params):
     frames, truth = video(0, frames=2)
-    state = mfst_jax.init(params, frames[0], truth[0], config=CENTRE)
+    state = mfst_jax.init(params, frames[0], truth[0], config=ONE_LAYER)
     assert not state.searches_centre
     state, _ = mfst_jax.step(params, state, frames[0])  # it stood still
     assert state.searches_centre
-    side = float(mfst_jax.boxes.context_side(state.size, CENTRE.context)) * 255 / 127
+    side = float(mfst_jax.boxes.context_side(state.size, ONE_LAYER.context)) * 255 / 127
     moved = np.roll(frames[0], round(20 / 255 * side), axis=1)  # by 20 samples, within reach
     state, output = mfst_jax.step(params, state, moved)
     assert not state.searches_centre
@@ -51,7 +51,7 @@ def test_one_with_a_low_score_is_searched_in_the_whole_region(made_up: Params):
 
 def test_what_is_reported_of_a_centre_search_is_of_the_usual_kind(params: Params):
     frames, truth = video(0, frames=2)
-    first = mfst_jax.init(params, frames[0], truth[0], config=CENTRE)
+    first = mfst_jax.init(params, frames[0], truth[0], config=ONE_LAYER)
     state, whole = mfst_jax.step(params, first, frames[0])
     again, centre = mfst_jax.step(params, state, frames[0])
     assert centre.response.shape == whole.response.shape == (272, 272)
