@@ -145,13 +145,11 @@ def filter_response(
     support = (rows[:, None] & columns[None]).astype(jnp.float32)
 
     label = _transform((gaussian[:, None] * gaussian[None])[None])
-    own = _spectrum(template, padded)
-    learned = _solve(own, label, support)
-    response, to_template = (
-        _transform_back(_over_channels(_multiply(each, learned)), padded)[0] for each in (_spectrum(maps, padded), own)
-    )
+    learned, to_template = _solve(_spectrum(template, padded), label, support)
+    to_maps = _over_channels(_multiply(_spectrum(maps, padded), learned))
+    response, expected = (_transform_back(each, padded)[0] for each in (to_maps, to_template))
     matrix = jnp.asarray(upsampling_matrix(geometry), jnp.float32)
-    return _by_maximum(matrix @ response @ matrix.T, to_template)
+    return _by_maximum(matrix @ response @ matrix.T, expected)
 
 
 @cache
@@ -186,8 +184,8 @@ def _interpolation(places: Float[Any, " places"], cells: int) -> Float[Any, "pla
     return cubic_kernel(places[:, None] - np.arange(cells, dtype=places.dtype)[None], a=-0.5)
 
 
-def _solve(x: Spectrum, label: Spectrum, support: Float[Any, "n n"]) -> Spectrum:
-    """Filter whose response to x is the label, by two iterations of ADMM from zero."""
+def _solve(x: Spectrum, label: Spectrum, support: Float[Any, "n n"]) -> tuple[Spectrum, Spectrum]:
+    """Filter whose response to x is to be the label, by two iterations of ADMM from zero, and that response."""
     count, (first, second) = support.size, PENALTIES
     energy = jnp.sum(jnp.square(x.real) + jnp.square(x.imag), axis=0)
     matched = _multiply(_conjugate(x), label)
@@ -196,7 +194,9 @@ def _solve(x: Spectrum, label: Spectrum, support: Float[Any, "n n"]) -> Spectrum
     # At each frequency by itself the equations have an outer product for a matrix (Sherman and Morrison).
     aim = jax.tree.map(lambda m, r, a: m / count + (first + second) * r - first * a, matched, restricted, anywhere)
     shared = jax.tree.map(lambda part: part / (second * count + energy)[None], _over_channels(_multiply(x, aim)))
-    return jax.tree.map(lambda part, rest: (part - rest) / second, aim, _multiply(_conjugate(x), shared))
+    learned = jax.tree.map(lambda part, rest: (part - rest) / second, aim, _multiply(_conjugate(x), shared))
+    # The sum over channels of x * learned, by the same equations.
+    return learned, jax.tree.map(lambda part: count * part, shared)
 
 
 def _spectrum(maps: Float[Array, "n n c"], padded: int) -> Spectrum:

@@ -235,12 +235,17 @@ def test_a_response_has_a_gradient(params: Params):
     assert max(sizes) > 0
 
 
-@pytest.mark.parametrize("box", [(-10, -10, 30, 30), (150, 110, 40, 40), (40, 40, 0.5, 0.5), (0, 0, 160, 120)])
-def test_odd_boxes_stay_in_a_scene_that_stands_still(params: Params, box: tuple[float, ...]):
+@pytest.mark.parametrize(
+    ("box", "growth"),
+    [((-10, -10, 30, 30), 0), ((40, 40, 0.5, 0.5), 0), ((0, 0, 160, 120), 0), ((150, 110, 40, 40), 0.06)],
+    ids=["at a corner", "less than a pixel", "the whole frame", "of which the frame shows a sixteenth"],
+)
+def test_odd_boxes_stay_in_a_scene_that_stands_still(params: Params, box: tuple[float, ...], growth: float):
+    # Where little of it is visible, a box may grow or shrink by one step of the scale.
     frames, _ = video(16, frames=1)
     result = mfst_jax.track(params, np.repeat(frames, 2, axis=0), np.float32(box))
     np.testing.assert_allclose(result.box[1, :2], box[:2], rtol=0, atol=min(1.5, box[2] / 5))
-    np.testing.assert_allclose(result.box[1, 2:], box[2:], rtol=1e-6)
+    np.testing.assert_allclose(result.box[1, 2:], box[2:], rtol=growth or 1e-6)
 
 
 def test_a_single_frame_is_a_track(made_up: Params):

@@ -1,6 +1,6 @@
 """Study behind docs/choices.md: what options of the tracker are worth, and what they cost.
 
-    python tools/study_options.py ROOT [ROOT ...] --preset alexnet --options second_look=.1 filter_share=.5
+    python tools/study_options.py ROOT [ROOT ...] --preset alexnet --options second_look=.1 filter_share=.8
         [--backwards] [--weights PATH] [--set key=value ...] [--keep FOLDER]
 
 Tracks every sequence below each ROOT from its first true box twice, frame by frame in turns: without the options, as

@@ -113,10 +113,8 @@ def _solve(
     share = op.div(floats(1), op.add(floats(second * count), energy))
     x_aim = _plus(_scaled(remainder, energy), _scaled(x_restricted, floats(first + second)))
     shared = _scaled(x_aim, share)
-    rest = _minus(remainder, shared)
-    to_z = _plus(_times(cross, rest), _scaled(z_restricted, floats(first + second)))
-    to_x = _plus(_scaled(rest, energy), _scaled(x_restricted, floats(first + second)))
-    return _scaled(to_z, floats(1 / second)), _scaled(to_x, floats(1 / second))
+    to_z = _plus(_times(cross, _minus(remainder, shared)), _scaled(z_restricted, floats(first + second)))
+    return _scaled(to_z, floats(1 / second)), _scaled(shared, floats(count))
 
 
 class Waves(NamedTuple):
