@@ -49,6 +49,11 @@ def step(weights: Any, state: mfst_jax.State, frame: jax.Array) -> tuple[mfst_ja
     return state, output.box
 
 
+def allowed(config: Config) -> set[str]:
+    """What programs may have beside what is free of problems: correlation filters take a Fourier transform."""
+    return {"values of complex<f32>"} if config.filter_share else set()
+
+
 def several(tree: Any, count: int = 4) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), tree)
 
@@ -56,8 +61,8 @@ def several(tree: Any, count: int = 4) -> Any:
 @pytest.mark.parametrize(
     ("preset", "kind"),
     [
-        *(("realtime", "prepared"), ("authors", "plain")),
-        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("realtime", "plain"), ("authors", "prepared"))),
+        *(("adaptive", "prepared"), ("authors", "plain")),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("adaptive", "plain"), ("authors", "prepared"))),
     ],
 )
 def test_init_step_and_track_lower(preset: Preset, kind: str):
@@ -70,17 +75,17 @@ def test_init_step_and_track_lower(preset: Preset, kind: str):
         lower(partial(mfst_jax.track, config=config), weights, several(FRAME), BOX),
     ):
         assert convolutions(text) >= 10
-        assert problems(text) == []
+        assert set(problems(text)) <= allowed(config)
 
 
-@pytest.mark.parametrize("preset", ["realtime", "siamfc"])
+@pytest.mark.parametrize("preset", ["adaptive", "siamfc"])
 def test_a_batch_of_tracks_shares_its_weights(preset: Preset):
     weights, config = weights_for(preset, "prepared")
     state = jax.eval_shape(partial(init, config=config), weights, FRAME, BOX)
     mapped = jax.vmap(step, in_axes=(None, 0, 0))
     text = lower(mapped, weights, several(state), several(FRAME))
     assert convolutions(text) >= 5
-    assert problems(text) == []
+    assert set(problems(text)) == allowed(config)
 
 
 def test_a_batch_of_videos_shares_its_weights():
