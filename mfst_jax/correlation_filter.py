@@ -116,7 +116,7 @@ def mix_in(
       target: the target's size, (w, h) in samples of the search region.
       share: that of the filters, together.
     """
-    mixed = (1 - share) * _by_maximum(response, response)
+    mixed = (1 - share) * _divide_or_keep(response, jnp.max(response))
     for layer, geometry in GEOMETRIES.items():
         learned = filter_response(templates[layer], maps[layer], target, geometry)
         mixed += share / len(GEOMETRIES) * learned / jnp.maximum(jnp.max(learned), 1)
@@ -149,7 +149,7 @@ def filter_response(
     to_maps = _over_channels(_multiply(_spectrum(maps, padded), learned))
     response, expected = (_transform_back(each, padded)[0] for each in (to_maps, to_template))
     matrix = jnp.asarray(upsampling_matrix(geometry), jnp.float32)
-    return _by_maximum(matrix @ response @ matrix.T, expected)
+    return _divide_or_keep(matrix @ response @ matrix.T, jnp.max(expected))
 
 
 @cache
@@ -227,7 +227,6 @@ def _conjugate(a: Spectrum) -> Spectrum:
     return Spectrum(a.real, -a.imag)
 
 
-def _by_maximum(response: Float[Array, "n n"], of: Float[Array, "_ _"]) -> Float[Array, "n n"]:
-    """Response map divided by the maximum of one, where that is above 0."""
-    peak = jnp.max(of)
-    return response / jnp.where(peak > 0, peak, 1)
+def _divide_or_keep(value: Float[Array, "n n"], divisor: Float[Array, ""]) -> Float[Array, "n n"]:
+    """Value over a divisor; where the divisor is not above 0, the value itself."""
+    return value / jnp.where(divisor > 0, divisor, 1)
