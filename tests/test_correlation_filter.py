@@ -73,10 +73,10 @@ def test_a_filter_answers_where_the_target_has_moved(layer: str, rows: int, colu
 
 def test_a_filter_tells_the_target_from_what_lay_around_it_in_the_first_frame():
     geometry = GEOMETRIES["conv5"]
-    maps = filter_maps(random_maps(1))["conv5"]
+    maps = filter_maps(random_maps())["conv5"]
     response = np.asarray(filter_response(maps * correlation_filter.hann_window(22), maps, TARGET, geometry))
     far = np.hypot(*np.meshgrid(*[np.arange(272) - 135.5] * 2)) > 2 * 40  # 40 samples from the target
-    assert response[far].max() < 0.5 * response.max()
+    assert response[far].max() < 0.3 * response.max()
 
 
 def convolution(maps: np.ndarray) -> np.ndarray:
@@ -178,9 +178,8 @@ def test_the_share_of_the_filters_by_hand():
     expected = 0.7 * response / response.max() + sum(0.15 * each / peak for each, peak in zip(both, peaks, strict=True))
     np.testing.assert_allclose(mix_in(response, templates, maps, TARGET, 0.3), expected, atol=1e-5)
     np.testing.assert_allclose(mix_in(response, templates, maps, TARGET, 0.0), response / response.max(), atol=1e-6)
-    np.testing.assert_array_equal(
-        mix_in(-response, templates, maps, TARGET, 0.0), -response
-    )  # which has no peak above 0
+    # This one has no peak above 0.
+    np.testing.assert_array_equal(mix_in(-response, templates, maps, TARGET, 0.0), -response)
 
 
 def test_a_filter_that_finds_less_than_it_has_learned_counts_less():

@@ -5,17 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 from compilations import counted_compilations
+from one_layer import SMALL as CONFIG
 from several_targets import scene_of_two
 
 import mfst_jax
 from mfst_jax import multi
-from mfst_jax.config import override
 from mfst_jax.errors import InputError
 from mfst_jax.multi import config_for, in_a_batch
-from mfst_jax.presets import ALEXNET, REALTIME
+from mfst_jax.presets import REALTIME
 from mfst_jax.targets import MOST_TARGETS
 
-CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 FRAMES, TRUTH = scene_of_two()
 
 

@@ -1,22 +1,18 @@
 """The check of an accelerator, with a CPU in its place: what it finds, what it says, and how it ends."""
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from one_layer import SMALL
 
 import mfst_jax
 from mfst_jax.bench import gpu_check, laws, roofline
 from mfst_jax.bench.laws import LAWS, PIXELS, RELATIVE, Case, check_laws, check_presets, check_responses, make_case
 from mfst_jax.bench.roofline import Limits, Work
 from mfst_jax.config import Config
-from mfst_jax.presets import ALEXNET
-
-# One layer at one scale compiles soonest.
-SMALL = dataclasses.replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Any
 import jaxtyping
 import numpy as np
 import pytest
+from one_layer import SMALL
 from scenes import video
 
 import mfst_jax
@@ -27,7 +28,6 @@ from mfst_jax.presets import ALEXNET, AUTHORS, PAPER, PRESETS, REALTIME, SIAMFC
 
 pytest.importorskip("flatbuffers", reason="flatbuffers is not installed: the extra `export`")
 
-SMALL = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 FRAMES, TRUTH = video(0, frames=4)
 
 

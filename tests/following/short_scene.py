@@ -1,17 +1,14 @@
-"""A short video to follow an object in, with a configuration that compiles soon."""
+"""A short video to follow an object in."""
 
 from pathlib import Path
 
 import numpy as np
 from scenes import video
 
-from mfst_jax.config import override
 from mfst_jax.errors import InputError
 from mfst_jax.media.decoding import Labelled
 from mfst_jax.media.source import Source
-from mfst_jax.presets import ALEXNET
 
-CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 FRAMES = 12
 
 

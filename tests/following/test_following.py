@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilations import counted_compilations
-from short_scene import CONFIG, FRAMES, numbers, scene
+from one_layer import SMALL as CONFIG
+from short_scene import FRAMES, numbers, scene
 from track_pages import data_of, pictures_of
 
 import mfst_jax

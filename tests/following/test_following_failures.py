@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from short_scene import CONFIG, FRAMES, numbers, scene
+from one_layer import SMALL as CONFIG
+from short_scene import FRAMES, numbers, scene
 from track_pages import pictures_of
 
 import mfst_jax

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_layer import SMALL as CONFIG
 from several_targets import StandIn
-from short_scene import CONFIG, FRAMES, scene
+from short_scene import FRAMES, scene
 from track_pages import data_of, pictures_of
 
 import mfst_jax

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from cameras import filming
 from media import make_video
-from short_scene import CONFIG, numbers
+from one_layer import SMALL as CONFIG
+from short_scene import numbers
 
 import mfst_jax
 from mfst_jax.errors import InputError

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from compilations import hurry
+from one_layer import SMALL as CONFIG
 from scenes import video
 
 import mfst_jax
@@ -17,10 +18,8 @@ from mfst_jax.fast import prepare_for
 from mfst_jax.following import quick_start
 from mfst_jax.following.quick_start import STEPS
 from mfst_jax.multi import Start, Tracks
-from mfst_jax.presets import ALEXNET
 from mfst_jax.state import Output
 
-CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 SIZE = np.array([120, 160], np.int32)
 
 pytestmark = pytest.mark.toom_cook
