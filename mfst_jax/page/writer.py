@@ -25,6 +25,8 @@ from mfst_jax.page.pictures import BUDGET, MAP_SIDE, MOST_MAPS, MOST_PICTURES, F
 from mfst_jax.tracks.lost_frames import LOST_BELOW, is_lost
 
 HERE = Path(__file__).parent
+SCRIPTS = ("pictures.js", "frame.js", "track.js", "controls.js")
+"""The page's program, in folder script: all names are known in all of these, which run in this order."""
 SUFFIXES = (".html", ".htm")
 _BODY, _SCRIPT = "<!--frames and data-->", "<!--program-->"
 """Places at which the template is cut: what goes there is written as it comes."""
@@ -207,7 +209,7 @@ class PageWriter:
 
 def _parts(title: str) -> tuple[bytes, bytes, bytes]:
     """Template in three parts: before the pictures and the data, between them and the program, and the rest."""
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    script = "\n".join((HERE / "script" / name).read_text(encoding="utf-8") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
