@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import DTypeLike
 
+from mfst_jax.fields import require
+
 __all__ = ["pad", "padded_size"]
 
 BUCKET = 256
@@ -23,13 +25,25 @@ def padded_size(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def pad(frame: Shaped[np.ndarray, "height width 3"]) -> Shaped[np.ndarray, "_ _ 3"]:
+def pad(
+    frame: Shaped[np.ndarray, "height width 3"], size: tuple[int, int] | None = None
+) -> Shaped[np.ndarray, "_ _ 3"]:
     """Padded copy of a frame, black below and on the right; `frame_size` tells the tracker which part is real.
 
     Nothing else refers to the copy, and `jax.device_put` hands it to a CPU device without copying it again.
+
+    Args:
+      frame: of any dtype.
+      size: height and width of the copy; by default those of `padded_size`.
+
+    Raises:
+      InputError: if the frame is larger than `size`.
     """
     height, width, _ = frame.shape
-    padded = empty((*padded_size((height, width)), 3), frame.dtype)
+    rows, columns = size or padded_size((height, width))
+    fits = height <= rows and width <= columns
+    require(fits, "frame", f"at most {rows} x {columns} (height x width)", f"{height} x {width}")
+    padded = empty((rows, columns, 3), frame.dtype)
     padded[:height, :width] = frame
     padded[:height, width:] = 0
     padded[height:] = 0

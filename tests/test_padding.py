@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfst_jax.errors import InputError
 from mfst_jax.padding import ALIGNMENT, BUCKET, empty, pad, padded_size
 
 
@@ -21,6 +22,19 @@ def test_the_frame_then_black(height, width):
     np.testing.assert_array_equal(padded[:height, :width], frame)
     assert not padded[height:].any()
     assert not padded[:, width:].any()
+
+
+def test_a_size_of_ones_own():
+    padded = pad(np.ones((3, 5, 3), np.uint8), (4, 5))
+    assert padded.shape == (4, 5, 3)
+    assert padded[:3].all()
+    assert not padded[3].any()
+
+
+@pytest.mark.parametrize("size", [(2, 5), (3, 4)])
+def test_a_size_below_the_frame_is_refused(size):
+    with pytest.raises(InputError, match=r"frame: .*at most {} x {}.*3 x 5".format(*size)):
+        pad(np.ones((3, 5, 3), np.uint8), size)
 
 
 def test_float_frames_stay_float():

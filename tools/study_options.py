@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 import tyro
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from paired_measures import Measures, measures, paired_rows
 from tyro.conf import Positional
 
@@ -36,6 +36,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.fast import PreparedParams
 from mfst_jax.media.images import read_image
+from mfst_jax.padding import pad
 from mfst_jax.params import choose_config
 from mfst_jax.presets import Preset
 from mfst_jax.program.arguments import Settings, flatten_settings
@@ -95,25 +96,14 @@ def largest_frame(tracks: Iterable[Direction]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def padded(frame: UInt8[np.ndarray, "_ _ 3"], size: tuple[int, int]) -> jax.Array:
-    """Frame with black below and on the right, on JAX's device.
-
-    Args:
-      frame: the frame.
-      size: height and width once it is padded, at least those of the frame.
-    """
-    rest = [(0, whole - side) for whole, side in zip(size, frame.shape[:2], strict=True)]
-    return jax.device_put(np.pad(frame, [*rest, (0, 0)]))
-
-
 def track(params: PreparedParams, configs: tuple[Config, Config], it: Direction, size: tuple[int, int]) -> Both:
     """Tracks one sequence by both configurations, frame by frame in turns, each padded to `size` (height, width)."""
     first, box = read_image(it.frames[0]), it.truth[0].astype(np.float32)
-    real, start = np.array(first.shape[:2], np.int32), padded(first, size)
+    real, start = np.array(first.shape[:2], np.int32), pad(first, size)
     states = [mfst_jax.init(params, start, box, config=config, frame_size=real) for config in configs]
     boxes, scores, seconds = [[box, box]], [], []
     for path in it.frames[1:]:
-        frame, times = padded(read_image(path), size), [0.0, 0.0]
+        frame, times = pad(read_image(path), size), [0.0, 0.0]
         outputs: Any = [None, None]
         # Each is the first in every other frame: what comes first finds less in the caches.
         for number in (0, 1) if len(seconds) % 2 else (1, 0):
