@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float
 from mfst_jax.config import Config
 from mfst_jax.crops import SEARCH_SIZE, search_side
 from mfst_jax.localisation import UPSAMPLED_SIZE
-from mfst_jax.state import Output, State
+from mfst_jax.state import Output, State, zero_like
 
 LEAST_SCORE = 0.5
 """Least score at which the target is taken to be at another place, or to be surely seen: that below which a target
@@ -103,8 +103,7 @@ def search_until_found(search: Search, state: State, config: Config) -> tuple[St
 
         return jax.lax.cond(any_in_batch(is_wanted), go, lambda: carry), None
 
-    # Values that depend on the state as those of a search do (`stages._zero_like`).
-    zero = jnp.where(state.scale > 0, np.float32(0), np.float32(0))
+    zero = zero_like(state.scale)
     nothing = Output(zero + jnp.zeros(4), zero, zero + jnp.zeros((UPSAMPLED_SIZE, UPSAMPLED_SIZE)))
     regions = (
         jnp.arange(len(turns) + 1) == 0,

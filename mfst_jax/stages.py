@@ -29,13 +29,12 @@ from mfst_jax.crops import (
 from mfst_jax.fast import AnyParams
 from mfst_jax.fusion import fuse_hierarchy
 from mfst_jax.localisation import add_window, choose_region, displacement, pad_response, upsample_layers
-from mfst_jax.model import Exemplar
 from mfst_jax.network import bind
 from mfst_jax.scale_from_features import damped, growth_factor, learn_recent
 from mfst_jax.score import has_contrast, mean_similarity, peak_contrast_score
 from mfst_jax.search import search_regions, take_region
 from mfst_jax.second_look import Again, search_until_found
-from mfst_jax.state import Output, State
+from mfst_jax.state import Output, State, zero_like
 
 CENTRE_SEARCH_MIN_SCORE = 0.5
 """Score above which a slow target is next searched for in the centre of its search region alone."""
@@ -57,7 +56,7 @@ def first_state(params: AnyParams, frame: Array, box: Array, frame_size: Array, 
         exemplar = replace(exemplar, features=features)
 
         # First state: at the given place, at scale 1, and to be searched for in a whole search region.
-        zero = _zero_like(exemplar)
+        zero = zero_like(jax.tree.leaves(exemplar)[0].ravel()[0])
         state = State(
             exemplar,
             exemplar.features if config.recent_share else {},
@@ -81,17 +80,8 @@ def _learn_first(params: AnyParams, state: State, frame: Array, config: Config) 
     """Templates of the correlation filters, from the search region of the first frame; zero where it is blank."""
     regions = search_regions(state, frame, replace(config, scale_count=1))
     _, features = bind(params, config).match(state.exemplar, regions.images, seldom=True)
-    templates = first_templates(filter_maps(take_region(jnp.int32(0), features["alexnet"])))
+    templates = first_templates(filter_maps({layer: maps[0] for layer, maps in features["alexnet"].items()}))
     return jax.tree.map(lambda each: jnp.where(regions.are_blank, np.float32(0), each), templates)
-
-
-def _zero_like(exemplar: Exemplar) -> Array:
-    """Zero that depends on the exemplar as a step's results do, though no value of it makes a difference.
-
-    Under `shard_map`, `lax.scan` wants the first state to vary over the devices as all later ones do.
-    """
-    first = jax.tree.leaves(exemplar)[0].ravel()[0]
-    return jnp.where(first > 0, np.float32(0), np.float32(0))
 
 
 @jit

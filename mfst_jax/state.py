@@ -1,5 +1,7 @@
 """The tracker's pytrees: `State`, which it keeps from frame to frame, and `Output` and `Result`, which it returns."""
 
+import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
@@ -105,3 +107,11 @@ register_for_export(
 )
 register_for_export(Output)
 register_for_export(Result)
+
+
+def zero_like(value: Float[Array, ""]) -> Float[Array, ""]:
+    """Zero that depends on a value as a step's results do, though no value of it makes a difference.
+
+    Under `shard_map`, `lax.scan` wants what it starts from to vary over the devices as what it carries does later.
+    """
+    return jnp.where(value > 0, np.float32(0), np.float32(0))
