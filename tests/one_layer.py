@@ -6,13 +6,18 @@ import jax
 import jax.numpy as jnp
 from scenes import video
 
+from mfst_jax.config import override
 from mfst_jax.presets import ALEXNET
 
 EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
 """Settings that make ALEXNET of ADAPTIVE_ALEXNET."""
-CHEAP = ("scale_count=1", "alexnet_layers=conv3", *EXEMPLAR_ALONE)
+ONE_LAYER = ("scale_count=1", "alexnet_layers=conv3")
+"""What makes the configuration of ALEXNET."""
+SMALL = override(ALEXNET, ONE_LAYER)
+OPTIONS = ("--preset", "alexnet", "--set", *ONE_LAYER)
+"""The same as options of a command. Further settings may follow."""
+CHEAP = (*ONE_LAYER, *EXEMPLAR_ALONE)
 """The configuration as settings of a command line, for the built-in weights."""
-SMALL = replace(ALEXNET, alexnet_layers=("conv3",), scale_count=1)
 SOFT = replace(SMALL, peak_temperature=0.01)
 """Its places have gradients."""
 

@@ -85,7 +85,11 @@ def test_every_preset_stays_in_blank_frames_and_moves_in_others(both: Params, pr
 
 @pytest.mark.parametrize(
     ("search", "config"),
-    [("plain", None), ("prepared", ALEXNET), pytest.param("prepared", None, marks=pytest.mark.slow)],
+    [
+        pytest.param("plain", None, marks=pytest.mark.slow),
+        ("prepared", ALEXNET),
+        pytest.param("prepared", None, marks=pytest.mark.slow),
+    ],
     ids=["plain", "prepared", "prepared, with filters"],
 )
 def test_trained_weights_stay_too(alexnet: Params, search: str, config: Config | None):

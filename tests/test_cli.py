@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from clip_folders import rows, write_clip
 from media import end_sources_after
+from one_layer import OPTIONS
 from several_targets import StandIn
 from track_pages import data_of
 
@@ -25,16 +26,12 @@ def clip(tmp_path: Path) -> tuple[Path, np.ndarray]:
     return write_clip(tmp_path)
 
 
-SMALL = ("--preset", "alexnet", "--set", "scale_count=1", "alexnet_layers=conv3")
-"""What compiles soonest. Further settings may follow."""
-
-
 def test_track_writes_boxes_and_video(
     clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     folder, truth = clip
     boxes, movie = tmp_path / "boxes.csv", tmp_path / "out.mp4"
-    assert cli.main(["track", str(folder), "--boxes", str(boxes), "--out", str(movie), *SMALL]) == 0
+    assert cli.main(["track", str(folder), "--boxes", str(boxes), "--out", str(movie), *OPTIONS]) == 0
     table = rows(boxes)
     assert [row["frame"] for row in table] == ["0", "1", "2", "3"]
     found = np.array([[float(row[key]) for key in "xywh"] for row in table])
@@ -53,7 +50,7 @@ def test_track_prints_boxes_where_nothing_is_to_be_written(
 ):
     folder, _ = clip
     pattern = str(folder / "img" / "*.png")
-    assert cli.main(["track", pattern, "--box", "60,40,24,28", *SMALL, "fill=frame"]) == 0
+    assert cli.main(["track", pattern, "--box", "60,40,24,28", *OPTIONS, "fill=frame"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "frame,x,y,w,h,score,lost"
     assert lines[1] == "0,60.0000,40.0000,24.0000,28.0000,1.0000,0"
@@ -70,7 +67,7 @@ def test_a_sequence_of_vot_is_tracked_from_its_first_region(
     x, y, w, h = truth[0].astype(int)
     for first in (f"{x},{y},{x + w},{y},{x + w},{y + h},{x},{y + h}", f"m{x},{y},{w},{h},0,{w * h}"):
         (folder / "groundtruth.txt").write_text(first + "\n")
-        assert cli.main(["track", str(folder), "--boxes", str(tmp_path / "boxes.csv"), *SMALL]) == 0
+        assert cli.main(["track", str(folder), "--boxes", str(tmp_path / "boxes.csv"), *OPTIONS]) == 0
         table = rows(tmp_path / "boxes.csv")
         assert [float(table[0][key]) for key in "xywh"] == truth[0].tolist()
         assert len(table) == 4
@@ -81,7 +78,7 @@ def test_track_says_what_is_odd_about_the_true_boxes(clip: tuple[Path, np.ndarra
     folder, truth = clip
     lines = (folder / "groundtruth_rect.txt").read_text().splitlines()
     (folder / "groundtruth_rect.txt").write_text(f"\ufeff{lines[0]},\n1,1,-1,-1,\n{lines[2]},\n")
-    assert cli.main(["track", str(folder), *SMALL]) == 0
+    assert cli.main(["track", str(folder), *OPTIONS]) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[1].startswith("0," + ",".join(f"{number:.4f}" for number in truth[0]))
     truth_file = folder / "groundtruth_rect.txt"
@@ -96,7 +93,7 @@ def test_a_lost_target_is_said_and_ends_the_track_where_it_shall(
 ):
     folder, _ = clip
     boxes, page = tmp_path / "boxes.csv", tmp_path / "page.html"
-    arguments = ["track", str(folder), "--boxes", str(boxes), "--page", str(page), *SMALL, "score_midpoint=2"]
+    arguments = ["track", str(folder), "--boxes", str(boxes), "--page", str(page), *OPTIONS, "score_midpoint=2"]
     assert cli.main(arguments) == 0  # no contrast is as high
     assert "tracked 4 frames" in (said := capsys.readouterr().err)
     assert "; lost in frames 1-end\n" in said
@@ -112,7 +109,7 @@ def test_a_lost_target_is_said_and_ends_the_track_where_it_shall(
 def test_a_target_that_is_never_lost_is_not_mentioned(
     clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str]
 ):
-    arguments = ["track", str(clip[0]), *SMALL, "score_midpoint=-2", "--stop-when-lost", "1"]
+    arguments = ["track", str(clip[0]), *OPTIONS, "score_midpoint=-2", "--stop-when-lost", "1"]
     assert cli.main(arguments) == 0
     printed = capsys.readouterr()
     assert "lost" not in printed.err
@@ -125,7 +122,7 @@ def test_several_targets_are_tracked_in_one_pass(
     folder, truth = clip
     boxes = [",".join(f"{number:g}" for number in truth[0]), "10,70,30,30"]
     together = tmp_path / "both.csv"
-    arguments = ["--box", f"car={boxes[0]}", "--box", boxes[1], "--boxes", str(together), *SMALL]
+    arguments = ["--box", f"car={boxes[0]}", "--box", boxes[1], "--boxes", str(together), *OPTIONS]
     assert cli.main(["track", str(folder), *arguments]) == 0
     said = capsys.readouterr().err
     assert "tracked 4 frames of 2 targets, " in said
@@ -134,7 +131,7 @@ def test_several_targets_are_tracked_in_one_pass(
     assert [(row["frame"], row["target"]) for row in table[:3]] == [("0", "car"), ("0", "2"), ("1", "car")]
     for name, box in zip(("car", "2"), boxes, strict=True):
         alone = tmp_path / f"{name}.csv"
-        assert cli.main(["track", str(folder), "--box", box, "--boxes", str(alone), *SMALL]) == 0
+        assert cli.main(["track", str(folder), "--box", box, "--boxes", str(alone), *OPTIONS]) == 0
         found, expected = (
             np.array([[float(row[key]) for key in "xywh"] for row in each])
             for each in ([row for row in table if row["target"] == name], rows(alone))
@@ -202,7 +199,7 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     boxes = tmp_path / "boxes.csv"
     clip = Path(mfst_jax.__file__).parent / "assets" / "demo.mp4"
     arguments = [sys.executable, "-c", PROGRAM, "track", str(clip), "--box", "158,208,61,44"]
-    arguments += ["--boxes", str(boxes), *SMALL]
+    arguments += ["--boxes", str(boxes), *OPTIONS]
     process = subprocess.Popen(arguments, cwd=Path(__file__).parents[1])
     try:
         for _ in range(1200):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clip_folders import rows, write_clip
+from one_layer import ONE_LAYER
 from PIL import Image
 
 from mfst_jax import cli
@@ -112,7 +113,7 @@ def test_a_preset_may_have_capitals_and_an_unknown_one_is_refused_with_all_names
     folder, _ = clip
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"
     for name, boxes in (("alexnet", small), ("ALEXNET", large)):
-        settings = ["--preset", name, "--set", "scale_count=1", "alexnet_layers=conv3"]
+        settings = ["--preset", name, "--set", *ONE_LAYER]
         assert cli.main(["track", str(folder), *settings, "--boxes", str(boxes)]) == 0
     assert large.read_text() == small.read_text()
     capsys.readouterr()

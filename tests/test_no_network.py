@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import offline
 import pytest
+from one_layer import OPTIONS
 from PIL import Image
 from scenes import video
 from servers import running
@@ -162,9 +163,9 @@ from mfst_jax import cli
 assert count > 150, count
 sys.exit(cli.main(sys.argv[1:]))
 """
-    table, small = tmp_path / "boxes.csv", ("--preset", "alexnet", "--set", "scale_count=1", "alexnet_layers=conv3")
+    table = tmp_path / "boxes.csv"
     box = ",".join(str(round(float(side))) for side in boxes[0])
     outputs = ("--boxes", str(table), "--page", str(tmp_path / "page.html"))
-    process = run(program, "track", str(tmp_path / "img"), "--box", box, *outputs, *small)
+    process = run(program, "track", str(tmp_path / "img"), "--box", box, *outputs, *OPTIONS)
     assert process.returncode == 0, process.stderr[-2000:]
     assert len(np.loadtxt(table, delimiter=",", skiprows=1)) == 3

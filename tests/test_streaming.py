@@ -4,14 +4,12 @@ import jax
 import numpy as np
 import pytest
 from compilations import counted_compilations
+from one_layer import SMALL
 from scenes import video
 
 import mfst_jax
 from mfst_jax.config import override
 from mfst_jax.errors import InputError
-from mfst_jax.presets import ALEXNET
-
-CONFIG = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +19,7 @@ def params() -> mfst_jax.Params:
 
 @pytest.mark.parametrize("weights", ["plain", "prepared"])
 def test_after_a_warmup_nothing_is_compiled(params: mfst_jax.Params, weights: str):
-    config = override(CONFIG, ("scale_penalty=0.9222",))
+    config = override(SMALL, ("scale_penalty=0.9222",))
     used = params if weights == "plain" else mfst_jax.prepare(params, config)
     (first, second), truth = video(50, frames=2)
     mfst_jax.warmup(used, first.shape, config=config)
@@ -43,7 +41,7 @@ def test_shapes_that_no_frame_has(params: mfst_jax.Params, shape: tuple[int, ...
 
 
 def test_a_tracker_refuses_frames_of_other_sizes(params: mfst_jax.Params):
-    tracker = mfst_jax.Tracker(params, CONFIG)
+    tracker = mfst_jax.Tracker(params, SMALL)
     frames, truth = video(51, frames=2)
     tracker.init(frames[0], truth[0])
     with pytest.raises(InputError, match=r"first frame's shape \[120, 160, 3\], found shape \[119, 160, 3\]"):

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from one_layer import SMALL
+from one_layer import OPTIONS, SMALL
 from PIL import Image
 from scenes import video
 
@@ -40,12 +40,11 @@ def found(folder: Path) -> dict[str, Any]:
     boxes["prepared"] = np.asarray(jax.jit(mfst_jax.track)(prepared, frames, box).box).tolist()
     result = mfst_jax.track(params, frames.astype(np.float32), box.tolist(), config=SMALL)
     boxes["float"] = np.asarray(result.box).tolist()
-    options = ["--preset", "alexnet", "--set", "alexnet_layers=conv3", "scale_count=1"]
     table = str(folder / "boxes.csv")
-    assert main(["track", str(folder / "video"), "--box", ",".join(map(str, box)), "--boxes", table, *options]) == 0
+    assert main(["track", str(folder / "video"), "--box", ",".join(map(str, box)), "--boxes", table, *OPTIONS]) == 0
     boxes["track"] = np.loadtxt(table, delimiter=",", skiprows=1, usecols=(1, 2, 3, 4)).tolist()
     out = folder / "out"
-    assert main(["eval", str(folder / "set"), "--protocol", "folder", "--out", str(out), *options]) == 0
+    assert main(["eval", str(folder / "set"), "--protocol", "folder", "--out", str(out), *OPTIONS]) == 0
     (written,) = out.rglob("video.txt")
     boxes["eval"] = np.loadtxt(written, delimiter=",").tolist()
     return boxes

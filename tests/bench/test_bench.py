@@ -8,22 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from one_layer import SMALL
 
 import mfst_jax
 from mfst_jax import cli
 from mfst_jax.bench import command, random_inputs, roofline
 from mfst_jax.bench.steps import step_of
-from mfst_jax.config import override
 from mfst_jax.errors import InputError
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
-from mfst_jax.presets import ALEXNET, PRESETS
+from mfst_jax.presets import PRESETS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import floor
 
 ROOT = Path(__file__).parents[2]
-SMALL = override(ALEXNET, ("scale_count=1", "alexnet_layers=conv3"))
 
 
 def script(name: str, *arguments: str, timeout: float = 500) -> str:

@@ -22,9 +22,9 @@ def test_the_boxes_until_a_camera_stalls_are_kept_with_their_times(params: mfst_
     content = make_video(tmp_path / "a.ts", 30, options=options, size=size).read_bytes()
     with filming(content, "rtsp") as camera:
         secret = camera.url.replace("//", "//user:word@")
-        source = open_source(secret, patience=3)
+        source = open_source(secret, patience=2)
         camera.stalls_after = 2 * len(content) // 3
-        said = rf"^stream {camera.url}: expected more frames, found \d+, then none for 3 s$"
+        said = rf"^stream {camera.url}: expected more frames, found \d+, then none for 2 s$"
         box = np.array([60, 50, 30, 30], np.float32)
         with pytest.raises(InputError, match=said):
             follow(source, box, params, CONFIG, table=table, video=movie, source_path=secret)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from browser import find_chromium, open_browser
 from media import make_video, noisy
+from one_layer import OPTIONS
 from track_pages import data_of
 
 from mfst_jax import cli
@@ -58,9 +59,8 @@ def test_tracking_starts_in_the_chosen_frame_with_the_boxes_that_were_drawn(vide
     if chromium is None:
         pytest.skip("chromium is not installed")
     table, page = tmp_path / "boxes.csv", tmp_path / "page.html"
-    settings = ["--preset", "alexnet", "--set", "scale_count=1", "alexnet_layers=conv3"]
     with (
-        started(video, "--boxes", table, "--page", page, *settings) as (process, address),
+        started(video, "--boxes", table, "--page", page, *OPTIONS) as (process, address),
         open_browser(chromium, tmp_path / "profile") as browser,
     ):
         browser.open(address)
