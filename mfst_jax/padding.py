@@ -40,10 +40,13 @@ def pad(
       InputError: if the frame is larger than `size`.
     """
     height, width, _ = frame.shape
-    rows, columns = size or padded_size((height, width))
-    fits = height <= rows and width <= columns
-    require(fits, "frame", f"at most {rows} x {columns} (height x width)", f"{height} x {width}")
-    padded = empty((rows, columns, 3), frame.dtype)
+    if size is None:
+        size = padded_size((height, width))
+    else:
+        rows, columns = size
+        fits = height <= rows and width <= columns
+        require(fits, "frame", f"at most {rows} x {columns} (height x width)", f"{height} x {width}")
+    padded = empty((*size, 3), frame.dtype)
     padded[:height, :width] = frame
     padded[:height, width:] = 0
     padded[height:] = 0

@@ -11,6 +11,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from lowered import abstract, convolutions, lower, problems
+from one_layer import SMALL
 
 import mfst_jax
 from mfst_jax.bench.random_inputs import preset_params
@@ -171,7 +172,7 @@ def test_doubles_and_unknown_shapes_are_seen():
 def test_a_choice_that_vmap_maps_is_the_same_as_each_alone():
     """Of tracks taken together, one searches the centre and the other the whole region, as each does by itself."""
     params = preset_params("alexnet")
-    config = dataclasses.replace(PRESETS["alexnet"], alexnet_layers=("conv3",), scale_count=1, centre_search=30.0)
+    config = dataclasses.replace(SMALL, centre_search=30.0)
     config = resolve_config(params.contents, config)
     rng = np.random.default_rng(0)
     frames = jnp.asarray(rng.integers(0, 256, (2, 64, 80, 3), np.uint8))

@@ -99,11 +99,11 @@ def largest_frame(tracks: Iterable[Direction]) -> tuple[int, int]:
 def track(params: PreparedParams, configs: tuple[Config, Config], it: Direction, size: tuple[int, int]) -> Both:
     """Tracks one sequence by both configurations, frame by frame in turns, each padded to `size` (height, width)."""
     first, box = read_image(it.frames[0]), it.truth[0].astype(np.float32)
-    real, start = np.array(first.shape[:2], np.int32), pad(first, size)
+    real, start = np.array(first.shape[:2], np.int32), jax.device_put(pad(first, size))
     states = [mfst_jax.init(params, start, box, config=config, frame_size=real) for config in configs]
     boxes, scores, seconds = [[box, box]], [], []
     for path in it.frames[1:]:
-        frame, times = pad(read_image(path), size), [0.0, 0.0]
+        frame, times = jax.device_put(pad(read_image(path), size)), [0.0, 0.0]
         outputs: Any = [None, None]
         # Each is the first in every other frame: what comes first finds less in the caches.
         for number in (0, 1) if len(seconds) % 2 else (1, 0):
