@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 from mfst_jax import fusion, localisation
 from mfst_jax.compilation import jit
 from mfst_jax.config import Config, Layer, Model
-from mfst_jax.presets import REALTIME
 from mfst_jax.train.losses import balanced_logistic, labels
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Correlations, Trainable, responses_from_correlations
@@ -55,7 +54,8 @@ def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Meas
 
 @partial(jit, static_argnames=("recipe",))
 def centre_errors_with_alexnet(of_s: Correlations, of_a: Correlations, *, recipe: Recipe) -> Float[Array, ""]:
-    """Sum over pairs of the distance of the peak from the target, where S and A are fused as in REALTIME."""
+    """Sum over pairs of the distance of the peak from the target, S and A fused as in `Recipe.tracked_with`."""
+    config = recipe.tracked_with
     kept: dict[Model, tuple[Correlations, Recipe]] = {
         "siamfc": (of_s, recipe),
         "alexnet": (of_a, Recipe(model="alexnet")),
@@ -63,14 +63,14 @@ def centre_errors_with_alexnet(of_s: Correlations, of_a: Correlations, *, recipe
     maps: dict[Model, Array] = {}
     for model, (correlations, of_model) in kept.items():
         responses = responses_from_correlations(Trainable(None, {}), correlations, of_model)
-        factors = dict(zip(REALTIME.layers(model), REALTIME.factors(model), strict=True))
+        factors = dict(zip(config.layers(model), config.factors(model), strict=True))
         maps[model] = jnp.stack([factors[each] / of_model.factor(each) * responses[each] for each in factors])
 
     def fuse(by_model: dict[Model, Float[Array, "layers 17 17"]]) -> Float[Array, "272 272"]:
-        upsampled = {model: localisation.upsample(each, REALTIME.upsampling) for model, each in by_model.items()}
-        return fusion.fuse_hierarchy({model: each[:, None] for model, each in upsampled.items()}, REALTIME)[0]
+        upsampled = {model: localisation.upsample(each, config.upsampling) for model, each in by_model.items()}
+        return fusion.fuse_hierarchy({model: each[:, None] for model, each in upsampled.items()}, config)[0]
 
-    return _centre_errors(jax.vmap(fuse, in_axes=1)(maps), REALTIME)
+    return _centre_errors(jax.vmap(fuse, in_axes=1)(maps), config)
 
 
 def _centre_errors(responses: Float[Array, "n 272 272"], config: Config) -> Float[Array, ""]:

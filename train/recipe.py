@@ -18,6 +18,15 @@ from mfst_jax.train.data.augmentation import Augmentation
 Best = Literal["loss", "centre_error", "tracking"]
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 
+CONV5_BESIDE_ALEXNET: dict[str, Any] = {
+    "siamfc_layers": ("conv5",),
+    "model_weights": (0.7, 0.3),
+    "score_midpoint": 0.23,
+}
+"""Fields of a configuration for an S of AlexNet's network beside A, chosen on validation sequences (docs/training.md).
+What the presets say of S is for SiamFC's network: by their hard weights conv3 of this S would drown its other layers,
+since its responses are a hundred times as high."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -195,8 +204,10 @@ class Recipe:
 
     @property
     def tracked_with(self) -> Config:
-        """Configuration of the tracker in validation: REALTIME for an S beside A, else `layers_fused_with`."""
-        return REALTIME if self.beside_alexnet else self.layers_fused_with
+        """Configuration of the tracker in validation: for an S beside A REALTIME with `CONV5_BESIDE_ALEXNET`, else
+        `layers_fused_with`.
+        """
+        return dataclasses.replace(REALTIME, **CONV5_BESIDE_ALEXNET) if self.beside_alexnet else self.layers_fused_with
 
     @property
     def layers_fused_with(self) -> Config:

@@ -14,7 +14,8 @@ from mfst_jax.checkpoints import weight_names
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
-from mfst_jax.params import Contents
+from mfst_jax.params import Contents, implied_config
+from mfst_jax.presets import ADAPTIVE
 from mfst_jax.train import backbone
 from mfst_jax.train.data import pairs
 from mfst_jax.train.data.pairs import Crops
@@ -87,10 +88,11 @@ def test_a_step_is_that_of_the_plain_modules(start, crops, done):
 def test_only_what_is_not_frozen_is_trained_and_the_result_is_s_beside_a(start, done):
     assert sorted(done.trainable.weights) == ["conv3", "conv4", "conv5"]
     found = backbone.with_backbone(start, done.trainable, done.statistics, RECIPE)
-    assert found.contents == Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet")
+    contents = dataclasses.replace(found.contents, config=None)
+    assert contents == Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet")
     flat = weight_names.flatten(found.variables)
     assert {name: each.shape for name, each in flat.items()} == weight_names.expected(found.contents)
-    assert weight_names.identify({name: each.shape for name, each in flat.items()}) == found.contents
+    assert weight_names.identify({name: each.shape for name, each in flat.items()}) == contents
     for layer in ("conv1", "conv2"):
         np.testing.assert_array_equal(flat[f"params/siamfc/{layer}/kernel"], flat[f"params/alexnet/{layer}/kernel"])
     assert (flat["params/siamfc/conv3/kernel"] != flat["params/alexnet/conv3/kernel"]).any()
@@ -135,3 +137,13 @@ def test_the_schedules_begin_and_end_where_they_should():
     assert max(rates) == pytest.approx(1e-3, rel=5e-3)
     assert rates[50] == pytest.approx((1e-3 + 1e-5) / 2, rel=1e-3)
     assert rates[100] == pytest.approx(1e-5, rel=1e-3)
+
+
+def test_weights_with_a_recommend_conv5_alone_of_this_s(start):
+    trained, running = backbone.fresh(RECIPE, start, {})
+    both = backbone.with_backbone(start, trained, running, RECIPE)
+    config = implied_config(both.contents)
+    assert config.layers("siamfc") == ("conv5",)
+    assert config.model_weights[0] > config.model_weights[1]
+    assert config.filter_share == ADAPTIVE.filter_share
+    assert backbone.alone(start, trained, running, RECIPE).contents.config is None
