@@ -81,7 +81,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path):
             killed.rename(tmp_path / f"through{len(list(tmp_path.iterdir()))}")
     subprocess.run([*command, str(killed)], check=True)
     assert read_results(killed) == read_results(tmp_path / "whole")
-    assert {*left} > {0}, "no kill hit a run that had got anywhere"
+    assert max(left) > 0, "no kill hit a run that had got anywhere"
     print(f"results there after each kill: {left}")
 
 
