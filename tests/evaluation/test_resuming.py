@@ -60,7 +60,7 @@ def test_a_run_that_dies_while_it_writes_goes_on(root, whole, tmp_path, monkeypa
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on(tmp_path):
-    """Ten kills at random moments of what a run takes, with no time to clean up."""
+    """Ten kills at random moments of what a run takes, the first one soon after the start, with no time to clean up."""
     root, killed = write_clips(tmp_path / "clips", rounds=11), tmp_path / "killed"
     command = [sys.executable, "-m", "mfst_jax.cli", "eval", str(root), "--protocol", "folder", "--no-report"]
     command = [*command, "--set", *CHEAP, "--out"]
@@ -70,7 +70,8 @@ def test_a_run_that_is_killed_goes_on(tmp_path):
     while len(left) < 10:
         process = subprocess.Popen([*command, str(killed)])
         try:
-            process.wait(timeout=moments.uniform(0.2 * longest, longest))
+            earliest, latest = (0.2, 1.0) if left else (0.0, 0.05)
+            process.wait(timeout=longest * moments.uniform(earliest, latest))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -81,7 +82,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path):
             killed.rename(tmp_path / f"through{len(list(tmp_path.iterdir()))}")
     subprocess.run([*command, str(killed)], check=True)
     assert read_results(killed) == read_results(tmp_path / "whole")
-    assert max(left) > 0, "no kill hit a run that had got anywhere"
+    assert {*left} > {0}, "no kill hit a run that had got anywhere"
     print(f"results there after each kill: {left}")
 
 
