@@ -9,7 +9,15 @@ import jax
 
 from mfst_jax.config import MODELS, Config, Model, from_dict, override, to_dict
 from mfst_jax.errors import InputError
-from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, AUTHORS, PRESETS, SIAMFC, Preset
+from mfst_jax.presets import (
+    ADAPTIVE,
+    ADAPTIVE_ALEXNET,
+    AUTHORS,
+    CONV5_BESIDE_ALEXNET,
+    PRESETS,
+    SIAMFC,
+    Preset,
+)
 from mfst_jax.pytrees import register_for_export, repr_changes
 
 AlexNetVariant = Literal["torchvision", "caffe"]
@@ -104,11 +112,13 @@ def implied_config(contents: Contents) -> Config:
 
     Both backbones imply ADAPTIVE and A alone ADAPTIVE_ALEXNET, which learn the target as it is tracked and look around
     where it is lost (docs/choices.md). S beside Caffe's AlexNet, which only the authors' checkpoints hold, implies
-    AUTHORS.
+    AUTHORS, and an S of AlexNet's network beside A ADAPTIVE with conv5 alone of it.
     """
     if contents.config is not None:
         return contents.config
     if contents.siamfc and contents.alexnet is not None:
+        if contents.siamfc_variant == "alexnet":
+            return dataclasses.replace(ADAPTIVE, **CONV5_BESIDE_ALEXNET)
         return AUTHORS if contents.alexnet == "caffe" else ADAPTIVE
     if contents.alexnet is not None:
         return ADAPTIVE_ALEXNET

@@ -36,6 +36,15 @@ second look where the target seems lost [training split]."""
 ADAPTIVE_ALEXNET = dataclasses.replace(ALEXNET, **FOLLOWING)
 """ADAPTIVE with A alone: ALEXNET with the same options."""
 
+CONV5_BESIDE_ALEXNET: dict[str, Any] = {
+    "siamfc_layers": ("conv5",),
+    "model_weights": (0.7, 0.3),
+    "score_midpoint": 0.23,
+}
+"""Fields of a configuration for an S of AlexNet's network beside A, chosen on validation sequences (docs/training.md).
+What the presets say of S is for SiamFC's network: by their hard weights conv3 of this S would drown its other layers,
+since its responses are a hundred times as high."""
+
 Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_alexnet"]
 PRESETS: dict[Preset, Config] = {
     "paper": PAPER,

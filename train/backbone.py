@@ -21,11 +21,10 @@ from mfst_jax.crops import EXEMPLAR_SIZE
 from mfst_jax.errors import InputError
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.params import Contents, Params
-from mfst_jax.presets import ADAPTIVE
 from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.data.augmentation import augment
 from mfst_jax.train.data.pairs import Crops
-from mfst_jax.train.recipe import CONV5_BESIDE_ALEXNET, Recipe
+from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Features, Others, Responses, correlate_pairs
 
 FIRST_LOG_FACTOR, FIRST_BIAS = 1.5, -2.0
@@ -150,10 +149,7 @@ def contents(recipe: Recipe) -> Contents:
 
 
 def with_backbone(params: Params, trainable: Backbone, running: dict[str, Any], recipe: Recipe) -> Params:
-    """Weights that the run began with, with this S in the place of any other S and its SE-blocks.
-
-    An S of AlexNet's network beside A recommends a configuration.
-    """
+    """Weights that the run began with, with this S in the place of any other S and its SE-blocks."""
     variables = {kind: {**branches} for kind, branches in params.variables.items()}
     variables["params"].pop("siamfc_se", None)
     variables.setdefault("batch_stats", {}).pop("siamfc", None)
@@ -162,10 +158,7 @@ def with_backbone(params: Params, trainable: Backbone, running: dict[str, Any], 
         if branch:
             variables[kind]["siamfc"] = jax.tree.map(np.asarray, branch)
     of_s, beside = contents(recipe), params.contents
-    config = None
-    if recipe.network == "alexnet" and beside.alexnet is not None:
-        config = dataclasses.replace(ADAPTIVE, **CONV5_BESIDE_ALEXNET)
-    held = dataclasses.replace(of_s, alexnet=beside.alexnet, alexnet_se=beside.alexnet_se, config=config)
+    held = dataclasses.replace(of_s, alexnet=beside.alexnet, alexnet_se=beside.alexnet_se)
     return Params({kind: branches for kind, branches in variables.items() if branches}, held)
 
 

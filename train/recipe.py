@@ -12,20 +12,11 @@ from mfst_jax.config import LAYERS, Config, Layer, Model
 from mfst_jax.errors import InputError
 from mfst_jax.fields import check_type, parse_settings, require
 from mfst_jax.params import SiamFCVariant
-from mfst_jax.presets import REALTIME, SIAMFC
+from mfst_jax.presets import CONV5_BESIDE_ALEXNET, REALTIME, SIAMFC
 from mfst_jax.train.data.augmentation import Augmentation
 
 Best = Literal["loss", "centre_error", "tracking"]
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
-
-CONV5_BESIDE_ALEXNET: dict[str, Any] = {
-    "siamfc_layers": ("conv5",),
-    "model_weights": (0.7, 0.3),
-    "score_midpoint": 0.23,
-}
-"""Fields of a configuration for an S of AlexNet's network beside A, chosen on validation sequences (docs/training.md).
-What the presets say of S is for SiamFC's network: by their hard weights conv3 of this S would drown its other layers,
-since its responses are a hundred times as high."""
 
 
 @dataclass(frozen=True)

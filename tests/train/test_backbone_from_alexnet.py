@@ -88,11 +88,10 @@ def test_a_step_is_that_of_the_plain_modules(start, crops, done):
 def test_only_what_is_not_frozen_is_trained_and_the_result_is_s_beside_a(start, done):
     assert sorted(done.trainable.weights) == ["conv3", "conv4", "conv5"]
     found = backbone.with_backbone(start, done.trainable, done.statistics, RECIPE)
-    contents = dataclasses.replace(found.contents, config=None)
-    assert contents == Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet")
+    assert found.contents == Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet")
     flat = weight_names.flatten(found.variables)
     assert {name: each.shape for name, each in flat.items()} == weight_names.expected(found.contents)
-    assert weight_names.identify({name: each.shape for name, each in flat.items()}) == contents
+    assert weight_names.identify({name: each.shape for name, each in flat.items()}) == found.contents
     for layer in ("conv1", "conv2"):
         np.testing.assert_array_equal(flat[f"params/siamfc/{layer}/kernel"], flat[f"params/alexnet/{layer}/kernel"])
     assert (flat["params/siamfc/conv3/kernel"] != flat["params/alexnet/conv3/kernel"]).any()
@@ -147,3 +146,4 @@ def test_weights_with_a_recommend_conv5_alone_of_this_s(start):
     assert config.model_weights[0] > config.model_weights[1]
     assert config.filter_share == ADAPTIVE.filter_share
     assert backbone.alone(start, trained, running, RECIPE).contents.config is None
+    assert implied_config(dataclasses.replace(both.contents, alexnet_se=True)) == config
