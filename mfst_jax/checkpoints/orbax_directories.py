@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,14 @@ METADATA_FILE = "mfst_jax.json"
 def write_orbax(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
     """Writes named arrays to a new Orbax directory, with `metadata` and the digests by which they are verified.
 
-    It is not atomic by itself.
+    It is not atomic by itself. Where it fails, what it has written so far is left to the caller.
     """
     with system_errors(), _quiet():
-        import_orbax().save(path, weight_names.nest(dict(arrays)))
+        try:
+            import_orbax().save(path, weight_names.nest(dict(arrays)))
+        except BaseException:
+            _wait_until_still(path)
+            raise
     (path / METADATA_FILE).write_text(json.dumps({**metadata, "files": _file_digests(path)}, indent=2))
 
 
@@ -44,6 +49,26 @@ def read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None
                     f"{path}: expected the files that were written there, found {name!r} missing or changed"
                 )
     return weight_names.flatten(import_orbax().load(path.absolute())), metadata
+
+
+def _wait_until_still(path: Path) -> None:
+    """Waits until nothing at `path`, nor at names that begin with it, has changed for a fifth of a second.
+
+    Orbax raises the first error of a file while its threads still write other files, and make folders for them again
+    where they are gone. It offers no way to wait for them. After five seconds this waits no longer.
+    """
+    still, last = 0, None
+    for _ in range(100):
+        found = {}
+        for file in path.parent.rglob("*"):
+            with contextlib.suppress(OSError):  # it was renamed or removed meanwhile
+                if file.relative_to(path.parent).parts[0].startswith(path.name):
+                    found[file] = (file.stat().st_size, file.stat().st_mtime_ns)
+        still = still + 1 if found == last else 0
+        if still == 4:
+            break
+        last = found
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Writing a checkpoint: a failure leaves the old one, and what is no checkpoint is not replaced."""
 
 import errno
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,31 @@ def test_a_failure_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest
     checkpoints.save(random_params(S), tmp_path / name)
     assert_same(checkpoints.load(tmp_path / name), random_params(S))
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_orbax_writes_after_its_error_goes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Orbax raises the error of one file while other threads still write, into folders that they make again."""
+    from orbax.checkpoint import v1
+
+    writers = []
+
+    def go_on(folder: Path):
+        for number in range(8):
+            time.sleep(0.06)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number}").write_text("late")
+
+    def fail(path: Path, *_args: object, **_options: object):
+        writers.append(threading.Thread(target=go_on, args=[path.with_name(f"{path.name}.orbax-checkpoint-tmp")]))
+        writers[-1].start()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(v1, "save", fail)
+    with pytest.raises(InputError, match="No space left on device"):
+        checkpoints.save(random_params(A), tmp_path / "weights")
+    [writer] = writers
+    writer.join()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_checkpoint_is_not_replaced(tmp_path: Path):
