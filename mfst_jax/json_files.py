@@ -1,4 +1,4 @@
-"""JSON files from anywhere, of bounded size: what cannot be read is refused by one line."""
+"""JSON: files from anywhere, of bounded size, where what cannot be read is refused by one line; and text to read."""
 
 import json
 from pathlib import Path
@@ -22,6 +22,25 @@ def load(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError as error:
         raise ValueError(error) from None
+
+
+def indented(value: Any, spaces: int = 0) -> str:
+    """Text of a JSON value with a line for each entry, but one line for a list of numbers and strings alone.
+
+    Args:
+      value: the value.
+      spaces: how far its lines but the first are indented.
+    """
+    brackets = "[]" if isinstance(value, list) else "{}"
+    entries: list[str] = []
+    if isinstance(value, dict):
+        entries = [f"{json.dumps(key)}: {indented(each, spaces + 2)}" for key, each in value.items()]
+    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        entries = [indented(each, spaces + 2) for each in value]
+    if not entries:
+        return json.dumps(value)
+    start, end = "\n" + " " * (spaces + 2), "\n" + " " * spaces
+    return brackets[0] + start + f",{start}".join(entries) + end + brackets[1]
 
 
 def read_json(path: Path, expected: str, *, name: str | None = None) -> Any:
