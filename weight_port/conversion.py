@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import weight_names
+from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.config import MODELS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.version import __version__
@@ -20,7 +21,8 @@ from weight_port.reading import Source, read_each
 def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) -> tuple[Params, dict[str, Any]]:
     """Sources merged into one set of weights, complete and fit for use, as NumPy arrays; and its provenance.
 
-    The configuration that a checkpoint of ours recommends survives only where it is the one source.
+    Of the built-in weights only those backbones are taken that no other source holds. The configuration that a
+    checkpoint of ours recommends survives only where it is the one source.
 
     Args:
       sources: paths as `read` takes them, or what it returned.
@@ -38,6 +40,7 @@ def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) 
         raise InputError(f"sources: expected each once, found {again} twice")
     read_sources, problems = read_each(sources, prefix=prefix)
     complete = len(read_sources) == len(sources)
+    read_sources = [_to_fill_in(source, read_sources) for source in read_sources]
     arrays, origins, clashes = _join(read_sources)
     contents, faults = weight_names.check(arrays)
     for fault in faults:
@@ -70,6 +73,22 @@ def convert(sources: Sequence[str | Path | Source], out: str | Path, *, prefix: 
     params, provenance = merge(sources, prefix=prefix)
     checkpoints.save(params, out, provenance=provenance)
     return params
+
+
+def _to_fill_in(source: Source, sources: Sequence[Source]) -> Source:
+    """Source as it is; of the built-in weights what no other source holds, with a note of what is left out."""
+    if source.name != "builtin" or known_weights.is_shadowed("builtin"):
+        return source
+    held = {_branch(name) for other in sources if other is not source for name in other.arrays}
+    left_out = [model for model in MODELS if model in held]
+    arrays = {name: array for name, array in source.arrays.items() if _branch(name).removesuffix("_se") not in left_out}
+    notes = [*source.provenance["notes"], *(f"left out {model}, which another source holds" for model in left_out)]
+    return dataclasses.replace(source, arrays=arrays, provenance={**source.provenance, "notes": notes})
+
+
+def _branch(name: str) -> str:
+    """Branch of an array, such as `siamfc` or `alexnet_se`."""
+    return name.split("/")[1]
 
 
 def _join(sources: Sequence[Source]) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:

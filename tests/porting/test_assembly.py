@@ -4,8 +4,10 @@ import dataclasses
 import errno
 import hashlib
 import threading
+from functools import reduce
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from servers import Server
@@ -19,6 +21,7 @@ from mfst_jax.checkpoints import files, known_weights, weight_names
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED, WeightSet
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
+from mfst_jax.random_weights import random_params
 from weight_port.assembly import get
 
 SIAMFC, ALEXNET = "2016-08-17.net.mat", "alexnet-owt-7be5be79.pth"
@@ -231,6 +234,23 @@ def test_a_name_that_nobody_knows():
 
 def test_sources_go_by_name_too(tmp_path: Path):
     params = weight_port.convert(["builtin"], tmp_path / "copy.safetensors")
-    assert params.contents.describe() == "AlexNet (torchvision)"
+    assert params.contents.describe() == "SiamFC (AlexNet's layers), AlexNet (torchvision)"
+    assert params.contents == KNOWN["builtin"].contents
     with pytest.raises(InputError, match="mfst weights get paper"):
         weight_port.read("paper")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_built_in_weights_fill_in_what_other_sources_lack(tmp_path: Path, order: int):
+    own = random_params(Contents(True, None, siamfc_se=True))
+    mfst_jax.save(own, tmp_path / "own.safetensors")
+    params = weight_port.convert([str(tmp_path / "own.safetensors"), "builtin"][::order], tmp_path / "both.safetensors")
+    assert params.contents == Contents(True, "torchvision", siamfc_se=True)
+    built_in = mfst_jax.load().variables["params"]["alexnet"]
+    for found, expected in ((params.variables["params"]["alexnet"], built_in), (params.variables, own.variables)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
+            np.testing.assert_array_equal(reduce(lambda tree, key: tree[key.key], path, found), leaf)
+    (note,) = [
+        note for source in checkpoints.provenance(tmp_path / "both.safetensors")["sources"] for note in source["notes"]
+    ]
+    assert note == "left out siamfc, which another source holds"
