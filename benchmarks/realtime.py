@@ -47,7 +47,7 @@ def main(
 
     Args:
         sources: Folders with true boxes.
-        weights: Weights; by default the built-in ones, an AlexNet alone.
+        weights: Weights; by default the built-in ones.
         preset: The one.
         to: The other.
         frames: Of each source at most.

@@ -13,7 +13,7 @@ from mfst_jax.fast import PreparedParams, prepare
 from mfst_jax.jax_release import refuse_bad_release
 from mfst_jax.multi import MultiTracker
 from mfst_jax.params import Params
-from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC
+from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, ADAPTIVE_CONV5, ALEXNET, AUTHORS, PAPER, REALTIME, SIAMFC
 from mfst_jax.random_weights import random_params
 from mfst_jax.state import Output, Result, State
 from mfst_jax.streaming import Tracker, warmup
@@ -25,6 +25,7 @@ refuse_bad_release()
 __all__ = [
     "ADAPTIVE",
     "ADAPTIVE_ALEXNET",
+    "ADAPTIVE_CONV5",
     "ALEXNET",
     "AUTHORS",
     "PAPER",

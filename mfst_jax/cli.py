@@ -28,6 +28,7 @@ from mfst_jax.export.command import export
 from mfst_jax.following.loop import follow, follow_all
 from mfst_jax.following.recording import check_files
 from mfst_jax.following.summary import summary
+from mfst_jax.json_files import indented
 from mfst_jax.many.command import track_all
 from mfst_jax.media import sources
 from mfst_jax.media.drawing import contact_sheet
@@ -162,7 +163,8 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
     movie, page, sheet, table = (out / f"demo.{suffix}" for suffix in ("mp4", "html", "png", "csv"))
     followed = follow(source, source.ground_truth[0], params, video=movie, page=page, table=table, see=keep)
     save_image(contact_sheet(pictures), sheet)
-    print(f"tracked {len(followed.boxes)} frames with {params.contents.describe()} on {jax.devices()[0].platform}")
+    preset, device = preset_of(params.contents, implied_config(params.contents)), jax.devices()[0].platform
+    print(f"tracked {len(followed.boxes)} frames with the built-in weights, preset {preset}, on {device}")
     for path in (movie, page, sheet, table):
         print(f"wrote {path}")
     mean = float(np.mean(overlaps(followed.boxes, source.ground_truth)))
@@ -184,9 +186,9 @@ def info(weights: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME|
     if params is not stored:
         print("SE-blocks: they come with mfst_jax, and belong to these backbones")
     implied = implied_config(params.contents)
-    preset = preset_of(implied)
+    preset = preset_of(params.contents, implied)
     print(f"tracks by default with: {'' if preset is None else f'the preset {preset}, '}{json.dumps(to_dict(implied))}")
-    print(f"provenance: {json.dumps(checkpoints.provenance(weights), indent=2)}")
+    print(f"provenance: {indented(checkpoints.provenance(weights))}")
     return 0
 
 

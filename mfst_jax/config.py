@@ -34,6 +34,10 @@ MOST_TILT = 1e12
 MODELS: tuple[Model, ...] = typing.get_args(Model)
 LAYERS: tuple[Layer, ...] = typing.get_args(Layer)
 
+NETWORK_FACTORS: dict[Model, tuple[float, float, float]] = {"siamfc": (1e-3,) * 3, "alexnet": (1e-5, 1e-4, 1e-3)}
+"""Factors on the raw cross-correlations of conv3, conv4, conv5, by network: they bring all layers' responses to about
+the same magnitude [code]."""
+
 LARGEST, SMALLEST = 1e6, 1e-12
 """Largest number that a weight, a factor or a field of the score may be, and smallest factor: with them all products of
 features are finite in float32."""
@@ -63,8 +67,8 @@ class Config:
       siamfc_layers: The layers of S in use [paper III-A].
       siamfc_fusion: How the response maps of the layers of S become one map [paper table II: the best for S].
       siamfc_weights: Fusion weights of conv3, conv4, conv5 of S, in [0, 1e6] [paper IV-A e].
-      siamfc_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of S, in
-        [1e-12, 1e6] [code].
+      siamfc_factors: Factors on the raw cross-correlations of conv3, conv4, conv5 of S, in [1e-12, 1e6]. None: those
+        for its network (`NETWORK_FACTORS`), 1e-3 each for SiamFC's [code].
       alexnet_layers: The layers of A in use [paper III-A].
       alexnet_fusion: How the response maps of the layers of A become one map [paper table II: the best for A].
       alexnet_weights: Fusion weights of conv3, conv4, conv5 of A, in [0, 1e6] [paper IV-A e].
@@ -118,12 +122,12 @@ class Config:
     # Sec. IV-A e): the weights of the fusion
     siamfc_fusion: Strategy = "hard"
     siamfc_weights: tuple[float, float, float] = (0.1, 0.3, 0.7)
-    siamfc_factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
+    siamfc_factors: tuple[float, float, float] | None = None
 
     alexnet_layers: tuple[Layer, ...] = LAYERS
     alexnet_fusion: Strategy = "soft"
     alexnet_weights: tuple[float, float, float] = (0.1, 0.6, 0.3)
-    alexnet_factors: tuple[float, float, float] = (1e-5, 1e-4, 1e-3)
+    alexnet_factors: tuple[float, float, float] = NETWORK_FACTORS["alexnet"]
 
     model_fusion: Strategy = "soft"
     model_weights: tuple[float, float] = (0.3, 0.7)
@@ -177,7 +181,8 @@ class Config:
         for name in ("siamfc_factors", "alexnet_factors"):
             value = getattr(self, name)
             wanted = f"numbers above 0, in [{SMALLEST:g}, {LARGEST:g}]"
-            require(all(SMALLEST <= f <= LARGEST for f in value), f"config.{name}", wanted, value)
+            fits = value is None or all(SMALLEST <= f <= LARGEST for f in value)
+            require(fits, f"config.{name}", wanted, value)
         require(
             math.isfinite(self.scale_step) and self.scale_step >= 1, "config.scale_step", "1 or more", self.scale_step
         )
@@ -231,8 +236,13 @@ class Config:
         return self._of_layers(model, self.siamfc_weights if model == "siamfc" else self.alexnet_weights)
 
     def factors(self, model: Model) -> tuple[float, ...]:
-        """Response factors of the layers of `model` in use, in network order."""
-        return self._of_layers(model, self.siamfc_factors if model == "siamfc" else self.alexnet_factors)
+        """Response factors of the layers of `model` in use, in network order.
+
+        Where `siamfc_factors` are None they are those for SiamFC's network; a configuration that
+        `params.resolve_config` has resolved has those for the network that S is.
+        """
+        of_siamfc = self.siamfc_factors or NETWORK_FACTORS["siamfc"]
+        return self._of_layers(model, of_siamfc if model == "siamfc" else self.alexnet_factors)
 
     def fusion(self, model: Model) -> Strategy:
         """Fusion strategy for the layers of `model`."""

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import jax
 
-from mfst_jax.config import MODELS, Config, Model, from_dict, override, to_dict
+from mfst_jax.config import MODELS, NETWORK_FACTORS, Config, Model, from_dict, override, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.presets import (
     ADAPTIVE,
     ADAPTIVE_ALEXNET,
+    ADAPTIVE_CONV5,
     AUTHORS,
-    CONV5_BESIDE_ALEXNET,
     PRESETS,
     SIAMFC,
     Preset,
@@ -112,13 +112,13 @@ def implied_config(contents: Contents) -> Config:
 
     Both backbones imply ADAPTIVE and A alone ADAPTIVE_ALEXNET, which learn the target as it is tracked and look around
     where it is lost (docs/choices.md). S beside Caffe's AlexNet, which only the authors' checkpoints hold, implies
-    AUTHORS, and an S of AlexNet's network beside A ADAPTIVE with conv5 alone of it.
+    AUTHORS, and an S of AlexNet's network beside A, as the built-in weights hold it, ADAPTIVE_CONV5.
     """
     if contents.config is not None:
         return contents.config
     if contents.siamfc and contents.alexnet is not None:
         if contents.siamfc_variant == "alexnet":
-            return dataclasses.replace(ADAPTIVE, **CONV5_BESIDE_ALEXNET)
+            return ADAPTIVE_CONV5
         return AUTHORS if contents.alexnet == "caffe" else ADAPTIVE
     if contents.alexnet is not None:
         return ADAPTIVE_ALEXNET
@@ -126,7 +126,13 @@ def implied_config(contents: Contents) -> Config:
 
 
 def resolve_config(contents: Contents, config: Config | None) -> Config:
-    """Configuration to track with, checked against the weights: `config`, or what they imply where it is None."""
+    """Configuration to track with, checked against the weights: `config`, or what they imply where it is None.
+
+    Where an S of AlexNet's network is in use, and the configuration leaves its response factors open, they are set.
+
+    Raises:
+      InputError: it is no `Config`, or asks for what the weights lack.
+    """
     config = implied_config(contents) if config is None else config
     if not isinstance(config, Config):
         raise InputError(f"config: expected a Config such as mfst_jax.PAPER, found {config!r:.80}")
@@ -134,13 +140,20 @@ def resolve_config(contents: Contents, config: Config | None) -> Config:
         if not contents.holds(model):
             raise InputError(
                 f"config.models: expected only what the weights hold ({contents.describe()}), found {model!r}; "
-                "the weights 'paper' hold both backbones (mfst weights get paper)"
+                "the built-in weights hold both backbones, and so do 'paper' (mfst weights get paper)"
             )
         if config.se and not contents.holds_se(model):
             raise InputError(
                 f"config.se: expected weights with SE-blocks for {model!r}, found {contents.describe()}; "
                 "se=None uses SE-blocks only where there are some"
             )
+    return _with_factors(contents, config)
+
+
+def _with_factors(contents: Contents, config: Config) -> Config:
+    """Configuration with the response factors for the network that S is, where it leaves them open."""
+    if config.siamfc_factors is None and "siamfc" in config.models and contents.siamfc_variant == "alexnet":
+        return dataclasses.replace(config, siamfc_factors=NETWORK_FACTORS["alexnet"])
     return config
 
 
@@ -154,9 +167,10 @@ def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[
     return resolve_config(contents, override(start, settings))
 
 
-def preset_of(config: Config) -> Preset | None:
-    """Name of the preset that a configuration equals; None where it equals none."""
-    return next((name for name, preset in PRESETS.items() if preset == config), None)
+def preset_of(contents: Contents, config: Config) -> Preset | None:
+    """Name of the preset that a configuration for weights equals, resolved or not; None where it equals none."""
+    resolved = _with_factors(contents, config)
+    return next((name for name, preset in PRESETS.items() if _with_factors(contents, preset) == resolved), None)
 
 
 def contents_for(config: Config, alexnet: AlexNetVariant = "torchvision") -> Contents:

@@ -23,8 +23,7 @@ REALTIME = Config(
 """PAPER with the scale told from features: one search region a frame, or its centre [training split]."""
 
 ALEXNET = dataclasses.replace(REALTIME, models=("alexnet",), centre_search=0.0, score_midpoint=0.173, score_slope=23.8)
-"""A alone, which the built-in weights hold: conv3 to conv5 by soft weight, the scale told from features [training
-split]."""
+"""A alone: conv3 to conv5 by soft weight, the scale told from features [training split]."""
 
 FOLLOWING: dict[str, Any] = {"second_look": 0.1, "filter_share": 0.8, "recent_share": 0.5, "scale_damping": 0.8}
 """Fields of the adaptive presets, which follow a target that changes and look around for one that is lost."""
@@ -42,10 +41,13 @@ CONV5_BESIDE_ALEXNET: dict[str, Any] = {
     "score_midpoint": 0.23,
 }
 """Fields of a configuration for an S of AlexNet's network beside A, chosen on validation sequences (docs/training.md).
-What the presets say of S is for SiamFC's network: by their hard weights conv3 of this S would drown its other layers,
-since its responses are a hundred times as high."""
+conv3 of such an S is, or nearly is, that of A; its conv5 is what it knows beyond A."""
 
-Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_alexnet"]
+ADAPTIVE_CONV5 = dataclasses.replace(ADAPTIVE, **CONV5_BESIDE_ALEXNET | {"centre_search": 0.0, "score_midpoint": 0.17})
+"""ADAPTIVE with conv5 alone of S, which counts for more than A, in whole search regions: for an S of AlexNet's network,
+as the built-in one is [training split]."""
+
+Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_conv5", "adaptive_alexnet"]
 PRESETS: dict[Preset, Config] = {
     "paper": PAPER,
     "authors": AUTHORS,
@@ -53,5 +55,6 @@ PRESETS: dict[Preset, Config] = {
     "alexnet": ALEXNET,
     "realtime": REALTIME,
     "adaptive": ADAPTIVE,
+    "adaptive_conv5": ADAPTIVE_CONV5,
     "adaptive_alexnet": ADAPTIVE_ALEXNET,
 }

@@ -70,7 +70,7 @@ def first_state(params: AnyParams, frame: Array, box: Array, frame_size: Array, 
             lost_frames=zero.astype(jnp.int32),
             frame_size=frame_size,
             config=config,
-            contents=params.contents,
+            contents=replace(params.contents, config=None),
             frame_shape=frame.shape,
         )
         return replace(state, templates=_learn_first(params, state, frame, config)) if config.filter_share else state

@@ -31,7 +31,7 @@ class State:
         at least 1/2 (`second_look.py`).
       frame_size: Real part of every frame, (height, width) in pixels.
       config: Configuration that the state was made with.
-      contents: Contents of the weights that the state was made with.
+      contents: Contents of the weights that the state was made with, without the configuration that these recommend.
       frame_shape: Shape of every frame, padding included.
     """
 

@@ -183,8 +183,9 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Params:
 
 @pytest.fixture
 def one_layer_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The built-in weights imply what compiles soonest, for tests to which it is all one how is tracked."""
-    monkeypatch.setattr(params_module, "ADAPTIVE_ALEXNET", SMALL)
+    """A alone and the built-in weights imply what compiles soonest, for tests to which it is all one how is tracked."""
+    for preset in ("ADAPTIVE_ALEXNET", "ADAPTIVE_CONV5"):
+        monkeypatch.setattr(params_module, preset, SMALL)
 
 
 @pytest.fixture(scope="session")

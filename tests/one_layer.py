@@ -9,8 +9,12 @@ from scenes import video
 from mfst_jax.config import override
 from mfst_jax.presets import ALEXNET
 
-EXEMPLAR_ALONE = ("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59")
-"""Settings that make ALEXNET of ADAPTIVE_ALEXNET."""
+EXEMPLAR_ALONE = (
+    *("models=alexnet", "siamfc_layers=conv3,conv4,conv5", "model_weights=.3,.7"),
+    *("filter_share=0", "recent_share=0", "second_look=0", "scale_damping=.59"),
+    *("score_midpoint=.173", "score_slope=23.8"),
+)
+"""Settings that make ALEXNET of ADAPTIVE_CONV5, which the built-in weights imply."""
 ONE_LAYER = ("scale_count=1", "alexnet_layers=conv3")
 """What makes the configuration of ALEXNET."""
 SMALL = override(ALEXNET, ONE_LAYER)

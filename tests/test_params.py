@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfst_jax.config import Config
+from mfst_jax.config import NETWORK_FACTORS, Config
 from mfst_jax.errors import InputError
-from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config, resolve_config, uses_se
-from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, AUTHORS, PAPER, SIAMFC
+from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config, preset_of, resolve_config, uses_se
+from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, AUTHORS, PAPER, PRESETS, SIAMFC
 
 OWN = Config(scale_step=1.07)
 
@@ -59,8 +59,8 @@ def test_contents_in_words(contents, words):
         (
             Contents(True, None),
             PAPER,
-            r"^config\.models: expected only what the weights hold \(SiamFC\), found 'alexnet'; the weights 'paper' "
-            r"hold both backbones \(mfst weights get paper\)$",
+            r"^config\.models: expected only what the weights hold \(SiamFC\), found 'alexnet'; the built-in "
+            r"weights hold both backbones, and so do 'paper' \(mfst weights get paper\)$",
         ),
         (Contents(False, "caffe"), SIAMFC, r"^config\.models: .*\(AlexNet \(caffe\)\), found 'siamfc';"),
         (
@@ -86,6 +86,28 @@ def test_se_is_used_where_it_is_there_unless_it_is_off(se, siamfc, alexnet):
     contents = Contents(True, "torchvision", siamfc_se=True)
     config = resolve_config(contents, Config(se=se))
     assert (uses_se(contents, config, "siamfc"), uses_se(contents, config, "alexnet")) == (siamfc, alexnet)
+
+
+def test_response_factors_are_those_for_the_network_that_s_is():
+    of_alexnet = Contents(True, "torchvision", siamfc_variant="alexnet")
+    resolved = resolve_config(of_alexnet, PAPER)
+    assert resolved == dataclasses.replace(PAPER, siamfc_factors=(1e-5, 1e-4, 1e-3))
+    assert resolved.factors("siamfc") == resolved.factors("alexnet") == NETWORK_FACTORS["alexnet"]
+    assert resolve_config(of_alexnet, resolved) == resolved
+    own = dataclasses.replace(PAPER, siamfc_factors=(1.0, 2.0, 3.0))
+    assert resolve_config(of_alexnet, own) == own
+    assert resolve_config(of_alexnet, ADAPTIVE_ALEXNET) == ADAPTIVE_ALEXNET
+    of_siamfc = Contents(True, "torchvision")
+    assert resolve_config(of_siamfc, PAPER) == PAPER
+    assert PAPER.factors("siamfc") == NETWORK_FACTORS["siamfc"] == (1e-3, 1e-3, 1e-3)
+
+
+@pytest.mark.parametrize("variant", ["siamfc", "alexnet"])
+def test_presets_are_known_by_name_whether_resolved_or_not(variant):
+    contents = Contents(True, "torchvision", siamfc_variant=variant)
+    for name, preset in PRESETS.items():
+        assert preset_of(contents, preset) == preset_of(contents, resolve_config(contents, preset)) == name
+    assert preset_of(contents, OWN) is None
 
 
 # The pytree

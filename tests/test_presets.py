@@ -4,9 +4,20 @@ import dataclasses
 from typing import Any
 
 import pytest
+from one_layer import EXEMPLAR_ALONE
 
-from mfst_jax.config import LAYERS, MODELS, Config
-from mfst_jax.presets import ADAPTIVE, ADAPTIVE_ALEXNET, ALEXNET, AUTHORS, PAPER, PRESETS, REALTIME, SIAMFC
+from mfst_jax.config import LAYERS, MODELS, Config, override
+from mfst_jax.presets import (
+    ADAPTIVE,
+    ADAPTIVE_ALEXNET,
+    ADAPTIVE_CONV5,
+    ALEXNET,
+    AUTHORS,
+    PAPER,
+    PRESETS,
+    REALTIME,
+    SIAMFC,
+)
 
 # The tables of the paper
 
@@ -128,6 +139,18 @@ def test_the_adaptive_presets_are_those_of_the_exemplar_alone_with_what_follows_
         assert adaptive == dataclasses.replace(alone, **options)
 
 
+def test_settings_of_the_tests_make_alexnet_of_what_the_built_in_weights_imply():
+    assert override(ADAPTIVE_CONV5, EXEMPLAR_ALONE) == ALEXNET
+
+
+def test_adaptive_conv5_is_adaptive_but_for_what_s_says():
+    changed = {
+        f.name for f in dataclasses.fields(Config) if getattr(ADAPTIVE_CONV5, f.name) != getattr(ADAPTIVE, f.name)
+    }
+    assert changed == {"siamfc_layers", "model_weights", "score_midpoint", "centre_search"}
+    assert (ADAPTIVE_CONV5.layers("siamfc"), ADAPTIVE_CONV5.layers("alexnet")) == (("conv5",), LAYERS)
+
+
 def test_presets_go_by_their_names():
     assert PRESETS == {
         "paper": PAPER,
@@ -136,5 +159,6 @@ def test_presets_go_by_their_names():
         "alexnet": ALEXNET,
         "realtime": REALTIME,
         "adaptive": ADAPTIVE,
+        "adaptive_conv5": ADAPTIVE_CONV5,
         "adaptive_alexnet": ADAPTIVE_ALEXNET,
     }

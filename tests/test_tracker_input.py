@@ -119,7 +119,8 @@ def test_unusable_frame_sizes(params: Params, unchecked: None, size: Any):
 
 
 @pytest.mark.parametrize("config", [PAPER, SIAMFC, replace(ALEXNET, se=True)])
-def test_asking_for_what_the_weights_lack(params: Params, config: Config):
+def test_asking_for_what_the_weights_lack(random_params: Callable[[Contents], Params], config: Config):
+    params = random_params(Contents(siamfc=False, alexnet="torchvision"))
     frames, truth = video(24, frames=1)
     with pytest.raises(InputError, match=r"AlexNet \(torchvision\)"):
         mfst_jax.init(params, frames[0], truth[0], config=config)

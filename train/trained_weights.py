@@ -27,14 +27,20 @@ def finished(params: Params, recipe: Recipe, trainable: Trainable | Backbone, ru
 
 
 def with_se(params: Params, recipe: Recipe, trainable: Trainable) -> Params:
-    """Weights with the trained SE-blocks, and with a configuration that uses them as they were trained."""
+    """Weights with the trained SE-blocks, and with a configuration that uses them as they were trained.
+
+    It is the one that the weights recommended before, where it has the recipe's model; or what both backbones imply; or
+    else `Config` with that model alone.
+    """
     blocks = jax.tree.map(np.asarray, trainable.blocks)
     variables = {**params.variables, "params": {**params.variables["params"], f"{recipe.model}_se": blocks}}
     held: Any = {f"{recipe.model}_se": True}
     contents = dataclasses.replace(params.contents, config=None, **held)
     implied = implied_config(contents)
-    both = contents.siamfc and contents.alexnet is not None
+    recommended, both = params.contents.config, contents.siamfc and contents.alexnet is not None
     config = implied if both else Config(models=(recipe.model,))
+    if recommended is not None and recipe.model in recommended.models:
+        config = recommended
     config = dataclasses.replace(config, se_statistics=recipe.se_statistics)
     return Params(variables, dataclasses.replace(contents, config=None if config == implied else config))
 

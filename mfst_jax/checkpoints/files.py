@@ -27,7 +27,7 @@ from mfst_jax.version import __version__
 from mfst_jax.whole_files import replacing
 
 BUILT_IN = known_weights.place("builtin")
-"""File of the weights that come with the package: torchvision's AlexNet, in float16."""
+"""File of the weights that come with the package: S and A in float16."""
 
 SUFFIX = ".safetensors"
 """Suffix of a checkpoint that is one file; any other is an Orbax directory."""
@@ -44,7 +44,7 @@ def load(path: str | Path | None = None, *, bundled_se: bool = True) -> Params:
 
     Args:
       path: the directory or file, or the name of known weights (`mfst weights` lists them); None for the built-in
-        weights, an AlexNet.
+        weights, which hold S and A.
       bundled_se: whether backbones without SE-blocks get those of this package, if these were trained on them
         (`bundled_se.attach`).
 

@@ -77,19 +77,23 @@ class WeightSet:
       contents: Contents of the weights once loaded, with the SE-blocks that come with this package.
       sources: Files that it is put together from, as keys of `PUBLISHED`; none for a set that comes with the package.
       packaged: File of a set that comes with the package; None for any other.
+      terms: What is to be known of its terms beside those of published files.
     """
 
     about: str
     contents: Contents
     sources: tuple[str, ...] = ()
     packaged: Path | None = None
+    terms: str = ""
 
 
 KNOWN = {
     "builtin": WeightSet(
-        "A alone: torchvision's AlexNet, trained on ImageNet, rounded to float16",
-        Contents(siamfc=False, alexnet="torchvision"),
-        packaged=Path(__file__).parents[1] / "weights" / "alexnet.safetensors",
+        "A (torchvision's AlexNet) and an S that was trained here beside it, rounded to float16",
+        Contents(siamfc=True, alexnet="torchvision", siamfc_variant="alexnet"),
+        packaged=Path(__file__).parents[1] / "weights" / "builtin.safetensors",
+        terms="S was trained further here, on videos of which DAVIS's are under CC BY-NC 4.0 "
+        "(mfst_jax/weights/README.md)",
     ),
     "paper": WeightSet(
         "both backbones of the paper, S (SiamFC-3s) and A (torchvision's AlexNet), and SE-blocks trained here",

@@ -115,7 +115,7 @@ def metadata(weights: str | None, params: Params, config: Config) -> dict[str, A
     return {
         "format": FORMAT,
         "mfst_jax": __version__,
-        "preset": preset_of(config),
+        "preset": preset_of(params.contents, config),
         "config": to_dict(config),
         "weights": params.contents.describe(),
         "provenance": checkpoints.provenance(weights),
@@ -128,5 +128,6 @@ def licence(weights: str | None) -> str:
     name = "builtin" if weights is None else str(weights)
     if name not in KNOWN:
         return "not known: that of the weights it was made from"
-    sources = KNOWN[name].sources or ("alexnet",)
-    return "; ".join(f"{PUBLISHED[each].about}: {PUBLISHED[each].terms}" for each in sources)
+    sources, own = KNOWN[name].sources or ("alexnet",), KNOWN[name].terms
+    published = [f"{PUBLISHED[each].about}: {PUBLISHED[each].terms}" for each in sources]
+    return "; ".join([*published, own] if own else published)

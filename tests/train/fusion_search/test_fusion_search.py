@@ -21,7 +21,12 @@ NAMES = [f"video{number}_{part}" for number in range(7) for part in (1, 2)]
 
 def test_a_candidate_and_its_configuration_say_the_same():
     config = dataclasses.replace(
-        PAPER, siamfc_weights=(0.2, 0.5, 0.3), alexnet_factors=(1e-3,) * 3, model_weights=(0.75, 0.25), scale_step=1.04
+        PAPER,
+        siamfc_weights=(0.2, 0.5, 0.3),
+        siamfc_factors=(1e-3,) * 3,
+        alexnet_factors=(1e-3,) * 3,
+        model_weights=(0.75, 0.25),
+        scale_step=1.04,
     )
     assert to_config(from_config(config), PAPER) == config
     again = from_config(to_config(from_config(PAPER), PAPER))
