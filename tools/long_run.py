@@ -4,9 +4,9 @@
 
 The clip, 320 x 240, is drawn and encoded here: a target that moves around, now slow and now fast, grows and shrinks,
 passes behind a bar, and is gone in a few black frames. It is decoded anew in every loop. The tracker has the settings
-of REALTIME, centre search included; with weights that imply A alone, as the built-in ones do, A is all that it uses.
-Freed memory goes back to the system as in `mfst track` (`program/allocator.py`): when everything is compiled, and every
-128 frames; `--keep-memory` leaves that to the C library, as a program does that knows nothing of it.
+of REALTIME, centre search included; of weights without a SiamFC network, as the built-in ones, it uses A alone. Freed
+memory goes back to the system as in `mfst track` (`program/allocator.py`): when everything is compiled, and every 128
+frames; `--keep-memory` leaves that to the C library, as a program does that knows nothing of it.
 
 What is checked, and printed at the end with the exit status 1 where it does not hold:
 - the highest resident memory of each 1,000 frames after the first 1,000 differs by at most 2 % from that of the first
@@ -43,7 +43,7 @@ from mfst_jax.media import open_source
 from mfst_jax.media.source import Source
 from mfst_jax.media.writers import AtomicFile
 from mfst_jax.padding import pad
-from mfst_jax.params import Params, implied_config
+from mfst_jax.params import Params
 from mfst_jax.presets import ALEXNET, REALTIME
 from mfst_jax.program import allocator
 
@@ -253,8 +253,8 @@ def anew(box: tuple[int, ...], params: Params, config: Config, source: Source, c
 
 
 def config_for(params: Params) -> Config:
-    """REALTIME, or for weights that imply A alone what it is for A: centre search included."""
-    if "siamfc" in implied_config(params.contents).models:
+    """REALTIME, or for weights without a SiamFC network what it is for A alone: centre search included."""
+    if params.contents.siamfc and params.contents.siamfc_variant == "siamfc":
         return REALTIME
     return replace(ALEXNET, centre_search=REALTIME.centre_search)
 
