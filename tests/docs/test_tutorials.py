@@ -154,7 +154,8 @@ def test_training_and_comparing_as_the_tutorials_do(monkeypatch: pytest.MonkeyPa
         for command in commands(DOCS / "tutorials" / page):
             if "runs/mine" not in command:  # twenty minutes
                 run(shlex.split(command), monkeypatch)
-    assert mfst_jax.load("runs/trial/best.safetensors").contents.describe() == "AlexNet (torchvision) + SE"
+    trained = mfst_jax.load("runs/trial/best.safetensors").contents.describe()
+    assert trained == "SiamFC (AlexNet's layers), AlexNet (torchvision) + SE"
     printed = capsys.readouterr().out
     assert "held-out loss: " in printed
     assert printed.count("ahead of, in success AUC") == 2
