@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None
 
 
 def _wait_until_still(path: Path) -> None:
-    """Waits until nothing at `path`, nor at names that begin with it, has changed for a fifth of a second.
+    """Waits until nothing in the folder of `path`, where Orbax writes, has changed for a fifth of a second.
 
     Orbax raises the first error of a file while its threads still write other files, and make folders for them again
     where they are gone. It offers no way to wait for them. After five seconds this waits no longer.
@@ -60,10 +61,11 @@ def _wait_until_still(path: Path) -> None:
     still, last = 0, None
     for _ in range(100):
         found = {}
-        for file in path.parent.rglob("*"):
-            with contextlib.suppress(OSError):  # it was renamed or removed meanwhile
-                if file.relative_to(path.parent).parts[0].startswith(path.name):
-                    found[file] = (file.stat().st_size, file.stat().st_mtime_ns)
+        for folder, folders, files in os.walk(path.parent):  # which goes on where a folder has vanished
+            for name in (*folders, *files):
+                with contextlib.suppress(OSError):  # it was renamed or removed meanwhile
+                    status = Path(folder, name).stat()
+                    found[folder, name] = (status.st_size, status.st_mtime_ns)
         still = still + 1 if found == last else 0
         if still == 4:
             break
