@@ -163,7 +163,7 @@ def demo(*, out: Path = Path("mfst-demo")) -> int:
     movie, page, sheet, table = (out / f"demo.{suffix}" for suffix in ("mp4", "html", "png", "csv"))
     followed = follow(source, source.ground_truth[0], params, video=movie, page=page, table=table, see=keep)
     save_image(contact_sheet(pictures), sheet)
-    preset, device = preset_of(params.contents, implied_config(params.contents)), jax.devices()[0].platform
+    preset, device = preset_of(params.contents), jax.devices()[0].platform
     print(f"tracked {len(followed.boxes)} frames with the built-in weights, preset {preset}, on {device}")
     for path in (movie, page, sheet, table):
         print(f"wrote {path}")
@@ -186,7 +186,7 @@ def info(weights: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME|
     if params is not stored:
         print("SE-blocks: they come with mfst_jax, and belong to these backbones")
     implied = implied_config(params.contents)
-    preset = preset_of(params.contents, implied)
+    preset = preset_of(params.contents)
     print(f"tracks by default with: {'' if preset is None else f'the preset {preset}, '}{json.dumps(to_dict(implied))}")
     print(f"provenance: {indented(checkpoints.provenance(weights))}")
     return 0

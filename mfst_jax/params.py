@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import jax
@@ -153,8 +154,13 @@ def resolve_config(contents: Contents, config: Config | None) -> Config:
 def _with_factors(contents: Contents, config: Config) -> Config:
     """Configuration with the response factors for the network that S is, where it leaves them open."""
     if config.siamfc_factors is None and "siamfc" in config.models and contents.siamfc_variant == "alexnet":
-        return dataclasses.replace(config, siamfc_factors=NETWORK_FACTORS["alexnet"])
+        return _with_factors_of_alexnet(config)
     return config
+
+
+@lru_cache  # it takes a tenth of a millisecond, and each step that is given the configuration asks for it
+def _with_factors_of_alexnet(config: Config) -> Config:
+    return dataclasses.replace(config, siamfc_factors=NETWORK_FACTORS["alexnet"])
 
 
 def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[str]) -> Config:
@@ -167,9 +173,14 @@ def choose_config(contents: Contents, preset: Preset | None, settings: Iterable[
     return resolve_config(contents, override(start, settings))
 
 
-def preset_of(contents: Contents, config: Config) -> Preset | None:
-    """Name of the preset that a configuration for weights equals, resolved or not; None where it equals none."""
-    resolved = _with_factors(contents, config)
+def preset_of(contents: Contents, config: Config | None = None) -> Preset | None:
+    """Name of the preset that a configuration for weights equals, resolved or not; None where it equals none.
+
+    Args:
+      contents: of the weights.
+      config: the configuration; None for what the weights imply.
+    """
+    resolved = _with_factors(contents, implied_config(contents) if config is None else config)
     return next((name for name, preset in PRESETS.items() if _with_factors(contents, preset) == resolved), None)
 
 

@@ -15,7 +15,7 @@ from mfst_jax.cache import content, size_in_words
 from mfst_jax.checkpoints import known_weights
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.errors import InputError
-from mfst_jax.params import implied_config, preset_of
+from mfst_jax.params import preset_of
 from mfst_jax.presets import PRESETS
 from mfst_jax.program.progress import progress_of
 
@@ -100,7 +100,7 @@ def survey(name: str) -> dict[str, Any]:
         "state": state,
         "about": known.about,
         "holds": contents.describe(),
-        "preset": preset_of(contents, implied_config(contents)),
+        "preset": preset_of(contents),
         "presets": [name for name, config in PRESETS.items() if all(map(contents.holds, config.models))],
         "path": str(path),
         "bytes": path.stat().st_size if path.exists() else None,
