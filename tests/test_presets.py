@@ -96,6 +96,12 @@ def test_every_row_of_table_2_is_a_replacement_in_paper(alexnet, siamfc, models,
 # Presets
 
 
+def changed(one: Config, other: Config) -> set[str]:
+    """Names of the fields in which two configurations differ."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    return {name for name in names if getattr(one, name) != getattr(other, name)}
+
+
 def test_paper_is_what_the_paper_says():
     assert (PAPER.models, PAPER.siamfc_layers, PAPER.alexnet_layers) == (MODELS, LAYERS, LAYERS)
     assert (PAPER.siamfc_fusion, PAPER.alexnet_fusion, PAPER.model_fusion) == ("hard", "soft", "soft")
@@ -128,8 +134,8 @@ def test_realtime_looks_at_one_region_with_both_backbones():
 
 
 def test_realtime_is_paper_but_for_how_it_tells_the_scale_and_saves_work():
-    changed = {f.name for f in dataclasses.fields(Config) if getattr(REALTIME, f.name) != getattr(PAPER, f.name)}
-    assert changed == {"scale_search", "scale_step", "scale_penalty", "scale_tilt", "fill", "centre_search"}
+    expected = {"scale_search", "scale_step", "scale_penalty", "scale_tilt", "fill", "centre_search"}
+    assert changed(REALTIME, PAPER) == expected
     assert REALTIME.scale_search == "features"
 
 
@@ -144,10 +150,7 @@ def test_settings_of_the_tests_make_alexnet_of_what_the_built_in_weights_imply()
 
 
 def test_adaptive_conv5_is_adaptive_but_for_what_s_says():
-    changed = {
-        f.name for f in dataclasses.fields(Config) if getattr(ADAPTIVE_CONV5, f.name) != getattr(ADAPTIVE, f.name)
-    }
-    assert changed == {"siamfc_layers", "model_weights", "score_midpoint", "centre_search"}
+    assert changed(ADAPTIVE_CONV5, ADAPTIVE) == {"siamfc_layers", "model_weights", "score_midpoint", "centre_search"}
     assert (ADAPTIVE_CONV5.layers("siamfc"), ADAPTIVE_CONV5.layers("alexnet")) == (("conv5",), LAYERS)
 
 

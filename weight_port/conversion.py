@@ -79,16 +79,12 @@ def _to_fill_in(source: Source, sources: Sequence[Source]) -> Source:
     """Source as it is; of the built-in weights what no other source holds, with a note of what is left out."""
     if source.name != "builtin" or known_weights.is_shadowed("builtin"):
         return source
-    held = {_branch(name) for other in sources if other is not source for name in other.arrays}
+    held = {weight_names.branch_of(name) for other in sources if other is not source for name in other.arrays}
     left_out = [model for model in MODELS if model in held]
-    arrays = {name: array for name, array in source.arrays.items() if _branch(name).removesuffix("_se") not in left_out}
+    dropped = {*left_out, *(f"{model}_se" for model in left_out)}
+    arrays = {name: array for name, array in source.arrays.items() if weight_names.branch_of(name) not in dropped}
     notes = [*source.provenance["notes"], *(f"left out {model}, which another source holds" for model in left_out)]
     return dataclasses.replace(source, arrays=arrays, provenance={**source.provenance, "notes": notes})
-
-
-def _branch(name: str) -> str:
-    """Branch of an array, such as `siamfc` or `alexnet_se`."""
-    return name.split("/")[1]
 
 
 def _join(sources: Sequence[Source]) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:

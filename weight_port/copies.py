@@ -67,7 +67,7 @@ class Copy:
     @property
     def branches(self) -> frozenset[str]:
         """Branches of ours that are in it, as in `Table.branches`."""
-        return frozenset(name.split("/")[1] for name in self.ours)
+        return frozenset(weight_names.branch_of(name) for name in self.ours)
 
     @property
     def whole(self) -> bool:

@@ -93,7 +93,7 @@ def export(
         return []
     chosen = _format(to, out, legacy=legacy)
     arrays = weight_names.flatten(params.variables)
-    if chosen.needs and not any(name.split("/")[1] == chosen.needs for name in arrays):
+    if chosen.needs and not any(weight_names.branch_of(name) == chosen.needs for name in arrays):
         raise InputError(f"{source}: expected {_BRANCHES[chosen.needs]} for {to}, found {params.contents.describe()}")
     if params.contents.siamfc_variant == "alexnet" and to in ("torch-siamfc", "matconvnet", "tf1"):
         raise InputError(f"{source}: expected SiamFC's own network as S for {to}, found {params.contents.describe()}")
@@ -102,7 +102,7 @@ def export(
         arrays = _biases_into_means(arrays)
         notes.append("the biases of SiamFC's conv1-4 went into BN's means: the layout has no place for them")
     theirs, left = rules.invert(chosen.table, arrays)
-    left_out = dict.fromkeys(_BRANCHES[name.split("/")[1]] for name in left)
+    left_out = dict.fromkeys(_BRANCHES[weight_names.branch_of(name)] for name in left)
     notes += [f"left out {branch}: the layout has no place for it" for branch in left_out]
     theirs = chosen.complete(theirs, params.contents)
     kept = dict(_kept(provenance))

@@ -133,7 +133,7 @@ class Table:
     @functools.cached_property
     def branches(self) -> frozenset[str]:
         """Branches of ours that it has names for: `siamfc`, `alexnet` and those of their SE-blocks."""
-        return frozenset(name.split("/")[1] for line in self.lines for name in line.ours if "/" in name)
+        return frozenset(weight_names.branch_of(name) for line in self.lines for name in line.ours if "/" in name)
 
     def drops(self, name: str) -> str | None:
         """Reason to leave a tensor out; None where there is none."""

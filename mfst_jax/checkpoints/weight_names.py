@@ -21,6 +21,11 @@ Shape = tuple[int, ...]
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
+def branch_of(name: str) -> str:
+    """Branch of a flat name, such as `siamfc` or `alexnet_se`."""
+    return name.split("/")[1]
+
+
 def expected(contents: Contents) -> dict[str, Shape]:
     """Shapes by flat name of every tensor that weights of these `contents` consist of."""
     shapes: dict[str, Shape] = {}
@@ -88,7 +93,7 @@ def identify(shapes: Mapping[str, Shape]) -> Contents | None:
     SE-blocks call for their backbone. Of several possible networks, the one whose expected shapes agree with most
     tensors is taken.
     """
-    branches = {name.split("/")[1] for name in shapes if name.startswith(("params/", "batch_stats/"))}
+    branches = {branch_of(name) for name in shapes if name.startswith(("params/", "batch_stats/"))}
     siamfc = not branches.isdisjoint(("siamfc", "siamfc_se"))
     alexnet = not branches.isdisjoint(("alexnet", "alexnet_se"))
     if not siamfc and not alexnet:
