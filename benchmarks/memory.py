@@ -52,7 +52,6 @@ def main(
         preset: As for `mfst track`.
         set: As for `mfst track`.
     """
-    allocator.keep_little()
     source = demo_source()
     assert source.ground_truth is not None
     height, width = source.size

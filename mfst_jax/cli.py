@@ -231,11 +231,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def command() -> int:
     """Runs `main` as a program: SIGTERM ends a track as Ctrl-C does, and compilations are kept.
 
-    Training has its own ways: its threads allocate side by side, and it goes on from its checkpoints however it ended.
+    Training goes on from its checkpoints however it ended.
     """
     if sys.argv[1:2] == ["train"]:
         return main()
-    allocator.keep_little()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep_compilations()
     return main()

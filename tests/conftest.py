@@ -64,8 +64,6 @@ atexit.register(shutil.rmtree, Path(os.environ[offline.NOTES]).parent, ignore_er
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-allocator.keep_little()
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:

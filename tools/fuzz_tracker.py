@@ -112,7 +112,6 @@ def main(
       only: try only setups with these words in their names.
       backwards: begin with the last setup, beside a process that begins with the first.
     """
-    allocator.keep_little()
     state.mkdir(parents=True, exist_ok=True)
     wanted = setups(random_configs)
     shares = sum(setup.cases for setup in wanted)

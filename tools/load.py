@@ -29,7 +29,6 @@ from tracker_setups import Setup, weights_for
 
 import mfst_jax
 from mfst_jax.presets import ALEXNET, REALTIME
-from mfst_jax.program import allocator
 
 SIZE = 240, 320
 """Height and width of the videos."""
@@ -141,7 +140,7 @@ def in_processes(jobs: list[Job], processes: int) -> list[Track]:
     """Tracks of jobs that are divided among processes, in threads within each."""
     parts = [jobs[number::processes] for number in range(processes)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=allocator.keep_little) as pool:
+    with ProcessPoolExecutor(processes, context) as pool:
         found = [track for part in pool.map(in_threads, parts) for track in part]
     by_number = {job.number: track for job, track in zip([job for part in parts for job in part], found, strict=True)}
     return [by_number[job.number] for job in jobs]
@@ -251,5 +250,4 @@ def trackers(
 
 
 if __name__ == "__main__":
-    allocator.keep_little()
     raise SystemExit(tyro.extras.subcommand_cli_from_dict({"videos": videos, "trackers": trackers}))

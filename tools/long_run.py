@@ -275,8 +275,6 @@ def main(
       every: number of frames after which memory is taken.
       keep_memory: whether freed memory is left to the C library.
     """
-    if not keep_memory:
-        allocator.keep_little()
     params = mfst_jax.load() if weights is None else mfst_jax.load(weights)
     with tempfile.TemporaryDirectory() as folder:
         done = run(

@@ -1,7 +1,7 @@
-"""Settings of the C library's allocator, so that programs hold on to less freed memory. Without glibc nothing happens.
+"""Settings of the C library's allocator: what compiling takes goes back to the system, what a step takes is kept.
 
-Compiling a step takes some hundred megabytes for a moment. The library keeps them for later use, and does so several
-times over, since each thread that compiles has an arena of its own.
+Compiling a step takes some hundred megabytes for a moment. A step takes some ten, and takes them again in each frame:
+if they went back to the system meanwhile, it would have to map and clear them anew. Without glibc nothing happens.
 """
 
 import ctypes
@@ -11,40 +11,35 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-"""Numbers of two parameters of `mallopt` (malloc.h): the size from which a block is mapped by itself, and how many
-arenas there are."""
-ARENAS = 1
-"""Number of arenas that all threads share."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers of two parameters of `mallopt` (malloc.h): how many free bytes an arena may hold at its end, and the size
+from which a block is mapped by itself."""
 COMPILING, USUAL = 2**16, 2**25
 """Bytes from which a block is mapped by itself, so that it goes back to the system when it is freed. While compiling
-the threshold is low; otherwise it is 32 MiB, the most that the library itself chooses, so that the memory of a step is
-not mapped anew in each step."""
-
-
-def keep_little() -> None:
-    """Makes all threads share one arena. To be called before there are threads."""
-    mallopt = _of_glibc("mallopt")
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, ARENAS)
+the threshold is low; otherwise it is 32 MiB, the most that the library allows."""
+KEPT = 2**28
+"""Free bytes that an arena may hold at its end while nothing is compiled. The library's own choice would be 128 KiB, so
+that most of a step's memory would go back to the system in each frame."""
 
 
 @contextmanager
 def compiling() -> Iterator[None]:
     """Maps large blocks by themselves within the block, while weights are read and steps are compiled.
 
-    They then go back to the system when they are freed, instead of leaving gaps between small blocks that stay. The
-    threshold holds for the whole process.
+    They then go back to the system when they are freed, instead of leaving gaps between small blocks that stay.
+    Afterwards arenas keep what is freed until `give_back`. Both hold for the whole process.
     """
     mallopt = _of_glibc("mallopt")
     if mallopt is None:
         yield
         return
     mallopt(M_MMAP_THRESHOLD, COMPILING)
+    mallopt(M_TRIM_THRESHOLD, COMPILING)
     try:
         yield
     finally:
         mallopt(M_MMAP_THRESHOLD, USUAL)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def give_back() -> None:

@@ -21,7 +21,6 @@ def resident():
 
 """
 PROGRAM = """
-allocator.keep_little()
 blocks = [bytearray(2**16) for _ in range(2000)]  # small enough to lie in an arena
 last = bytearray(2**16)  # keeps the heap from shrinking by itself
 before = resident()
@@ -76,20 +75,20 @@ def use_all(library: Library, platform: str, monkeypatch: pytest.MonkeyPatch) ->
     """What is asked of the library; the block that compiles fails."""
     monkeypatch.setattr(allocator, "_c_library", lambda: library)
     monkeypatch.setattr(sys, "platform", platform)
-    allocator.keep_little()
     with pytest.raises(MemoryError), allocator.compiling():
         library.compile()
     allocator.give_back()
     return library.calls
 
 
-def test_glibc_is_told_of_arenas_and_thresholds_also_where_compiling_fails(monkeypatch: pytest.MonkeyPatch):
-    threshold, arenas = -3, -8  # M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h
+def test_glibc_is_told_of_the_thresholds_also_where_compiling_fails(monkeypatch: pytest.MonkeyPatch):
+    trim, mmap = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
     assert use_all(Library("mallopt", "malloc_trim"), "linux", monkeypatch) == [
-        ("mallopt", (arenas, 1)),
-        ("mallopt", (threshold, 65536)),
+        ("mallopt", (mmap, 65536)),
+        ("mallopt", (trim, 65536)),
         ("compile", ()),
-        ("mallopt", (threshold, 32 * 2**20)),
+        ("mallopt", (mmap, 32 * 2**20)),
+        ("mallopt", (trim, 256 * 2**20)),
         ("malloc_trim", (0,)),
     ]
 
