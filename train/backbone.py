@@ -5,7 +5,7 @@ SiamRPN and its successors start, with the first convolutions frozen.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,8 +19,11 @@ from mfst_jax import backbones
 from mfst_jax.config import Layer
 from mfst_jax.crops import EXEMPLAR_SIZE
 from mfst_jax.errors import InputError
+from mfst_jax.fast.backbones import BELOW, Backbones
 from mfst_jax.fast.correlation import cross_correlate_by_taps
+from mfst_jax.fast.prepared import PreparedParams, prepare_below
 from mfst_jax.params import Contents, Params
+from mfst_jax.train import upper_convolutions
 from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.data.augmentation import augment
 from mfst_jax.train.data.pairs import Crops
@@ -30,6 +33,19 @@ from mfst_jax.train.responses import Features, Others, Responses, correlate_pair
 FIRST_LOG_FACTOR, FIRST_BIAS = 1.5, -2.0
 """Where the factor of A's response and the bias beside it start: A's response is between 0 and 1."""
 CONVOLUTIONS = tuple(f"conv{number}" for number in range(1, 6))
+
+
+@struct.dataclass
+class Frozen:
+    """Convolutions of S that are not trained.
+
+    Attributes:
+      below: A's conv1 and conv2 prepared for inference, where both are frozen.
+      weights: Parameters of the other frozen convolutions by layer.
+    """
+
+    below: PreparedParams | None
+    weights: dict[str, Any]
 
 
 @struct.dataclass
@@ -67,18 +83,26 @@ def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tupl
     return Backbone(variables["params"], starts), variables["batch_stats"]
 
 
-def frozen_part(recipe: Recipe, params: Params) -> dict[str, Any]:
-    """Parameters of the frozen convolutions. Raises `InputError` as `fresh` does."""
-    if recipe.network != "alexnet":
-        return {}
-    weights = _imagenet(params)
-    return {name: weights[name] for name in CONVOLUTIONS[: recipe.frozen_convolutions]}
+def frozen_part(recipe: Recipe, params: Params) -> Frozen:
+    """Frozen convolutions. Raises `InputError` as `fresh` does."""
+    weights = _frozen_weights(recipe, params)
+    if not {*BELOW} <= {*weights}:
+        return Frozen(None, weights)
+    return Frozen(prepare_below(params, "alexnet"), {name: weights[name] for name in weights if name not in BELOW})
 
 
 def above_kept(params: Params) -> dict[str, Any]:
     """Parameters of A's conv4 and conv5, which kept features of conv3 go through. Raises as `fresh` does."""
     weights = _imagenet(params)
     return {name: weights[name] for name in CONVOLUTIONS[3:]}
+
+
+def _frozen_weights(recipe: Recipe, params: Params) -> dict[str, Any]:
+    """Parameters of all frozen convolutions by layer."""
+    if recipe.network != "alexnet":
+        return {}
+    weights = _imagenet(params)
+    return {name: weights[name] for name in CONVOLUTIONS[: recipe.frozen_convolutions]}
 
 
 def _imagenet(params: Params) -> dict[str, Any]:
@@ -89,30 +113,38 @@ def _imagenet(params: Params) -> dict[str, Any]:
 
 def features(
     trainable: Backbone,
-    frozen: dict[str, Any],
+    frozen: Frozen,
     running: dict[str, Any],
-    images: Float[Array, "n side side 3"],
+    batches: Sequence[Float[Array, "n _ _ 3"]],
     recipe: Recipe,
-) -> tuple[Features, dict[str, Any]]:
-    """Features of conv3 to conv5, by the batch's statistics, and BN's running statistics after them.
+) -> tuple[list[Features], dict[str, Any]]:
+    """Features of conv3 to conv5 of batches, by each one's own statistics, and BN's running statistics after them.
 
     Args:
       trainable: the parameters that are trained.
-      frozen: the others.
+      frozen: from `frozen_part`.
       running: BN's running statistics before.
-      images: RGB in 0..255.
+      batches: square RGB images in 0..255, exemplars and search images for instance.
       recipe: which network S is.
     """
+    weights = {**lax.stop_gradient(frozen.weights), **trainable.weights}
+    if frozen.below is not None:
+        below = Backbones({"alexnet": frozen.below.convolutions["alexnet"]}, "torchvision", frozen.below.method)
+        pooled = [lax.stop_gradient(below.pooled(images)["alexnet"]) for images in batches]
+        return upper_convolutions.features_of_pooled(weights, pooled, last_relu=False), running
     network = backbones.siamfc(contents(recipe), training=True, **operations())
-    variables = {"params": {**lax.stop_gradient(frozen), **trainable.weights}, "batch_stats": running}
     apply: Any = network.apply
-    found, moved = apply(variables, images, mutable=["batch_stats"])
-    return found, dict(moved.get("batch_stats", {}))
+    found = []
+    for images in batches:
+        seen, moved = apply({"params": weights, "batch_stats": running}, images, mutable=["batch_stats"])
+        found.append(seen)
+        running = dict(moved.get("batch_stats", {}))
+    return found, running
 
 
 def responses(
     trainable: Backbone,
-    frozen: dict[str, Any],
+    frozen: Frozen,
     running: dict[str, Any],
     crops: Crops,
     key: Key[Array, ""],
@@ -126,11 +158,8 @@ def responses(
       The responses of the pairs by trained layer; where the recipe asks for it those of each exemplar to each search
       image; and the running statistics.
     """
-    seen = []
-    for images in augment(key, crops.exemplar, crops.search, recipe.augmentation):
-        found, running = features(trainable, frozen, running, images, recipe)
-        seen.append(found)
-    exemplars, searches = seen
+    images = augment(key, crops.exemplar, crops.search, recipe.augmentation)
+    (exemplars, searches), running = features(trainable, frozen, running, images, recipe)
     of_pairs, of_all = {}, {}
     for layer in recipe.layers:
         z, x = recipe.factor(layer) * exemplars[layer], searches[layer]
@@ -153,7 +182,7 @@ def with_backbone(params: Params, trainable: Backbone, running: dict[str, Any], 
     variables = {kind: {**branches} for kind, branches in params.variables.items()}
     variables["params"].pop("siamfc_se", None)
     variables.setdefault("batch_stats", {}).pop("siamfc", None)
-    new = {"params": {**frozen_part(recipe, params), **trainable.weights}, "batch_stats": running}
+    new = {"params": {**_frozen_weights(recipe, params), **trainable.weights}, "batch_stats": running}
     for kind, branch in new.items():
         if branch:
             variables[kind]["siamfc"] = jax.tree.map(np.asarray, branch)

@@ -9,9 +9,9 @@ where products stand between matrices of tiles and channels as in the forward pa
 (Lavin and Gray 2016 for the forward pass; the rest is its transpose).
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,51 +23,68 @@ from mfst_jax.fast.toom_cook import Scheme, combine
 
 Products = Float[Array, "_ _ _"]
 """Matrix for each of the scheme's products in both dimensions: of tiles and channels, or of inputs and outputs."""
-Residuals = tuple[Products, Products, tuple[int, ...], tuple[int, ...]]
+Batches = tuple[Float[Array, "_ _ _ _"], ...]
+"""Batches of maps, each with a size of its own."""
+Shapes = list[tuple[int, ...]]
+Residuals = tuple[Products, Products, Shapes, tuple[int, ...]]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def convolve(
     scheme: Scheme, maps: Float[Array, "n h w i"], kernel: Float[Array, "taps taps _ o"]
 ) -> Float[Array, "n _ _ o"]:
-    """Convolution of maps, nothing padded, at a stride of 1.
+    """Convolution of one batch of maps, as by `convolve_batches`."""
+    return convolve_batches(scheme, (maps,), kernel)[0]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def convolve_batches(scheme: Scheme, batches: Batches, kernel: Float[Array, "taps taps _ o"]) -> Batches:
+    """Convolution of batches of maps, nothing padded, at a stride of 1.
+
+    All batches share the matrix products, so that a small one takes no products of its own.
 
     Args:
       scheme: of the kernel's number of taps.
-      maps: of at least as many cells on a side.
+      batches: maps `[n, h, w, i]` of at least as many cells on a side, of any number and size in each batch.
       kernel: with fewer inputs than the maps have channels, there are groups.
     """
-    return _forward(scheme, maps, kernel)[0]
+    return _forward(scheme, batches, kernel)[0]
 
 
-def _forward(scheme: Scheme, maps: Array, kernel: Array) -> tuple[Array, Residuals]:
-    inputs, filters = transform_maps(scheme, maps), transform_kernel(scheme, kernel)
-    products = _by_group("pmi,pio->pmo", inputs, filters, groups=maps.shape[3] // kernel.shape[2])
-    size = [side - scheme.taps + 1 for side in maps.shape[1:3]]
-    tiles = len(maps), *_tiles(scheme, maps)
-    return _outputs(scheme, products, tiles)[:, : size[0], : size[1]], (inputs, filters, maps.shape, kernel.shape)
+def _forward(scheme: Scheme, batches: Batches, kernel: Array) -> tuple[Batches, Residuals]:
+    shapes = [maps.shape for maps in batches]
+    inputs = _joined([transform_maps(scheme, maps) for maps in batches])
+    filters = transform_kernel(scheme, kernel)
+    products = _by_group("pmi,pio->pmo", inputs, filters, groups=shapes[0][3] // kernel.shape[2])
+    found = []
+    for part, shape in zip(_separate(scheme, products, shapes), shapes, strict=True):
+        height, width = (side - scheme.taps + 1 for side in shape[1:3])
+        found.append(_outputs(scheme, part, _tiles(scheme, shape))[:, :height, :width])
+    return tuple(found), (inputs, filters, shapes, kernel.shape)
 
 
-def _backward(scheme: Scheme, kept: Residuals, gradient: Float[Array, "n _ _ o"]) -> tuple[Array, Array]:
-    inputs, filters, maps_shape, kernel_shape = kept
-    groups = maps_shape[3] // kernel_shape[2]
-    tiles = maps_shape[0], *(-(-(side - scheme.taps + 1) // scheme.tile) for side in maps_shape[1:3])
-    of_products = _transposed_outputs(scheme, gradient, tiles)
+def _backward(scheme: Scheme, kept: Residuals, gradients: Batches) -> tuple[Batches, Array]:
+    inputs, filters, shapes, kernel_shape = kept
+    groups = shapes[0][3] // kernel_shape[2]
+    pairs = zip(gradients, shapes, strict=True)
+    of_products = _joined([_transposed_outputs(scheme, each, _tiles(scheme, shape)) for each, shape in pairs])
     of_filters = _by_group("pmi,pmo->pio", inputs, of_products, groups=groups)
     of_inputs = _by_group("pmo,pio->pmi", of_products, filters, groups=groups)
     transposed = jnp.asarray(_both(scheme.filters).T)
     of_kernel = (transposed @ of_filters.reshape(scheme.products**2, -1)).reshape(kernel_shape)
-    of_maps = _transposed_maps(scheme, of_inputs, tiles)
-    return of_maps[:, : maps_shape[1], : maps_shape[2]], of_kernel
+    of_batches = []
+    for part, shape in zip(_separate(scheme, of_inputs, shapes), shapes, strict=True):
+        of_maps = _transposed_maps(scheme, part, _tiles(scheme, shape))
+        of_batches.append(of_maps[:, : shape[1], : shape[2]])
+    return tuple(of_batches), of_kernel
 
 
-convolve.defvjp(_forward, _backward)
+convolve_batches.defvjp(_forward, _backward)
 
 
 def transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"]) -> Products:
     """Transforms `V = B d B^T` of every tile d."""
     n, height, width, channels = maps.shape
-    down, across = _tiles(scheme, maps)
+    _, down, across = _tiles(scheme, maps.shape)
     below, beside = (tiles * scheme.tile + scheme.taps - 1 - side for tiles, side in ((down, height), (across, width)))
     maps = jnp.pad(maps, ((0, 0), (0, below), (0, beside), (0, 0)))
     rows = _combined(scheme.inputs, scheme.sweep(maps, down, axis=1), axis=0)
@@ -139,10 +156,21 @@ def _combined(matrix: np.ndarray, parts: Sequence[Array], axis: int) -> Array:
     return lax.optimization_barrier(jnp.stack(combine(matrix, parts), axis=axis))
 
 
-def _tiles(scheme: Scheme, maps: Any) -> tuple[int, int]:
-    """Number of tiles down and across."""
-    down, across = (-(-(side - scheme.taps + 1) // scheme.tile) for side in maps.shape[1:3])
-    return down, across
+def _tiles(scheme: Scheme, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Number of maps, and of tiles down and across, for maps of this shape."""
+    down, across = (-(-(side - scheme.taps + 1) // scheme.tile) for side in shape[1:3])
+    return shape[0], down, across
+
+
+def _joined(parts: Sequence[Products]) -> Products:
+    """Tiles of all batches."""
+    return parts[0] if len(parts) == 1 else lax.optimization_barrier(jnp.concatenate(parts, axis=1))
+
+
+def _separate(scheme: Scheme, products: Products, shapes: Shapes) -> list[Products]:
+    """Tiles of each batch, from those of all."""
+    ends = np.cumsum([math.prod(_tiles(scheme, shape)) for shape in shapes])
+    return jnp.split(products, ends[:-1], axis=1)
 
 
 def _both(matrix: np.ndarray) -> Float[np.ndarray, "_ _"]:

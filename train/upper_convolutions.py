@@ -1,10 +1,10 @@
-"""Training of S's conv4 and conv5 alone, from the kept features of conv3, for what they add to A.
+"""AlexNet from conv3 on, and training of S's conv4 and conv5 alone for what they add to A, from kept features of conv3.
 
-Both networks share everything up to conv3. S is trained on its own responses, and on the sum of its conv5's response
-and A's: what A tells already takes no effort of S, so S learns what A does not tell.
+Both networks then share everything up to conv3. S is trained on its own responses, and on the sum of its conv5's
+response and A's: what A tells already takes no effort of S, so S learns what A does not tell.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,9 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.train.backbone_operations import operations
+from mfst_jax.fast.toom_cook import F_4_3
+from mfst_jax.train import toom_cook_gradients
+from mfst_jax.train.backbone_operations import DIMENSIONS, operations
 from mfst_jax.train.kept_features import KeptPairs
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Features, Others, Responses, correlate_pairs
@@ -22,23 +24,38 @@ OTHERS = 3
 """Number of other pairs whose search images each exemplar is compared with."""
 
 
-def features(weights: dict[str, Any], conv3: Float[Array, "n side side 384"], *, last_relu: bool) -> Features:
+def features(weights: dict[str, Any], conv3: Sequence[Float[Array, "n _ _ 384"]], *, last_relu: bool) -> list[Features]:
     """Features of conv3 to conv5 of AlexNet, from those of conv3.
 
     Args:
       weights: parameters of conv4 and conv5.
-      conv3: features after their ReLU.
+      conv3: batches of features after their ReLU, of exemplars and of search regions for instance.
       last_relu: as `AlexNet.last_relu`.
     """
-    conv4 = nn.relu(_convolve(conv3, weights["conv4"]))
+    conv4 = _relu(_convolve(conv3, weights["conv4"]))
     conv5 = _convolve(conv4, weights["conv5"])
-    return {"conv3": conv3, "conv4": conv4, "conv5": nn.relu(conv5) if last_relu else conv5}
+    if last_relu:
+        conv5 = _relu(conv5)
+    batches = zip(conv3, conv4, conv5, strict=True)
+    return [{"conv3": third, "conv4": fourth, "conv5": fifth} for third, fourth, fifth in batches]
 
 
-def _convolve(maps: Array, weights: dict[str, Array]) -> Array:
-    convolve = operations().get("convolve", lax.conv_general_dilated)
-    found = convolve(maps, weights["kernel"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return found + jnp.reshape(weights["bias"], (1, 1, 1, -1))
+def features_of_pooled(
+    weights: dict[str, Any], pooled: Sequence[Float[Array, "n _ _ 192"]], *, last_relu: bool
+) -> list[Features]:
+    """Features of conv3 to conv5 of AlexNet, as by `features`, from those of conv2 after its pool."""
+    return features(weights, _relu(_convolve(pooled, weights["conv3"])), last_relu=last_relu)
+
+
+def _relu(batches: Sequence[Array]) -> list[Array]:
+    return [nn.relu(maps) for maps in batches]
+
+
+def _convolve(batches: Sequence[Array], weights: dict[str, Array]) -> list[Array]:
+    kernel, bias = weights["kernel"], jnp.reshape(weights["bias"], (1, 1, 1, -1))
+    if operations():
+        return [maps + bias for maps in toom_cook_gradients.convolve_batches(F_4_3, tuple(batches), kernel)]
+    return [lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=DIMENSIONS) + bias for x in batches]
 
 
 def responses(
@@ -57,7 +74,7 @@ def responses(
       search images of the next `OTHERS` pairs; and A's (`response_of_alexnet`).
     """
     images = [jnp.asarray(each, jnp.float32) for each in (kept.exemplar, kept.search)]
-    exemplars, searches = (features(trained, conv3, last_relu=False) for conv3 in images)
+    exemplars, searches = features(trained, images, last_relu=False)
     targets = {layer: recipe.factor(layer) * exemplars[layer] for layer in recipe.layers}
     of_pairs = {layer: correlate_pairs(z, searches[layer]) for layer, z in targets.items()}
     others = None
@@ -71,7 +88,7 @@ def responses(
         others = Others(maps, next_ones(jnp.asarray(kept.video), lambda video: video != kept.video))
     if not recipe.beside_alexnet:
         return of_pairs, others, None
-    z, x = (features(alexnet, conv3, last_relu=True) for conv3 in images)
+    z, x = features(alexnet, images, last_relu=True)
     return of_pairs, others, lax.stop_gradient(response_of_alexnet(z, x))
 
 

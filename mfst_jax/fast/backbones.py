@@ -83,10 +83,7 @@ class Backbones:
 
     def features(self, images: Float[Array, "n side side 3"]) -> Features:
         """Features of conv3 to conv5, from RGB images in 0..255, as far down as there are weights, and of `below`."""
-        if self.method != "toom_cook":
-            pool1, pooled = self._pooled_directly(images)
-        else:  # one image at a time stays in cache
-            pool1, pooled = jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
+        pool1, pooled = self._pooled(images)
         features: Features = {}
         for model in sorted(self.weights) if self.shared else self.weights:  # S after A, whose features it goes on from
             by_layer: dict[Layer, Maps] = {}
@@ -101,6 +98,10 @@ class Backbones:
             features[model] |= {layer: pool1[model] for layer in self.below if model == "alexnet"}
         return {model: features[model] for model in self.weights}
 
+    def pooled(self, images: Float[Array, "n side side 3"]) -> dict[Model, Maps]:
+        """Feature maps after conv2 and its pool, which conv3 sees, from RGB images in 0..255."""
+        return self._pooled(images)[1]
+
     def directly(self) -> "Backbones":
         """Backbones with the same weights by XLA's convolutions: slower, but compiled in a fraction of the time."""
         if self.method != "toom_cook":
@@ -114,15 +115,22 @@ class Backbones:
         """Weights of the backbones that see the images themselves: not of S, where it goes on from A's features."""
         return {model: layers for model, layers in self.weights.items() if not (self.shared and model == "siamfc")}
 
-    def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> tuple[dict[Model, Maps], dict[Model, Maps]]:
+    def _pooled(self, images: Float[Array, "n side side 3"]) -> tuple[dict[Model, Maps], dict[Model, Maps]]:
         """Feature maps after conv1 and its pool, as far as they are wanted, and after conv2 and its pool."""
+        if self.method != "toom_cook":
+            return self._pooled_directly(images)
+        # One image at a time stays in cache.
+        return jax.tree.map(lambda x: x[:, 0], lax.map(self._pooled_by_tiles, images))
+
+    def _pooled_directly(self, images: Float[Array, "n side side 3"]) -> tuple[dict[Model, Maps], dict[Model, Maps]]:
+        """Feature maps as by `_pooled`, by XLA's convolutions."""
         maps = self._split(_convolve_directly(images, self._conv1(), stride=stem.STRIDE))
         pool1 = {model: max_pool(self._activate(x, model, "conv1")) for model, x in maps.items()}
         maps = {model: _convolve_directly(x, self.weights[model]["conv2"][0]) for model, x in pool1.items()}
         return self._wanted(pool1), {m: max_pool(self._activate(x, m, "conv2")) for m, x in maps.items()}
 
     def _pooled_by_tiles(self, image: Float[Array, "side side 3"]) -> tuple[dict[Model, Maps], dict[Model, Maps]]:
-        """Feature maps as by `_pooled_directly`, for one image, by Toom-Cook."""
+        """Feature maps as by `_pooled`, for one image, by Toom-Cook."""
         size = stem.size(len(image))
         pairs, filters = stem.pair_rows(image), self._conv1()
         strips: list[dict[Model, Maps]] = []

@@ -104,6 +104,16 @@ def prepare_for(params: Params, config: Config | None, method: Method) -> Prepar
     return PreparedParams(convolutions, se, dataclasses.replace(params.contents, config=config), method, shared)
 
 
+def prepare_below(params: Params, model: Model) -> PreparedParams:
+    """conv1 and conv2 of one backbone alone, prepared for where JAX runs now, for `Backbones.pooled`."""
+    method, folded = method_for(jax.default_backend()), fold(params, model)
+    convolutions, inputs = {}, 3
+    for name in BELOW:
+        convolutions[name] = jax.tree.map(jnp.asarray, transform(name, folded[name], inputs, method))
+        inputs = folded[name][0].shape[-1]
+    return PreparedParams({model: convolutions}, {}, params.contents, method)
+
+
 def _folded(params: Params, config: Config, model: Model) -> dict[str, Folded]:
     """Folded convolutions of a model, up to the last layer that is used."""
     folded = fold(params, model)

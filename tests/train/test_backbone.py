@@ -36,6 +36,7 @@ RECIPE = Recipe(
     epochs=2,
     validation_pairs=2,
 )
+NOTHING_FROZEN = backbone.Frozen(None, {})
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ DECAYING = dataclasses.replace(RECIPE, weight_decay=0.1)
 
 def advance(recipe: Recipe, state, crops: Crops):
     step = jax.jit(partial(train_step, recipe=recipe))
-    return step(state, {}, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
+    return step(state, NOTHING_FROZEN, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_it_overfits_one_batch(beside, crops):
     losses = []
     for _ in range(40):
         before = float(state.losses["conv5"])
-        state = step(state, {}, batch, jax.random.key(0))
+        state = step(state, NOTHING_FROZEN, batch, jax.random.key(0))
         losses.append(float(state.losses["conv5"]) - before)
     assert losses[0] > 0.5
     assert losses[-1] < 0.05

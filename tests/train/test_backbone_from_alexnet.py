@@ -85,6 +85,24 @@ def test_a_step_is_that_of_the_plain_modules(start, crops, done):
         np.testing.assert_allclose(moved, expected, atol=2e-3 * np.abs(expected).max())
 
 
+@pytest.mark.toom_cook
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_features_are_the_networks_however_many_convolutions_are_frozen(count, start, crops):
+    recipe = dataclasses.replace(RECIPE, frozen_convolutions=count)
+    frozen = frozen_part(recipe, start)
+    assert (frozen.below is None) == (count == 1)  # by Toom-Cook and in one piece from conv2 on
+    trained = init(recipe, start).trainable
+    kept = set(frozen.weights) | ({*frozen.below.convolutions["alexnet"]} if frozen.below is not None else set())
+    assert sorted([*kept, *trained.weights]) == list(backbone.CONVOLUTIONS)
+    images = [jnp.asarray(each[:, 16:-16, 16:-16], jnp.float32) for each in (crops.exemplar, crops.search)]
+    batches = [central_exemplar(images[0]), images[1]]
+    found, _ = jax.jit(partial(backbone.features, recipe=recipe))(trained, frozen, {}, batches)
+    variables = {"params": start.variables["params"]["alexnet"]}
+    for features, batch in zip(found, batches, strict=True):
+        for layer, expected in jax.jit(AlexNet("torchvision", last_relu=False).apply)(variables, batch).items():
+            np.testing.assert_allclose(features[layer], expected, atol=1e-4 * np.abs(expected).max())
+
+
 def test_only_what_is_not_frozen_is_trained_and_the_result_is_s_beside_a(start, done):
     assert sorted(done.trainable.weights) == ["conv3", "conv4", "conv5"]
     found = backbone.with_backbone(start, done.trainable, done.statistics, RECIPE)

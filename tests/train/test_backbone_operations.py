@@ -48,6 +48,21 @@ def test_toom_cook_gives_the_librarys_convolution_and_gradients(scheme, extra, g
     assert_same(ours, value_and_gradients(library, maps, kernel, towards), TOLERANCES[scheme.taps])
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_batches_that_share_their_products_are_those_that_do_not(groups):
+    rng = np.random.default_rng(groups)
+    draw = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
+    batches = tuple(draw(n, height, width, 3 * groups) for n, height, width in ((2, 10, 10), (3, 26, 9), (1, 3, 4)))
+    kernel = draw(3, 3, 3, 4 * groups)
+    towards = tuple(draw(len(maps), maps.shape[1] - 2, maps.shape[2] - 2, 4 * groups) for maps in batches)
+    shared = partial(toom_cook_gradients.convolve_batches, F_4_3)
+    found, of_maps, of_kernel = value_and_gradients(shared, batches, kernel, towards)
+    alone = [value_and_gradients(library, *each) for each in zip(batches, (kernel,) * 3, towards, strict=True)]
+    assert_same(found, [each[0] for each in alone], TOLERANCES[3])
+    assert_same(of_maps, [each[1] for each in alone], TOLERANCES[3])
+    assert_same([of_kernel], [sum(each[2] for each in alone)], TOLERANCES[3])
+
+
 @pytest.mark.parametrize("side", [11, 12, 27])
 def test_a_convolution_at_a_stride_has_the_librarys_gradients(side):
     rng = np.random.default_rng(side)
