@@ -13,7 +13,7 @@ from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation.tracking import track_sequences
 from mfst_jax.fast import prepare
-from mfst_jax.params import Params
+from mfst_jax.params import Params, resolve_config
 from mfst_jax.train import backbone, correlation_pools
 from mfst_jax.train.calibration import FIRST_WEIGHT, Calibration
 from mfst_jax.train.data.pairs import Chosen, Crops
@@ -110,7 +110,9 @@ def _measure(
     recipe: Recipe,
 ) -> Measures:
     if isinstance(batch, Correlations):
-        return measure(trainable, batch, recipe=recipe)
+        # Which response factors S has depends on its network, and the pairs do not tell it.
+        config = resolve_config(params.contents, dataclasses.replace(recipe.layers_fused_with, se=None))
+        return measure(trainable, batch, recipe=recipe, config=config)
     seen = correlation_pools.see(backbone.alone(params, trainable, running, recipe), batch, recipe=recipe)
     found = measure(Trainable(None, trainable.biases), seen, recipe=recipe)
     if of_alexnet is not None:

@@ -28,10 +28,17 @@ class Measures(NamedTuple):
     centre_errors: dict[str, Float[Array, ""]]
 
 
-@partial(jit, static_argnames=("recipe",))
-def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe) -> Measures:
-    """Measures over pairs whose target is in the middle. The layers are fused as in `Recipe.layers_fused_with`."""
-    config, model = recipe.layers_fused_with, recipe.model
+@partial(jit, static_argnames=("recipe", "config"))
+def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe, config: Config | None = None) -> Measures:
+    """Measures over pairs whose target is in the middle.
+
+    Args:
+      trainable: what is trained.
+      kept: the pairs, as the backbone sees them.
+      recipe: the recipe of the run.
+      config: how the layers are fused; by default as in `Recipe.layers_fused_with`, for SiamFC's network or A.
+    """
+    config, model = config or recipe.layers_fused_with, recipe.model
     layers = config.layers(model)
     positive = jnp.asarray(labels(recipe.label_radius))
     with jax.default_matmul_precision(recipe.precision):

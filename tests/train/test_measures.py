@@ -8,10 +8,12 @@ import pytest
 
 from mfst_jax.config import LAYERS, Layer, Model
 from mfst_jax.localisation import CELL, RESPONSE_SIZE
+from mfst_jax.params import Contents, Params, SiamFCVariant
+from mfst_jax.train.epoch_validation import _measure
 from mfst_jax.train.measures import centre_errors_with_alexnet
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.recipes.siamfc_beside_alexnet import RECIPE
-from mfst_jax.train.responses import Correlations
+from mfst_jax.train.responses import Correlations, Trainable
 
 MIDDLE = RESPONSE_SIZE // 2
 
@@ -34,6 +36,19 @@ def test_beside_alexnet_conv5_of_s_alone_is_fused_with_a(right: int) -> None:
     of_a = peaks(dict.fromkeys(LAYERS, there), height=1.0)
     error = jax.device_get(centre_errors_with_alexnet(of_s, of_a, recipe=RECIPE))
     assert error == pytest.approx(right * CELL, abs=1)
+
+
+@pytest.mark.parametrize(("network", "wins"), [("siamfc", "conv3"), ("alexnet", "conv5")])
+def test_layers_of_s_are_fused_by_the_factors_of_its_network(network: SiamFCVariant, wins: Layer) -> None:
+    heights, places = {"conv3": 50.0, "conv4": 1.0, "conv5": 10.0}, {"conv3": 3, "conv4": 0, "conv5": -2}
+    by_layer = {layer: peaks({layer: (MIDDLE, MIDDLE + places[layer])}, heights[layer]) for layer in LAYERS}
+    maps = {layer: each.maps[layer] for layer, each in by_layer.items()}
+    means = {layer: each.search[layer] for layer, each in by_layer.items()}
+    trainable = Trainable(None, dict.fromkeys(LAYERS, np.float32(0)))
+    params = Params({}, Contents(siamfc=True, alexnet=None, siamfc_variant=network))
+    kept = Correlations(maps, means, means)
+    errors = _measure(params, trainable, {}, kept, None, Recipe(model="siamfc")).centre_errors
+    assert float(errors["fused"]) == pytest.approx(abs(places[wins]) * CELL, abs=2)
 
 
 def test_s_counts_more_than_a() -> None:
