@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from mfst_jax.backbones import LUMINANCE
-from mfst_jax.crops import SEARCH_SIZE, central_exemplar
+from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
 from mfst_jax.fields import require
 from mfst_jax.train.data.curation import CROP_SIZE, MARGIN
 
@@ -72,51 +72,62 @@ def augment(
       searches: crops of the search regions.
       by: the augmentation.
     """
-    count = len(exemplars)
-    images = jnp.concatenate([exemplars, searches]).astype(jnp.float32)
+    reach = BLUR_TAPS if by.blur else 0  # what a blur sees around an exemplar
+    wide = _augment_one_of_each_pair(key, exemplars, by, first=True, side=EXEMPLAR_SIZE + 2 * reach)
+    inner = slice(reach, reach + EXEMPLAR_SIZE)
+    return wide[:, inner, inner], _augment_one_of_each_pair(key, searches, by, first=False, side=SEARCH_SIZE)
+
+
+def _augment_one_of_each_pair(
+    key: Key[Array, ""], crops: UInt8[Array | np.ndarray, "n 287 287 3"], by: Augmentation, *, first: bool, side: int
+) -> Images:
+    """Middles, so many pixels wide, of the first or of the second crops of all pairs, augmented."""
+    count = len(crops)
     keys = dict(zip(vars(by), jax.random.split(key, len(vars(by))), strict=True))
 
     def of_pairs(name: str, share: float) -> Array:
-        return jnp.tile(jax.random.bernoulli(keys[name], share, (count,)), 2)[:, None, None, None]
+        return jax.random.bernoulli(keys[name], share, (count,))[:, None, None, None]
 
+    def of_images(name: str, *shape: int, low: float = -1.0) -> Array:
+        drawn = jax.random.uniform(keys[name], (2 * count, *shape), minval=low)
+        return drawn[:count] if first else drawn[count:]
+
+    images = jnp.asarray(crops, jnp.float32)
     if by.flip:
         images = jnp.where(of_pairs("flip", 0.5), images[:, :, ::-1], images)
     if by.stretch or by.shift:
-        scale = 1 + by.stretch * jax.random.uniform(keys["stretch"], (2 * count, 2), minval=-1)
-        shift = by.shift * jax.random.uniform(keys["shift"], (2 * count, 2), minval=-1)
-        images = resample(images, scale, shift)
+        scale = 1 + by.stretch * of_images("stretch", 2)
+        images = resample(images, scale, by.shift * of_images("shift", 2), side=side)
     else:
-        images = images[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        margin = (CROP_SIZE - side) // 2
+        images = images[:, margin:-margin, margin:-margin]
     if by.grey:
         luminance = jnp.einsum("nhwc,c->nhw", images, jnp.asarray(LUMINANCE.ravel()))
         grey = jnp.broadcast_to(luminance[..., None], images.shape)
         images = jnp.where(of_pairs("grey", by.grey), grey, images)
     if by.colour:
-        gains = 1 + by.colour * jax.random.uniform(keys["colour"], (2 * count, 1, 1, 3), minval=-1)
-        images = jnp.clip(images * gains, 0, 255)
+        images = jnp.clip(images * (1 + by.colour * of_images("colour", 1, 1, 3)), 0, 255)
     if by.blur:
-        images = blur(images, by.blur * jax.random.uniform(keys["blur"], (2 * count,)))
-    return central_exemplar(images[:count]), images[count:]
+        images = blur(images, by.blur * of_images("blur", low=0.0))
+    return images
 
 
 def resample(
-    crops: Float[Array, "n 287 287 3"], scale: Float[Array, "n 2"], shift: Float[Array, "n 2"]
-) -> Float[Array, "n 255 255 3"]:
-    """Middle of each crop, stretched by `scale` (x, y) around its centre and moved by `shift` (x, y); bilinear."""
-    cells = jnp.arange(SEARCH_SIZE).astype(jnp.float32) - (SEARCH_SIZE - 1) / 2
+    crops: Float[Array, "n 287 287 3"], scale: Float[Array, "n 2"], shift: Float[Array, "n 2"], *, side: int
+) -> Float[Array, "n {side} {side} 3"]:
+    """Middle of each crop, stretched by `scale` (x, y) around its centre and moved by `shift` (x, y); bilinear.
 
-    def along(image: Float[Array, "length across 3"], scale: Array, shift: Array) -> Float[Array, "255 across 3"]:
-        # The sample at c comes from (c - shift) / scale.
-        position = (CROP_SIZE - 1) / 2 + (cells - shift) / scale
-        low = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, CROP_SIZE - 2)
-        share = jnp.clip(position - low.astype(jnp.float32), 0, 1)[:, None, None]
-        return image[low] * (1 - share) + image[low + 1] * share
-
-    def one(crop: Array, scale: Array, shift: Array) -> Array:
-        tall = along(crop, scale[1], shift[1])
-        return along(tall.swapaxes(0, 1), scale[0], shift[0]).swapaxes(0, 1)
-
-    return jax.vmap(one)(crops, scale, shift)
+    Both axes are matrix products: gathering takes CPUs many times as long.
+    """
+    cells = jnp.arange(side).astype(jnp.float32)[None, None] - (side - 1) / 2
+    # The sample at c comes from (c - shift) / scale.
+    positions = (CROP_SIZE - 1) / 2 + (cells - shift[..., None]) / scale[..., None]
+    along_crop = jnp.arange(CROP_SIZE).astype(jnp.float32)[None, None, None]
+    distances = jnp.clip(positions, 0, CROP_SIZE - 1)[..., None] - along_crop
+    shares = jnp.maximum(0, 1 - jnp.abs(distances))
+    with jax.default_matmul_precision("highest"):
+        tall = jnp.einsum("nij,njkc->nikc", shares[:, 1], crops)
+        return jnp.einsum("nij,nkjc->nkic", shares[:, 0], tall)
 
 
 def blur(images: Images, deviations: Float[Array, " n"]) -> Images:
@@ -129,4 +140,5 @@ def blur(images: Images, deviations: Float[Array, " n"]) -> Images:
         padded = jnp.pad(images, [(BLUR_TAPS,) * 2 if a == axis else (0, 0) for a in range(4)], mode="edge")
         shifted = [jax.lax.slice_in_dim(padded, tap, tap + length, axis=axis) for tap in range(2 * BLUR_TAPS + 1)]
         images = sum((weights[:, tap] * part for tap, part in enumerate(shifted)), jnp.zeros_like(images))
+        images = jax.lax.optimization_barrier(images)  # XLA would compute this axis again for each tap of the other
     return images

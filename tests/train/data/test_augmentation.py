@@ -30,16 +30,16 @@ def test_with_all_of_them_off_images_are_the_exact_middle_of_their_crops(crops):
 
 def test_resampling_by_nothing_changes_nothing_and_whole_shifts_move_pixels(crops):
     images = jnp.asarray(crops[0], jnp.float32)
-    nothing = resample(images, jnp.ones((3, 2)), jnp.zeros((3, 2)))
+    nothing = resample(images, jnp.ones((3, 2)), jnp.zeros((3, 2)), side=255)
     np.testing.assert_array_equal(nothing, images[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
-    moved = resample(images, jnp.ones((3, 2)), jnp.tile(jnp.array([[3.0, -2.0]]), (3, 1)))
+    moved = resample(images, jnp.ones((3, 2)), jnp.tile(jnp.array([[3.0, -2.0]]), (3, 1)), side=255)
     # 3 to the right, 2 up: what is at (y, x) was at (y + 2, x - 3).
     np.testing.assert_allclose(moved, images[:, MARGIN + 2 : 2 - MARGIN, MARGIN - 3 : -3 - MARGIN], atol=1e-3)
 
 
 def test_a_stretched_ramp_keeps_its_centre_and_is_less_steep():
     ramp = np.broadcast_to(np.arange(CROP_SIZE, dtype=np.float32)[None, None, :, None], (1, CROP_SIZE, CROP_SIZE, 3))
-    wide = np.asarray(resample(jnp.asarray(ramp), jnp.array([[1.05, 0.95]]), jnp.zeros((1, 2))))[0, 0, :, 0]
+    wide = np.asarray(resample(jnp.asarray(ramp), jnp.array([[1.05, 0.95]]), jnp.zeros((1, 2)), side=255))[0, 0, :, 0]
     np.testing.assert_allclose(wide, 143 + (np.arange(255) - 127) / 1.05, atol=1e-3)
 
 
@@ -68,6 +68,16 @@ def test_colour_scales_channels_within_bounds(crops):
     assert (np.abs(ratio - 1) <= 0.1 + 1e-3).all()
     assert ratio.std() > 0.01
     assert found.max() <= 255
+
+
+def test_an_exemplar_is_the_middle_of_what_a_search_image_would_be(monkeypatch):
+    """Fewer of its pixels are computed, but as many as its blur sees."""
+    crops = np.random.default_rng(0).integers(0, 256, (2, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    draw = lambda key, shape, **_: jnp.full(shape, 0.7)  # noqa: E731
+    monkeypatch.setattr(jax.random, "uniform", draw)
+    by = Augmentation(flip=True, stretch=0.08, shift=3.0, grey=0.5, colour=0.2, blur=2.0)
+    exemplars, searches = augment(jax.random.key(4), crops, crops, by)
+    np.testing.assert_allclose(exemplars, searches[:, 64:191, 64:191], atol=1e-3)
 
 
 def test_blur_keeps_a_flat_image_and_by_nothing_keeps_any(crops):
