@@ -20,15 +20,15 @@ from mfst_jax.config import Layer
 from mfst_jax.crops import EXEMPLAR_SIZE
 from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import BELOW, Backbones
-from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams, prepare_below
 from mfst_jax.params import Contents, Params
 from mfst_jax.train import upper_convolutions
 from mfst_jax.train.backbone_operations import operations
+from mfst_jax.train.correlation_gradients import correlate_all, correlate_pairs
 from mfst_jax.train.data.augmentation import augment
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Features, Others, Responses, correlate_pairs
+from mfst_jax.train.responses import Features, Others, Responses
 
 FIRST_LOG_FACTOR, FIRST_BIAS = 1.5, -2.0
 """Where the factor of A's response and the bias beside it start: A's response is between 0 and 1."""
@@ -164,7 +164,7 @@ def responses(
     for layer in recipe.layers:
         z, x = recipe.factor(layer) * exemplars[layer], searches[layer]
         if recipe.other_videos:
-            of_all[layer] = jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(z, x)
+            of_all[layer] = correlate_all(z, x)
             of_pairs[layer] = of_all[layer][jnp.arange(len(z)), jnp.arange(len(z))]
         else:
             of_pairs[layer] = correlate_pairs(z, x)

@@ -16,13 +16,13 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
 from mfst_jax.config import LAYERS, Config, Layer
-from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.network import PreparedNetwork
 from mfst_jax.fast.prepared import AnyParams, PreparedParams, prepare
 from mfst_jax.localisation import RESPONSE_SIZE
 from mfst_jax.model import MFST
 from mfst_jax.params import Params
 from mfst_jax.se_block import SEBlocks
+from mfst_jax.train.correlation_gradients import correlate_pairs
 from mfst_jax.train.data.augmentation import augment
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.recipe import Recipe
@@ -144,11 +144,6 @@ def responses_from_crops(
 
     reweighed = {layer: exemplar[layer] * weights[layer][:, None, None] for layer in LAYERS}
     return _scaled({layer: correlate_pairs(reweighed[layer], search[layer]) for layer in LAYERS}, recipe)
-
-
-def correlate_pairs(exemplars: Float[Array, "n h w c"], searches: Float[Array, "n _ _ c"]) -> Float[Array, "n 17 17"]:
-    """Cross-correlation of each exemplar with the search features of its own pair."""
-    return jax.vmap(lambda z, x: cross_correlate_by_taps(z, x[None])[0])(exemplars, searches)
 
 
 def pair_weights(

@@ -16,9 +16,10 @@ from jaxtyping import Array, Float
 from mfst_jax.fast.toom_cook import F_4_3
 from mfst_jax.train import toom_cook_gradients
 from mfst_jax.train.backbone_operations import DIMENSIONS, operations
+from mfst_jax.train.correlation_gradients import correlate_pairs
 from mfst_jax.train.kept_features import KeptPairs
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Features, Others, Responses, correlate_pairs
+from mfst_jax.train.responses import Features, Others, Responses
 
 OTHERS = 3
 """Number of other pairs whose search images each exemplar is compared with."""
