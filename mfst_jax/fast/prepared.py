@@ -1,6 +1,7 @@
 """`PreparedParams`: weights folded and transformed once, for one configuration and one kind of device."""
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +94,7 @@ def prepare_for(params: Params, config: Config | None, method: Method) -> Prepar
     folded = {model: _folded(params, config, model) for model in config.models}
     shared = _shared(folded)
     for model, layers in folded.items():
-        convolutions[model], inputs = {}, 3
-        for name, layer in layers.items():
-            if model != "siamfc" or name not in shared:
-                convolutions[model][name] = jax.tree.map(jnp.asarray, transform(name, layer, inputs, method))
-            inputs = layer[0].shape[-1]
+        convolutions[model] = _transformed(layers, method, without=shared if model == "siamfc" else ())
         if uses_se(params.contents, config, model):
             blocks = params.variables["params"][f"{model}_se"]
             se[model] = {layer: blocks[layer] for layer in config.layers(model)}
@@ -107,11 +104,18 @@ def prepare_for(params: Params, config: Config | None, method: Method) -> Prepar
 def prepare_below(params: Params, model: Model) -> PreparedParams:
     """conv1 and conv2 of one backbone alone, prepared for where JAX runs now, for `Backbones.pooled`."""
     method, folded = method_for(jax.default_backend()), fold(params, model)
-    convolutions, inputs = {}, 3
-    for name in BELOW:
-        convolutions[name] = jax.tree.map(jnp.asarray, transform(name, folded[name], inputs, method))
-        inputs = folded[name][0].shape[-1]
+    convolutions = _transformed({name: folded[name] for name in BELOW}, method)
     return PreparedParams({model: convolutions}, {}, params.contents, method)
+
+
+def _transformed(layers: dict[str, Folded], method: Method, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Filters and biases of convolutions that follow one another, from conv1 on, but for those named `without`."""
+    convolutions, inputs = {}, 3
+    for name, layer in layers.items():
+        if name not in without:
+            convolutions[name] = jax.tree.map(jnp.asarray, transform(name, layer, inputs, method))
+        inputs = layer[0].shape[-1]
+    return convolutions
 
 
 def _folded(params: Params, config: Config, model: Model) -> dict[str, Folded]:
