@@ -72,25 +72,39 @@ def augment(
       searches: crops of the search regions.
       by: the augmentation.
     """
+    count = len(exemplars)
+    keys = dict(zip(vars(by), jax.random.split(key, len(vars(by))), strict=True))
     reach = BLUR_TAPS if by.blur else 0  # what a blur sees around an exemplar
-    wide = _augment_one_of_each_pair(key, exemplars, by, first=True, side=EXEMPLAR_SIZE + 2 * reach)
+    wide = _augment_one_of_each_pair(keys, exemplars, by, drawn=slice(count), side=EXEMPLAR_SIZE + 2 * reach)
     inner = slice(reach, reach + EXEMPLAR_SIZE)
-    return wide[:, inner, inner], _augment_one_of_each_pair(key, searches, by, first=False, side=SEARCH_SIZE)
+    searched = _augment_one_of_each_pair(keys, searches, by, drawn=slice(count, None), side=SEARCH_SIZE)
+    return wide[:, inner, inner], searched
 
 
 def _augment_one_of_each_pair(
-    key: Key[Array, ""], crops: UInt8[Array | np.ndarray, "n 287 287 3"], by: Augmentation, *, first: bool, side: int
+    keys: dict[str, Key[Array, ""]],
+    crops: UInt8[Array | np.ndarray, "n 287 287 3"],
+    by: Augmentation,
+    *,
+    drawn: slice,
+    side: int,
 ) -> Images:
-    """Middles, so many pixels wide, of the first or of the second crops of all pairs, augmented."""
+    """Middles of one crop of each pair, augmented.
+
+    Args:
+      keys: of the random draws, by the names of `by`.
+      crops: the crops.
+      by: the augmentation.
+      drawn: which of the draws for the images of all pairs, first all exemplars, are those of these crops.
+      side: of the middles, in pixels.
+    """
     count = len(crops)
-    keys = dict(zip(vars(by), jax.random.split(key, len(vars(by))), strict=True))
 
     def of_pairs(name: str, share: float) -> Array:
         return jax.random.bernoulli(keys[name], share, (count,))[:, None, None, None]
 
     def of_images(name: str, *shape: int, low: float = -1.0) -> Array:
-        drawn = jax.random.uniform(keys[name], (2 * count, *shape), minval=low)
-        return drawn[:count] if first else drawn[count:]
+        return jax.random.uniform(keys[name], (2 * count, *shape), minval=low)[drawn]
 
     images = jnp.asarray(crops, jnp.float32)
     if by.flip:
