@@ -9,6 +9,7 @@ where products stand between matrices of tiles and channels as in the forward pa
 (Lavin and Gray 2016 for the forward pass; the rest is its transpose).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -19,10 +20,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.fast.toom_cook import Scheme, combine
+from mfst_jax.fast.toom_cook import ROWS_AT_A_TIME, Scheme, combine, join
 
-Products = Float[Array, "_ _ _"]
-"""Matrix for each of the scheme's products in both dimensions: of tiles and channels, or of inputs and outputs."""
+Products = list[list[Float[Array, "_ _ _"]]]
+"""For every `ROWS_AT_A_TIME` row products, for each column product, matrices [row products x groups, _, _]: of tiles
+and channels, or of inputs and outputs. One array of them all would have to be put together and taken apart again."""
 Batches = tuple[Float[Array, "_ _ _ _"], ...]
 """Batches of maps, each with a size of its own."""
 Shapes = list[tuple[int, ...]]
@@ -52,13 +54,12 @@ def convolve_batches(scheme: Scheme, batches: Batches, kernel: Float[Array, "tap
 
 def _forward(scheme: Scheme, batches: Batches, kernel: Array) -> tuple[Batches, Residuals]:
     shapes = [maps.shape for maps in batches]
-    inputs = _joined([transform_maps(scheme, maps) for maps in batches])
-    filters = transform_kernel(scheme, kernel)
-    products = _by_group("pmi,pio->pmo", inputs, filters, groups=shapes[0][3] // kernel.shape[2])
-    found = []
-    for part, shape in zip(_separate(scheme, products, shapes), shapes, strict=True):
-        height, width = (side - scheme.taps + 1 for side in shape[1:3])
-        found.append(_outputs(scheme, part, _tiles(scheme, shape))[:, :height, :width])
+    groups = shapes[0][3] // kernel.shape[2]
+    inputs = _joined([_transform_maps(scheme, maps, groups) for maps in batches])
+    filters = _transform_kernel(scheme, kernel, groups)
+    products = _each("pmi,pio->pmo", inputs, filters)
+    parts = _separate(scheme, products, shapes)
+    found = [_outputs(scheme, part, shape, groups) for part, shape in zip(parts, shapes, strict=True)]
     return tuple(found), (inputs, filters, shapes, kernel.shape)
 
 
@@ -66,68 +67,102 @@ def _backward(scheme: Scheme, kept: Residuals, gradients: Batches) -> tuple[Batc
     inputs, filters, shapes, kernel_shape = kept
     groups = shapes[0][3] // kernel_shape[2]
     pairs = zip(gradients, shapes, strict=True)
-    of_products = _joined([_transposed_outputs(scheme, each, _tiles(scheme, shape)) for each, shape in pairs])
-    of_filters = _by_group("pmi,pmo->pio", inputs, of_products, groups=groups)
-    of_inputs = _by_group("pmo,pio->pmi", of_products, filters, groups=groups)
-    transposed = jnp.asarray(_both(scheme.filters).T)
-    of_kernel = (transposed @ of_filters.reshape(scheme.products**2, -1)).reshape(kernel_shape)
-    of_batches = []
-    for part, shape in zip(_separate(scheme, of_inputs, shapes), shapes, strict=True):
-        of_maps = _transposed_maps(scheme, part, _tiles(scheme, shape))
-        of_batches.append(of_maps[:, : shape[1], : shape[2]])
-    return tuple(of_batches), of_kernel
+    of_products = _joined([_transposed_outputs(scheme, each, shape, groups) for each, shape in pairs])
+    of_filters = _each("pmi,pmo->pio", inputs, of_products)
+    of_inputs = _each("pmo,pio->pmi", of_products, filters)
+    parts = _separate(scheme, of_inputs, shapes)
+    of_batches = [_transposed_maps(scheme, part, shape, groups) for part, shape in zip(parts, shapes, strict=True)]
+    return tuple(of_batches), _transposed_kernel(scheme, of_filters, kernel_shape, groups)
 
 
 convolve_batches.defvjp(_forward, _backward)
 
 
-def transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"]) -> Products:
+def _transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"], groups: int) -> Products:
     """Transforms `V = B d B^T` of every tile d."""
     n, height, width, channels = maps.shape
     _, down, across = _tiles(scheme, maps.shape)
     below, beside = (tiles * scheme.tile + scheme.taps - 1 - side for tiles, side in ((down, height), (across, width)))
     maps = jnp.pad(maps, ((0, 0), (0, below), (0, beside), (0, 0)))
-    rows = _combined(scheme.inputs, scheme.sweep(maps, down, axis=1), axis=0)
-    both = _combined(scheme.inputs, scheme.sweep(rows, across, axis=3), axis=1)
-    return both.reshape(scheme.products**2, n * down * across, channels)
+    rows = _stacked(combine(scheme.inputs, scheme.sweep(maps, down, axis=1)), axis=0)
+    found = []
+    for part in _by_rows(scheme, rows):
+        columns = [_by_group(x, groups) for x in scheme.sweep(part, across, axis=3)]
+        columns = lax.optimization_barrier(combine(scheme.inputs, columns))
+        found.append([x.reshape(-1, n * down * across, channels // groups) for x in columns])
+    return found
 
 
-def transform_kernel(scheme: Scheme, kernel: Float[Array, "taps taps i o"]) -> Products:
+def _transform_kernel(scheme: Scheme, kernel: Float[Array, "taps taps i o"], groups: int) -> Products:
     """Transforms `U = G g G^T` of every pair of channels."""
-    transform = jnp.asarray(_both(scheme.filters))
-    return (transform @ kernel.reshape(scheme.taps**2, -1)).reshape(-1, *kernel.shape[2:])
+    taps, _, inputs, outputs = kernel.shape
+    rows = _stacked(combine(scheme.filters, list(_by_group(kernel, groups))), axis=0)
+    found = []
+    for part in _by_rows(scheme, rows):
+        columns = lax.optimization_barrier(combine(scheme.filters, [part[:, :, v] for v in range(taps)]))
+        found.append([x.reshape(-1, inputs, outputs // groups) for x in columns])
+    return found
 
 
-def _outputs(scheme: Scheme, products: Products, tiles: tuple[int, ...]) -> Float[Array, "n rows columns o"]:
+def _outputs(scheme: Scheme, products: Products, shape: tuple[int, ...], groups: int) -> Float[Array, "n _ _ o"]:
     """Outputs `A M A^T` of every tile, put together to maps."""
-    n, down, across = tiles
-    parts = products.reshape(scheme.products, scheme.products, n, down, across, -1)
-    columns = _combined(scheme.outputs, [parts[:, q] for q in range(scheme.products)], axis=4)
-    columns = columns.reshape(scheme.products, n, down, across * scheme.tile, -1)
-    maps = _combined(scheme.outputs, list(columns), axis=2)
-    return maps.reshape(n, down * scheme.tile, across * scheme.tile, -1)
+    n, down, across = _tiles(scheme, shape)
+    rows: list[Array] = []
+    for part in products:
+        columns = _stacked(combine(scheme.outputs, part), axis=1)
+        columns = columns.reshape(-1, groups, scheme.tile, n, down, across, columns.shape[-1])
+        rows += [x.transpose(2, 3, 4, 1, 0, 5) for x in columns]
+    maps = join(combine(scheme.outputs, rows))  # [n, row, tile, column in it, group, output]
+    height, width = (side - scheme.taps + 1 for side in shape[1:3])
+    return maps.reshape(*maps.shape[:2], across * scheme.tile, -1)[:, :height, :width]
 
 
-def _transposed_outputs(scheme: Scheme, gradient: Float[Array, "n h w o"], tiles: tuple[int, ...]) -> Products:
+def _transposed_outputs(
+    scheme: Scheme, gradient: Float[Array, "n h w o"], shape: tuple[int, ...], groups: int
+) -> Products:
     """Transposed transform `A^T dy A` of every tile."""
-    n, down, across = tiles
-    below, beside = (count * scheme.tile - side for count, side in zip(tiles[1:], gradient.shape[1:3], strict=True))
+    n, down, across = _tiles(scheme, shape)
+    below, beside = (
+        tiles * scheme.tile - side for tiles, side in zip((down, across), gradient.shape[1:3], strict=True)
+    )
     gradient = jnp.pad(gradient, ((0, 0), (0, below), (0, beside), (0, 0)))
-    rows = _combined(scheme.outputs.T, [gradient[:, row :: scheme.tile] for row in range(scheme.tile)], axis=0)
-    both = _combined(scheme.outputs.T, [rows[:, :, :, column :: scheme.tile] for column in range(scheme.tile)], axis=1)
-    return both.reshape(scheme.products**2, n * down * across, -1)
+    rows = _stacked(combine(scheme.outputs.T, [gradient[:, row :: scheme.tile] for row in range(scheme.tile)]), axis=0)
+    found = []
+    for part in _by_rows(scheme, rows):
+        columns = [_by_group(part[:, :, :, column :: scheme.tile], groups) for column in range(scheme.tile)]
+        columns = lax.optimization_barrier(combine(scheme.outputs.T, columns))
+        found.append([x.reshape(-1, n * down * across, x.shape[-1]) for x in columns])
+    return found
 
 
-def _transposed_maps(scheme: Scheme, inputs: Products, tiles: tuple[int, ...]) -> Float[Array, "n h w i"]:
+def _transposed_maps(scheme: Scheme, inputs: Products, shape: tuple[int, ...], groups: int) -> Float[Array, "n h w i"]:
     """Transposed transform `B^T dV B` of every tile, summed where tiles overlap."""
-    parts = inputs.reshape(scheme.products, scheme.products, *tiles, -1)
-    columns = combine(scheme.inputs.T, [parts[:, q] for q in range(scheme.products)])
-    rows = lax.optimization_barrier(_overlap_add(scheme, columns, axis=3))
-    return _overlap_add(scheme, combine(scheme.inputs.T, list(rows)), axis=1)
+    tiles = _tiles(scheme, shape)
+    rows: list[Array] = []
+    for part in inputs:
+        columns = combine(scheme.inputs.T, [x.reshape(-1, groups, *tiles, x.shape[-1]) for x in part])
+        # [row product, n, down, across, column in it, group, input]
+        whole = _stacked([jnp.moveaxis(x, 1, 4) for x in _overlap_add(scheme, columns, axis=4)], axis=4)
+        rows += list(whole.reshape(*whole.shape[:3], -1, shape[3]))
+    maps = _stacked(_overlap_add(scheme, combine(scheme.inputs.T, rows), axis=1), axis=2)
+    return maps.reshape(shape[0], -1, *maps.shape[3:])[:, : shape[1], : shape[2]]
 
 
-def _overlap_add(scheme: Scheme, parts: Sequence[Array], axis: int) -> Array:
-    """Sum along `axis` of the first cells of all tiles, the second cells of all tiles, and so on, each at its place."""
+def _transposed_kernel(
+    scheme: Scheme, filters: Products, shape: tuple[int, ...], groups: int
+) -> Float[Array, "taps taps i o"]:
+    """Transposed transform `G^T dU G` of every pair of channels."""
+    inputs, outputs = shape[2:]
+    rows: list[Array] = []
+    for part in filters:
+        columns = [x.reshape(-1, groups, inputs, outputs // groups) for x in part]
+        rows += list(_stacked(combine(scheme.filters.T, columns), axis=2))  # [group, column, input, output] each
+    by_group = jnp.stack(combine(scheme.filters.T, rows))
+    return jnp.moveaxis(by_group, 1, 3).reshape(shape)
+
+
+def _overlap_add(scheme: Scheme, parts: Sequence[Array], axis: int) -> list[Array]:
+    """First cells of all tiles along `axis`, second cells of all tiles, and so on, each with what overlaps it."""
 
     def beside(part: Array, before: int, after: int) -> Array:
         return jnp.pad(part, [(before, after) if each == axis else (0, 0) for each in range(part.ndim)])
@@ -137,23 +172,28 @@ def _overlap_add(scheme: Scheme, parts: Sequence[Array], axis: int) -> Array:
         later = cell + scheme.tile  # the same cell in the tile before
         own = beside(parts[cell], 0, 1)
         whole.append(own + beside(parts[later], 1, 0) if later < scheme.products else own)
-    joined = jnp.stack(whole, axis=axis + 1)
-    return joined.reshape(*joined.shape[:axis], -1, *joined.shape[axis + 2 :])
+    return whole
 
 
-def _by_group(spec: str, first: Products, second: Products, *, groups: int) -> Products:
-    """Einsum of each group's channels. Filters and outputs have their groups side by side on the last axis."""
-    parts = zip(jnp.split(first, groups, axis=-1), jnp.split(second, groups, axis=-1), strict=True)
-    found = [jnp.einsum(spec, one, other) for one, other in parts]
-    return lax.optimization_barrier(found[0] if groups == 1 else jnp.concatenate(found, axis=-1))
+def _each(spec: str, first: Products, second: Products) -> Products:
+    """Einsum of every two matrices."""
+    pairs = zip(first, second, strict=True)
+    return lax.optimization_barrier([[jnp.einsum(spec, *both) for both in zip(*rows, strict=True)] for rows in pairs])
 
 
-def _combined(matrix: np.ndarray, parts: Sequence[Array], axis: int) -> Array:
-    """Parts combined as by `matrix @ parts`, stacked along `axis`.
+def _by_group(x: Float[Array, "r *shape channels"], groups: int) -> Float[Array, "r groups *shape _"]:
+    """Array whose groups of channels are the second axis."""
+    return jnp.moveaxis(x.reshape(*x.shape[:-1], groups, -1), -2, 1)
 
-    A barrier keeps XLA from computing it again for each of its uses.
-    """
-    return lax.optimization_barrier(jnp.stack(combine(matrix, parts), axis=axis))
+
+def _by_rows(scheme: Scheme, rows: Float[Array, " *shape"]) -> list[Float[Array, " *part"]]:
+    """Row products that are worked on at a time."""
+    return jnp.split(rows, scheme.products // ROWS_AT_A_TIME)
+
+
+def _stacked(parts: Sequence[Array], axis: int) -> Array:
+    """Parts along a new axis, behind a barrier that keeps XLA from computing them again for each of their uses."""
+    return lax.optimization_barrier(jnp.stack(parts, axis=axis))
 
 
 def _tiles(scheme: Scheme, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -162,17 +202,14 @@ def _tiles(scheme: Scheme, shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[0], down, across
 
 
-def _joined(parts: Sequence[Products]) -> Products:
+def _joined(batches: Sequence[Products]) -> Products:
     """Tiles of all batches."""
-    return parts[0] if len(parts) == 1 else lax.optimization_barrier(jnp.concatenate(parts, axis=1))
+    if len(batches) == 1:
+        return batches[0]
+    return lax.optimization_barrier(jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *batches))
 
 
 def _separate(scheme: Scheme, products: Products, shapes: Shapes) -> list[Products]:
     """Tiles of each batch, from those of all."""
-    ends = np.cumsum([math.prod(_tiles(scheme, shape)) for shape in shapes])
-    return jnp.split(products, ends[:-1], axis=1)
-
-
-def _both(matrix: np.ndarray) -> Float[np.ndarray, "_ _"]:
-    """Matrix that transforms rows and columns at once."""
-    return np.kron(matrix, matrix).astype(np.float32)
+    ends = np.cumsum([0, *(math.prod(_tiles(scheme, shape)) for shape in shapes)]).tolist()
+    return [jax.tree.map(lambda x, a=a, b=b: x[:, a:b], products) for a, b in itertools.pairwise(ends)]
