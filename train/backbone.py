@@ -22,7 +22,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import BELOW, Backbones
 from mfst_jax.fast.prepared import PreparedParams, prepare_below
 from mfst_jax.params import Contents, Params
-from mfst_jax.train import upper_convolutions
+from mfst_jax.train import siamfc_network, upper_convolutions
 from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.correlation_gradients import correlate_all, correlate_pairs
 from mfst_jax.train.data.augmentation import augment
@@ -132,7 +132,10 @@ def features(
         below = Backbones({"alexnet": frozen.below.convolutions["alexnet"]}, "torchvision", frozen.below.method)
         pooled = [lax.stop_gradient(below.pooled(images)["alexnet"]) for images in batches]
         return upper_convolutions.features_of_pooled(weights, pooled, last_relu=False), running
-    network = backbones.siamfc(contents(recipe), training=True, **operations())
+    quick = operations()
+    if quick and recipe.network == "siamfc":
+        return siamfc_network.features(weights, running, batches)
+    network = backbones.siamfc(contents(recipe), training=True, **quick)
     apply: Any = network.apply
     found = []
     for images in batches:
