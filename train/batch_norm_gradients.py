@@ -25,6 +25,8 @@ Maps = Float[Array, "n h w c"]
 Pooled = Float[Array, "n h2 w2 c"]
 Channel = Float[Array, " c"]
 """A number for each channel."""
+Result = tuple[Float[Array, "n _ _ c"], tuple[Channel, Channel]]
+"""Normalised maps, and mean and variance of their batch."""
 SIDE, STRIDE = 3, 2
 """Side of a window of the pool, in cells, and cells from one window to the next."""
 NOWHERE = np.uint8(SIDE * SIDE)
@@ -32,7 +34,7 @@ NOWHERE = np.uint8(SIDE * SIDE)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
-def norm_relu(maps: Maps, scale: Channel, bias: Channel, pool: bool) -> tuple[Maps, tuple[Channel, Channel]]:
+def norm_relu(maps: Maps, scale: Channel, bias: Channel, pool: bool) -> Result:
     """Normalised maps after ReLU and, with `pool`, the maximum of every 3 x 3 cells at a stride of 2.
 
     Args:
