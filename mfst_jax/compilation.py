@@ -186,18 +186,19 @@ def _under_jit() -> bool:
 
 
 @functools.cache
-def compiler_options(*, quick: bool = False) -> Options | None:
+def compiler_options(*, quick: bool = False, thorough: bool = False) -> Options | None:
     """Compiler options for the default backend; None where there are none, or where this JAX does not know them.
 
     Args:
       quick: for programs that are to be compiled soon rather than to run fast.
+      thorough: for programs that run for so long that compiling them is nothing.
     """
     if jax.default_backend() != "cpu":
         return None
     wanted = dict(NO_YNNPACK)
     if quick:
         wanted |= QUICK
-    elif LEVEL not in os.environ.get("XLA_FLAGS", ""):
+    elif not thorough and LEVEL not in os.environ.get("XLA_FLAGS", ""):
         wanted |= USUAL
     if not _are_known(wanted):
         wanted = {name: value for name, value in wanted.items() if _are_known({name: value})}

@@ -27,6 +27,7 @@ from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.correlation_gradients import correlate_all, correlate_pairs
 from mfst_jax.train.data.augmentation import augment
 from mfst_jax.train.data.pairs import Crops
+from mfst_jax.train.hosts import one_device
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Features, Others, Responses
 
@@ -40,7 +41,7 @@ class Frozen:
     """Convolutions of S that are not trained.
 
     Attributes:
-      below: A's conv1 and conv2 prepared for inference, where both are frozen.
+      below: A's conv1 and conv2 prepared for inference, where both are frozen and a batch is on one device.
       weights: Parameters of the other frozen convolutions by layer.
     """
 
@@ -86,7 +87,7 @@ def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tupl
 def frozen_part(recipe: Recipe, params: Params) -> Frozen:
     """Frozen convolutions. Raises `InputError` as `fresh` does."""
     weights = _frozen_weights(recipe, params)
-    if not {*BELOW} <= {*weights}:
+    if not {*BELOW} <= {*weights} or not one_device():
         return Frozen(None, weights)
     return Frozen(prepare_below(params, "alexnet"), {name: weights[name] for name in weights if name not in BELOW})
 

@@ -9,7 +9,6 @@ the order; so three cells in four are not normalised at all. For a gradient dz w
 Behind a pool dz is zero but at the maximum of each window, so the sums are over windows.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -52,7 +51,7 @@ def norm_relu(maps: Maps, scale: Channel, bias: Channel, pool: bool) -> Result:
 def _forward(maps: Array, scale: Array, bias: Array, pool: bool) -> tuple[Any, Any]:
     mean, variance = _statistics(maps)
     deviation = lax.rsqrt(variance + BATCH_NORM_EPSILON)
-    seen, places = _in_halves(partial(_pool, lowest=scale < 0), maps) if pool else (maps, None)
+    seen, places = _pool(maps, scale < 0) if pool else (maps, None)
     found = jax.nn.relu(_affine(seen, mean, deviation * scale) + _across(bias))
     return (found, (mean, variance)), (maps, seen, places, mean, deviation, scale, bias)
 
@@ -97,8 +96,18 @@ def _sums(first: Maps, second: Maps) -> tuple[Channel, Channel]:
 def _pool(maps: Maps, lowest: Bool[Array, " c"]) -> tuple[Pooled, UInt8[Array, "n h2 w2 c"]]:
     """Highest cell of each window, or the lowest in some channels, and its place in the window, row by row.
 
-    Of equal cells it is the first.
+    Of equal cells it is the first. The upper and the lower windows are put together: XLA computes maps again within
+    each of their uses, whatever barrier is between, but not what is concatenated.
     """
+    middle = STRIDE * (((maps.shape[1] - SIDE) // STRIDE + 1) // 2)
+    halves = (maps[:, : middle + SIDE - STRIDE], maps[:, middle:]) if middle else (maps,)
+    parts = [_pool_part(rows, lowest) for rows in halves]
+    best, places = (jnp.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+    return best, places
+
+
+def _pool_part(maps: Maps, lowest: Bool[Array, " c"]) -> tuple[Pooled, UInt8[Array, "n h2 w2 c"]]:
+    """Highest or lowest cells and their places, as by `_pool`, of some rows."""
     sign = _across(jnp.where(lowest, -1.0, 1.0))
     best = sign * _cells(maps, 0)
     places = jnp.zeros(best.shape, jnp.uint8)
@@ -142,16 +151,6 @@ def _places(rows_before: int, columns_before: int) -> UInt8[np.ndarray, "1 1 2 1
     rows, columns = (np.arange(STRIDE) + STRIDE * before for before in (rows_before, columns_before))
     places = np.where((rows[:, None] < SIDE) & (columns < SIDE), SIDE * rows[:, None] + columns, NOWHERE)
     return places.astype(np.uint8).reshape(1, 1, STRIDE, 1, STRIDE, 1)
-
-
-def _in_halves(function: Callable[..., Any], *batches: Any) -> Any:
-    """Results of a `function` of each image by itself, written to memory once before anything reads them.
-
-    XLA computes maps again within each of their uses, whatever barrier is between, but not what is concatenated.
-    """
-    middle = len(batches[0]) // 2
-    halves = [jax.tree.map(lambda x, part=part: x[part], batches) for part in (slice(middle), slice(middle, None))]
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *(function(*half) for half in halves))
 
 
 def _affine(maps: Array, mean: Channel, factor: Channel) -> Array:

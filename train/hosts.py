@@ -37,6 +37,14 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def one_device() -> bool:
+    """Whether a batch is on one device, so that it can be computed part by part, or with another batch.
+
+    Devices that share batches would each compute all of the parts, or exchange what is put together.
+    """
+    return jax.device_count() == 1
+
+
 def wait(what: str) -> None:
     """Waits until all processes are here."""
     if jax.process_count() > 1:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from mfst_jax.fast.stem import STRIDE, TAPS, size
 from mfst_jax.fast.toom_cook import F_6_6 as SCHEME
 from mfst_jax.fast.toom_cook import combine
+from mfst_jax.train.hosts import one_device
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 CHANNELS = 3
@@ -24,7 +25,7 @@ WINDOW = SCHEME.taps * STRIDE * STRIDE * CHANNELS
 
 @jax.custom_vjp
 def convolve(images: Float[Array, "n h w 3"], kernel: Float[Array, "11 11 3 o"]) -> Float[Array, "n _ _ o"]:
-    """Convolution at a stride of 2, nothing padded, one image at a time."""
+    """Convolution at a stride of 2, nothing padded, one image after the other; not where devices share a batch."""
     return _forward(images, kernel)[0]
 
 
@@ -38,23 +39,25 @@ def _forward(images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
         whole = lax.optimization_barrier(jnp.stack(rows, axis=1))  # [tile, row in it, column, output]
         return whole.reshape(-1, width, whole.shape[-1])[:height]
 
-    return lax.map(of_image, images), (images, kernel)
+    return (lax.map(of_image, images) if one_device() else jax.vmap(of_image)(images)), (images, kernel)
 
 
 def _backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     images, kernel = kept
     outputs = kernel.shape[-1]
 
-    def add_image(total: list[Array], image_and_gradient: tuple[Array, Array]) -> tuple[list[Array], None]:
-        image, rows = image_and_gradient
+    def of_image(image: Array, rows: Array) -> list[Array]:
         rows = jnp.pad(rows, ((0, -len(rows) % SCHEME.tile), (0, 0), (0, 0)))
         rows = [rows[row :: SCHEME.tile].reshape(-1, outputs) for row in range(SCHEME.tile)]
         of_products = lax.optimization_barrier(combine(SCHEME.outputs.T, rows))
-        pairs = zip(_windows(image), of_products, strict=True)
-        return [before + windows.T @ each for before, (windows, each) in zip(total, pairs, strict=True)], None
+        return [windows.T @ each for windows, each in zip(_windows(image), of_products, strict=True)]
 
-    zeros = [jnp.zeros((WINDOW, outputs), gradient.dtype)] * SCHEME.products
-    of_filters, _ = lax.scan(add_image, zeros, (images, gradient))
+    if one_device():
+        zeros = [jnp.zeros((WINDOW, outputs), gradient.dtype)] * SCHEME.products
+        add = lambda total, each: (jax.tree.map(jnp.add, total, of_image(*each)), None)  # noqa: E731
+        of_filters, _ = lax.scan(add, zeros, (images, gradient))
+    else:
+        of_filters = [jnp.sum(each, axis=0) for each in jax.vmap(of_image)(images, gradient)]
     # Images come from files, so that this is left out unless somebody asks for it.
     _, transposed = jax.vjp(lambda x: _directly(x, kernel), images)
     return *transposed(gradient), _transposed_kernel(of_filters)

@@ -175,7 +175,7 @@ def train_step(
 @functools.cache
 def compiled(recipe: Recipe) -> Callable[[TrainState, Any, Batch, Key[Array, ""]], TrainState]:
     """Jitted `train_step` of a recipe, with this machine's best compiler options."""
-    return jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options())
+    return jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options(thorough=True))
 
 
 def frozen_part(recipe: Recipe, params: Params) -> Any:

@@ -21,6 +21,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from mfst_jax.fast.toom_cook import ROWS_AT_A_TIME, Scheme, combine, join
+from mfst_jax.train.hosts import one_device
 
 Products = list[list[Float[Array, "_ _ _"]]]
 """For every `ROWS_AT_A_TIME` row products, for each column product, matrices [row products x groups, _, _]: of tiles
@@ -35,20 +36,28 @@ def convolve(
     scheme: Scheme, maps: Float[Array, "n h w i"], kernel: Float[Array, "taps taps _ o"]
 ) -> Float[Array, "n _ _ o"]:
     """Convolution of one batch of maps, as by `convolve_batches`."""
-    return convolve_batches(scheme, (maps,), kernel)[0]
+    return _convolve(scheme, (maps,), kernel)[0]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def convolve_batches(scheme: Scheme, batches: Batches, kernel: Float[Array, "taps taps _ o"]) -> Batches:
     """Convolution of batches of maps, nothing padded, at a stride of 1.
 
-    All batches share the matrix products, so that a small one takes no products of its own.
+    All batches share the matrix products, so that a small one takes no products of its own. Not where devices share
+    batches: they would have to exchange what stands together then.
 
     Args:
       scheme: of the kernel's number of taps.
       batches: maps `[n, h, w, i]` of at least as many cells on a side, of any number and size in each batch.
       kernel: with fewer inputs than the maps have channels, there are groups.
     """
+    if not one_device():
+        return tuple(convolve(scheme, maps, kernel) for maps in batches)
+    return _convolve(scheme, batches, kernel)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolve(scheme: Scheme, batches: Batches, kernel: Float[Array, "taps taps _ o"]) -> Batches:
+    """Convolution of batches that share the matrix products."""
     return _forward(scheme, batches, kernel)[0]
 
 
@@ -75,7 +84,7 @@ def _backward(scheme: Scheme, kept: Residuals, gradients: Batches) -> tuple[Batc
     return tuple(of_batches), _transposed_kernel(scheme, of_filters, kernel_shape, groups)
 
 
-convolve_batches.defvjp(_forward, _backward)
+_convolve.defvjp(_forward, _backward)
 
 
 def _transform_maps(scheme: Scheme, maps: Float[Array, "n h w i"], groups: int) -> Products:
