@@ -2,9 +2,11 @@
 
 An SE weight lies in (0, 1) and starts near 1/2. Where a factor is so small that even weights of 1 leave the responses
 too flat for the loss, training pushes all weights towards 1: sigmoids saturate, and the block no longer looks at its
-input. So each layer's factor is the one that fits best without SE-blocks, divided by 1/2 for each of the two weights.
+input. So each layer's factor is the one that fits best without SE-blocks, divided by 1/2 for each of the two weights,
+or by the recipe's first SE weight.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -19,7 +21,7 @@ from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Correlations, Trainable, responses_from_correlations
 
 FIRST_WEIGHT = 0.5
-"""SE weight of a fresh SE-block."""
+"""SE weight of a random SE-block, on average."""
 NEWTON_STEPS = 30
 
 
@@ -27,7 +29,7 @@ class Calibration(NamedTuple):
     """Factor and bias of each layer.
 
     Attributes:
-      factors: Response factors; where SE-blocks are trained, for SE weights of 1/2 on both inputs.
+      factors: Response factors; where SE-blocks are trained, for their first weights on both inputs.
       biases: Biases by layer.
     """
 
@@ -36,15 +38,26 @@ class Calibration(NamedTuple):
 
 
 def calibrate(kept: Correlations, recipe: Recipe) -> Calibration:
-    """Factors and biases of least loss on these pairs without SE-blocks, the factors divided by 1/2 * 1/2 for those."""
+    """Factors and biases of least loss on these pairs without SE-blocks, the factors then for first SE weights."""
     responses = responses_from_correlations(Trainable(None, {}), kept, recipe)
     positive = jnp.asarray(labels(recipe.label_radius))
     factors, biases = [], {}
     for layer, first in zip(LAYERS, recipe.factors, strict=True):
         scale, bias = np.asarray(_fit(responses[layer], positive)).tolist()
-        factors.append(first * scale / (FIRST_WEIGHT**2 if recipe.trains == "se_blocks" else 1))
+        factors.append(first * scale / (first_product(recipe) if recipe.trains == "se_blocks" else 1))
         biases[layer] = bias
     return Calibration((factors[0], factors[1], factors[2]), biases)
+
+
+def first_product(recipe: Recipe) -> float:
+    """Product of a channel's SE weights on both inputs before training."""
+    return (recipe.se_first_weight or FIRST_WEIGHT) ** 2
+
+
+def without_blocks(recipe: Recipe) -> Recipe:
+    """Recipe with the factors that fit without SE-blocks, given one whose factors were calibrated."""
+    conv3, conv4, conv5 = (factor * first_product(recipe) for factor in recipe.factors)
+    return dataclasses.replace(recipe, factors=(conv3, conv4, conv5))
 
 
 @jit

@@ -15,7 +15,7 @@ from mfst_jax.evaluation.tracking import track_sequences
 from mfst_jax.fast import prepare
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.train import backbone, correlation_pools
-from mfst_jax.train.calibration import FIRST_WEIGHT, Calibration
+from mfst_jax.train.calibration import Calibration, without_blocks
 from mfst_jax.train.data.pairs import Chosen, Crops
 from mfst_jax.train.measures import Measures, centre_errors_with_alexnet, measure
 from mfst_jax.train.recipe import Recipe
@@ -52,8 +52,7 @@ class Validator:
             return line | (self._on_sequences(state) if plain.tracking_epochs else {})
         if self.recipe.calibration_pairs:
             line["calibration"] = calibration._asdict()
-            factors: Any = tuple(factor * FIRST_WEIGHT**2 for factor in plain.factors)
-            plain = dataclasses.replace(plain, factors=factors)
+            plain = without_blocks(plain)
         without = dataclasses.replace(state, trainable=Trainable(None, state.result.biases), averaged=None)
         line["without_se"] = self._on_pairs(without, plain)
         if self.recipe.tracking_epochs:

@@ -9,22 +9,22 @@ from jaxtyping import Array, Float
 
 from mfst_jax import fusion, localisation
 from mfst_jax.compilation import jit
-from mfst_jax.config import Config, Layer, Model
+from mfst_jax.config import Config, Model
 from mfst_jax.train.losses import balanced_logistic, labels
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Correlations, Trainable, responses_from_correlations
+from mfst_jax.train.responses import Correlations, Trainable, fuse_layers, responses_from_correlations
 
 
 class Measures(NamedTuple):
     """Sums of measures over pairs.
 
     Attributes:
-      losses: Losses of the layers that have a bias.
+      losses: Losses of the layers that have a bias, or that of `fused` by the recipe's `fused_loss`.
       centre_errors: Distances of the peak from the target in samples of the search region, by layer, and for the fused
         layers as `fused`.
     """
 
-    losses: dict[Layer, Float[Array, ""]]
+    losses: dict[str, Float[Array, ""]]
     centre_errors: dict[str, Float[Array, ""]]
 
 
@@ -43,10 +43,10 @@ def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe, config:
     positive = jnp.asarray(labels(recipe.label_radius))
     with jax.default_matmul_precision(recipe.precision):
         responses = responses_from_correlations(trainable, kept, recipe)
-        losses = {
-            layer: jnp.sum(balanced_logistic(responses[layer] + bias, positive))
-            for layer, bias in trainable.biases.items()
-        }
+        with_bias: dict[str, Array] = {layer: responses[layer] + bias for layer, bias in trainable.biases.items()}
+        if recipe.fused_loss:
+            with_bias = {"fused": fuse_layers(responses, trainable.biases, recipe)}
+        losses = {name: jnp.sum(balanced_logistic(each, positive)) for name, each in with_bias.items()}
         maps: dict[str, Array] = {}
         for layer, factor in zip(layers, config.factors(model), strict=True):
             response = factor / recipe.factor(layer) * responses[layer]

@@ -41,6 +41,12 @@ class Recipe:
         (`kept_features.py`); 0: features in each step.
       kept_crops: Greatest number of a video's crops that features are kept of, evenly spread; 0: all.
       se_statistics: Features whose channel means set the SE weights, as `Config.se_statistics`.
+      se_first_weight: SE weight of every channel before training, below 1; 0: random ones near 1/2.
+      se_dropout: Share of a layer's channels that a training step leaves out of each pair's response, drawn anew for
+        each pair; the others count for more, so that the response has the same mean. None are left out in validation.
+      se_shared: Whether a layer with as many channels as the one before it has that layer's SE-block.
+      fused_loss: Whether the loss of SE-blocks is of the layers' responses summed by their fusion weights, instead of
+        the sum of each layer's own loss.
       factors: Factors on the raw cross-correlations of conv3, conv4, conv5.
       calibration_pairs: Number of training pairs that factors and first biases are fitted to (`calibration.py`); 0:
         `factors` as given.
@@ -93,6 +99,10 @@ class Recipe:
     kept_views: int = 0
     kept_crops: int = 0
     se_statistics: Literal["exemplar", "each"] = "exemplar"
+    se_first_weight: float = 0.0
+    se_dropout: float = 0.0
+    se_shared: bool = False
+    fused_loss: bool = False
     factors: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
     calibration_pairs: int = 0
 
@@ -146,8 +156,8 @@ class Recipe:
         require(all(0 < f < math.inf for f in self.factors), "factors", "finite numbers above 0", self.factors)
         for name in ("learning_rate", "final_learning_rate", "bias_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
-        require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
+        for name in ("momentum", "weight_decay", "se_first_weight", "se_dropout"):
+            require(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
         require(0 <= self.anchor < math.inf, "anchor", "0 or more", self.anchor)
         require(0 <= self.average < 1, "average", "in [0, 1)", self.average)
         require(0 <= self.label_radius < 128, "label_radius", "in [0, 128)", self.label_radius)
@@ -165,6 +175,9 @@ class Recipe:
         require(0 <= self.clip_norm < math.inf, "clip_norm", "0 or more", self.clip_norm)
         require(self.warmup_steps >= 0, "warmup_steps", "0 or more", self.warmup_steps)
         if self.trains == "backbone":
+            for name in ("se_first_weight", "se_dropout", "se_shared", "fused_loss"):
+                found = getattr(self, name)
+                require(not found, name, "what it is by default where the backbone itself is trained", found)
             require(self.model == "siamfc", "model", "siamfc where the backbone itself is trained", self.model)
             require(self.cached_pairs == 0, "cached_pairs", "0 where the backbone itself is trained", self.cached_pairs)
             most = 4 if self.network == "alexnet" else 0

@@ -6,6 +6,7 @@ training needs of a pair are its channel-wise correlations `x_c * z_c` and the c
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -31,6 +32,9 @@ TAPS: dict[Layer, int] = {"conv3": 10 * 10, "conv4": 8 * 8, "conv5": 6 * 6}
 """Number of cells of an exemplar's features."""
 
 CELLS = RESPONSE_SIZE**2
+
+DROPOUT = 2**31
+"""Number that a step's key is folded with where channels are dropped: augmentation splits the key itself."""
 
 Features = dict[Layer, Float[Array, "n _ _ _"]]
 Responses = dict[Layer, Float[Array, "n 17 17"]]
@@ -70,12 +74,22 @@ class Trainable:
     """Trainable parameters.
 
     Attributes:
-      blocks: Parameters of `SEBlocks`; None without SE-blocks, where every weight is 1.
+      blocks: Parameters of `SEBlocks`; None without SE-blocks, where every weight is 1. A layer that has none shares
+        those of the layer before it.
       biases: Bias b of each layer's response, a scalar. Tracking does without.
     """
 
     blocks: dict[str, Any] | None
     biases: dict[Layer, Any]
+
+    @property
+    def block_of_each(self) -> dict[str, Any]:
+        """Parameters of `SEBlocks` with one block for each layer, shared ones as often as they have layers."""
+        assert self.blocks is not None, "there are SE-blocks"
+        blocks = dict(self.blocks)
+        for lower, layer in pairwise(LAYERS):
+            blocks.setdefault(layer, blocks[lower])
+        return {layer: blocks[layer] for layer in LAYERS}
 
 
 def freeze(params: Params, recipe: Recipe) -> PreparedParams:
@@ -122,13 +136,15 @@ def channel_correlation(
     return lax.fori_loop(0, high, add_row, zeros).reshape(CELLS, channels) / (high * wide)
 
 
-def responses_from_correlations(trainable: Trainable, kept: Correlations, recipe: Recipe) -> Responses:
-    """Responses of each layer without their bias, from kept correlations."""
+def responses_from_correlations(
+    trainable: Trainable, kept: Correlations, recipe: Recipe, dropout: Key[Array, ""] | None = None
+) -> Responses:
+    """Responses of each layer without their bias, from kept correlations; `dropout` is the key of those of a step."""
     kept = jax.tree.map(lambda each: jnp.asarray(each, jnp.float32), kept)
     if trainable.blocks is None:
         weights = jax.tree.map(jnp.ones_like, kept.exemplar)
     else:
-        weights = pair_weights(trainable, recipe, kept.exemplar, kept.search)
+        weights = pair_weights(trainable, recipe, kept.exemplar, kept.search, dropout)
     sums = {layer: TAPS[layer] * jnp.einsum("npc,nc->np", kept.maps[layer], weights[layer]) for layer in LAYERS}
     return _scaled({layer: each.reshape(-1, RESPONSE_SIZE, RESPONSE_SIZE) for layer, each in sums.items()}, recipe)
 
@@ -140,7 +156,8 @@ def responses_from_crops(
     exemplar_images, search_images = augment(key, crops.exemplar, crops.search, recipe.augmentation)
     exemplar = backbone_features(frozen, recipe, exemplar_images)
     search = backbone_features(frozen, recipe, search_images)
-    weights = pair_weights(trainable, recipe, _means(exemplar), _means(search))
+    dropout = jax.random.fold_in(key, DROPOUT)
+    weights = pair_weights(trainable, recipe, _means(exemplar), _means(search), dropout)
 
     reweighed = {layer: exemplar[layer] * weights[layer][:, None, None] for layer in LAYERS}
     return _scaled({layer: correlate_pairs(reweighed[layer], search[layer]) for layer in LAYERS}, recipe)
@@ -151,19 +168,34 @@ def pair_weights(
     recipe: Recipe,
     exemplar: Mapping[Layer, Array | np.ndarray],
     search: Mapping[Layer, Array | np.ndarray],
+    dropout: Key[Array, ""] | None = None,
 ) -> dict[Layer, Float[Array, "n _"]]:
     """Products `w^z_c w^x_c` of each pair's SE weights, from the channel means of both images.
 
-    Where both share w, they come from the exemplar's means alone.
+    Where both share w, they come from the exemplar's means alone. With a key of dropout, channels are left out by the
+    recipe's `se_dropout`, the same in both images.
     """
 
     def weights(means: Mapping[Layer, Any]) -> Any:
-        variables: Any = {"params": trainable.blocks}
+        variables: Any = {"params": trainable.block_of_each}
         return SEBlocks().apply(variables, {k: mean[:, None, None] for k, mean in means.items()})
 
     of_exemplar = weights(exemplar)
     of_search = of_exemplar if recipe.se_statistics == "exemplar" else weights(search)
-    return jax.tree.map(jnp.multiply, of_exemplar, of_search)
+    products = jax.tree.map(jnp.multiply, of_exemplar, of_search)
+    if dropout is None or not recipe.se_dropout:
+        return products
+    kept = 1 - recipe.se_dropout
+    keys = dict(zip(LAYERS, jax.random.split(dropout, len(LAYERS)), strict=True))
+    masks = {layer: jax.random.bernoulli(keys[layer], kept, each.shape) for layer, each in products.items()}
+    return {layer: jnp.where(masks[layer], each / kept, 0) for layer, each in products.items()}
+
+
+def fuse_layers(responses: Responses, biases: Mapping[Layer, Any], recipe: Recipe) -> Float[Array, "n 17 17"]:
+    """Sum of the layers' responses with their biases, by the weights that fuse them in tracking."""
+    weights = dict(zip(LAYERS, recipe.layers_fused_with.weights(recipe.model), strict=True))
+    weighted = [weights[layer] * (responses[layer] + biases[layer]) for layer in LAYERS]
+    return jnp.sum(jnp.stack(weighted), axis=0)
 
 
 def _scaled(sums: Responses, recipe: Recipe) -> Responses:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,12 +27,14 @@ from mfst_jax.train.responses import (
     Responses,
     Trainable,
     freeze,
+    fuse_layers,
     responses_from_correlations,
     responses_from_crops,
 )
 
 Batch = Correlations | Crops | KeptPairs
-ByLayer = dict[Layer, Float[Array, ""]]
+Losses = dict[Any, Float[Array, ""]]
+"""Losses by layer, or of `fused` layers."""
 
 
 @struct.dataclass
@@ -53,7 +55,7 @@ class TrainState:
     statistics: Any
     optimiser: Any
     averaged: Trainable | backbone.Backbone | None
-    losses: ByLayer
+    losses: Losses
 
     @property
     def result(self) -> Trainable | backbone.Backbone:
@@ -69,7 +71,8 @@ def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = 
         trainable, running = se_blocks.fresh(recipe, params, biases or {}), {}
     first = optimiser(recipe).init(trainable)
     averaged = trainable if recipe.average else None
-    return TrainState(jnp.zeros((), jnp.int32), trainable, running, first, averaged, _zeros(trainable))
+    losses = _zeros(("fused",) if recipe.fused_loss else trainable.biases)
+    return TrainState(jnp.zeros((), jnp.int32), trainable, running, first, averaged, losses)
 
 
 def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""]:
@@ -125,8 +128,8 @@ def train_step(
 ) -> TrainState:
     """State after one step on a batch.
 
-    The loss is the weighted sum of the layers' own losses, each a mean over the pairs. No SE weight belongs to two
-    layers, so that each learns from its own response.
+    The loss is the weighted sum of the layers' own losses, each a mean over the pairs; or, by the recipe's
+    `fused_loss`, that of their weighted sum.
 
     Args:
       state: from `init`, or from the step before.
@@ -137,8 +140,12 @@ def train_step(
     """
     positive = jnp.asarray(labels(recipe.label_radius))
 
-    def loss(trainable: Any, running: Any, part: Batch, key: Array) -> tuple[Array, tuple[ByLayer, Any]]:
+    def loss(trainable: Any, running: Any, part: Batch, key: Array) -> tuple[Array, tuple[Losses, Any]]:
         responses, others, of_alexnet, running = _responses(trainable, running, frozen, part, key, recipe)
+        if recipe.fused_loss:
+            fused = fuse_layers(responses, trainable.biases, recipe)
+            losses = {"fused": jnp.mean(balanced_logistic(fused, positive))}
+            return losses["fused"], (losses, running)
         losses = {
             layer: jnp.mean(balanced_logistic(response + trainable.biases[layer], positive))
             for layer, response in responses.items()
@@ -194,7 +201,7 @@ def frozen_part(recipe: Recipe, params: Params) -> Any:
 
 def reset_losses(state: TrainState) -> TrainState:
     """State at the start of an epoch."""
-    return dataclasses.replace(state, losses=_zeros(state.trainable))
+    return dataclasses.replace(state, losses=_zeros(state.losses))
 
 
 def _responses(
@@ -207,7 +214,7 @@ def _responses(
 ) -> tuple[Responses, Others | None, Array | None, Any]:
     """Responses without their biases, of the pairs and to other videos; A's; and BN's running statistics after them."""
     if isinstance(part, Correlations):
-        return responses_from_correlations(trainable, part, recipe), None, None, running
+        return responses_from_correlations(trainable, part, recipe, key), None, None, running
     if isinstance(part, KeptPairs):
         return *upper_convolutions.responses(trainable.weights, frozen, part, recipe), running
     if isinstance(trainable, backbone.Backbone):
@@ -247,5 +254,5 @@ def _of_responses(trainable: Any) -> Any:
     return jax.tree_util.tree_map_with_path(path_of, trainable)
 
 
-def _zeros(trainable: Any) -> ByLayer:
-    return {layer: jnp.zeros(()) for layer in trainable.biases}
+def _zeros(names: Iterable[str]) -> Losses:
+    return {name: jnp.zeros(()) for name in names}

@@ -32,7 +32,7 @@ def with_se(params: Params, recipe: Recipe, trainable: Trainable) -> Params:
     It is the one that the weights recommended before, where it has the recipe's model; or what both backbones imply; or
     else `Config` with that model alone.
     """
-    blocks = jax.tree.map(np.asarray, trainable.blocks)
+    blocks = jax.tree.map(np.asarray, trainable.block_of_each)
     variables = {**params.variables, "params": {**params.variables["params"], f"{recipe.model}_se": blocks}}
     held: Any = {f"{recipe.model}_se": True}
     contents = dataclasses.replace(params.contents, config=None, **held)
