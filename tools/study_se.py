@@ -13,7 +13,7 @@ not computed again.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -137,10 +137,14 @@ def see(params: Params, model: Model, videos: list[curation.Video], cache: Path,
     chosen = pairs.sample(videos, recipe.cached_pairs, seed=0, step=0, max_frame_gap=recipe.max_frame_gap)
     pool = correlation_pools.make(cache / "pools", params, recipe, videos, chosen)
     parts = [part[chosen[:, 0]] for part in split_in_folds([video.name for video in videos], folds)]
-    weights = weight_names.flatten(params.variables)
-    digest = checkpoints.digest({name: each for name, each in weights.items() if f"/{model}/" in name})
-    keys = [digest, [video.key for video in videos], folds, repr(recipe)]
+    keys = [digest_of(params, (model,)), [video.key for video in videos], folds, repr(recipe)]
     return Backbone(params, recipe, pool, parts, f"{model}-{_digest(keys)}")
+
+
+def digest_of(params: Params, models: Sequence[Model]) -> str:
+    """Digest of the weights of these backbones."""
+    weights = weight_names.flatten(params.variables)
+    return checkpoints.digest({name: each for name, each in weights.items() if name.split("/")[1] in models})
 
 
 def kept(path: Path, compute: Callable[[], Any]) -> Any:
@@ -218,17 +222,18 @@ def tracked(backbones: list[Backbone], variants: list[str | None], tracks: list[
     models = {backbone.recipe.model for backbone in backbones}
     plain = backbones[0].params
     rows: list[tuple[str, ...]] = []
-    digest = checkpoints.digest(weight_names.flatten(plain.variables))[:8]
     for name, config in CONFIGS.items():
-        if not models & {*config.models}:
+        if not models >= {*config.models}:
             continue
         without: Any = None
         for settings in variants:
             params = plain if settings is None else with_blocks(backbones, settings, out)
             statistics = "each" if "se_statistics=each" in (settings or "") else "exemplar"
-            how = dataclasses.replace(config, se=settings is not None, se_statistics=statistics)
+            how = dataclasses.replace(config, se=None, se_statistics=statistics)
             how = resolve_config(params.contents, how)
-            folder = out / "tracks" / f"{name.replace(' ', '-')}-{digest}-{_named(settings)}-{_digest([repr(how)])}"
+            trained = [] if settings is None else [it.name for it in backbones if it.recipe.model in how.models]
+            key = _digest([repr(how), digest_of(plain, how.models), trained])
+            folder = out / "tracks" / f"{name.replace(' ', '-')}-{_named(settings)}-{key}"
             found = track(params, how, tracks, folder)
             without = found if settings is None else without
             cells = [(mean, "" if settings is None else change) for _, _, mean, change in paired_rows(without, found)]
