@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -49,7 +49,8 @@ from mfst_jax.whole_files import replacing, write_atomically
 
 RECIPES: dict[Model, Recipe] = {"siamfc": se_siamfc.RECIPE, "alexnet": se_alexnet.RECIPE}
 NAMES: dict[Model, str] = {"siamfc": "S", "alexnet": "A"}
-CONFIGS: dict[str, Config] = {
+Tracker = Literal["S", "A", "S and A"]
+CONFIGS: dict[Tracker, Config] = {
     "S": dataclasses.replace(REALTIME, models=("siamfc",), centre_search=0.0),
     "A": ALEXNET,
     "S and A": REALTIME,
@@ -217,12 +218,19 @@ def track(params: Params, config: Config, tracks: list[Direction], folder: Path)
     return mean_of_directions(found, 0)
 
 
-def tracked(backbones: list[Backbone], variants: list[str | None], tracks: list[Direction], out: Path) -> str:
+def tracked(
+    backbones: list[Backbone],
+    variants: list[str | None],
+    trackers: Sequence[Tracker],
+    tracks: list[Direction],
+    out: Path,
+) -> str:
     """Table of success AUC and precision of each variant beside no SE-blocks, each backbone alone and both."""
     models = {backbone.recipe.model for backbone in backbones}
     plain = backbones[0].params
     rows: list[tuple[str, ...]] = []
-    for name, config in CONFIGS.items():
+    for name in trackers:
+        config = CONFIGS[name]
         if not models >= {*config.models}:
             continue
         without: Any = None
@@ -253,6 +261,7 @@ def main(
     epochs: int = 4,
     tracked_on: Annotated[Path | None, tyro.conf.arg(name="tracked")] = None,
     backwards: bool = False,
+    trackers: tuple[Tracker, ...] = ("S", "A", "S and A"),
     out: Path = Path("runs", "study_se"),
     cache: Path = Path("runs", "cache"),
 ) -> None:
@@ -267,6 +276,7 @@ def main(
         epochs: Over as many pairs as folds but one have.
         tracked_on: A folder of sequences to track.
         backwards: Track each sequence backwards too.
+        trackers: What to track with.
         out: Where what was found is kept.
         cache: As for `mfst train`.
     """
@@ -279,7 +289,8 @@ def main(
     chosen = [None, "", *variants]
     tables = [cross_validated(backbone, chosen, out) for backbone in backbones]
     if tracked_on is not None:
-        tables.append(tracked(backbones, chosen, list(directions(tracked_on, backwards=backwards)), out))
+        tracks = list(directions(tracked_on, backwards=backwards))
+        tables.append(tracked(backbones, chosen, trackers, tracks, out))
     print("\n" + "\n\n".join(tables))
 
 
