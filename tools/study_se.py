@@ -21,9 +21,8 @@ from typing import Annotated, Any, Literal
 import jax
 import numpy as np
 import tyro
-from paired_measures import paired_rows
+from paired_measures import Measures, measures, paired_rows
 from study_options import Direction, directions, largest_frame
-from study_options import by_sequence as mean_of_directions
 from tyro.conf import Positional
 
 import mfst_jax
@@ -190,16 +189,9 @@ def with_blocks(backbones: list[Backbone], settings: str, out: Path) -> Params:
     return params
 
 
-@dataclass(frozen=True)
-class Boxes:
-    """Boxes of one track, as `study_options` measures them."""
-
-    boxes: tuple[np.ndarray]
-
-
-def track(params: Params, config: Config, tracks: list[Direction], folder: Path) -> list[tuple[float, float]]:
-    """Success AUC and precision of each sequence; frames are padded to the largest, which changes no box."""
-    found: list[Any] = []
+def track(params: Params, config: Config, tracks: list[Direction], folder: Path) -> list[Measures]:
+    """Measures of each sequence, the mean of its tracks; frames are padded to the largest, which changes no box."""
+    found: dict[str, list[Measures]] = {}
     size = largest_frame(tracks)
     prepared = mfst_jax.prepare(params, config)
     for it in tracks:
@@ -214,22 +206,18 @@ def track(params: Params, config: Config, tracks: list[Direction], folder: Path)
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(path) as new, new.open("wb") as file:
                 np.save(file, np.array(boxes, np.float64))
-        found.append((it, Boxes((np.load(path),))))
-    return mean_of_directions(found, 0)
+        found.setdefault(it.sequence, []).append(measures(np.load(path), it.truth))
+    return [tuple(np.mean(each, axis=0)) for each in found.values()]
 
 
 def tracked(
-    backbones: list[Backbone],
-    variants: list[str | None],
-    trackers: Sequence[Tracker],
-    tracks: list[Direction],
-    out: Path,
+    backbones: list[Backbone], variants: list[str | None], names: Sequence[Tracker], tracks: list[Direction], out: Path
 ) -> str:
     """Table of success AUC and precision of each variant beside no SE-blocks, each backbone alone and both."""
     models = {backbone.recipe.model for backbone in backbones}
     plain = backbones[0].params
     rows: list[tuple[str, ...]] = []
-    for name in trackers:
+    for name in names:
         config = CONFIGS[name]
         if not models >= {*config.models}:
             continue
