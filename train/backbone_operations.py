@@ -16,7 +16,6 @@ from mfst_jax.train import stem_gradients, toom_cook_gradients
 
 SCHEMES = {3: F_4_3, 5: F_6_5}
 """Toom-Cook schemes by the number of taps."""
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def operations() -> dict[str, Callable[..., Any]]:

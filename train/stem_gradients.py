@@ -12,12 +12,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from mfst_jax.fast.stem import STRIDE, TAPS, size
+from mfst_jax.fast.stem import DIMENSIONS, STRIDE, TAPS, size
 from mfst_jax.fast.toom_cook import F_6_6 as SCHEME
 from mfst_jax.fast.toom_cook import combine
 from mfst_jax.train.hosts import one_device
 
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 CHANNELS = 3
 WINDOW = SCHEME.taps * STRIDE * STRIDE * CHANNELS
 """Numbers in a window of 6 columns of paired rows: column pair, row in its pair, column in its pair, colour."""
@@ -39,7 +38,8 @@ def _forward(images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
         whole = lax.optimization_barrier(jnp.stack(rows, axis=1))  # [tile, row in it, column, output]
         return whole.reshape(-1, width, whole.shape[-1])[:height]
 
-    return (lax.map(of_image, images) if one_device() else jax.vmap(of_image)(images)), (images, kernel)
+    found = lax.map(of_image, images) if one_device() else jax.vmap(of_image)(images)
+    return found, (images, kernel)
 
 
 def _backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
@@ -47,9 +47,9 @@ def _backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]
     outputs = kernel.shape[-1]
 
     def of_image(image: Array, rows: Array) -> list[Array]:
-        rows = jnp.pad(rows, ((0, -len(rows) % SCHEME.tile), (0, 0), (0, 0)))
-        rows = [rows[row :: SCHEME.tile].reshape(-1, outputs) for row in range(SCHEME.tile)]
-        of_products = lax.optimization_barrier(combine(SCHEME.outputs.T, rows))
+        whole = jnp.pad(rows, ((0, -len(rows) % SCHEME.tile), (0, 0), (0, 0)))
+        of_tiles = [whole[row :: SCHEME.tile].reshape(-1, outputs) for row in range(SCHEME.tile)]
+        of_products = lax.optimization_barrier(combine(SCHEME.outputs.T, of_tiles))
         return [windows.T @ each for windows, each in zip(_windows(image), of_products, strict=True)]
 
     if one_device():

@@ -13,9 +13,10 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from mfst_jax.fast.stem import DIMENSIONS
 from mfst_jax.fast.toom_cook import F_4_3
 from mfst_jax.train import toom_cook_gradients
-from mfst_jax.train.backbone_operations import DIMENSIONS, operations
+from mfst_jax.train.backbone_operations import operations
 from mfst_jax.train.correlation_gradients import correlate_pairs
 from mfst_jax.train.kept_features import KeptPairs
 from mfst_jax.train.recipe import Recipe

@@ -17,6 +17,8 @@ from mfst_jax.fast.toom_cook import F_6_6 as SCHEME
 from mfst_jax.fast.toom_cook import combine
 
 TAPS, STRIDE = 11, 2
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+"""Layouts of images, kernel and result."""
 
 
 def size(side: int) -> int:
@@ -77,5 +79,4 @@ def convolve(
 def _convolve_columns(
     rows: Float[Array, "n 1 side 6"], kernel: Float[Array, "1 11 6 o"]
 ) -> Float[Array, "n columns o"]:
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(rows, kernel, (1, STRIDE), "VALID", dimension_numbers=dimensions)[:, 0]
+    return lax.conv_general_dilated(rows, kernel, (1, STRIDE), "VALID", dimension_numbers=DIMENSIONS)[:, 0]
