@@ -6,12 +6,15 @@ part of every batch.
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import jax
 from jax.experimental import multihost_utils
 
 from mfst_jax.errors import InputError
 from mfst_jax.program.sharing import share_of
+
+_devices: ContextVar[int] = ContextVar("devices", default=1)
 
 
 def join(coordinator: str, processes: int, process: int) -> None:
@@ -37,12 +40,22 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+@contextlib.contextmanager
+def batches_on(devices: int) -> Iterator[None]:
+    """Tells `one_device`, for what is traced in the block, how many devices share each batch."""
+    before = _devices.set(devices)
+    try:
+        yield
+    finally:
+        _devices.reset(before)
+
+
 def one_device() -> bool:
-    """Whether a batch is on one device, so that it can be computed part by part, or with another batch.
+    """Whether a batch is on one device, so that it can be computed part by part, or together with another batch.
 
     Devices that share batches would each compute all of the parts, or exchange what is put together.
     """
-    return jax.device_count() == 1
+    return _devices.get() == 1
 
 
 def wait(what: str) -> None:

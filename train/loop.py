@@ -107,8 +107,9 @@ def train(
         state, best = run.resume((state, best))
         if run.latest_step is None:
             run.log(validator.first_line(state, calibration))
-        frozen = _everywhere(steps.frozen_part(recipe, params), everywhere)
-        advance = steps.compiled(recipe)
+        with hosts.batches_on(len(devices)):
+            frozen = _everywhere(steps.frozen_part(recipe, params), everywhere)
+        advance = steps.compiled(recipe, len(devices))
         key = jax.jit(jax.random.key, out_shardings=everywhere)(recipe.seed)
         start, total = int(state.step), recipe.epochs * recipe.steps_per_epoch
         task = progress.add_task("training", total=total, completed=start)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 from mfst_jax.compilation import compiler_options
 from mfst_jax.config import Layer
 from mfst_jax.params import Params
-from mfst_jax.train import backbone, se_blocks, upper_convolutions
+from mfst_jax.train import backbone, hosts, se_blocks, upper_convolutions
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.kept_features import KeptPairs
 from mfst_jax.train.losses import balanced_logistic, labels, nothing_there
@@ -180,9 +180,14 @@ def train_step(
 
 
 @functools.cache
-def compiled(recipe: Recipe) -> Callable[[TrainState, Any, Batch, Key[Array, ""]], TrainState]:
-    """Jitted `train_step` of a recipe, with this machine's best compiler options."""
-    return jax.jit(partial(train_step, recipe=recipe), compiler_options=compiler_options(thorough=True))
+def compiled(recipe: Recipe, devices: int = 1) -> Callable[[TrainState, Any, Batch, Key[Array, ""]], TrainState]:
+    """Jitted `train_step` of a recipe for batches on so many devices, with this machine's best compiler options."""
+
+    def step(state: TrainState, frozen: Any, batch: Batch, key: Key[Array, ""]) -> TrainState:
+        with hosts.batches_on(devices):
+            return train_step(state, frozen, batch, key, recipe=recipe)
+
+    return jax.jit(step, compiler_options=compiler_options(thorough=True))
 
 
 def frozen_part(recipe: Recipe, params: Params) -> Any:

@@ -16,7 +16,7 @@ from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, implied_config
 from mfst_jax.presets import ADAPTIVE
-from mfst_jax.train import backbone
+from mfst_jax.train import backbone, hosts
 from mfst_jax.train.data import pairs
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.losses import balanced_logistic, labels, nothing_there
@@ -86,11 +86,13 @@ def test_a_step_is_that_of_the_plain_modules(start, crops, done):
 
 
 @pytest.mark.toom_cook
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_features_are_the_networks_however_many_convolutions_are_frozen(count, start, crops):
+@pytest.mark.parametrize(("count", "devices"), [(1, 1), (2, 1), (3, 1), (2, 2)])
+def test_features_are_the_networks_however_many_convolutions_are_frozen(count, devices, start, crops):
     recipe = dataclasses.replace(RECIPE, frozen_convolutions=count)
-    frozen = frozen_part(recipe, start)
-    assert (frozen.below is None) == (count == 1)  # by Toom-Cook and in one piece from conv2 on
+    with hosts.batches_on(devices):
+        frozen = frozen_part(recipe, start)
+    # By Toom-Cook and in one piece from conv2 on, where it can go image by image.
+    assert (frozen.below is None) == (count == 1 or devices > 1)
     trained = init(recipe, start).trainable
     kept = set(frozen.weights) | ({*frozen.below.convolutions["alexnet"]} if frozen.below is not None else set())
     assert sorted([*kept, *trained.weights]) == list(backbone.CONVOLUTIONS)

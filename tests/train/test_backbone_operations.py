@@ -9,7 +9,7 @@ import pytest
 
 from mfst_jax.backbones import convolve_by_group, max_pool
 from mfst_jax.fast.toom_cook import F_4_3, F_6_5
-from mfst_jax.train import backbone_operations, stem_gradients, toom_cook_gradients
+from mfst_jax.train import backbone_operations, hosts, stem_gradients, toom_cook_gradients
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 TOLERANCES = {3: 1e-5, 5: 1e-4, 11: 2e-5}
@@ -48,23 +48,24 @@ def test_toom_cook_gives_the_librarys_convolution_and_gradients(scheme, extra, g
     assert_same(ours, value_and_gradients(library, maps, kernel, towards), TOLERANCES[scheme.taps])
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_batches_that_share_their_products_are_those_that_do_not(groups):
+@pytest.mark.parametrize(("groups", "devices"), [(1, 1), (2, 1), (1, 2)])
+def test_batches_that_share_their_products_are_those_that_do_not(groups, devices):
     rng = np.random.default_rng(groups)
     draw = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
     batches = tuple(draw(n, height, width, 3 * groups) for n, height, width in ((2, 10, 10), (3, 26, 9), (1, 3, 4)))
     kernel = draw(3, 3, 3, 4 * groups)
     towards = tuple(draw(len(maps), maps.shape[1] - 2, maps.shape[2] - 2, 4 * groups) for maps in batches)
     shared = partial(toom_cook_gradients.convolve_batches, F_4_3)
-    found, of_maps, of_kernel = value_and_gradients(shared, batches, kernel, towards)
+    with hosts.batches_on(devices):
+        found, of_maps, of_kernel = value_and_gradients(shared, batches, kernel, towards)
     alone = [value_and_gradients(library, *each) for each in zip(batches, (kernel,) * 3, towards, strict=True)]
     assert_same(found, [each[0] for each in alone], TOLERANCES[3])
     assert_same(of_maps, [each[1] for each in alone], TOLERANCES[3])
     assert_same([of_kernel], [sum(each[2] for each in alone)], TOLERANCES[3])
 
 
-@pytest.mark.parametrize("side", [11, 12, 27, 35])
-def test_conv1_gives_the_librarys_convolution_and_gradients(side):
+@pytest.mark.parametrize(("side", "devices"), [(11, 1), (12, 1), (27, 1), (35, 1), (27, 2)])
+def test_conv1_gives_the_librarys_convolution_and_gradients(side, devices):
     rng = np.random.default_rng(side)
     images = jnp.asarray(rng.standard_normal((2, side, side + 3, 3)), jnp.float32)
     kernel = jnp.asarray(rng.standard_normal((11, 11, 3, 5)), jnp.float32)
@@ -73,7 +74,8 @@ def test_conv1_gives_the_librarys_convolution_and_gradients(side):
         return jax.lax.conv_general_dilated(x, k, (2, 2), "VALID", dimension_numbers=DIMENSIONS)
 
     towards = jnp.asarray(rng.standard_normal(jax.eval_shape(direct, images, kernel).shape), jnp.float32)
-    ours = value_and_gradients(stem_gradients.convolve, images, kernel, towards)
+    with hosts.batches_on(devices):
+        ours = value_and_gradients(partial(stem_gradients.convolve), images, kernel, towards)
     assert_same(ours, value_and_gradients(direct, images, kernel, towards), TOLERANCES[11])
 
 
