@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gc
 import itertools
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,14 @@ def assert_whole(folder: Path, writer: Writer, old: dict[str, object], new: dict
         return
     parts = writer.names[:-1] if writer.goes_first else writer.names  # the last one of a bundle is about its folder
     assert [found[name] for name in parts] in ([old[name] for name in parts], [new[name] for name in parts]), failed
+
+
+@pytest.fixture(autouse=True)
+def what_orbax_left_goes_with_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Coroutines that were never awaited are warnings where they are found, which could be in any later test."""
+    yield
+    if "Orbax" in request.node.name:
+        gc.collect()
 
 
 # Orbax leaves coroutines of its own behind where its folder cannot be written.
