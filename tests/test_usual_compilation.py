@@ -64,6 +64,7 @@ def test_users_choose_how_hard_the_compiler_tries(monkeypatch: pytest.MonkeyPatc
     read = compiler_options.__wrapped__  # not what it said before
     monkeypatch.setenv("XLA_FLAGS", "")
     assert read()[LEVEL] == 1
+    assert LEVEL not in read(thorough=True)  # XLA's own, the highest
     monkeypatch.setenv("XLA_FLAGS", f"--{LEVEL}=2")
     assert LEVEL not in read()
 

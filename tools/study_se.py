@@ -143,8 +143,7 @@ def see(params: Params, model: Model, videos: list[curation.Video], cache: Path,
 
 def digest_of(params: Params, models: Sequence[Model]) -> str:
     """Digest of the weights of these backbones."""
-    weights = weight_names.flatten(params.variables)
-    return checkpoints.digest({name: each for name, each in weights.items() if name.split("/")[1] in models})
+    return checkpoints.digest(weight_names.flatten_branches(params.variables, models))
 
 
 def kept(path: Path, compute: Callable[[], Any]) -> Any:

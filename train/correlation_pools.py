@@ -185,8 +185,6 @@ def _stack(features: list[Any]) -> Features:
 
 def _digest(params: Params, recipe: Recipe, videos: Sequence[Video], pairs: Pairs) -> str:
     used = sorted({int(row[0]) for row in pairs})
-    weights = {
-        name: each for name, each in weight_names.flatten(params.variables).items() if f"/{recipe.model}/" in name
-    }
+    weights = weight_names.flatten_branches(params.variables, (recipe.model,))
     parts = [FORMAT, digest(weights), recipe.cache_type, [(videos[video].name, videos[video].key) for video in used]]
     return hashlib.sha256(json.dumps(parts).encode() + pairs.astype("<i8").tobytes()).hexdigest()

@@ -183,7 +183,7 @@ def _gather(views: Sequence[np.ndarray], view: np.ndarray, rows: np.ndarray) -> 
 
 
 def _digest(params: Params, recipe: Recipe, videos: Sequence[Video]) -> str:
-    weights = {name: each for name, each in weight_names.flatten(params.variables).items() if "/alexnet/" in name}
+    weights = weight_names.flatten_branches(params.variables, ("alexnet",))
     of_videos = [(video.name, video.key, len(video.frames)) for video in videos]
     parts: list[Any] = [FORMAT, digest(weights), recipe.kept_views, vars(recipe.augmentation), of_videos]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

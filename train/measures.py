@@ -12,7 +12,7 @@ from mfst_jax.compilation import jit
 from mfst_jax.config import Config, Model
 from mfst_jax.train.losses import balanced_logistic, labels
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Correlations, Trainable, fuse_layers, responses_from_correlations
+from mfst_jax.train.responses import Correlations, Trainable, maps_with_loss, responses_from_correlations
 
 
 class Measures(NamedTuple):
@@ -43,10 +43,8 @@ def measure(trainable: Trainable, kept: Correlations, *, recipe: Recipe, config:
     positive = jnp.asarray(labels(recipe.label_radius))
     with jax.default_matmul_precision(recipe.precision):
         responses = responses_from_correlations(trainable, kept, recipe)
-        with_bias: dict[str, Array] = {layer: responses[layer] + bias for layer, bias in trainable.biases.items()}
-        if recipe.fused_loss:
-            with_bias = {"fused": fuse_layers(responses, trainable.biases, recipe)}
-        losses = {name: jnp.sum(balanced_logistic(each, positive)) for name, each in with_bias.items()}
+        compared = maps_with_loss(responses, trainable.biases, recipe)
+        losses = {name: jnp.sum(balanced_logistic(each, positive)) for name, each in compared.items()}
         maps: dict[str, Array] = {}
         for layer, factor in zip(layers, config.factors(model), strict=True):
             response = factor / recipe.factor(layer) * responses[layer]

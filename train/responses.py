@@ -191,11 +191,18 @@ def pair_weights(
     return {layer: jnp.where(masks[layer], each / kept, 0) for layer, each in products.items()}
 
 
-def fuse_layers(responses: Responses, biases: Mapping[Layer, Any], recipe: Recipe) -> Float[Array, "n 17 17"]:
-    """Sum of the layers' responses with their biases, by the weights that fuse them in tracking."""
-    weights = dict(zip(LAYERS, recipe.layers_fused_with.weights(recipe.model), strict=True))
-    weighted = [weights[layer] * (responses[layer] + biases[layer]) for layer in LAYERS]
-    return jnp.sum(jnp.stack(weighted), axis=0)
+def maps_with_loss(
+    responses: Responses, biases: Mapping[Layer, Any], recipe: Recipe
+) -> dict[str, Float[Array, "n 17 17"]]:
+    """Maps that have a loss: the responses of the layers that have a bias, with it.
+
+    By the recipe's `fused_loss` it is their sum as `fused`, by the weights that fuse the layers in tracking.
+    """
+    with_bias: dict[str, Array] = {layer: responses[layer] + bias for layer, bias in biases.items()}
+    if not recipe.fused_loss:
+        return with_bias
+    weights = zip(LAYERS, recipe.layers_fused_with.weights(recipe.model), strict=True)
+    return {"fused": jnp.sum(jnp.stack([weight * with_bias[layer] for layer, weight in weights]), axis=0)}
 
 
 def _scaled(sums: Responses, recipe: Recipe) -> Responses:

@@ -30,7 +30,7 @@ def convolve(images: Float[Array, "n h w 3"], kernel: Float[Array, "11 11 3 o"])
 
 def _forward(images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     filters = _transform_kernel(kernel)
-    height, width = _size(images.shape)
+    height, width = map(size, images.shape[1:3])
 
     def of_image(image: Array) -> Array:
         products = [windows @ each for windows, each in zip(_windows(image), filters, strict=True)]
@@ -70,14 +70,9 @@ _directly = partial(
 )
 
 
-def _size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Number of rows and of columns of conv1, for images of this shape."""
-    return size(shape[1]), size(shape[2])
-
-
 def _windows(image: Float[Array, "h w 3"]) -> list[Float[Array, "tiles_and_columns window"]]:
     """Transforms `V = B d` of every tile of rows, as a window of them for each column of conv1."""
-    height, width = _size((1, *image.shape))
+    height, width = map(size, image.shape[:2])
     tiles, columns = -(-height // SCHEME.tile), width + SCHEME.taps - 1
     rows = tiles * SCHEME.tile + SCHEME.taps - 1
     missing = (max(STRIDE * pairs - side, 0) for pairs, side in zip((rows, columns), image.shape, strict=False))

@@ -27,7 +27,7 @@ from mfst_jax.train.responses import (
     Responses,
     Trainable,
     freeze,
-    fuse_layers,
+    maps_with_loss,
     responses_from_correlations,
     responses_from_crops,
 )
@@ -142,14 +142,10 @@ def train_step(
 
     def loss(trainable: Any, running: Any, part: Batch, key: Array) -> tuple[Array, tuple[Losses, Any]]:
         responses, others, of_alexnet, running = _responses(trainable, running, frozen, part, key, recipe)
+        compared = maps_with_loss(responses, trainable.biases, recipe)
+        losses: Losses = {name: jnp.mean(balanced_logistic(each, positive)) for name, each in compared.items()}
         if recipe.fused_loss:
-            fused = fuse_layers(responses, trainable.biases, recipe)
-            losses = {"fused": jnp.mean(balanced_logistic(fused, positive))}
             return losses["fused"], (losses, running)
-        losses = {
-            layer: jnp.mean(balanced_logistic(response + trainable.biases[layer], positive))
-            for layer, response in responses.items()
-        }
         total = [recipe.loss_weight(layer) * each for layer, each in losses.items()]
         if others is not None:
             for layer, response in others.maps.items():

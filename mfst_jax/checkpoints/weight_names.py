@@ -5,7 +5,7 @@ is the input channels of one group), dense kernels [in, out]; everything is floa
 """
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -151,6 +151,11 @@ def flatten(variables: Any) -> dict[str, np.ndarray]:
     """Arrays of a tree as `{flat name: array}`, on the host."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+
+
+def flatten_branches(variables: Any, branches: Collection[str]) -> dict[str, np.ndarray]:
+    """Arrays of these branches alone, by flat names."""
+    return {name: array for name, array in flatten(variables).items() if branch_of(name) in branches}
 
 
 def nest(arrays: Mapping[str, Any]) -> dict[str, Any]:

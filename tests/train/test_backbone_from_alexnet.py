@@ -98,7 +98,8 @@ def test_features_are_the_networks_however_many_convolutions_are_frozen(count, d
     assert sorted([*kept, *trained.weights]) == list(backbone.CONVOLUTIONS)
     images = [jnp.asarray(each[:, 16:-16, 16:-16], jnp.float32) for each in (crops.exemplar, crops.search)]
     batches = [central_exemplar(images[0]), images[1]]
-    found, _ = jax.jit(partial(backbone.features, recipe=recipe))(trained, frozen, {}, batches)
+    with hosts.batches_on(devices):
+        found, _ = jax.jit(partial(backbone.features, recipe=recipe))(trained, frozen, {}, batches)
     variables = {"params": start.variables["params"]["alexnet"]}
     for features, batch in zip(found, batches, strict=True):
         for layer, expected in jax.jit(AlexNet("torchvision", last_relu=False).apply)(variables, batch).items():

@@ -20,7 +20,7 @@ from mfst_jax.train.loop import train
 from mfst_jax.train.losses import balanced_logistic, labels
 from mfst_jax.train.measures import measure
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.responses import Correlations, Trainable, fuse_layers, pair_weights, responses_from_correlations
+from mfst_jax.train.responses import Correlations, Trainable, maps_with_loss, pair_weights, responses_from_correlations
 from mfst_jax.train.steps import init, train_step
 from mfst_jax.train.trained_weights import finished
 
@@ -138,7 +138,9 @@ def test_the_fused_loss_is_of_the_weighted_sum(params: Params, batch: Correlatio
     responses = responses_from_correlations(trainable, batch, recipe)
     # 0.1, 0.6, 0.3: the paper's weights of A
     expected = 0.1 * (responses["conv3"] + 0.1) + 0.6 * (responses["conv4"] - 0.2) + 0.3 * (responses["conv5"] + 0.3)
-    np.testing.assert_allclose(fuse_layers(responses, trainable.biases, recipe), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        maps_with_loss(responses, trainable.biases, recipe)["fused"], expected, rtol=1e-4, atol=1e-6
+    )
     loss = float(jnp.sum(balanced_logistic(expected, jnp.asarray(labels()))))
     found = measure(trainable, batch, recipe=recipe).losses
     assert set(found) == {"fused"}
