@@ -25,7 +25,7 @@ from mfst_jax.train.data.curation import Video
 from mfst_jax.train.data.split import Data
 from mfst_jax.train.epoch_validation import Validator, merit
 from mfst_jax.train.kept_features import KeptFeatures
-from mfst_jax.train.recipe import Recipe
+from mfst_jax.train.recipe import DEFAULTS, Recipe
 from mfst_jax.train.run_folder import Run, open_run
 from mfst_jax.train.trained_weights import finished, write_weights
 
@@ -92,7 +92,7 @@ def train(
         "weights": checkpoints.digest(weight_names.flatten(params.variables)),
         "data": data.key(),
     }
-    with open_run(out, identity) as run, progress_bar(quiet, "steps") as progress:
+    with open_run(out, identity, DEFAULTS) as run, progress_bar(quiet, "steps") as progress:
         feed, held_out, of_alexnet, calibration = _prepare(recipe, params, data, Path(cache), progress)
         recipe = dataclasses.replace(recipe, factors=calibration.factors)
 

@@ -240,6 +240,10 @@ class Recipe:
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
+DEFAULTS: dict[str, Any] = {
+    field.name: field.default for field in dataclasses.fields(Recipe) if field.default is not dataclasses.MISSING
+}
+"""Values of the fields that have a default. Every field that is added keeps to what was done before there was one."""
 
 
 def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:

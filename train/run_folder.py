@@ -8,7 +8,8 @@ weights to track with.
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,29 +105,34 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(folder: str | Path, identity: dict[str, Any]) -> Iterator[Run]:
+def open_run(
+    folder: str | Path, identity: dict[str, Any], defaults: Mapping[str, Any] = types.MappingProxyType({})
+) -> Iterator[Run]:
     """Run in `folder`, a new one where it is empty or not there.
 
     Args:
       folder: the run's.
       identity: JSON values: everything that decides the run's numbers, by name.
+      defaults: values of what the identity of a run by an older version may lack.
 
     Raises:
       InputError: the folder holds a run of another identity (the differences are named) or something else, or another
         process trains in it, beside those that `hosts` joins.
     """
     folder = Path(folder)
-    with alone_in(folder) if hosts.is_first() else contextlib.nullcontext(), _open_alone(folder, identity) as run:
+    with (
+        alone_in(folder) if hosts.is_first() else contextlib.nullcontext(),
+        _open_alone(folder, identity, defaults) as run,
+    ):
         yield run
 
 
 @contextlib.contextmanager
-def _open_alone(folder: Path, identity: dict[str, Any]) -> Iterator[Run]:
+def _open_alone(folder: Path, identity: dict[str, Any], defaults: Mapping[str, Any]) -> Iterator[Run]:
     """Run in a folder as by `open_run`, which no other run works in."""
     path = folder / "run.json"
-    identity = json.loads(json.dumps(identity))
     with hosts.first_alone("run.json"):
-        _identify(folder, path, identity)
+        _identify(folder, path, _as_json(identity), _as_json(dict(defaults)))
     v1 = import_orbax()
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint
@@ -143,12 +149,21 @@ def _open_alone(folder: Path, identity: dict[str, Any]) -> Iterator[Run]:
         yield Run(folder, checkpointer, board)
 
 
-def _identify(folder: Path, path: Path, identity: dict[str, Any]) -> None:
-    """Writes the identity of the run to `path`, or makes sure that it is the one there."""
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as JSON keeps them: tuples are lists."""
+    return json.loads(json.dumps(values))
+
+
+def _identify(folder: Path, path: Path, identity: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Writes the identity of the run to `path`, or makes sure that it is the one there.
+
+    What the one there does not name has the value that is among `defaults`.
+    """
     if path.is_file():
         found = read_json(path, "what a run is, as JSON")
         if not isinstance(found, dict):
             raise InputError(f"{path}: expected what a run is, as JSON, found {found!r:.40}")
+        found = {**defaults, **found}
         names = sorted({*identity, *found})
         changed = [f"{name} {found.get(name)!r}, here {identity.get(name)!r}" for name in names]
         changed = [text for name, text in zip(names, changed, strict=True) if found.get(name) != identity.get(name)]

@@ -21,7 +21,7 @@ class NoCheckpoint:
 def test_a_damaged_identity_of_a_run_is_refused(tmp_path: Path, content: bytes):
     (tmp_path / "run.json").write_bytes(content)
     with pytest.raises(InputError, match=r"run.json: expected what a run is, as JSON, found"):
-        run_folder._identify(tmp_path, tmp_path / "run.json", {"seed": 0})
+        run_folder._identify(tmp_path, tmp_path / "run.json", {"seed": 0}, {})
 
 
 def test_damaged_lines_of_metrics_are_passed_over(tmp_path: Path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -136,6 +137,21 @@ def test_another_recipe_is_refused_and_the_difference_named(reference, params, d
     assert "epochs" not in str(caught.value)
     with pytest.raises(InputError, match="data '"):
         train(make_recipe(), params, Data(data.held_out, data.training), reference, cache=cache, quiet=True)
+
+
+def test_a_run_by_a_version_with_fewer_settings_goes_on_by_their_defaults(reference, params, data, cache, tmp_path):
+    shutil.copytree(reference, tmp_path / "run")
+    identity = json.loads((reference / "run.json").read_text())
+    older = {name: value for name, value in identity.items() if name not in ("se_dropout", "factors", "se_statistics")}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(older))
+    # The factors of this run are not the default ones, so that a version without them cannot have made it.
+    with pytest.raises(InputError, match=r"found others: factors \[0.001, 0.001, 0.001\], here \[1.0, 1.0, 1.0\]$"):
+        train(make_recipe(), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**older, "factors": identity["factors"]}))
+    with pytest.raises(InputError, match=r"found others: se_statistics 'exemplar', here 'each'$"):
+        train(make_recipe(se_statistics="each"), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    train(make_recipe(), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+    assert same(numbers(tmp_path / "run"), numbers(reference))
 
 
 def test_a_folder_of_other_things_is_refused(params, data, cache, tmp_path):
