@@ -81,7 +81,10 @@ def fresh(recipe: Recipe, params: Params, biases: Mapping[Layer, float]) -> tupl
         return Backbone(jax.tree.map(jnp.asarray, trained), starts, beside), {}
     image = jnp.zeros((1, EXEMPLAR_SIZE, EXEMPLAR_SIZE, 3))
     variables = jax.jit(backbones.SiamFC().init)(jax.random.key(recipe.seed), image)
-    return Backbone(variables["params"], starts), variables["batch_stats"]
+    weights = variables["params"]
+    if recipe.conv1_from_alexnet:
+        weights = {**weights, "conv1": {"kernel": _with_imagenets_filters(weights["conv1"]["kernel"], params)}}
+    return Backbone(weights, starts), variables["batch_stats"]
 
 
 def frozen_part(recipe: Recipe, params: Params) -> Frozen:
@@ -104,6 +107,18 @@ def _frozen_weights(recipe: Recipe, params: Params) -> dict[str, Any]:
         return {}
     weights = _imagenet(params)
     return {name: weights[name] for name in CONVOLUTIONS[: recipe.frozen_convolutions]}
+
+
+def _with_imagenets_filters(conv1: Float[Array, "11 11 3 96"], params: Params) -> Float[Array, "11 11 3 96"]:
+    """SiamFC's random filters, the first 64 of which are AlexNet's, for images that are not normalised.
+
+    Each has the norm of the one that it replaces: their scale is BN's, and the norm decides how fast they are learnt.
+    """
+    lent = _imagenet(params)["conv1"]["kernel"] / backbones.IMAGENET_STD.reshape(1, 1, 3, 1)
+    replaced = conv1[..., : lent.shape[-1]]
+    norms = [jnp.linalg.norm(filters.reshape(-1, filters.shape[-1]), axis=0) for filters in (lent, replaced)]
+    lent *= jnp.expand_dims(norms[1] / norms[0], (0, 1, 2))
+    return jnp.concatenate([lent, conv1[..., lent.shape[-1] :]], axis=-1)
 
 
 def _imagenet(params: Params) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Recipe:
       model: Backbone: S is `siamfc`, A is `alexnet`.
       trains: Target of the training: SE-blocks on the frozen backbone, or S itself.
       network: Network that is trained as S: SiamFC's own, from random weights, or AlexNet, from ImageNet's weights.
+      conv1_from_alexnet: Whether 64 of the 96 filters of SiamFC's conv1 begin as those of torchvision's AlexNet.
       frozen_convolutions: Number of S's convolutions that stay as they are, from conv1 on, where it is AlexNet.
       loss_weights: Weights of the losses of conv3, conv4, conv5 in their sum; a layer of weight 0 has none.
       other_videos: Weight of a loss on each exemplar's responses to the search images of the batch's other videos,
@@ -92,6 +93,7 @@ class Recipe:
     model: Model
     trains: Literal["se_blocks", "backbone"] = "se_blocks"
     network: SiamFCVariant = "siamfc"
+    conv1_from_alexnet: bool = False
     frozen_convolutions: int = 0
     loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     other_videos: float = 0.0
@@ -183,13 +185,16 @@ class Recipe:
             most = 4 if self.network == "alexnet" else 0
             known = 0 <= self.frozen_convolutions <= most
             require(known, "frozen_convolutions", f"0 to {most} for this network", self.frozen_convolutions)
+            lent = self.conv1_from_alexnet and self.network == "alexnet"
+            require(not lent, "conv1_from_alexnet", "off for AlexNet, all of which begins so", self.conv1_from_alexnet)
             if self.kept_views:
                 self._check_kept()
             else:
                 for name in ("beside_alexnet", "kept_crops"):
                     require(getattr(self, name) == 0, name, "0 without kept_views", getattr(self, name))
         else:
-            for name in ("frozen_convolutions", "other_videos", "beside_alexnet", "kept_views", "kept_crops"):
+            backbones_own = ("frozen_convolutions", "conv1_from_alexnet")
+            for name in (*backbones_own, "other_videos", "beside_alexnet", "kept_views", "kept_crops"):
                 require(getattr(self, name) == 0, name, "0 where SE-blocks are trained", getattr(self, name))
             require(self.loss_weights == (1, 1, 1), "loss_weights", "1,1,1 for SE-blocks", self.loss_weights)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sequences import video
 
-from mfst_jax.backbones import AlexNet
+from mfst_jax.backbones import IMAGENET_MEAN, IMAGENET_STD, AlexNet
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.correlation import cross_correlate
 from mfst_jax.crops import central_exemplar
@@ -124,6 +124,27 @@ def test_it_starts_from_torchvisions_alexnet_alone(random_params):
         InputError, match=r"weights: expected torchvision's AlexNet to start from, found AlexNet \(caffe"
     ):
         init(RECIPE, caffe)
+
+
+def test_conv1_of_siamfcs_network_begins_with_alexnets_filters(start):
+    recipe = dataclasses.replace(RECIPE, network="siamfc", frozen_convolutions=0)
+    plain, _ = backbone.fresh(recipe, start, {})
+    lent, _ = backbone.fresh(dataclasses.replace(recipe, conv1_from_alexnet=True), start, {})
+    same = jax.tree.map(np.array_equal, plain.weights, lent.weights)
+    assert [name for name, each in same.items() if not all(jax.tree.leaves(each))] == ["conv1"]
+    before, after = (np.asarray(each.weights["conv1"]["kernel"]) for each in (plain, lent))
+    np.testing.assert_array_equal(after[..., 64:], before[..., 64:])
+    norms = [np.linalg.norm(each.reshape(-1, 96), axis=0) for each in (before, after)]
+    np.testing.assert_allclose(norms[1], norms[0], rtol=1e-5)
+    # On images that are not normalised, each answers as AlexNet's own, but for a factor and a bias, which are BN's.
+    image = jax.random.uniform(jax.random.key(0), (1, 31, 31, 3), maxval=255)
+    answer = partial(jax.lax.conv_general_dilated, window_strides=(2, 2), padding="VALID")
+    answer = partial(answer, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    own = start.variables["params"]["alexnet"]["conv1"]["kernel"]
+    expected = np.asarray(answer((image / 255 - IMAGENET_MEAN) / IMAGENET_STD, own)).reshape(-1, 64)
+    found = np.asarray(answer(image, after[..., :64])).reshape(-1, 64)
+    expected, found = ((each - each.mean(0)) / each.std(0) for each in (expected, found))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_the_loss_on_other_videos_counts_the_highest_cells_of_their_maps_alone():
