@@ -1,52 +1,49 @@
 """Cross-correlation of exemplars with search features, with a gradient that CPUs compute quickly.
 
 The gradient of the sum over shifted products puts each number of the response to where it came from. JAX derives a sum
-of as many arrays as the exemplar has rows and columns, nearly all zeros; here they are put side by side instead.
+of as many arrays as the exemplar has rows and columns, nearly all zeros, and of many exemplars a product for each; here
+the numbers are put side by side, for one product of all.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfst_jax.fast import correlation
-from mfst_jax.fast.correlation import CellProducts, multiply_cells
+from mfst_jax.fast.correlation import cross_correlate_by_taps
 
-Responses = Float[Array, "n rows columns"]
+Exemplars = Float[Array, "m h w c"]
+Searches = Float[Array, "n height width c"]
 
 
 @jax.custom_vjp
-def sum_shifts(products: CellProducts) -> Responses:
-    """Response as by `mfst_jax.fast.correlation.sum_shifts`."""
-    return correlation.sum_shifts(products)
+def correlate_all(exemplars: Exemplars, searches: Searches) -> Float[Array, "m n rows columns"]:
+    """Cross-correlation of each exemplar with all search features, as by `cross_correlate_by_taps`."""
+    return jax.vmap(cross_correlate_by_taps, in_axes=(0, None))(exemplars, searches)
 
 
-def _forward(products: CellProducts) -> tuple[Responses, tuple[int, ...]]:
-    return sum_shifts(products), products.shape[3:]
+def _forward(exemplars: Exemplars, searches: Searches) -> tuple[Array, tuple[Exemplars, Searches]]:
+    return correlate_all(exemplars, searches), (exemplars, searches)
 
 
-def _backward(taps: tuple[int, ...], gradient: Responses) -> tuple[CellProducts]:
-    high, wide = taps
-    rows = [jnp.pad(gradient, ((0, 0), (u, high - 1 - u), (0, 0))) for u in range(high)]
-    by_row = jnp.stack(rows, axis=-1)
-    columns = [jnp.pad(by_row, ((0, 0), (0, 0), (v, wide - 1 - v), (0, 0))) for v in range(wide)]
-    return (jnp.stack(columns, axis=-1),)
+def _backward(inputs: tuple[Exemplars, Searches], gradient: Float[Array, "m n r q"]) -> tuple[Exemplars, Searches]:
+    exemplars, searches = inputs
+    (_, high, wide, channels), (_, height, width, _) = exemplars.shape, searches.shape
+    # dp[n, i, j, u, v, m] = dr[m, n, i - u, j - v], the gradient of the products of cells
+    padded = jnp.pad(jnp.moveaxis(gradient, 0, -1), ((0, 0), (0, 0), (wide - 1, wide - 1), (0, 0)))
+    by_column = jnp.stack([padded[:, :, wide - 1 - v :][:, :, :width] for v in range(wide)], axis=3)
+    padded = jnp.pad(by_column, ((0, 0), (high - 1, high - 1), (0, 0), (0, 0), (0, 0)))
+    of_products = jnp.stack([padded[:, high - 1 - u :][:, :height] for u in range(high)], axis=3)
+    # As matrices, which XLA multiplies as they are; those of the einsums it would transpose.
+    by_cell = of_products.reshape(-1, high * wide * len(exemplars))
+    cells = jnp.moveaxis(exemplars, 0, 2)
+    of_searches = by_cell @ cells.reshape(-1, channels)
+    of_exemplars = by_cell.T @ searches.reshape(-1, channels)
+    return jnp.moveaxis(of_exemplars.reshape(cells.shape), 2, 0), of_searches.reshape(searches.shape)
 
 
-sum_shifts.defvjp(_forward, _backward)
+correlate_all.defvjp(_forward, _backward)
 
 
-def cross_correlate(exemplar: Float[Array, "h w c"], search: Float[Array, "n height width c"]) -> Responses:
-    """Cross-correlation of one exemplar with search features, as by `mfst_jax.correlation.cross_correlate`."""
-    return sum_shifts(multiply_cells(exemplar, search))
-
-
-def correlate_pairs(exemplars: Float[Array, "n h w c"], searches: Float[Array, "n _ _ c"]) -> Float[Array, "n 17 17"]:
+def correlate_pairs(exemplars: Float[Array, "n h w c"], searches: Searches) -> Float[Array, "n rows columns"]:
     """Cross-correlation of each exemplar with the search features of its own pair."""
-    return jax.vmap(lambda z, x: cross_correlate(z, x[None])[0])(exemplars, searches)
-
-
-def correlate_all(
-    exemplars: Float[Array, "m h w c"], searches: Float[Array, "n height width c"]
-) -> Float[Array, "m n 17 17"]:
-    """Cross-correlation of each exemplar with all search features."""
-    return jax.vmap(cross_correlate, in_axes=(0, None))(exemplars, searches)
+    return jax.vmap(lambda z, x: correlate_all(z[None], x[None])[0, 0])(exemplars, searches)
