@@ -29,7 +29,7 @@ from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import backbone_features, freeze
 from mfst_jax.train.whole_folders import made_once, open_array
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files; features of another version are computed again."""
 CROPS_AT_ONCE = 8
 VIEWS_SEED = 0

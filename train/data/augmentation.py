@@ -1,4 +1,4 @@
-"""Augmentation of curated crops, on the batch and jitted: flip, stretch and shift, grey, colour, blur.
+"""Augmentation of curated crops, on the batch and jitted: flip, stretch and shift, blur, grey, colour.
 
 Each can be off, and is then not compiled at all; with all of them off an image is the exact middle of its crop.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from mfst_jax.backbones import LUMINANCE
 from mfst_jax.crops import EXEMPLAR_SIZE, SEARCH_SIZE
@@ -74,11 +74,8 @@ def augment(
     """
     count = len(exemplars)
     keys = dict(zip(vars(by), jax.random.split(key, len(vars(by))), strict=True))
-    reach = BLUR_TAPS if by.blur else 0  # what a blur sees around an exemplar
-    wide = _augment_one_of_each_pair(keys, exemplars, by, drawn=slice(count), side=EXEMPLAR_SIZE + 2 * reach)
-    inner = slice(reach, reach + EXEMPLAR_SIZE)
-    searched = _augment_one_of_each_pair(keys, searches, by, drawn=slice(count, None), side=SEARCH_SIZE)
-    return wide[:, inner, inner], searched
+    of_exemplars = _augment_one_of_each_pair(keys, exemplars, by, drawn=slice(count), side=EXEMPLAR_SIZE)
+    return of_exemplars, _augment_one_of_each_pair(keys, searches, by, drawn=slice(count, None), side=SEARCH_SIZE)
 
 
 def _augment_one_of_each_pair(
@@ -106,53 +103,72 @@ def _augment_one_of_each_pair(
     def of_images(name: str, *shape: int, low: float = -1.0) -> Array:
         return jax.random.uniform(keys[name], (2 * count, *shape), minval=low)[drawn]
 
+    flipped = of_pairs("flip", 0.5)[:, 0, 0, 0] if by.flip else jnp.zeros(count, bool)
     images = jnp.asarray(crops, jnp.float32)
-    if by.flip:
-        images = jnp.where(of_pairs("flip", 0.5), images[:, :, ::-1], images)
-    if by.stretch or by.shift:
-        scale = 1 + by.stretch * of_images("stretch", 2)
-        images = resample(images, scale, by.shift * of_images("shift", 2), side=side)
+    if by.stretch or by.shift or by.blur:
+        scale = 1 + by.stretch * of_images("stretch", 2) if by.stretch else jnp.ones((count, 2))
+        shift = by.shift * of_images("shift", 2) if by.shift else jnp.zeros((count, 2))
+        deviations = by.blur * of_images("blur", low=0.0) if by.blur else None
+        images = resample(images, scale, shift, side=side, flipped=flipped, deviations=deviations)
     else:
         margin = (CROP_SIZE - side) // 2
         images = images[:, margin:-margin, margin:-margin]
+        if by.flip:
+            images = jnp.where(jnp.expand_dims(flipped, (1, 2, 3)), images[:, :, ::-1], images)
     if by.grey:
         luminance = jnp.einsum("nhwc,c->nhw", images, jnp.asarray(LUMINANCE.ravel()))
         grey = jnp.broadcast_to(luminance[..., None], images.shape)
         images = jnp.where(of_pairs("grey", by.grey), grey, images)
     if by.colour:
         images = jnp.clip(images * (1 + by.colour * of_images("colour", 1, 1, 3)), 0, 255)
-    if by.blur:
-        images = blur(images, by.blur * of_images("blur", low=0.0))
     return images
 
 
 def resample(
-    crops: Float[Array, "n 287 287 3"], scale: Float[Array, "n 2"], shift: Float[Array, "n 2"], *, side: int
+    crops: Float[Array, "n 287 287 3"],
+    scale: Float[Array, "n 2"],
+    shift: Float[Array, "n 2"],
+    *,
+    side: int,
+    flipped: Bool[Array, " n"] | None = None,
+    deviations: Float[Array, " n"] | None = None,
 ) -> Float[Array, "n {side} {side} 3"]:
-    """Middle of each crop, stretched by `scale` (x, y) around its centre and moved by `shift` (x, y); bilinear.
+    """Middles of crops by bilinear interpolation.
 
-    Both axes are matrix products: gathering takes CPUs many times as long.
+    Both axes are matrix products, one matrix each for all that happens along it: gathering takes CPUs many times as
+    long, and so does a blur by itself.
+
+    Args:
+      crops: the crops.
+      scale: stretch (x, y) around the centre.
+      shift: movement (x, y) in pixels, of what is stretched.
+      side: of the middles, in pixels.
+      flipped: which crops are flipped left to right before all else; None: none.
+      deviations: standard deviation in pixels of a Gaussian blur of each, as the last thing; None: no blur.
     """
-    cells = jnp.arange(side).astype(jnp.float32)[None, None] - (side - 1) / 2
+    reach = 0 if deviations is None else BLUR_TAPS
+    cells = jnp.arange(-reach, side + reach).astype(jnp.float32)[None, None] - (side - 1) / 2
     # The sample at c comes from (c - shift) / scale.
     positions = (CROP_SIZE - 1) / 2 + (cells - shift[..., None]) / scale[..., None]
     along_crop = jnp.arange(CROP_SIZE).astype(jnp.float32)[None, None, None]
     distances = jnp.clip(positions, 0, CROP_SIZE - 1)[..., None] - along_crop
     shares = jnp.maximum(0, 1 - jnp.abs(distances))
+    if deviations is not None:
+        shares = _blur_rows(shares, deviations, side)
+    across, down = shares[:, 0], shares[:, 1]
+    if flipped is not None:
+        across = jnp.where(flipped[:, None, None], across[..., ::-1], across)
     with jax.default_matmul_precision("highest"):
-        tall = jnp.einsum("nij,njkc->nikc", shares[:, 1], crops)
-        return jnp.einsum("nij,nkjc->nkic", shares[:, 0], tall)
+        tall = jnp.einsum("nij,njck->nick", down, jnp.swapaxes(crops, 2, 3))
+        return jnp.swapaxes(jnp.einsum("nick,nlk->nicl", tall, across), 2, 3)
 
 
-def blur(images: Images, deviations: Float[Array, " n"]) -> Images:
-    """Images blurred by a Gaussian each, with a standard deviation in pixels, cut off at 3; the edge is repeated."""
+def _blur_rows(
+    shares: Float[Array, "n 2 _ 287"], deviations: Float[Array, " n"], side: int
+) -> Float[Array, "n 2 {side} 287"]:
+    """Matrices of `resample` with their rows blurred by a Gaussian, which is cut off at 3 pixels."""
     taps = jnp.arange(-BLUR_TAPS, BLUR_TAPS + 1).astype(jnp.float32)
     weights = jnp.exp(-jnp.square(taps)[None] / (2 * jnp.square(deviations)[:, None] + 1e-6))
     weights = (weights / weights.sum(axis=1, keepdims=True))[:, :, None, None, None]
-    for axis in (1, 2):
-        length = images.shape[axis]
-        padded = jnp.pad(images, [(BLUR_TAPS,) * 2 if a == axis else (0, 0) for a in range(4)], mode="edge")
-        shifted = [jax.lax.slice_in_dim(padded, tap, tap + length, axis=axis) for tap in range(2 * BLUR_TAPS + 1)]
-        images = sum((weights[:, tap] * part for tap, part in enumerate(shifted)), jnp.zeros_like(images))
-        images = jax.lax.optimization_barrier(images)  # XLA would compute this axis again for each tap of the other
-    return images
+    rows = [weights[:, tap] * shares[:, :, tap : tap + side] for tap in range(2 * BLUR_TAPS + 1)]
+    return jnp.asarray(sum(rows))

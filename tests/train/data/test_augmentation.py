@@ -7,7 +7,7 @@ import pytest
 from sequences import video
 
 from mfst_jax.errors import InputError
-from mfst_jax.train.data.augmentation import Augmentation, augment, blur, resample
+from mfst_jax.train.data.augmentation import Augmentation, augment, resample
 from mfst_jax.train.data.curation import CROP_SIZE, MARGIN
 
 
@@ -80,18 +80,30 @@ def test_an_exemplar_is_the_middle_of_what_a_search_image_would_be(monkeypatch):
     np.testing.assert_allclose(exemplars, searches[:, 64:191, 64:191], atol=1e-3)
 
 
-def test_blur_keeps_a_flat_image_and_by_nothing_keeps_any(crops):
-    flat = jnp.full((2, 20, 20, 3), 7.0)
-    np.testing.assert_allclose(blur(flat, jnp.array([0.5, 2.0])), flat, rtol=1e-6)
-    image = jnp.asarray(crops[0][:1], jnp.float32)
-    np.testing.assert_array_equal(blur(image, jnp.zeros(1)), image)
+def test_a_flip_comes_before_a_shift():
+    crops = np.random.default_rng(0).uniform(0, 255, (2, CROP_SIZE, CROP_SIZE, 3)).astype(np.float32)
+    scale, shift = jnp.array([[1.05, 0.97], [1.0, 1.0]]), jnp.array([[2.0, -1.0], [3.0, 0.5]])
+    found = resample(jnp.asarray(crops), scale, shift, side=127, flipped=jnp.array([True, False]))
+    crops[0] = crops[0, :, ::-1]
+    np.testing.assert_allclose(found, resample(jnp.asarray(crops), scale, shift, side=127), atol=1e-3)
 
 
-def test_blur_spreads_a_dot_as_a_gaussian():
-    dot = jnp.zeros((1, 9, 9, 3)).at[0, 4, 4].set(1.0)
+def test_a_blur_keeps_a_flat_image_and_by_nothing_keeps_any(crops):
+    nowhere = {"scale": jnp.ones((2, 2)), "shift": jnp.zeros((2, 2)), "side": 255}
+    flat = resample(jnp.full((2, CROP_SIZE, CROP_SIZE, 3), 7.0), deviations=jnp.array([0.5, 2.0]), **nowhere)
+    np.testing.assert_allclose(flat, 7.0, rtol=1e-5)
+    images = jnp.asarray(crops[0][:2], jnp.float32)
+    found = resample(images, deviations=jnp.zeros(2), **nowhere)
+    np.testing.assert_array_equal(found, images[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
+
+
+def test_a_blur_spreads_a_dot_as_a_gaussian_and_sees_beyond_the_middle():
+    dots = jnp.zeros((1, CROP_SIZE, CROP_SIZE, 3)).at[0, 143, 143].set(1.0).at[0, MARGIN - 1, 143].set(1.0)
+    found = resample(dots, jnp.ones((1, 2)), jnp.zeros((1, 2)), side=255, deviations=jnp.ones(1))[0, ..., 0]
     weights = np.exp(-np.square(np.arange(-3, 4)) / 2)
     weights /= weights.sum()
-    np.testing.assert_allclose(blur(dot, jnp.ones(1))[0, 1:8, 1:8, 0], np.outer(weights, weights), atol=1e-6)
+    np.testing.assert_allclose(found[124:131, 124:131], np.outer(weights, weights), atol=1e-6)
+    np.testing.assert_allclose(found[:4, 124:131], np.outer([*weights[4:], 0], weights), atol=1e-6)
 
 
 @pytest.mark.parametrize(
