@@ -16,6 +16,7 @@ from mfst_jax.fast.backbones import Backbones
 from mfst_jax.fast.correlation import cross_correlate_by_taps
 from mfst_jax.fast.prepared import PreparedParams
 from mfst_jax.model import Exemplar, Features, Responses, as_exemplar, compared
+from mfst_jax.params import uses_se
 from mfst_jax.se_block import SEBlock, recalibrate
 
 
@@ -25,7 +26,11 @@ class PreparedNetwork:
 
     Attributes:
       weights: The prepared weights.
-      config: The configuration, the one that they were prepared for or one that uses no more.
+      config: The configuration, the one that they were prepared for or one that uses no more. Its `se` means what it
+        does with plain weights: None asks for SE-blocks that were left out, where `contents` has them.
+
+    Raises:
+      InputError: a configuration that uses what was left out.
     """
 
     weights: PreparedParams
@@ -38,6 +43,15 @@ class PreparedNetwork:
             if missing:
                 raise InputError(
                     f"config: expected only what the weights were prepared for, found {model} {', '.join(missing)}"
+                )
+            if not uses_se(self.weights.contents, self.config, model):
+                continue
+            blocks = self.weights.se.get(model, {})
+            missing = [layer for layer in self.config.layers(model) if layer not in blocks]
+            if missing:
+                raise InputError(
+                    f"config.se: expected False, since the weights were prepared without the SE-blocks of {model} "
+                    f"{', '.join(missing)}, found {self.config.se}"
                 )
 
     def exemplar(self, image: Float[Array, "127 127 3"]) -> Exemplar:
@@ -100,7 +114,7 @@ class PreparedNetwork:
 
     def _channel_weights(self, model: Model, features: dict[Layer, Array]) -> dict[Layer, Array]:
         """SE weights from the channel means of features; none where `model` has no SE-blocks in use."""
-        if model not in self.weights.se:
+        if not uses_se(self.weights.contents, self.config, model):
             return {}
         apply: Any = SEBlock().apply
         blocks = self.weights.se[model]

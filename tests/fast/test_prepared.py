@@ -26,6 +26,7 @@ CONTENTS = {
     "biased": Contents(True, None, siamfc_bias=True, siamfc_se=True),
     "grey": Contents(True, None, siamfc_grey=True),
 }
+ALEXNET_ALONE = Config(models=("alexnet",), alexnet_layers=("conv3",))
 
 pytestmark = pytest.mark.toom_cook
 
@@ -90,6 +91,36 @@ def test_only_what_is_used_is_prepared(random_params):
         mfst_jax.init(prepared, frames[0], box, config=Config(models=("siamfc",), siamfc_layers=LAYERS))
     with pytest.raises(InputError, match=r"config\.models"):
         mfst_jax.prepare(random_params(Contents(True, None)), Config())
+
+
+@pytest.mark.parametrize("se_statistics", ["exemplar", "each"])
+def test_weights_prepared_with_se_blocks_follow_a_configuration_without(random_params, images, se_statistics):
+    params = random_params(Contents(False, "torchvision", alexnet_se=True))
+    config = dataclasses.replace(ALEXNET_ALONE, se_statistics=se_statistics)
+    prepared = mfst_jax.prepare(params, config, platform="gpu")
+    without = dataclasses.replace(config, se=False)
+    image, regions = images[0, 64:191, 64:191], images[1:]
+    target = bind(prepared, without).exemplar(image)
+    assert target.channel_weights == {}
+    found = bind(prepared, without).match(target, regions)
+    expected = bind(params, without).match(bind(params, without).exemplar(image), regions)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3), found, expected)
+
+
+@pytest.mark.parametrize("se", [None, True])
+def test_se_blocks_that_were_not_prepared_are_missed(random_params, se):
+    prepared = mfst_jax.prepare(random_params(FULL), dataclasses.replace(ALEXNET_ALONE, se=False))
+    missed = r"^config\.se: expected False, since .* without the SE-blocks of alexnet conv3, found "
+    with pytest.raises(InputError, match=missed + f"{se}$"):
+        bind(prepared, dataclasses.replace(ALEXNET_ALONE, se=se))
+
+
+def test_se_blocks_of_layers_that_were_not_prepared_are_missed(random_params):
+    of_conv5 = dataclasses.replace(ALEXNET_ALONE, alexnet_layers=("conv5",))
+    prepared = mfst_jax.prepare(random_params(FULL), of_conv5)
+    with pytest.raises(InputError, match=r"^config\.se: .* without the SE-blocks of alexnet conv3, found None$"):
+        bind(prepared, ALEXNET_ALONE)
+    bind(prepared, dataclasses.replace(ALEXNET_ALONE, se=False))
 
 
 @pytest.mark.parametrize("scale_search", [pytest.param("crops", marks=pytest.mark.slow), "features"])
