@@ -1,5 +1,6 @@
 """Arrays of any library: as arrays of NumPy or JAX, their values where they can be seen, and their way to a device."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -47,15 +48,17 @@ AnyNumbers: TypeAlias = AnyArray | Sequence[AnyArray]
 def as_array(name: str, value: Any) -> np.ndarray | jax.Array | None:
     """Array of NumPy, or of JAX where `value` is one or lies on an accelerator; None where it is no array.
 
-    Nothing is copied that need not be. A Pillow image becomes RGB.
+    Nothing is copied that need not be. A Pillow image becomes what `mfst_jax.media.read_image` makes of its file.
 
     Raises:
-      InputError: `value` is an array of a library that will not hand out its numbers.
+      InputError: `value` is an array of a library that will not hand out its numbers, or a Pillow image that cannot be
+        decoded.
     """
     if isinstance(value, jax.Array | np.ndarray):
         return value
-    if hasattr(value, "__array_interface__") and hasattr(value, "convert"):
-        return np.asarray(value.convert("RGB"))
+    # Of the class, since to ask an image for its `__array_interface__` decodes it.
+    if hasattr(type(value), "__array_interface__") and hasattr(value, "convert"):
+        return _image(name, value)
     try:
         if hasattr(value, "__dlpack_device__") and value.__dlpack_device__()[0] not in _DLPACK_CPU:
             # The copy is complete when this returns, since the other library may use its memory again.
@@ -64,8 +67,24 @@ def as_array(name: str, value: Any) -> np.ndarray | jax.Array | None:
             return np.asarray(value)
         return np.from_dlpack(value) if hasattr(value, "__dlpack__") else None
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        found = f"{type(value).__module__}.{type(value).__name__}: {reason(error)}"
+        found = _failed(value, error)
         raise InputError(f"{name}: expected an array whose numbers can be read, found {found}") from None
+
+
+def _image(name: str, image: Any) -> np.ndarray:
+    """Pixels of a Pillow image, which may decode its file only now."""
+    from mfst_jax.pillow_images import as_rgb
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return as_rgb(image)
+    except Exception as error:  # a decoder of a damaged file may raise anything
+        found = _failed(image, error)
+        raise InputError(f"{name}: expected a readable image of 8 or 16 bits, found {found}") from None
+
+
+def _failed(value: Any, error: Exception) -> str:
+    return f"{type(value).__module__}.{type(value).__name__}: {reason(error)}"
 
 
 def concrete(value: Any) -> np.ndarray | None:

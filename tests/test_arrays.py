@@ -1,5 +1,6 @@
 """Frames and boxes of other libraries, and how arrays reach a device."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,8 +14,11 @@ from scenes import video
 import mfst_jax
 from mfst_jax import InputError
 from mfst_jax.arrays import as_array, each_frame, extremes, is_whole, to_device
+from mfst_jax.media import read_image
 from mfst_jax.params import Params
+from mfst_jax.pillow_images import ORIENTATION
 from mfst_jax.presets import ALEXNET
+from mfst_jax.validation import check_frame
 
 
 class Readable:
@@ -120,6 +124,41 @@ def test_pillow_images(params: Params, mode: str):
     _, output = mfst_jax.step(params, state, images[1])
     expected = mfst_jax.track(params, np.stack(as_arrays), truth[0])
     np.testing.assert_array_equal(output.box, expected.box[1])
+
+
+def saved(folder: Path, name: str, image: Image.Image, **options: Any) -> Path:
+    """Path of an image that was saved with Pillow's options."""
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def test_an_open_image_is_the_frame_that_its_file_is_read_as(tmp_path: Path):
+    levels = np.linspace(0, 65535, 12 * 9, dtype=np.uint16).reshape(12, 9)
+    colours = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+    lying = Image.Exif()
+    lying[ORIENTATION] = 6
+    paths = [
+        saved(tmp_path, "grey.png", Image.fromarray(levels)),
+        saved(tmp_path, "grey.pgm", Image.fromarray(levels.astype(np.int32)), bits=16),
+        saved(tmp_path, "lying.jpg", Image.fromarray(colours), exif=lying),
+        saved(tmp_path, "palette.png", Image.fromarray(colours).quantize(7), transparency=b"\0\xff\x80"),
+    ]
+    for path in paths:
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(check_frame(image), read_image(path), err_msg=path.name)
+    with Image.open(paths[0]) as image:
+        np.testing.assert_allclose(check_frame(image)[..., 0], levels / 257, atol=0.51)
+    assert read_image(paths[2]).shape == (9, 12, 3)
+
+
+def test_an_open_image_that_cannot_be_decoded_is_an_error_of_one_line(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = saved(tmp_path, "cut.png", Image.fromarray(noise))
+    path.write_bytes(path.read_bytes()[:2000])
+    with Image.open(path) as image, pytest.raises(InputError, match=r"^frame: expected a readable image .* truncated"):
+        check_frame(image)
+    with pytest.raises(InputError, match=r"^frame: expected a readable image .*, found PIL.Image.Image: 32 bits per"):
+        check_frame(Image.new("F", (8, 8)))
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from mfst_jax.errors import InputError, reason
 from mfst_jax.media.decoding import LARGEST_FRAME, POSSIBLE_FPS, USUAL_FPS, Frame, Labelled
+from mfst_jax.pillow_images import as_rgb
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, open_image
 
 SEVERAL = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
@@ -28,10 +28,6 @@ COUNTED_PIXELS = 2**30
 """Number of pixels that are decoded at most to count the frames of a file."""
 SUBFILE_TYPE, REDUCED_OR_MASK = 254, 0b101
 """TIFF's tag for the kind of a page, and the bits in it that say that it is no picture of its own."""
-ORIENTATION = 0x0112
-"""EXIF's tag for how a picture lies."""
-TO_8_BITS = ((np.arange(2**16, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-"""Level of 8 bits for each level of 16 bits."""
 
 Result = TypeVar("Result")
 
@@ -165,17 +161,7 @@ def _pages(file: ImageFile) -> Iterator[int]:
 def _pixels(file: ImageFile) -> Frame:
     """Picture that the file is set to."""
     _check_size(file)  # of a page, which may be larger than the first
-    file.load()  # after which its mode may be another
-    image = file if file.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(file)
-    # A PGM of more than 8 bits comes as mode I, scaled to 16 bits.
-    if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PPM"):
-        return np.repeat(TO_8_BITS[np.asarray(image)][:, :, None], 3, axis=2)
-    if image.mode in ("I", "F"):
-        raise ValueError("32 bits per pixel")
-    # By way of RGBA, since a palette with several transparent colours does not convert to RGB.
-    if image.mode != "RGB":
-        image = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
-    return np.array(image)
+    return as_rgb(file)
 
 
 def _ends_as_gif(path: Path) -> bool:

@@ -13,6 +13,7 @@ from PIL import Image
 from mfst_jax.errors import InputError
 from mfst_jax.media import images, open_source, read_image
 from mfst_jax.media.decoding import LARGEST_FRAME
+from mfst_jax.pillow_images import ORIENTATION
 from mfst_jax.sequences.formats import masks
 from mfst_jax.sequences.image_files import image_size
 
@@ -151,7 +152,7 @@ def largest(path: Path, mode: str, **options: object) -> Path:
 
 
 TURNED = Image.Exif()
-TURNED[images.ORIENTATION] = 6
+TURNED[ORIENTATION] = 6
 LARGEST = [
     *(("x.png", mode, {}) for mode in ("RGB", "L", "P", "RGBA", "LA", "I;16")),
     *(("x.jpg", mode, {"exif": TURNED}) for mode in ("RGB", "CMYK")),
