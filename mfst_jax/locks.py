@@ -1,7 +1,7 @@
 """Locks between processes: a folder for one of them at a time, or for those that share it, and files that one holds.
 
 A process that ends, however it ends, holds nothing any more. On file systems without locks, as some that are reached
-over a network, nobody is kept out.
+over a network, and on systems without them, such as Windows, nobody is kept out.
 """
 
 import errno
@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 def alone_in(folder: Path, *, shared: bool = False) -> Generator[None]:
     """Keeps a folder to this process until the block ends; it is made if need be. A second one is refused.
 
-    The folder itself is locked, so that nothing is left in it. Where there are no locks, a warning says so.
+    The folder itself is locked, so that nothing is left in it. Where its file system has no locks, a warning says so,
+    unless it is shared; on a system without them there is none.
 
     Args:
       folder: the folder.
@@ -67,6 +68,8 @@ def alone_in(folder: Path, *, shared: bool = False) -> Generator[None]:
 def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> Generator[None]:
     """Holds the lock that the file `path` stands for, after waiting for it; the file is made, and gone afterwards.
 
+    On a system without locks nobody waits, and no file is made.
+
     Args:
       path: a file of this purpose alone, in a folder that exists.
       waiting: is called before waiting for another holder.
@@ -89,7 +92,7 @@ def claimed(path: Path) -> Generator[bool]:
     """Holds the lock that the file `path` stands for, unless another process does: yields whether it is held.
 
     The file is made, and gone afterwards; what a killed process leaves of it is nobody's. On a file system without
-    locks everybody holds it.
+    locks everybody holds it, and on a system without them too, where no file is made.
 
     Args:
       path: a file of this purpose alone, in a folder that exists. It is opened for writing, since NFS has locks of such
@@ -107,7 +110,11 @@ def _holding(path: Path, otherwise: Callable[[int], bool]) -> Generator[bool]:
     """Holds the lock that the file `path` stands for: yields whether it is held. The file is gone afterwards.
 
     Where another process holds it, `otherwise`, called with the descriptor of the file, says whether it is held then.
+    On a system without locks no file is made: it would be of no use, and Windows removes none that is open.
     """
+    if not EXIST:
+        yield True
+        return
     while True:
         with path.open("a") as file:
             try:
@@ -154,11 +161,12 @@ def is_current(handle: int, path: Path) -> bool:
 
 def holder(handle: int) -> str:
     """The process that holds the lock of an open folder, as far as that can be seen from here."""
-    number = os.fstat(handle).st_ino
+    about = os.fstat(handle)
+    place = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
     try:
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             words = line.split()
-            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(number):
+            if words[1] == "FLOCK" and words[5] == place:
                 return f"process {words[4]}"
     except (OSError, IndexError, ValueError):
         pass

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from mfst_jax import cli
+from mfst_jax import cli, locks
 from mfst_jax.errors import InputError
 from mfst_jax.locks import alone_in, claimed, exclusive
 from mfst_jax.whole_files import working_name
@@ -190,6 +191,37 @@ def test_without_locks_everybody_has_the_claim(tmp_path: Path, monkeypatch: pyte
     with claimed(tmp_path / "piece.lock") as one, claimed(tmp_path / "piece.lock") as other:
         assert one
         assert other
+
+
+def test_a_system_without_locks_makes_no_file_that_it_could_not_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(locks, "EXIST", False)
+    path = tmp_path / "lock"
+    with exclusive(path, waiting=lambda: pytest.fail("nobody holds it")), claimed(path) as mine, claimed(path) as again:
+        assert mine
+        assert again
+        assert not path.exists()
+    with alone_in(tmp_path), alone_in(tmp_path):
+        assert [*tmp_path.iterdir()] == []
+
+
+def test_who_locks_a_file_of_the_same_number_on_another_device_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    about = tmp_path.stat()
+    major, minor = os.major(about.st_dev), os.minor(about.st_dev)
+    lines = [
+        f"1: FLOCK  ADVISORY  WRITE 41 {major:02x}:{minor + 1:02x}:{about.st_ino} 0 EOF",
+        f"2: POSIX  ADVISORY  WRITE 42 {major:02x}:{minor:02x}:{about.st_ino} 0 EOF",
+        f"3: FLOCK  ADVISORY  WRITE 43 {major:02x}:{minor:02x}:{about.st_ino} 0 EOF",
+    ]
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for count, expected in ((3, "process 43"), (2, "one")):
+            monkeypatch.setattr(Path, "read_text", Mock(return_value="\n".join(lines[:count])))
+            assert locks.holder(handle) == expected
+    finally:
+        os.close(handle)
 
 
 def test_a_folder_that_is_shared_is_said_to_have_no_locks_by_nobody(
