@@ -117,11 +117,11 @@ def test_a_training_that_was_killed_at_its_very_start_begins_anew(tmp_path: Path
     path = tmp_path / "run.json"
     working_name(path).mkdir()
     (working_name(path) / "new.json").write_text("{")
-    _identify(tmp_path, path, {"seed": 1})
+    _identify(tmp_path, path, {"seed": 1}, {})
     assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
     path.rename(tmp_path / "other.json")
     with pytest.raises(InputError, match="an empty folder or a place for one, found something else"):
-        _identify(tmp_path, path, {"seed": 1})
+        _identify(tmp_path, path, {"seed": 1}, {})
 
 
 def test_one_at_a_time_holds_a_lock(tmp_path: Path):
