@@ -69,7 +69,8 @@ class VideoWriter:
           fps: frames per second.
 
         Raises:
-          InputError: a suffix not in `CODECS`, no such folder, one that cannot be written to, or an unusable `fps`.
+          InputError: a suffix not in `CODECS`, no such folder, one that cannot be written to, an unusable `fps`, or an
+            FFmpeg without the encoder for the suffix.
           MissingExtraError: without PyAV installed.
         """
         av = import_av("writing video files")
@@ -80,6 +81,13 @@ class VideoWriter:
         self._target = AtomicFile("video", path, tuple(CODECS))
         self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
         self._shape: tuple[int, ...] | None = None
+        suffix = Path(path).suffix.lower()
+        self._codec, self._options = CODECS[suffix]
+        try:
+            av.Codec(self._codec, "w")
+        except ValueError:
+            expected = f"an FFmpeg with the encoder {self._codec}, which writes {suffix}"
+            raise InputError(f"{self._target.what}: expected {expected}, found PyAV's without it") from None
         self._failed = False
 
     def __enter__(self) -> "VideoWriter":
@@ -122,16 +130,16 @@ class VideoWriter:
             self._target.discard()
 
     def _open(self, height: int, width: int) -> None:
-        codec, options = CODECS[self._target.temporary.suffix]
         with self._target.reported(self._av.FFmpegError):
             self._container = self._av.open(
                 str(self._target.temporary.absolute()), "w"
             )  # or a colon is taken for an address's
             try:
-                stream = cast("VideoStream", self._container.add_stream(codec, rate=self._rate, options=options))
+                added = self._container.add_stream(self._codec, rate=self._rate, options=self._options)
+                stream = cast("VideoStream", added)
                 stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
                 stream.codec_context.open()
-            except self._av.FFmpegError:
+            except BaseException:
                 self._container.close()
                 raise
         self._stream = stream

@@ -1,6 +1,7 @@
 """What is written, and that no half-written file is ever seen."""
 
 import csv
+from unittest.mock import Mock
 
 import av
 import numpy as np
@@ -117,6 +118,26 @@ def test_fps_must_be_usable(tmp_path, fps):
 def test_unknown_video_suffix(tmp_path, name):
     with pytest.raises(InputError, match=r"expected one of \.avi \.mkv"):
         VideoWriter(tmp_path / name, fps=25)
+
+
+@pytest.mark.parametrize("suffix", sorted(writers.CODECS))
+def test_a_missing_encoder_is_found_before_any_work(tmp_path, monkeypatch, suffix):
+    codec, _ = writers.CODECS[suffix]
+    monkeypatch.setitem(writers.CODECS, suffix, (f"{codec}-of-another-build", {}))
+    missing = rf"out{suffix}: expected an FFmpeg with the encoder {codec}-of-another-build, which writes {suffix}, "
+    with pytest.raises(InputError, match=missing):
+        VideoWriter(tmp_path / f"out{suffix}", fps=25)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whatever_keeps_a_video_from_opening_closes_its_file(tmp_path, monkeypatch):
+    container = Mock()
+    container.add_stream.side_effect = KeyboardInterrupt
+    monkeypatch.setattr(av, "open", Mock(return_value=container))
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "out.mp4", fps=25) as video:
+        video.write(GREY)
+    container.close.assert_called_once_with()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("without_av")
