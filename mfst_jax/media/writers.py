@@ -40,11 +40,13 @@ def save_image(image: Image.Image, path: str | Path) -> None:
     """Writes `image` to `path`, in the format of its suffix: .jpg, .png or .webp; a file that is there is replaced.
 
     Raises:
-      InputError: another suffix, no such folder, or a folder that cannot be written to.
+      InputError: another suffix, no such folder, a folder that cannot be written to, or an image that the format cannot
+        hold, such as one of more than 16,383 pixels in width as .webp.
     """
     target = AtomicFile("image", path, (".jpg", ".png", ".webp"))
     try:
-        with target.reported(OSError):
+        target.begin()
+        with target.reported(OSError, ValueError):
             image.save(target.temporary)
             target.publish()
     finally:
@@ -79,8 +81,6 @@ class VideoWriter:
             raise InputError(f"video {path}: expected {slowest} to {fastest:,} frames per second, found {fps}")
         self._av = av
         self._target = AtomicFile("video", path, tuple(CODECS))
-        self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
-        self._shape: tuple[int, ...] | None = None
         suffix = Path(path).suffix.lower()
         self._codec, self._options = CODECS[suffix]
         try:
@@ -88,6 +88,8 @@ class VideoWriter:
         except ValueError:
             expected = f"an FFmpeg with the encoder {self._codec}, which writes {suffix}"
             raise InputError(f"{self._target.what}: expected {expected}, found PyAV's without it") from None
+        self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
+        self._shape: tuple[int, ...] | None = None
         self._failed = False
 
     def __enter__(self) -> "VideoWriter":
@@ -200,7 +202,7 @@ class AtomicFile:
                 file = cast(io.FileIO, self.temporary.open("w+b", buffering=0))
                 try:
                     yield file
-                except OSError:
+                except BaseException:
                     file.close()
                     raise
         except BaseException:
@@ -217,11 +219,11 @@ class AtomicFile:
         self._folder = None
 
     @contextmanager
-    def reported(self, kind: type[Exception]) -> Iterator[None]:
+    def reported(self, *kinds: type[Exception]) -> Iterator[None]:
         """Turns a failure to write within the block, such as a full disk, into an `InputError`."""
         try:
             yield
-        except kind as error:
+        except kinds as error:
             raise InputError(f"{self.what}: expected to write it, found {reason(error)}") from error
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.media import writers
 from mfst_jax.media.drawing import contact_sheet
-from mfst_jax.media.writers import VideoWriter, save_image
+from mfst_jax.media.writers import AtomicFile, VideoWriter, save_image
 from mfst_jax.tracks.tables import CsvTable
 
 GREY = np.full((90, 120, 3), 128, np.uint8)
@@ -191,4 +191,20 @@ def test_save_image_refuses_an_unknown_suffix_and_cleans_up(tmp_path):
         save_image(sheet, tmp_path / "sheet.doc")
     with pytest.raises(InputError, match="expected to write it, found cannot write mode"):
         save_image(sheet.convert("CMYK"), tmp_path / "sheet.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_its_format_cannot_hold_is_refused(tmp_path):
+    too_wide = r"image .*wide\.webp: expected to write it, found encoding error 5: Image size exceeds WebP limit"
+    with pytest.raises(InputError, match=too_wide):
+        save_image(Image.new("RGB", (17_000, 2)), tmp_path / "wide.webp")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, OSError])
+def test_a_file_whose_beginning_is_not_written_is_closed(tmp_path, error):
+    target = AtomicFile("boxes", tmp_path / "out.csv")
+    with pytest.raises(InputError if error is OSError else error), target.opening() as file:
+        raise error
+    assert file.closed
     assert list(tmp_path.iterdir()) == []
