@@ -205,7 +205,7 @@ def without_av(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def missing(name, *rest, **more):
         if name == "av":
-            raise ImportError(name)
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return plain(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", missing)

@@ -42,11 +42,20 @@ SLACK = 2.5
 
 
 def import_av(purpose: str = "reading video files"):
-    """PyAV. Raises `MissingExtraError`, which names the purpose, where it is not installed."""
+    """PyAV.
+
+    Args:
+      purpose: what messages say that it is needed for.
+
+    Raises:
+      InputError: it cannot be imported; `MissingExtraError` where that is since it is not installed.
+    """
     try:
         import av
-    except ImportError:
-        raise MissingExtraError("av", "video", purpose) from None
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "av":
+            raise MissingExtraError("av", "video", purpose) from None
+        raise InputError(f"{purpose}: expected a PyAV that can be imported, found {reason(error)}") from error
     return av
 
 

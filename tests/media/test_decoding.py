@@ -1,5 +1,6 @@
 """Videos: whole ones are read whole, and of damaged ones all good frames come before the error."""
 
+import builtins
 import re
 import sys
 import tracemalloc
@@ -11,6 +12,7 @@ import pytest
 from media import KINDS, cut, hide_beginning, make_video, noisy, read_until_error, save
 
 from mfst_jax.errors import InputError, MissingExtraError
+from mfst_jax.media.decoding import import_av
 from mfst_jax.media.sources import open_source
 
 
@@ -135,3 +137,29 @@ def test_a_missing_av_names_the_extra(tmp_path, request):
     request.getfixturevalue("without_av")
     with pytest.raises(MissingExtraError, match=r"mfst-jax\[video\]"):
         open_source(path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libavcodec.so.61: cannot open shared object file"),
+        ModuleNotFoundError("No module named 'av._core'", name="av._core"),
+    ],
+    ids=["a library", "a module"],
+)
+def test_a_broken_av_is_not_said_to_be_missing(monkeypatch, error):
+    plain = builtins.__import__
+
+    def broken(name, *rest, **more):
+        if name == "av":
+            raise error
+        return plain(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    found = re.escape(str(error))
+    with pytest.raises(
+        InputError, match=f"^reading video files: expected a PyAV that .* imported, found {found}$"
+    ) as e:
+        import_av()
+    assert not isinstance(e.value, MissingExtraError)
+    assert e.value.__cause__ is error
