@@ -89,9 +89,14 @@ class Program:
             return self._traced(args, kwargs).lower().compile()
 
     def zeros(self, *args: Any, **kwargs: Any) -> Any:
-        """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed."""
+        """Zeros of the shapes and types that the function returns; it is traced, and nothing is computed.
+
+        They are committed to where its results will be, as far as that is known without compiling it: where all
+        committed arguments have one sharding, by which each device has all of them.
+        """
         traced = self._traced(args, kwargs)
-        leaves = [jax.device_put(np.zeros(leaf.shape, leaf.dtype)) for leaf in traced.jaxpr.out_avals]
+        where = _common_sharding(jax.tree.leaves((args, kwargs)))
+        leaves = [jax.device_put(np.zeros(leaf.shape, leaf.dtype), where) for leaf in traced.jaxpr.out_avals]
         return jax.tree.unflatten(traced.lower().out_tree, leaves)
 
     @contextmanager
@@ -146,6 +151,13 @@ def _key(leaves: list[Any], static: dict[str, Any]) -> Any:
     """What a compiled program depends on: equal for calls that share one."""
     types = ((getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
     return _quick.get(), *static.values(), tuple(types)
+
+
+def _common_sharding(leaves: list[Any]) -> jax.sharding.Sharding | None:
+    """Sharding of the committed arrays among `leaves`, if they all have it and are whole on each device; else None."""
+    found = {leaf.sharding for leaf in leaves if isinstance(leaf, jax.Array) and leaf.committed}
+    common = found.pop() if len(found) == 1 else None
+    return common if common is not None and common.is_fully_replicated else None
 
 
 @contextmanager

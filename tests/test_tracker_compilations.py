@@ -14,6 +14,7 @@ from scenes import video
 
 import mfst_jax
 from mfst_jax import tracker
+from mfst_jax.compilation import jit
 from mfst_jax.config import Config
 from mfst_jax.params import Params
 
@@ -83,6 +84,40 @@ def test_a_step_is_compiled_beside_init(
     with counted_compilations() as seen:
         tracker.init_before_step(params, second, box, config=config)
     assert seen == []
+
+
+@pytest.fixture(params=["first", "second", "all"])
+def place(request: pytest.FixtureRequest) -> jax.sharding.Sharding:
+    """One of two devices, or both of them, each with a copy of everything."""
+    if jax.device_count() < 2:
+        pytest.skip("one device only; XLA_FLAGS would fake a second")
+    if request.param == "all":
+        return jax.NamedSharding(jax.make_mesh((jax.device_count(),), ("device",)), jax.P())
+    return jax.sharding.SingleDeviceSharding(jax.devices()[request.param == "second"])
+
+
+@pytest.mark.parametrize("committed", ["frames", "box"])
+def test_a_step_is_compiled_once_where_arrays_are_committed_to_devices(
+    params: Params, clip: tuple[np.ndarray, np.ndarray], place: jax.sharding.Sharding, committed: str
+):
+    (first, second, _), box = clip
+    if committed == "frames":
+        first, second = jax.device_put((first, second), place)
+    else:
+        box = jax.device_put(box, place)
+    with counted_compilations() as seen:
+        state = tracker.init_before_step(params, first, box, config=new_config())
+    assert len(seen) == 2
+    assert compilations_of_a_step(params, state, second) == 0
+
+
+def test_zeros_are_committed_to_where_results_are(place: jax.sharding.Sharding):
+    program = jit(lambda weights, x: (weights * x, weights + 1))
+    weights = np.ones(3, np.float32)
+    for given in (weights, jax.device_put(weights), jax.device_put(weights, place)):
+        for found, expected in zip(program.zeros(given, weights), program(given, weights), strict=True):
+            assert found.committed == expected.committed
+            assert found.sharding.is_equivalent_to(expected.sharding, found.ndim)
 
 
 def test_who_calls_init_alone_does_not_wait_for_a_step(params: Params, clip: tuple[np.ndarray, np.ndarray]):
