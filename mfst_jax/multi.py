@@ -18,15 +18,13 @@ from jaxtyping import Array, Float32
 
 from mfst_jax import tracker, validation
 from mfst_jax.arrays import AnyArray, AnyNumbers, to_device
-from mfst_jax.checkpoints import load
 from mfst_jax.compilation import jit
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams, as_prepared
+from mfst_jax.fast import AnyParams
 from mfst_jax.padding import padded_size
-from mfst_jax.params import resolve_config
 from mfst_jax.state import Output, State
-from mfst_jax.streaming import to_padded
+from mfst_jax.streaming import check_size, ready, to_padded
 from mfst_jax.targets import Target, check_boxes, check_names, default_names
 
 
@@ -140,11 +138,9 @@ class MultiTracker:
           batch: whether the targets go through the network as one batch; by default everywhere but on CPUs.
 
         Raises:
-          InputError: a configuration that asks for what the weights lack.
+          InputError: a configuration that asks for what the weights lack, or what they were not prepared for.
         """
-        plain = load() if params is None else validation.check_params(params)
-        self._config = resolve_config(plain.contents, config)
-        self._params = as_prepared(plain, self._config)
+        self._params, self._config = ready(params, config)
         self.names: tuple[str, ...] = ()
         self.scores = np.empty(0, np.float32)
         self._batch = batch
@@ -156,8 +152,17 @@ class MultiTracker:
         """States of the targets; none before `init`."""
         return () if self._tracks is None else self._tracks.states
 
-    def warmup(self, size: tuple[int, int], count: int) -> None:
-        """Compiles everything that `count` targets in images of `size` (height, width) and similar ones need."""
+    def warmup(self, size: Sequence[int], count: int) -> None:
+        """Compiles everything that `count` targets in images of `size` and similar ones need.
+
+        Args:
+          size: (height, width) or (height, width, 3) of the images, which are uint8.
+          count: the number of targets.
+
+        Raises:
+          InputError: a size that no image has, or a number of targets that cannot be tracked.
+        """
+        size = check_size("size", size)
         check_names(default_names(count), what="count")
         frame = to_device(np.zeros((*padded_size(size), 3), np.uint8))
         boxes = np.tile(np.array([0, 0, size[1], size[0]], np.float32), (count, 1))

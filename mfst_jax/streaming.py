@@ -1,6 +1,8 @@
 """`Tracker`, which keeps the state between frames and has the got10k toolkit's `init` and `update`; and `warmup`."""
 
 from collections.abc import Sequence
+from operator import index
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,8 +12,10 @@ from mfst_jax.arrays import AnyArray, AnyNumbers
 from mfst_jax.checkpoints import load
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
-from mfst_jax.fast import AnyParams, as_prepared
+from mfst_jax.fast import AnyParams, PreparedParams, as_prepared
+from mfst_jax.network import bind
 from mfst_jax.padding import pad, padded_size
+from mfst_jax.params import resolve_config
 from mfst_jax.state import State
 
 
@@ -36,19 +40,26 @@ class Tracker:
           name: what a toolkit's tables call it.
 
         Raises:
-          InputError: a configuration that asks for what the weights lack.
+          InputError: a configuration that asks for what the weights lack, or what they were not prepared for.
         """
         self.name = name
         self.is_deterministic = True
         self.state: State | None = None
         self.score = 1.0
-        self._params = as_prepared(load() if params is None else validation.check_params(params), config)
-        self._config = config
+        self._params, self._config = ready(params, config)
         self._shape: tuple[int, ...] | None = None
 
-    def warmup(self, size: tuple[int, int]) -> None:
-        """Compiles everything that images of `size` (height, width) and similar ones need, before any has to wait."""
-        warmup(self._params, padded_size(size), config=self._config)
+    def warmup(self, size: Sequence[int]) -> None:
+        """Compiles everything that images of `size` and similar ones need, before any has to wait.
+
+        Args:
+          size: (height, width) or (height, width, 3) of the images, which are uint8: float32 ones are compiled for at
+            their first call.
+
+        Raises:
+          InputError: a size that no image has.
+        """
+        warmup(self._params, padded_size(check_size("size", size)), config=self._config)
 
     def init(self, image: AnyArray, box: AnyNumbers) -> None:
         """Takes the object in `box` as the target. Raises `InputError` as `mfst_jax.init` does.
@@ -81,6 +92,9 @@ class Tracker:
 def warmup(params: AnyParams, frame_shape: Sequence[int], *, config: Config | None = None) -> None:
     """Compiles `init` and `step`, so that a video's first frames cost no more than the others.
 
+    That is for uint8 frames of one shape. What takes float32 frames is compiled at its first call, and so are programs
+    of the caller's own, such as `jax.jit(mfst_jax.track)`.
+
     Args:
       params: the weights that will be used: prepared ones need another compilation than plain ones.
       frame_shape: (height, width) or (height, width, 3) of the frames to come, padding included.
@@ -89,13 +103,39 @@ def warmup(params: AnyParams, frame_shape: Sequence[int], *, config: Config | No
     Raises:
       InputError: a shape that no frame has; a configuration that asks for what the weights lack.
     """
-    shape = tuple(frame_shape) if len(frame_shape) == 3 else (*frame_shape, 3)
-    if len(shape) != 3 or shape[2] != 3 or not all(side >= 1 for side in shape):
-        raise InputError(f"frame_shape: expected (height, width) of at least 1, found {tuple(frame_shape)}")
-    frame = np.zeros(shape, np.uint8)
-    box = np.array([0, 0, shape[1], shape[0]], np.float32)
+    height, width = check_size("frame_shape", frame_shape)
+    frame = np.zeros((height, width, 3), np.uint8)
+    box = np.array([0, 0, width, height], np.float32)
     state = tracker.init_before_step(params, frame, box, config=config)
     jax.block_until_ready(tracker.step(params, state, frame))
+
+
+def ready(params: AnyParams | None, config: Config | None) -> tuple[PreparedParams, Config]:
+    """Prepared weights, by default the built-in ones, and the resolved configuration, which they can serve.
+
+    Raises:
+      InputError: a configuration that asks for what the weights lack, or what they were not prepared for.
+    """
+    given = load() if params is None else validation.check_params(params)
+    config = resolve_config(given.contents, config)
+    prepared = as_prepared(given, config)
+    bind(prepared, config)  # which checks that they hold all that it uses
+    return prepared, config
+
+
+def check_size(name: str, size: Any) -> tuple[int, int]:
+    """Height and width of frames, from (height, width) or the shape (height, width, 3); both are at least 1.
+
+    Raises:
+      InputError: anything else, under the name of the caller's argument.
+    """
+    try:
+        found = tuple(map(index, size))
+    except TypeError:
+        found = ()
+    if len(found) not in (2, 3) or found[2:] not in ((), (3,)) or min(found) < 1:
+        raise InputError(f"{name}: expected whole numbers (height, width) of at least 1, found {size!r:.80}")
+    return found[0], found[1]
 
 
 def to_padded(frame: np.ndarray | jax.Array) -> jax.Array:
