@@ -167,9 +167,23 @@ def hann_window(size: int) -> np.ndarray:
 
 
 def _normalised(maps: Float[Array, "n n c"]) -> Float[Array, "n n c"]:
-    norms = jnp.sqrt(jnp.sum(jnp.square(maps), axis=-1, keepdims=True))
+    norms = _root(jnp.sum(jnp.square(maps), axis=-1, keepdims=True))
     cells = maps / (norms + 0.1 * jnp.mean(norms) + 1e-6)
     return cells - jnp.mean(cells, axis=(0, 1), keepdims=True)
+
+
+@jax.custom_jvp
+def _root(square: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Square root, which at 0 has a derivative of 0 instead of an infinite one."""
+    return jnp.sqrt(square)
+
+
+@_root.defjvp
+def _derivative_of_root(at: tuple[Array], along: tuple[Array]) -> tuple[Array, Array]:
+    (square,), (change,) = at, along
+    root = _root(square)
+    # The inner condition keeps derivatives of this one from dividing by 0.
+    return root, jnp.where(square > 0, change / (2 * jnp.where(square > 0, root, 1)), 0)
 
 
 def _recentred(maps: Float[Array, "n n c"], offset: Float[Array, "2"]) -> Float[Array, "n n c"]:

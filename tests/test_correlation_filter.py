@@ -79,6 +79,16 @@ def test_a_filter_tells_the_target_from_what_lay_around_it_in_the_first_frame():
     assert response[far].max() < 0.3 * response.max()
 
 
+def test_cells_without_any_feature_have_a_gradient():
+    maps = random_maps()
+    for each in maps.values():
+        each[3:7, 5] = 0  # as ReLU leaves them
+    found = jax.jit(jax.grad(lambda maps: sum(jnp.sum(jnp.square(each)) for each in filter_maps(maps).values())))(maps)
+    for layer, gradient in found.items():
+        assert np.isfinite(gradient).all(), layer
+        assert gradient.any(), layer
+
+
 def convolution(maps: np.ndarray) -> np.ndarray:
     """Matrix [n n, c n n] of the sum over the channels of circular convolutions with a map [n, n, c]."""
     shifts = [(row, column) for row in range(len(maps)) for column in range(len(maps))]
