@@ -166,7 +166,7 @@ def to_device(array: np.ndarray | jax.Array, device: jax.Device | None = None) -
 
     Args:
       array: of NumPy or JAX.
-      device: where to; None leaves it to JAX.
+      device: where the copy of an array of NumPy goes; None leaves it to JAX. An array of JAX stays where it is.
     """
     if isinstance(array, jax.Array):
         return array

@@ -1,6 +1,7 @@
 """Presets: configurations of the tracker that have a name, and what each is for.
 
-Where a preset departs from the paper, `docs/choices.md` says what was measured, on training sequences alone.
+Where a preset departs from the paper, it was chosen by what was measured on training and validation sequences, never
+on those of OTB: `docs/choices.md`.
 """
 
 import dataclasses
@@ -9,13 +10,14 @@ from typing import Any, Literal
 from mfst_jax.config import Config
 
 PAPER = Config()
-"""The tracker as the paper words it: both backbones, scale step 1.025, one SE weight a layer, set by the exemplar."""
+"""The tracker as the paper describes it: both backbones, scale step 1.025, SE weights from the exemplar for both
+inputs."""
 
 AUTHORS = Config(se_statistics="each", scale_step=1.0375, upsampling="tf1", fill="frame")
 """The authors' released code: scale step 1.0375, SE weights from each input by itself, upsampling of `tf1`."""
 
 SIAMFC = Config(models=("siamfc",), siamfc_layers=("conv5",), se=False, score_midpoint=0.355, score_slope=16.4)
-"""SiamFC itself: conv5 of S alone."""
+"""S alone by its conv5, as SiamFC, but with the paper's scale step and the authors' colour outside the frame."""
 
 REALTIME = Config(
     scale_search="features", scale_step=1.075, scale_penalty=0.99, scale_tilt=0.1, fill="first", centre_search=8.0
@@ -45,7 +47,7 @@ conv3 of such an S is, or nearly is, that of A; its conv5 is what it knows beyon
 
 ADAPTIVE_CONV5 = dataclasses.replace(ADAPTIVE, **CONV5_BESIDE_ALEXNET | {"centre_search": 0.0, "score_midpoint": 0.17})
 """ADAPTIVE with conv5 alone of S, which counts for more than A, in whole search regions: for an S of AlexNet's network,
-as the built-in one is [training split]."""
+as the built-in one is [validation sequences]."""
 
 Preset = Literal["paper", "authors", "siamfc", "alexnet", "realtime", "adaptive", "adaptive_conv5", "adaptive_alexnet"]
 PRESETS: dict[Preset, Config] = {
