@@ -24,7 +24,7 @@ from mfst_jax.state import Output, State, zero_like
 
 LEAST_SCORE = 0.5
 """Least score at which the target is taken to be at another place, or to be surely seen: that below which a target
-counts as lost."""
+counts as lost (`tracks.LOST_BELOW`)."""
 MARGIN = 0.4
 """By how much the score of another place has to be higher than that of the first one."""
 DISTANCE = 112

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Num
 
-LOST_BELOW = 0.5
-"""Score below which the target counts as lost."""
+from mfst_jax.second_look import LEAST_SCORE
+
+LOST_BELOW = LEAST_SCORE
+"""Score below which the target counts as lost: 1/2, as for the tracker itself, which then looks around for it."""
 MOST_STRETCHES = 8
 """Number of stretches that `describe` names one by one."""
 
