@@ -79,7 +79,7 @@ def filter_maps(features: Mapping[Any, Float[Array, "_ _ _"]]) -> Maps:
 
 def first_templates(maps: Maps) -> Templates:
     """Templates after the first frame, in which the target is at the centre of the search region."""
-    return {layer: maps[layer] * hann_window(geometry.cells) for layer, geometry in GEOMETRIES.items()}
+    return {layer: maps[layer] * cell_window(geometry.cells) for layer, geometry in GEOMETRIES.items()}
 
 
 def learn(templates: Templates, maps: Maps, offset: Float[Array, "2"]) -> Templates:
@@ -92,7 +92,7 @@ def learn(templates: Templates, maps: Maps, offset: Float[Array, "2"]) -> Templa
     """
     learned = {}
     for layer, geometry in GEOMETRIES.items():
-        sample = _recentred(maps[layer], offset / geometry.stride) * hann_window(geometry.cells)
+        sample = _recentred(maps[layer], offset / geometry.stride) * cell_window(geometry.cells)
         learned[layer] = templates[layer] + RATE * (sample - templates[layer])
     return learned
 
@@ -148,19 +148,19 @@ def filter_response(
     learned, to_template = _solve(_spectrum(template, padded), label, support)
     to_maps = _over_channels(_multiply(_spectrum(maps, padded), learned))
     response, expected = (_transform_back(each, padded)[0] for each in (to_maps, to_template))
-    matrix = jnp.asarray(upsampling_matrix(geometry), jnp.float32)
+    matrix = jnp.asarray(interpolation_matrix(geometry), jnp.float32)
     return _divide_or_keep(matrix @ response @ matrix.T, jnp.max(expected))
 
 
 @cache
-def upsampling_matrix(geometry: Geometry) -> np.ndarray:
+def interpolation_matrix(geometry: Geometry) -> np.ndarray:
     """Matrix [272, padded] of the cubic interpolation from cells to the samples of an upsampled response map."""
     samples = (np.arange(UPSAMPLED_SIZE) - (UPSAMPLED_SIZE - 1) / 2) / SAMPLES_PER_PIXEL
     return _interpolation(geometry.centre + samples / geometry.stride, geometry.padded)
 
 
 @cache
-def hann_window(size: int) -> np.ndarray:
+def cell_window(size: int) -> np.ndarray:
     """Hann window [size, size, 1], float32, that is above 0 everywhere."""
     row = np.hanning(size + 2)[1:-1]
     return np.outer(row, row)[..., None].astype(np.float32)

@@ -74,7 +74,7 @@ def test_a_filter_answers_where_the_target_has_moved(layer: str, rows: int, colu
 def test_a_filter_tells_the_target_from_what_lay_around_it_in_the_first_frame():
     geometry = GEOMETRIES["conv5"]
     maps = filter_maps(random_maps())["conv5"]
-    response = np.asarray(filter_response(maps * correlation_filter.hann_window(22), maps, TARGET, geometry))
+    response = np.asarray(filter_response(maps * correlation_filter.cell_window(22), maps, TARGET, geometry))
     far = np.hypot(*np.meshgrid(*[np.arange(272) - 135.5] * 2)) > 2 * 40  # 40 samples from the target
     assert response[far].max() < 0.3 * response.max()
 

@@ -19,8 +19,8 @@ from mfst_jax.correlation_filter import (
     RATE,
     SIGMA,
     Geometry,
-    hann_window,
-    upsampling_matrix,
+    cell_window,
+    interpolation_matrix,
 )
 from mfst_jax.export.values import divide_or_keep, floats, highest, ints, mean_over, sum_over
 
@@ -88,7 +88,7 @@ def filter_response(template: Var, maps: Var, target: Var, geometry: Geometry) -
     x, z = _spectra(template, maps, waves)
     solved = _solve(x, z, _label(gaussian, waves), _support(width, height, waves), geometry.padded**2)
     response, to_template = (_cells(each, waves) for each in solved)
-    matrix = floats(upsampling_matrix(geometry))
+    matrix = floats(interpolation_matrix(geometry))
     upsampled = op.matmul(op.matmul(matrix, response), op.transpose(matrix, perm=[1, 0]))
     return divide_or_keep(upsampled, highest(to_template))
 
@@ -238,7 +238,7 @@ def _normalised(maps: Var) -> Var:
 
 def _template(maps: Var, geometry: Geometry) -> Var:
     """Template [rows, columns, channels] of maps that have the target at their centre: they are under a Hann window."""
-    row = np.sqrt(np.diag(hann_window(geometry.cells)[..., 0]))  # the window is the outer product of two
+    row = np.sqrt(np.diag(cell_window(geometry.cells)[..., 0]))  # the window is the outer product of two
     window = op.mul(floats(row[:, None, None]), floats(row[:, None]))
     return op.mul(op.transpose(maps, perm=BY_ROW), window)
 

@@ -85,7 +85,7 @@ def test_what_filters_learn_from_a_further_frame(offset, monkeypatch: pytest.Mon
 def test_the_response_of_a_filter(geometry: Geometry, target):
     rng, cells = np.random.default_rng(0), geometry.cells
     template, maps = (jnp.asarray(rng.standard_normal((cells, cells, 5), np.float32) / 5) for _ in range(2))
-    template = template * reference.hann_window(cells)
+    template = template * reference.cell_window(cells)
     size = jnp.array(target, jnp.float32)
 
     def graph(template, maps, size):
