@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -242,9 +243,10 @@ def command() -> int:
 
 def _check_apart(paths: dict[str, Path | None]) -> None:
     """Refuses to write one file over another that is named too."""
-    named: dict[Path, str] = {}
+    named: dict[str, str] = {}
     for name, path in paths.items():
-        if path is not None and (other := named.setdefault(path.resolve(), name)) != name:
+        # Not by `Path.resolve`, which fails where links lead in a circle, until Python 3.13.
+        if path is not None and (other := named.setdefault(os.path.realpath(path), name)) != name:
             raise InputError(f"{name} {path}: expected another file than {other}, found the same")
 
 

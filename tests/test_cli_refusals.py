@@ -71,6 +71,15 @@ def test_bad_input_is_one_line_and_status_2(
     assert message in line
 
 
+def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    assert cli.main(["track", str(loop), "--box", "1,1,9,9"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mfst: ")
+    assert "loop.mp4" in line
+
+
 @pytest.mark.usefixtures("one_layer_by_default")
 @pytest.mark.parametrize("harm", ["size", "unreadable"])
 def test_what_was_tracked_before_an_error_is_kept(
