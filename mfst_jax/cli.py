@@ -56,6 +56,8 @@ from mfst_jax.version import __version__
 
 Boxes = Annotated[UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[NAME=]X,Y,W,H")]
 
+KEEPING = ("track", "track-all", "eval", "demo")
+"""Commands that, when they are interrupted, leave what was tracked until then."""
 DEMO_PICTURES = 12
 DEMO_IOU = 0.6
 """Mean overlap that the demonstration must exceed."""
@@ -226,7 +228,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description = description_of(__doc__)
         return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="mfst", description=description)
 
-    return exit_status(run, program="mfst", interrupted="interrupted; what was tracked until then is written")
+    kept = "; what was tracked until then is written" if arguments[:1] and arguments[0] in KEEPING else ""
+    return exit_status(run, program="mfst", interrupted=f"interrupted{kept}")
 
 
 def command() -> int:

@@ -1,6 +1,7 @@
 """What the command `mfst track` refuses, in one line, and what an error on the way leaves."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -78,6 +79,16 @@ def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path, capsys: pytest.C
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mfst: ")
     assert "loop.mp4" in line
+
+
+@pytest.mark.parametrize("name", ["track", "track-all", "eval", "demo", "doctor", "info", "export", "bench"])
+def test_only_what_tracks_says_that_tracks_are_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+):
+    monkeypatch.setattr(cli.tyro.extras, "subcommand_cli_from_dict", Mock(side_effect=KeyboardInterrupt))
+    assert cli.main([name]) == 130
+    kept = "; what was tracked until then is written" if name in ("track", "track-all", "eval", "demo") else ""
+    assert capsys.readouterr().err == f"mfst: interrupted{kept}\n"
 
 
 @pytest.mark.usefixtures("one_layer_by_default")
