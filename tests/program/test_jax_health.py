@@ -58,6 +58,17 @@ def test_a_bad_release_is_refused_at_import(monkeypatch: pytest.MonkeyPatch, ver
         importlib.reload(mfst_jax)
 
 
+def test_a_bad_release_is_refused_before_what_it_breaks_is_imported():
+    version = next(iter(BAD_RELEASES))
+    broken = "sys.modules.update(jax=None, flax=None)"
+    code = f"import sys, jaxlib; jaxlib.__version__ = {version!r}; {broken}; import mfst_jax"
+    environment = {name: value for name, value in os.environ.items() if name != ALLOW_VARIABLE}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.stderr.splitlines()[-1].startswith(
+        f"ImportError: mfst_jax: expected a JAX that computes rightly, found jaxlib {version}: "
+    )
+
+
 def test_the_check_at_import_takes_less_than_50_ms_and_lets_this_release_pass():
     start = time.perf_counter()
     refuse_bad_release()
