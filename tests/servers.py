@@ -26,6 +26,8 @@ class Server(ThreadingHTTPServer):
         """Whether it knows ranges."""
         self.versions = True
         """Whether it says which version of a file it hands out."""
+        self.lengths = True
+        """Whether it says how long its answers are."""
         self.kind = "application/octet-stream"
         self.gate = threading.Event()
         """Answers wait for it."""
@@ -65,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         self.send_header("Content-Type", server.kind)
-        self.send_header("Content-Length", str(len(content) - start))
+        if server.lengths:
+            self.send_header("Content-Length", str(len(content) - start))
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if server.versions:

@@ -17,8 +17,11 @@ from typing import Any
 from mfst_jax.cache import CACHE_VARIABLE, size_in_words
 from mfst_jax.errors import InputError, reason
 from mfst_jax.version import __version__
+from weight_port.formats.pickled_values import LIMIT
 
 _BLOCK = 2**18
+_RESERVE = 2**26
+"""Number of bytes that a download of unknown length leaves free on the disk."""
 _TIMEOUT = 30
 """Seconds of silence after which a connection counts as lost."""
 
@@ -44,7 +47,8 @@ def download(url: str, partial: Path, *, progress: Progress, size: int | None = 
       url: begins with http:// or https://.
       partial: in a folder that exists. What an attempt got stays there, whatever ends it.
       progress: is called as bytes arrive.
-      size: in bytes, where it is known: a file of another size is refused.
+      size: in bytes, where it is known: a file of another size is refused. Where it is not, one of more than `LIMIT`
+        bytes is.
       checked: whether the caller compares the whole with a digest.
 
     Returns:
@@ -152,6 +156,11 @@ def _receive(url: str, response: Any, partial: Path, done: int, size: int | None
     if None not in (total, size) and total != size:
         discard(partial)  # its beginning may be of another version
         raise DownloadError(url, f"a file of {total} bytes where the published one has {size}")
+    most = LIMIT if size is None else size
+    if total is not None and total > most:
+        discard(partial)
+        raise DownloadError(url, f"a file of {total} bytes, more than the {most} of the largest weights that are read")
+    total = size if total is None else total
     with storing(partial):
         free = shutil.disk_usage(partial.parent).free
         if total is not None and free < total - done:
@@ -164,10 +173,18 @@ def _receive(url: str, response: Any, partial: Path, done: int, size: int | None
         progress(done, total)
         while block := memoryview(response.read(_BLOCK)):
             done += len(block)
+            if done > most:
+                break
             with storing(partial):
+                if total is None and (free := shutil.disk_usage(partial.parent).free) < len(block) + _RESERVE:
+                    raise no_room(partial, f"{size_in_words(free)} free, and a server that does not say what it takes")
                 while block:  # a write may end early
                     block = block[file.write(block) :]
             progress(done, total)
+    if done > most:  # the server did not say so before
+        discard(partial)
+        whose = "the largest weights that are read have" if size is None else "the published file has"
+        raise DownloadError(url, f"more than the {most} bytes that {whose}")
     if total is not None and done < total:
         raise DownloadError(
             url, f"the end of the connection after {done} of {total} bytes (the next attempt goes on from there)"

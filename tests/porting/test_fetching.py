@@ -152,6 +152,29 @@ def test_a_file_of_another_size_than_the_published_one_is_not_downloaded(
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("size", [1000, None])
+@pytest.mark.parametrize("lengths", [True, False])
+def test_no_more_is_kept_of_a_download_than_the_file_may_have(
+    server: Server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, lengths: bool
+):
+    monkeypatch.setattr(downloads, "LIMIT", 1000)
+    server.lengths, told = lengths, []
+    with pytest.raises(DownloadError, match=r"^http.*: expected to download it, found .*\b1000\b"):
+        downloads.download(url, tmp_path / "part", progress=lambda *step: told.append(step), size=size)
+    assert all(done == 0 for done, _ in told)
+    assert names(tmp_path) == []
+
+
+def test_a_download_of_unknown_length_is_whole_or_goes_on(server: Server, url: str, pinned: None, tmp_path: Path):
+    server.lengths, server.cut = False, 1000
+    with pytest.raises(DownloadError, match=f"the end of the connection after 1000 of {len(CONTENT)} bytes"):
+        downloads.download(url, tmp_path / "part", progress=lambda *step: None, size=len(CONTENT))
+    downloads.download(url, tmp_path / "part", progress=lambda *step: None, size=len(CONTENT))
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert server.asked == [(NAME, None), (NAME, "bytes=1000-")]
+    assert fetch("siamfc", cache=tmp_path, url=url).read_bytes() == CONTENT  # where no size is published either
+
+
 def test_an_unpublished_digest_is_the_one_seen_first(server: Server, url: str, siamfc: bytes, tmp_path: Path):
     server.files[NAME] = siamfc
     path, sha256 = fetch("siamfc", cache=tmp_path, url=url), hashlib.sha256(siamfc).hexdigest()
@@ -249,6 +272,15 @@ def test_a_disk_that_has_no_room_is_told_before_anything_is_downloaded(
     with pytest.raises(InputError, match=rf"^{tmp_path}: .*room for .*, found 0\.2 MB free of 0\.8 MB.*MFST_JAX_CACHE"):
         fetch("siamfc", cache=tmp_path, url=url)
     assert names(tmp_path) == []
+
+
+def test_a_download_of_unknown_length_does_not_fill_the_disk(
+    server: Server, url: str, pinned: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    server.lengths, usage = False, downloads.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: usage._replace(free=downloads._RESERVE))
+    with pytest.raises(InputError, match=rf"^{tmp_path}: .*room for .*, found .* free, and a server that does not say"):
+        fetch("siamfc", cache=tmp_path, url=url)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
