@@ -149,8 +149,7 @@ def sidecar(index: Path) -> Path:
 
 
 def _read_zip(path: Path) -> Read:
-    file_kinds.check_zip_directory(path)
-    with zipfile.ZipFile(path) as archive:
+    with file_kinds.open_zip(path) as archive:
         size = sum(info.file_size for info in archive.infolist())
         if size > LIMIT:
             raise ValueError(f"it unpacks to {size} bytes, more than {LIMIT}")

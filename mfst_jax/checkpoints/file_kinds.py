@@ -3,11 +3,13 @@
 This serves the error messages of those who read weights, and reads none itself.
 """
 
+import io
 import re
 import shlex
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,23 +95,32 @@ def convert_command(path: Path) -> str:
     return f"python -m weight_port convert {shlex.quote(str(path))} --out mfst.safetensors"
 
 
-def check_zip_directory(path: Path) -> None:
-    """Refuses a zip with a vast number of entries, all of which `zipfile` would read before anything else.
+@contextmanager
+def open_zip(path: Path) -> Generator[zipfile.ZipFile]:
+    """Zip archive with a directory of bounded size, all of which `zipfile` reads before anything else.
 
     Raises:
       ValueError: the directory is too large.
+      zipfile.BadZipFile: it is no zip archive, or a damaged one.
     """
-    with path.open("rb") as file:
-        start = max(0, path.stat().st_size - 2**16 - 2**10)
-        file.seek(start)
-        tail = file.read()
-    end = tail.rfind(b"PK\x05\x06")
-    size = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
-    large = tail.rfind(b"PK\x06\x06", 0, max(end, 0))  # zip64 has a wider field, in a record before this one
-    if large >= 0:
-        size = int.from_bytes(tail[large + 40 : large + 48], "little")
-    if size > _LARGEST_DIRECTORY:
-        raise ValueError(f"expected a directory of at most {_LARGEST_DIRECTORY} bytes, found {size}")
+    with _DirectoryFirst(path.open("rb", buffering=0)) as file, zipfile.ZipFile(file) as archive:
+        file.largest = None
+        yield archive
+
+
+class _DirectoryFirst(io.BufferedReader):
+    """File from which `zipfile` reads a directory, in one piece, wherever it takes that to be.
+
+    Attributes:
+      largest: Greatest number of bytes of the directory; None once it is read.
+    """
+
+    largest: int | None = _LARGEST_DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.largest is not None and size is not None and size > self.largest:
+            raise ValueError(f"expected a directory of at most {self.largest} bytes, found {size}")
+        return super().read(size)
 
 
 def printable(name: str) -> str:
@@ -232,8 +243,7 @@ def _zip(path: Path) -> Kind | None:
     if not zipfile.is_zipfile(path):  # its directory is at its end
         return Kind("the beginning of a zip archive, such as PyTorch writes", "get it again: its download broke off")
     try:
-        check_zip_directory(path)
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = archive.namelist()
     except Exception:  # `zipfile` may raise anything on damage; whoever reads the file reports it
         return Kind("a zip archive")
