@@ -83,7 +83,7 @@ def export(
     Raises:
       SourceError, InputError: as `merge`; the weights lack what the layout is about; `out` cannot be written.
     """
-    out = Path(out)
+    out = _prefix(Path(out)) if to == "tf1" else Path(out)
     check_free(out)
     params, provenance = merge([source], prefix=prefix)
     if to == "safetensors":
@@ -101,6 +101,9 @@ def export(
     if to == "tf1" and params.contents.siamfc_bias:
         arrays = _biases_into_means(arrays)
         notes.append("the biases of SiamFC's conv1-4 went into BN's means: the layout has no place for them")
+    if to == "tf1" and (latest := tf1_bundles.latest(out.parent)) not in (None, out.name):
+        path, other = out.with_name(tf1_bundles.LATEST), latest or "what it says"
+        notes.append(f"left {path} as it is: by it TensorFlow finds {other}, not {out.name}")
     theirs, left = rules.invert(chosen.table, arrays)
     left_out = dict.fromkeys(_BRANCHES[weight_names.branch_of(name)] for name in left)
     notes += [f"left out {branch}: the layout has no place for it" for branch in left_out]
@@ -181,13 +184,18 @@ def _kept(provenance: Mapping[str, Any]) -> list[tuple[str, float]]:
     return found + [(name, value) for name, values in provenance.get("kept", {}).items() for value in values]
 
 
-def _write_tf1(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+def _prefix(out: Path) -> Path:
+    """What the names of a bundle's files begin with, where its index may have been named."""
+    return out.with_name(re.sub(r"\.index$", "", out.name))
+
+
+def _write_tf1(prefix: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
     """Writes a bundle of several files.
 
     Each is complete when it gets its name. The index, without which there is no bundle, goes first and comes last, so
-    that a process that is killed in between leaves none, and never files of two bundles.
+    that a process that is killed in between leaves none, and never files of two bundles. The folder's `checkpoint`, the
+    list of its bundles, is written where there is none.
     """
-    prefix = out.with_name(re.sub(r"\.index$", "", out.name))
     try:
         prefix.parent.mkdir(parents=True, exist_ok=True)
         with working_folder(prefix) as scratch:
@@ -197,8 +205,11 @@ def _write_tf1(out: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
             assert index is not None
             containers.sidecar(index).write_text(json.dumps(metadata, indent=2))
             (prefix.parent / index.name).unlink(missing_ok=True)
-            last = (index, new.with_name("checkpoint"))  # the latter names the bundle that TensorFlow takes
-            for path in (*sorted({*scratch.iterdir()} - {*last}), *last):
+            latest = new.with_name(tf1_bundles.LATEST)
+            order = [*sorted({*scratch.iterdir()} - {index, latest}), index]
+            if tf1_bundles.latest(prefix.parent) is None:
+                order.append(latest)
+            for path in order:
                 put(path, prefix.parent / path.name)
     except OSError as error:
         raise InputError(f"{prefix}: expected a place to write a bundle, found {reason(error)}") from error

@@ -17,6 +17,7 @@ from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
+from mfst_jax.whole_files import working_folder
 from weight_port import containers, name_tables, rules
 from weight_port.exporting import Layout
 from weight_port.formats import matconvnet, tf1_bundles, torch_files
@@ -204,6 +205,32 @@ def test_a_bundle_has_the_released_names(tmp_path: Path):
     assert len(theirs) == 65 + 41 - 2 * 15 - 1
     assert theirs["convolutional_alexnet/conv2/b2/BatchNorm/moving_variance"].shape == (128,)
     assert theirs["alex_branch_se/conv5_sq_W"].shape == (1, 1, 256, 64)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('model_checkpoint_path: "model.ckpt-332499"\n', "finds model.ckpt-332499, not model.ckpt-0"),
+        ("hello", "finds what it says, not model.ckpt-0"),
+        (r'model_checkpoint_path: "\303\244"', "finds what it says, not model.ckpt-0"),
+        ('model_checkpoint_path: "/elsewhere/model.ckpt-0"\n', None),
+    ],
+)
+def test_the_list_of_a_folders_bundles_stays(tmp_path: Path, said: str, told: str | None):
+    path = write(tmp_path / "in.safetensors", A, random_arrays(A))
+    (tmp_path / "checkpoint").write_text(said)
+    notes = weight_port.export(path, tmp_path / "model.ckpt-0", "tf1")
+    if told is None:
+        assert notes == []
+    else:
+        assert notes == [f"left {tmp_path / 'checkpoint'} as it is: by it TensorFlow {told}"]
+    assert (tmp_path / "checkpoint").read_text() == said
+    assert weight_port.read(tmp_path / "model.ckpt-0").arrays
+
+
+def test_another_process_at_the_same_bundle_is_found_before_any_work(tmp_path: Path):
+    with working_folder(tmp_path / "model.ckpt-0"), pytest.raises(InputError, match="expected no other process"):
+        weight_port.export(tmp_path / "nothing", tmp_path / "model.ckpt-0.index", "tf1")
 
 
 @pytest.mark.parametrize("to", ["torch-siamfc", "matconvnet", "tf1"])

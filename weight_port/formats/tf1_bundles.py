@@ -38,6 +38,8 @@ _DTYPES = {
 _CODES = {dtype.name: code for code, dtype in _DTYPES.items()}
 _NO_NUMBERS = (7, 20, 21)
 """Types that are no numbers: strings, resources and variants."""
+LATEST = "checkpoint"
+"""Name of the file in which TensorFlow keeps the list of a folder's bundles."""
 _VERSION = 1
 _LARGEST_INDEX = 2**22
 _PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
@@ -162,7 +164,26 @@ def write(prefix: Path, arrays: Mapping[str, np.ndarray]) -> None:
     prefix.with_name(f"{prefix.name}.index").write_bytes(leveldb_table.dumps(table))
     name = json.dumps(prefix.name, ensure_ascii=False)
     latest = f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n"
-    prefix.with_name("checkpoint").write_text(latest, encoding="utf-8")
+    prefix.with_name(LATEST).write_text(latest, encoding="utf-8")
+
+
+def latest(folder: Path) -> str | None:
+    """Name of the bundle that TensorFlow takes for the latest of a folder; "" where that cannot be told.
+
+    It is None where the folder has no list of its bundles, so that TensorFlow finds none.
+    """
+    path = folder / LATEST
+    if not path.exists():
+        return None
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            text = file.read(2**12).decode(errors="replace")
+        found = re.match(r'\s*model_checkpoint_path:\s*("(?:[^"\\]|\\.)*")', text)
+        return Path(json.loads(found[1])).name if found else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def _shard(prefix: Path, number: int, count: int) -> Path:
