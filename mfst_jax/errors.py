@@ -4,9 +4,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 LONGEST_MESSAGE = 2000
-"""Number of characters of an error message, at most."""
+"""Greatest number of characters of an error message, or of each of its lines where it has several."""
+_LEFT_OUT = 50
+"""Number of characters of a longer message that give way to the words that say how much was left out."""
 _TAIL = 500
 """Number of characters at the end of a longer message that stay, as that is where the advice stands."""
 
@@ -20,6 +23,10 @@ class InputError(ValueError):
     def __init__(self, message: str = ""):
         super().__init__(one_line(message))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Way to make it anew, in another process too: from its message, whatever a subclass is constructed from."""
+        return _unpickled, (type(self), *self.args), vars(self)
+
 
 class MissingExtraError(InputError, ImportError):
     """Missing optional dependency. The message says which extra brings it."""
@@ -28,6 +35,10 @@ class MissingExtraError(InputError, ImportError):
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed: pip install 'mfst-jax[{extra}]'"
         )
+
+
+def _unpickled(kind: type[InputError], *arguments: str) -> InputError:
+    return kind.__new__(kind, *arguments)
 
 
 def reason(error: Exception) -> str:
@@ -57,8 +68,8 @@ def one_line(text: str) -> str:
 def _shortened(text: str) -> str:
     if len(text) <= LONGEST_MESSAGE:
         return text
-    left_out = f" [{len(text) - LONGEST_MESSAGE} characters left out] "
-    return text[: LONGEST_MESSAGE - _TAIL] + left_out + text[-_TAIL:]
+    kept = LONGEST_MESSAGE - _LEFT_OUT
+    return f"{text[: kept - _TAIL]} [{len(text) - kept} characters left out] {text[-_TAIL:]}"
 
 
 @contextmanager

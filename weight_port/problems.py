@@ -22,7 +22,8 @@ class SourceError(InputError):
             super().__init__(f"{name}: {self.problems[0]}")
             return
         super().__init__()
-        lines = [one_line(f"{name}: {len(problems)} problems"), *(f"  {problem}" for problem in self.problems[:_SHOWN])]
+        lines = [one_line(f"{name}: {len(problems)} problems")]
+        lines += [one_line(f"  {problem}") for problem in self.problems[:_SHOWN]]
         if len(problems) > _SHOWN:
             lines.append(f"  and {len(problems) - _SHOWN} more")
         self.args = ("\n".join(lines),)
