@@ -1,6 +1,7 @@
 """JSON: files from anywhere, of bounded size, where what cannot be read is refused by one line; and text to read."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ def load(path: Path) -> Any:
 
     Raises:
       OSError: it cannot be read.
-      ValueError: it is too large, is no JSON, or has too many levels within each other.
+      ValueError: it is no file, is too large, is no JSON, or has too many levels within each other.
     """
-    check_size(path)
+    text = read_bytes(path).decode("utf-8-sig")
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError(error) from None
 
@@ -60,7 +61,18 @@ def read_json(path: Path, expected: str, *, name: str | None = None) -> Any:
         raise InputError(f"{name or path}: expected {expected}, found {reason(error)}") from None
 
 
-def check_size(path: Path) -> None:
-    """Raises `ValueError` where a file is too large to be read whole, and `OSError` where it is not there."""
-    if (size := path.stat().st_size) > LARGEST:
+def read_bytes(path: Path) -> bytes:
+    """Content of a file of at most `LARGEST` bytes.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is too large, or a device or a pipe, which need not end.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError("a device or a pipe")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(LARGEST + 1) if size <= LARGEST else b""
+    if (size := max(size, len(content))) > LARGEST:
         raise ValueError(f"{size} bytes, more than {LARGEST}")
+    return content

@@ -213,11 +213,16 @@ def _text(path: Path, head: bytes) -> Kind | None:
         return Kind("the list of a TensorFlow checkpoint", f"give {path.with_name(Path(found[1]).name)}")
     if re.search(r"^(outs:|md5:)", text, re.MULTILINE) and path.suffix == ".dvc":
         return Kind("a pointer of DVC, not the file itself", "dvc pull")
-    if path.name.endswith(".index.json") and "weight_map" in path.read_text(errors="replace")[: 2**20]:
+    if path.name.endswith(".index.json") and _begins_with_weight_map(path):
         return Kind("the index of weights in several files", "give one file that holds all of them")
     return Kind(
         f"text that begins {text[:30].splitlines()[0]!r}" if text else "nothing but white space", "give the weights"
     )
+
+
+def _begins_with_weight_map(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"weight_map" in file.read(2**20)
 
 
 def _messages(head: bytes) -> Kind | None:

@@ -9,6 +9,7 @@ import os
 import pickle
 import socket
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +201,20 @@ def test_a_tensor_of_a_type_that_numpy_has_not(tmp_path: Path):
     params, provenance = weight_port.merge([tmp_path / "x"])
     assert params.contents == A
     assert provenance["sources"][0]["notes"] == ["passed over unread: extra (numbers of type F8_E4M3)"]
+
+
+def test_of_a_file_that_only_looks_like_an_index_the_beginning_alone_is_read(tmp_path: Path):
+    path = tmp_path / "m.safetensors.index.json"
+    path.write_bytes(b"{\n" + b" " * 1000)
+    os.truncate(path, 2**26)
+    tracemalloc.start()
+    try:
+        kind = file_kinds.identify(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+    assert kind is not None
+    assert kind.what == "text that begins '{'"
 
 
 # Folders, and what is no file

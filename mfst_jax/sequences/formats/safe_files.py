@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from mfst_jax.errors import InputError, reason
-from mfst_jax.json_files import LARGEST, check_size, load
+from mfst_jax.json_files import LARGEST, load, read_bytes
 from mfst_jax.sequences.image_files import natural_key
 from mfst_jax.sequences.text import changes
 
@@ -48,8 +48,7 @@ def read_xml(path: Path, kind: str) -> Element:
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
     parser.StartDoctypeDeclHandler = refuse
     try:
-        check_size(path)
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(read_bytes(path), True)
         return builder.close()
     except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # `LookupError` for an encoding
         raise InputError(f"{path}: expected {kind}, found {reason(error)}") from None
