@@ -108,7 +108,7 @@ def export(
     left_out = dict.fromkeys(_BRANCHES[weight_names.branch_of(name)] for name in left)
     notes += [f"left out {branch}: the layout has no place for it" for branch in left_out]
     theirs = chosen.complete(theirs, params.contents)
-    kept = dict(_kept(provenance))
+    kept = _kept(provenance)
     if to == "tf1" and _SIAMFC_BIAS in kept:
         theirs[_SIAMFC_BIAS] = np.zeros(1, np.float32)
     theirs.update({name: np.full_like(theirs[name], value) for name, value in kept.items() if name in theirs})
@@ -178,10 +178,22 @@ def _biases_into_means(arrays: Mapping[str, np.ndarray]) -> Arrays:
     return moved
 
 
-def _kept(provenance: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Small tensors that sources came with, however far back."""
-    found = [item for source in provenance.get("sources", []) for item in _kept(source)]
-    return found + [(name, value) for name, values in provenance.get("kept", {}).items() for value in values]
+def _kept(provenance: Any) -> dict[str, int | float]:
+    """Small tensors that sources came with, however far back.
+
+    A provenance may hold whatever its user has put there; what is not as `weight_port` writes it is passed over.
+    """
+    if not isinstance(provenance, dict):
+        return {}
+    found: dict[str, int | float] = {}
+    sources, kept = provenance.get("sources"), provenance.get("kept")
+    for source in sources if isinstance(sources, list | tuple) else ():
+        found |= _kept(source)
+    for name, values in kept.items() if isinstance(kept, dict) else ():
+        for value in values if isinstance(values, list | tuple) else ():
+            if type(value) in (int, float) and abs(value) < 2**63:  # any of which int64 and float32 have a place for
+                found[name] = value
+    return found
 
 
 def _prefix(out: Path) -> Path:

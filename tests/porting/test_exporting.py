@@ -1,13 +1,15 @@
 """Exporting: every way back is bitwise, in every direction; what a layout has no place for is told."""
 
 import dataclasses
+import tempfile
+import warnings
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sources import AUTHORS, BOTH, A, Arrays, S, assert_same, random_arrays
 
@@ -160,6 +162,26 @@ def test_provenance_goes_along(tmp_path: Path, to: Layout):
     [origin] = source.provenance["sources"]
     assert origin["name"] == "in.safetensors"
     assert origin["sha256"] == containers.read(path).sha256
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["sources", "kept", "global_step"]), inner),
+)
+
+
+@given(sources=JSON, kept=JSON | st.dictionaries(st.just("global_step"), JSON | st.lists(st.integers() | st.floats())))
+@example(sources=["my own file"], kept=None)
+@example(sources=[{"kept": {"global_step": [10**400]}}], kept={"global_step": [float("nan"), -(2**63)]})
+@settings(max_examples=20, deadline=None)
+def test_any_provenance_goes_along(sources: object, kept: object):
+    """A user may have given any JSON to `save`."""
+    contents, provenance = dataclasses.replace(A, config=None), {"sources": sources, "kept": kept}
+    source = weight_port.reading.Source("x", random_arrays(contents), dict.fromkeys(random_arrays(contents), "y"), {})
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weight_port.export(dataclasses.replace(source, provenance=provenance), Path(folder, "model.ckpt-0"), "tf1")
+        assert containers.read(Path(folder, "model.ckpt-0")).arrays["global_step"].shape == ()
 
 
 def test_what_has_no_place_is_told(tmp_path: Path):
