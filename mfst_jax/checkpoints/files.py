@@ -88,7 +88,8 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
 
     Args:
       params: weights that fit their own contents.
-      path: a new path, an older file, or a directory that is empty or a checkpoint of ours; these are replaced.
+      path: a new path, an older file, or a directory that is empty or a checkpoint of ours; these are replaced. A link
+        to a directory is not.
       provenance: JSON values that say where the weights come from; `provenance(path)` returns them.
 
     Raises:
@@ -152,6 +153,8 @@ def read(path: Path) -> Stored:
 
 def check_replaceable(path: Path) -> None:
     """Raises `InputError` where a checkpoint would take the place of something that is none."""
+    if path.suffix != SUFFIX and path.is_symlink():  # a directory cannot take its place in one step
+        raise InputError(f"{path}: expected a directory or nothing to replace, found a link to {path.readlink()}")
     if not path.exists():
         return
     if path.suffix == SUFFIX:

@@ -107,6 +107,25 @@ def test_what_is_no_checkpoint_is_not_replaced(tmp_path: Path):
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"meow"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_a_directory_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+):
+    from orbax.checkpoint import v1
+
+    monkeypatch.setattr(v1, "save", lambda *_args, **_options: pytest.fail("it writes"))
+    (tmp_path / "latest").symlink_to("9")
+    if there:
+        (tmp_path / "9").mkdir()
+    with pytest.raises(InputError, match=r"latest: expected a directory or nothing to replace, found a link to 9$"):
+        checkpoints.save(random_params(A), tmp_path / "latest")
+    assert (tmp_path / "latest").readlink() == Path("9")
+    checkpoints.save(random_params(A), tmp_path / "a.safetensors")
+    (tmp_path / "b.safetensors").symlink_to("a.safetensors")
+    checkpoints.save(random_params(S), tmp_path / "b.safetensors")  # the link goes, and what it led to stays
+    assert_same(checkpoints.load(tmp_path / "a.safetensors"), random_params(A))
+
+
 def test_another_programs_orbax_checkpoint_is_not_replaced(tmp_path: Path):
     save_with_orbax(tmp_path / "theirs", {"step": np.zeros(3, np.float32)})
     with pytest.raises(InputError, match="to replace"):
