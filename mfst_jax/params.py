@@ -108,6 +108,18 @@ register_for_export(
 )
 
 
+def check_plain(params: Any) -> Params:
+    """Weights that a caller hands in, checked to be plain ones: neither prepared nor their name or path.
+
+    Raises:
+      InputError: something else.
+    """
+    if not isinstance(params, Params):
+        kind = type(params).__name__
+        raise InputError(f"params: expected plain weights, as mfst_jax.load returns them, found {kind}")
+    return params
+
+
 def implied_config(contents: Contents) -> Config:
     """Configuration that weights imply: the one that they recommend, or else the preset for what they hold.
 

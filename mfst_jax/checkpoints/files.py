@@ -22,7 +22,7 @@ from mfst_jax.checkpoints.orbax_directories import METADATA_FILE, read_orbax, wr
 from mfst_jax.checkpoints.safetensors_files import read_safetensors, write_safetensors
 from mfst_jax.checkpoints.stored import Stored, interpret, make_metadata
 from mfst_jax.errors import InputError
-from mfst_jax.params import Params
+from mfst_jax.params import Params, check_plain
 from mfst_jax.version import __version__
 from mfst_jax.whole_files import replacing
 
@@ -93,9 +93,11 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
       provenance: JSON values that say where the weights come from; `provenance(path)` returns them.
 
     Raises:
-      InputError: the weights are not fit for use, or the path cannot be written or holds something else.
+      InputError: the weights are prepared ones or not fit for use, or the path cannot be written or holds something
+        else.
     """
     path = Path(path)
+    check_plain(params)
     arrays = {name: np.ascontiguousarray(array) for name, array in weight_names.flatten(params.variables).items()}
     contents, problems = weight_names.check(arrays)
     if contents is not None and (claimed := dataclasses.replace(params.contents, config=None)) != contents:

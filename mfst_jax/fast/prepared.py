@@ -10,10 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfst_jax.config import LAYERS, MODELS, Config, Model
+from mfst_jax.errors import InputError
 from mfst_jax.fast.backbones import BELOW, Method, transform
 from mfst_jax.fast.folding import Folded, fold
-from mfst_jax.params import Contents, Params, resolve_config, uses_se
+from mfst_jax.params import Contents, Params, check_plain, resolve_config, uses_se
 from mfst_jax.pytrees import register_for_export
+
+_PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
 
 
 @jax.tree_util.register_dataclass
@@ -67,15 +70,21 @@ def prepare(params: Params, config: Config | None = None, *, platform: str | Non
     Args:
       params: the weights, from `mfst_jax.load`.
       config: how to track, by default what the weights imply. What it does not use is left out.
-      platform: where it will run: "cpu", "gpu" or "tpu"; by default where JAX runs now.
+      platform: where it will run: "cpu", "gpu" ("cuda" and "rocm" are the same) or "tpu"; by default where JAX runs
+        now.
 
     Returns:
       Weights that take the place of `params` in `init`, `step` and `track`.
 
     Raises:
-      InputError: a configuration that asks for what the weights lack.
+      InputError: weights that are prepared already, or none at all; a configuration that asks for what the weights
+        lack; a platform of another name.
     """
-    return prepare_for(params, config, method_for(platform or jax.default_backend()))
+    check_plain(params)
+    here = jax.default_backend()
+    if platform not in (None, here, *_PLATFORMS):
+        raise InputError(f"platform: expected one of {', '.join(_PLATFORMS)}, found {platform!r:.40}")
+    return prepare_for(params, config, method_for(platform or here))
 
 
 def method_for(platform: str) -> Method:

@@ -1,6 +1,7 @@
 """Writing a checkpoint: a failure leaves the old one, and what is no checkpoint is not replaced."""
 
 import errno
+import inspect
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import safetensors.numpy
 from random_weights import ALL, FORMATS, A, S, assert_same, message, random_arrays
 
+import mfst_jax
 from mfst_jax import checkpoints, whole_files
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.errors import InputError
@@ -150,6 +152,14 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
     with pytest.raises(InputError, match="expected a place to write a checkpoint") as error:
         checkpoints.save(random_params(S), tmp_path / "file" / "x.safetensors")
     message(error)
+
+
+def test_what_is_no_plain_weights_is_not_saved(tmp_path: Path):
+    save = inspect.unwrap(checkpoints.save)  # as it is without the type checks of the tests
+    for params, found in ((mfst_jax.prepare(random_params(A)), "PreparedParams"), ("paper", "str"), (None, "NoneType")):
+        with pytest.raises(InputError, match=f"^params: expected plain weights, as mfst_jax.load .*, found {found}$"):
+            save(params, tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_unfit_for_use_are_not_saved(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Prepared weights: the same responses and tracks as the Flax modules, whatever they hold and on either method."""
 
 import dataclasses
+import inspect
 from functools import partial
 
 import jax
@@ -121,6 +122,17 @@ def test_se_blocks_of_layers_that_were_not_prepared_are_missed(random_params):
     with pytest.raises(InputError, match=r"^config\.se: .* without the SE-blocks of alexnet conv3, found None$"):
         bind(prepared, ALEXNET_ALONE)
     bind(prepared, dataclasses.replace(ALEXNET_ALONE, se=False))
+
+
+def test_what_cannot_be_prepared_is_refused(random_params):
+    params, prepare = random_params(Contents(True, None)), inspect.unwrap(mfst_jax.prepare)
+    for wrong, found in ((mfst_jax.prepare(params), "PreparedParams"), ("paper", "str"), (None, "NoneType")):
+        with pytest.raises(InputError, match=f"^params: expected plain weights, as mfst_jax.load .*, found {found}$"):
+            prepare(wrong)
+    for platform in ("CPU", "", "metal-x"):
+        with pytest.raises(InputError, match=f"^platform: expected one of cpu, .*tpu, found '{platform}'$"):
+            mfst_jax.prepare(params, platform=platform)
+    assert mfst_jax.prepare(params, platform="cuda").method == mfst_jax.prepare(params, platform="gpu").method
 
 
 @pytest.mark.parametrize("scale_search", [pytest.param("crops", marks=pytest.mark.slow), "features"])
