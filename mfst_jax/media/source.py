@@ -13,7 +13,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.media.decoding import Frame, Labelled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """Source of frames. `open_source` makes one.
 
@@ -41,7 +41,7 @@ class Source:
     count: int | None
     fps: float
     ground_truth: Float32[np.ndarray, "rows 4"] | None = field(repr=False)
-    read: Callable[[], Labelled] = field(repr=False, compare=False)
+    read: Callable[[], Labelled] = field(repr=False)
     notes: tuple[str, ...] = ()
     lacks: str = ""
     files: tuple[str, ...] = field(default=(), repr=False)

@@ -23,6 +23,13 @@ from mfst_jax.media.sources import demo_source, open_source
 ROOT = Path(__file__).parents[2]
 
 
+def test_sources_can_be_compared_and_be_keys():
+    """Each is equal to itself alone: what they read cannot be compared."""
+    one, other = demo_source(), demo_source()
+    assert one != other
+    assert {one: 1, other: 2}[one] == 1
+
+
 # Folders, globs, single images
 
 
