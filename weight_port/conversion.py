@@ -15,7 +15,7 @@ from mfst_jax.params import Params
 from mfst_jax.version import __version__
 from mfst_jax.whole_files import check_free
 from weight_port.problems import SourceError
-from weight_port.reading import Source, read_each
+from weight_port.reading import Source, name_of, read_each
 
 
 def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) -> tuple[Params, dict[str, Any]]:
@@ -35,7 +35,7 @@ def merge(sources: Sequence[str | Path | Source], *, prefix: str | None = None) 
     """
     if not sources:
         raise InputError("sources: expected at least one, found none")
-    names = [source.name if isinstance(source, Source) else str(source) for source in sources]
+    names = [name_of(source) for source in sources]
     if again := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"sources: expected each once, found {again} twice")
     read_sources, problems = read_each(sources, prefix=prefix)

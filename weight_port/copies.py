@@ -8,7 +8,7 @@ problems are gathered.
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ _DEEPEST = 12
 """Greatest number of components of a table's name, wrappers included."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Copy:
     """Copy of a network among named arrays: there may be several, such as the last and the averaged weights.
 
@@ -87,7 +87,7 @@ class Copy:
         return "/" not in rest and ("." in rest or not any("." in known for known in self.table.known))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Applied:
     """Result of applying a table to named arrays. A problem is one line.
 
@@ -99,7 +99,7 @@ class Applied:
       problems: What is wrong, a line each.
     """
 
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray] = field(repr=False)
     origins: dict[str, str]
     notes: list[str]
     kept: dict[str, Any]

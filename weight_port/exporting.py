@@ -17,7 +17,7 @@ from mfst_jax.whole_files import check_free, put, replacing, working_folder
 from weight_port import containers, name_tables, rules
 from weight_port.conversion import merge
 from weight_port.formats import matconvnet, tf1_bundles, torch_files
-from weight_port.reading import Source
+from weight_port.reading import Source, name_of
 from weight_port.rules import Table
 
 Layout = Literal["torch-siamfc", "torchvision-alexnet", "tf1", "matconvnet", "safetensors"]
@@ -92,11 +92,11 @@ def export(
         checkpoints.save(params, out, provenance=provenance)
         return []
     chosen = _format(to, out, legacy=legacy)
-    arrays = weight_names.flatten(params.variables)
+    arrays, name = weight_names.flatten(params.variables), name_of(source)
     if chosen.needs and not any(weight_names.branch_of(name) == chosen.needs for name in arrays):
-        raise InputError(f"{source}: expected {_BRANCHES[chosen.needs]} for {to}, found {params.contents.describe()}")
+        raise InputError(f"{name}: expected {_BRANCHES[chosen.needs]} for {to}, found {params.contents.describe()}")
     if params.contents.siamfc_variant == "alexnet" and to in ("torch-siamfc", "matconvnet", "tf1"):
-        raise InputError(f"{source}: expected SiamFC's own network as S for {to}, found {params.contents.describe()}")
+        raise InputError(f"{name}: expected SiamFC's own network as S for {to}, found {params.contents.describe()}")
     notes: list[str] = []
     if to == "tf1" and params.contents.siamfc_bias:
         arrays = _biases_into_means(arrays)

@@ -1,7 +1,7 @@
 """Reading of one source: a file, the weights in it under our names, and notes on what it holds beside them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ for _contents in (
 _BIASES = tuple(f"params/siamfc/conv{number}/bias" for number in name_tables.NORMALISED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """Weights from one source under our names: all of MFST's, or a part.
 
@@ -38,10 +38,15 @@ class Source:
     """
 
     name: str
-    arrays: dict[str, np.ndarray]
-    origins: dict[str, str]
+    arrays: dict[str, np.ndarray] = field(repr=False)
+    origins: dict[str, str] = field(repr=False)
     provenance: dict[str, Any]
     config: Config | None = None
+
+
+def name_of(source: str | Path | Source) -> str:
+    """Name of a source in messages, however a caller gives it."""
+    return source.name if isinstance(source, Source) else str(source)
 
 
 def is_zero(array: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ from mfst_jax.params import Params
 from mfst_jax.se_block import SEBlocks
 from weight_port.conversion import merge
 from weight_port.problems import SourceError
-from weight_port.reading import Source, read_each
+from weight_port.reading import Source, name_of, read_each
 
 TOLERANCE = 1e-5
 _IMAGES = (2, 127, 127, 3)
@@ -55,18 +55,20 @@ def verify(
     Raises:
       SourceError, InputError: as `conversion.merge` does for either.
     """
+    names = name_of(first), name_of(second)
     sources, problems = read_each([first, second], prefix=prefix)
     if problems:
-        raise SourceError(f"{first}, {second}", problems)
+        raise SourceError(", ".join(names), problems)
     one, other = (_outputs(merge([source])[0], seed) for source in sources)
-    unmatched = [f"{name}: only in {first}" for name in one if name not in other]
-    unmatched += [f"{name}: only in {second}" for name in other if name not in one]
+    unmatched = [f"{name}: only in {names[0]}" for name in one if name not in other]
+    unmatched += [f"{name}: only in {names[1]}" for name in other if name not in one]
     differences: dict[str, float] = {}
     for name in one:
         if name not in other:
             continue
         if one[name].shape != other[name].shape:
-            unmatched.append(f"{name}: {one[name].shape[-1]} channels in {first}, {other[name].shape[-1]} in {second}")
+            counts = [outputs[name].shape[-1] for outputs in (one, other)]
+            unmatched.append(f"{name}: {counts[0]} channels in {names[0]}, {counts[1]} in {names[1]}")
             continue
         scale = float(np.abs(one[name]).max()) or 1.0
         differences[name] = float(np.abs(one[name] - other[name]).max()) / scale

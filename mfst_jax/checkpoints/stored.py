@@ -19,7 +19,7 @@ from mfst_jax.errors import InputError
 _VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stored:
     """Content of a checkpoint as it lies on disk: its tensors need not be those of MFST.
 
@@ -30,7 +30,7 @@ class Stored:
       unread: Tensors of types that NumPy lacks, and their types.
     """
 
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray] = field(repr=False)
     config: Config | None
     provenance: dict[str, Any]
     unread: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,9 @@ from sources import AUTHORS, A, Arrays, S, affine_arrays, affine_names, random_a
 from test_exporting import positive_variances, write
 
 import weight_port
+from mfst_jax import checkpoints
+from mfst_jax.errors import InputError
+from weight_port import containers
 from weight_port.__main__ import main
 
 
@@ -73,6 +76,27 @@ def test_what_only_one_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert not found.same(1e9)
     assert main(["verify", str(first), str(second)]) == 1
     assert f"alexnet/conv1: only in {first}\n" in capsys.readouterr().out
+
+
+def test_what_was_read_already_goes_by_its_name_in_messages(tmp_path: Path):
+    write(tmp_path / "a.safetensors", A, random_arrays(A))
+    write(tmp_path / "s.safetensors", S, positive_variances(random_arrays(S)))
+    first, second = (weight_port.read(tmp_path / f"{letter}.safetensors") for letter in "as")
+    assert f"alexnet/conv1: only in {first.name}" in weight_port.verify(first, second).unmatched
+    assert f"siamfc/conv1: only in {second.name}" in weight_port.verify(first, second).unmatched
+    with pytest.raises(weight_port.SourceError, match=f"^{first.name}, {tmp_path}/nothing: "):
+        weight_port.verify(first, tmp_path / "nothing")
+    with pytest.raises(InputError, match=f"^{first.name}: expected SiamFC for matconvnet"):
+        weight_port.export(first, tmp_path / "x.mat", "matconvnet")
+
+
+def test_no_array_is_printed_with_what_was_read(tmp_path: Path):
+    path = write(tmp_path / "a.safetensors", A, random_arrays(A))
+    for found in (weight_port.read(path), containers.read(path), checkpoints.read(path)):
+        assert "array(" not in repr(found)
+        assert len(repr(found)) < 1000
+        assert len({found, found}) == 1
+        assert found != type(found)(**vars(found))
 
 
 def test_two_variants_differ_in_channels(tmp_path: Path):
