@@ -4,14 +4,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
 from tyro.conf import Positional
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import file_kinds, weight_names
+from mfst_jax.checkpoints import file_kinds, known_weights, weight_names
 from mfst_jax.program.arguments import exit_status
 from mfst_jax.program.progress import progress_of
 from weight_port import containers, conversion, copies, exporting, fetching, name_tables, verification
@@ -19,7 +19,7 @@ from weight_port import containers, conversion, copies, exporting, fetching, nam
 Sources = Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
 Source = Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
 Prefix = Annotated[str | None, tyro.conf.arg(metavar="PREFIX")]
-Known = Literal["siamfc", "siamfc-grey", "alexnet", "alexnet-caffe"]
+Known = Annotated[Positional[str], tyro.conf.arg(metavar=f"{{{','.join(known_weights.PUBLISHED)}}}")]
 
 
 def convert(sources: Sources, /, *, out: Path, prefix: Prefix = None) -> int:
@@ -114,7 +114,7 @@ def inspect(file: Source, /) -> int:
 
 
 def fetch(
-    what: Annotated[Positional[Known], tyro.conf.arg(metavar="{siamfc,siamfc-grey,alexnet,alexnet-caffe}")],
+    what: Known,
     /,
     *,
     cache: Path | None = None,

@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
 import threading
 import typing
 import urllib.error
@@ -14,7 +16,7 @@ from servers import CONTENT, SHA256, Server, running
 
 from mfst_jax.cache import CACHE_VARIABLE
 from mfst_jax.errors import InputError
-from weight_port import __main__, downloads, fetching
+from weight_port import downloads, fetching
 from weight_port.__main__ import main
 from weight_port.downloads import DownloadError
 from weight_port.fetching import PUBLISHED, fetch
@@ -347,4 +349,14 @@ def test_what_is_pinned_looks_like_a_digest():
     assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
     assert all(published.url.startswith("https://") for published in PUBLISHED.values())
     assert PUBLISHED["alexnet"].sha256.startswith("7be5be79")  # which is what the name of the file says
-    assert set(typing.get_args(__main__.Known)) == PUBLISHED.keys()
+
+
+def test_the_command_knows_whatever_is_published(capsys: pytest.CaptureFixture[str]):
+    script = (
+        "from mfst_jax.checkpoints.known_weights import PUBLISHED; PUBLISHED['new'] = PUBLISHED['alexnet']; "
+        "import sys; from weight_port.__main__ import main; sys.exit(main(['fetch', *sys.argv[1:]]))"
+    )
+    told = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert f"{{{','.join([*PUBLISHED, 'new'])}}}" in told
+    assert main(["fetch", "vgg"]) == 2
+    assert capsys.readouterr().err == f"weight_port: fetch: expected one of {', '.join(PUBLISHED)}, found 'vgg'\n"
