@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import file_kinds, files, known_weights
+from mfst_jax.checkpoints import file_kinds, files, known_weights, safetensors_files
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from weight_port.formats import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
@@ -113,7 +113,7 @@ def _read(name: str, path: Path) -> Container:
         head = file.read(512)
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if head[5:9] == b"\0\0\0{":  # a length in eight bytes, then JSON
+    if safetensors_files.is_safetensors(head):
         stored = checkpoints.read(path)
         unread = {tensor: f"numbers of type {dtype}" for tensor, dtype in stored.unread.items()}
         return Container(name, "safetensors", sha256, stored.arrays, stored.config, stored.provenance, unread)

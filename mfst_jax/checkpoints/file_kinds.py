@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfst_jax.checkpoints.safetensors_files import is_safetensors
+
 _LARGEST_DIRECTORY = 2**20
 """Largest directory of a zip, in bytes: 10,000 entries fit."""
 _SHOWN = 3
@@ -167,7 +169,7 @@ def _file(path: Path) -> Kind | None:
         tail = file.read()
     if not head:
         return Kind("an empty file", "get it again: its download broke off")
-    if head[5:9] == b"\0\0\0{":  # the length of the header in eight bytes, then JSON
+    if is_safetensors(head):
         return None
     if head.startswith(_OLD_TAR) and head[257:262] == b"ustar":
         return Kind("a PyTorch file from before 0.2 (a tar archive)", "load it in PyTorch, and save it again")

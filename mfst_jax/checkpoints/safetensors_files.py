@@ -32,6 +32,11 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Ma
     path.chmod(mode)  # as for any new file of this user; save_file lets nobody else read its file
 
 
+def is_safetensors(head: bytes) -> bool:
+    """Whether a file that starts with `head`, nine bytes or more of it, is a safetensors file."""
+    return head[5:9] == b"\0\0\0{"  # the length of the header in eight bytes, then JSON
+
+
 def read_safetensors(path: Path, unread: dict[str, str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Arrays and metadata of a safetensors file; tensors that NumPy has no type for go into `unread`."""
     arrays: dict[str, np.ndarray] = {}
