@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mfst_jax import checkpoints
 from mfst_jax.cache import cache_folder
-from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.checkpoints import known_weights
+from mfst_jax.checkpoints.files import known_contents
 from mfst_jax.checkpoints.known_weights import PUBLISHED, downloads_folder
 from mfst_jax.errors import InputError
 from mfst_jax.locks import exclusive
@@ -43,14 +43,14 @@ def get(
     known = known_weights.find(name)
     path = known_weights.place(name)
     downloads = [downloads_folder() / PUBLISHED[what].name for what in known.sources]
-    if known.packaged or (_is_there(path, say) and not any(file.exists() for file in downloads)):
+    if known.packaged or (_is_there(name, say) and not any(file.exists() for file in downloads)):
         say(f"{name} is here already: nothing to download")
         return path
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         waiting = "another process is downloading weights: waiting for it"
         with exclusive(path.parent / ".lock", lambda: say(waiting)):
-            if not _is_there(path, say):
+            if not _is_there(name, say):
                 files = [_find(what, name, source, progress, say) for what in known.sources]
                 try:
                     conversion.convert(files, path)
@@ -63,18 +63,12 @@ def get(
     return path
 
 
-def _is_there(path: Path, say: Say) -> bool:
-    """Whether a complete set lies at `path`."""
-    if not path.exists():
-        return False
-    try:
-        contents, problems = weight_names.check(checkpoints.read(path).arrays)
-    except InputError:
-        contents, problems = None, []
-    if contents is None or problems:
-        say(f"{path}: damaged, so it is put together again")
-        return False
-    return True
+def _is_there(name: str, say: Say) -> bool:
+    """Whether a set is here, and whole."""
+    contents, problem = known_contents(name)
+    if problem is not None:
+        say(f"{known_weights.place(name)}: damaged, so it is put together again")
+    return contents is not None
 
 
 def _find(what: str, name: str, source: str | None, progress: Progress, say: Say) -> Path:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import LAYERS, MODELS, Model
-from mfst_jax.params import Params
+from mfst_jax.params import Contents, Params
 
 FOLDER = Path(__file__).parents[1] / "weights"
 FINGERPRINT = "fingerprint"
@@ -31,25 +31,35 @@ def attach(params: Params) -> Params:
     AlexNet gets them only beside an S with SiamFC's network, for by itself it tracks better without (docs/training.md).
     Weights that recommend a configuration stay as they are.
     """
-    contents = params.contents
-    if contents.config is not None or not contents.siamfc or contents.siamfc_variant != "siamfc":
+    contents = with_attached(params)
+    if contents == params.contents:
         return params
     variables = {**params.variables, "params": {**params.variables["params"]}}
     for model in MODELS:
-        if contents.holds_se(model) or not contents.holds(model):
-            continue
-        found = read(model)
-        if is_same(fingerprint(params.variables["params"][model]), found[FINGERPRINT]):
+        if contents.holds_se(model) and not params.contents.holds_se(model):
             variables["params"][f"{model}_se"] = weight_names.nest(
                 {
                     name: jnp.asarray(weight_names.to_float32(array))
-                    for name, array in found.items()
+                    for name, array in read(model).items()
                     if name != FINGERPRINT
                 }
             )
-            held: Any = {f"{model}_se": True}
-            contents = dataclasses.replace(contents, **held)
-    return params if contents == params.contents else Params(variables, contents)
+    return Params(variables, contents)
+
+
+def with_attached(params: Params) -> Contents:
+    """Contents that weights have once `attach` has given them our SE-blocks. No array is put on a device for it."""
+    contents = params.contents
+    if contents.config is not None or not contents.siamfc or contents.siamfc_variant != "siamfc":
+        return contents
+    held: dict[str, Any] = {
+        f"{model}_se": True
+        for model in MODELS
+        if contents.holds(model)
+        and not contents.holds_se(model)
+        and is_same(fingerprint(params.variables["params"][model]), read(model)[FINGERPRINT])
+    }
+    return dataclasses.replace(contents, **held)
 
 
 def fingerprint(backbone: Mapping[str, Any]) -> Float[np.ndarray, " filters"]:

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfst_jax.checkpoints import file_kinds, known_weights, weight_names
-from mfst_jax.checkpoints.bundled_se import attach
+from mfst_jax.checkpoints.bundled_se import attach, with_attached
 from mfst_jax.checkpoints.orbax_directories import METADATA_FILE, read_orbax, write_orbax
 from mfst_jax.checkpoints.safetensors_files import read_safetensors, write_safetensors
 from mfst_jax.checkpoints.stored import Stored, interpret, make_metadata
 from mfst_jax.errors import InputError
-from mfst_jax.params import Params, check_plain
+from mfst_jax.params import Contents, Params, check_plain
 from mfst_jax.version import __version__
 from mfst_jax.whole_files import replacing
 
@@ -66,6 +66,39 @@ def load(path: str | Path | None = None, *, bundled_se: bool = True) -> Params:
 
 def _load(path: Path) -> Params:
     """Weights at a path, with no SE-blocks but their own."""
+    arrays, contents = _read_weights(path)
+    variables = weight_names.nest({name: jnp.asarray(weight_names.to_float32(array)) for name, array in arrays.items()})
+    return Params(variables, contents)
+
+
+def known_contents(name: str) -> tuple[Contents | None, str | None]:
+    """Contents of a known set of weights, as `load` gives it, and what is wrong with it.
+
+    Its file is read and checked as by `load`, but no array is put on a device.
+
+    Args:
+      name: of the set, a key of `known_weights.KNOWN`.
+
+    Returns:
+      The contents, None where the set is not here or is damaged; and the problem of a damaged one, or of one that the
+      package should have and lacks.
+
+    Raises:
+      InputError: there is no such name, or no cache folder.
+    """
+    path = known_weights.place(name)
+    if not path.exists():
+        missing = f"{path}: expected the weights of this package, found nothing there"
+        return None, missing if known_weights.find(name).packaged else None
+    try:
+        arrays, contents = _read_weights(path)
+    except InputError as error:
+        return None, str(error)
+    return with_attached(Params(weight_names.nest(arrays), contents)), None
+
+
+def _read_weights(path: Path) -> tuple[dict[str, np.ndarray], Contents]:
+    """Arrays of MFST at a path as they are stored, and what they are."""
     stored = read(path)
     contents, problems = weight_names.check(stored.arrays)
     problems += [f"{name}: expected floating point, found {dtype}" for name, dtype in stored.unread.items()]
@@ -74,10 +107,7 @@ def _load(path: Path) -> Params:
         raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}; {advice}")
     if problems:
         raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}")
-    variables = weight_names.nest(
-        {name: jnp.asarray(weight_names.to_float32(array)) for name, array in stored.arrays.items()}
-    )
-    return Params(variables, dataclasses.replace(contents, config=stored.config))
+    return stored.arrays, dataclasses.replace(contents, config=stored.config)
 
 
 def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> None:

@@ -13,9 +13,9 @@ import jax
 import jaxlib
 import tyro
 
-from mfst_jax import checkpoints
 from mfst_jax.cache import CACHE_VARIABLE, cache_folder, content, keep_compilations, size_in_words
-from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.checkpoints import known_weights
+from mfst_jax.checkpoints.files import known_contents
 from mfst_jax.errors import InputError, reason
 from mfst_jax.jax_release import BAD_RELEASES
 from mfst_jax.program import installation
@@ -193,22 +193,15 @@ def check_weights() -> Finding:
     """Finding on the known weights: whether they are here, and undamaged."""
     found = Finding()
     for name, known in known_weights.KNOWN.items():
-        problem = None
         try:
             path = known_weights.place(name)
         except InputError:  # no cache, which another check reports
             continue
-        if path.exists():
-            try:
-                problem = "; ".join(weight_names.check(checkpoints.read(path).arrays)[1][:1]) or None
-            except InputError as error:
-                problem = str(error)
-        elif known.packaged:
-            problem = f"{path}: expected the weights of this package, found nothing there"
+        contents, problem = known_contents(name)
         if problem is not None:
             again = f"; download them again: mfst weights get {name}" if known.sources else "; install mfst_jax again"
             found.problems.append(f"weights {name}: {problem}{again}")
-        state = "damaged" if problem else ("here" if path.exists() else "not here")
+        state = "damaged" if problem else ("not here" if contents is None else "here")
         found.data[name] = {"path": str(path), "state": state}
         how = f" (mfst weights get {name})" if state == "not here" else ""
         found.lines.append(f"{name}: {state}{how}")

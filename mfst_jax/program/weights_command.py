@@ -13,8 +13,8 @@ from tyro.conf import Positional
 from mfst_jax import checkpoints
 from mfst_jax.cache import content, size_in_words
 from mfst_jax.checkpoints import known_weights
+from mfst_jax.checkpoints.files import known_contents
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
-from mfst_jax.errors import InputError
 from mfst_jax.params import preset_of
 from mfst_jax.presets import PRESETS
 from mfst_jax.program.progress import progress_of
@@ -87,13 +87,11 @@ def survey(name: str) -> dict[str, Any]:
       InputError: there is no such name, or no cache folder.
     """
     known, path = known_weights.find(name), known_weights.place(name)
-    contents, state, problem = known.contents, "not here", None
-    if path.exists():
-        try:
-            contents = checkpoints.load(path).contents
-            state = "built in" if known.packaged else "in the cache"
-        except InputError as error:
-            state, problem = "damaged", str(error)
+    found, problem = known_contents(name)
+    contents = known.contents if found is None else found
+    state = "damaged" if problem else "not here"
+    if found is not None:
+        state = "built in" if known.packaged else "in the cache"
     sources = [PUBLISHED[what] for what in known.sources]
     return {
         "name": name,

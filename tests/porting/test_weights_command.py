@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -14,7 +15,8 @@ from mfst_jax import cli
 from mfst_jax.checkpoints import bundled_se, weight_names
 from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
 from mfst_jax.params import Contents
-from mfst_jax.program import weights_command
+from mfst_jax.program import doctor, weights_command
+from weight_port import assembly
 
 BOTH = "SiamFC, AlexNet (torchvision)"
 ALL = "SiamFC + SE, AlexNet (torchvision) + SE"
@@ -141,6 +143,31 @@ def test_a_damaged_set_is_listed_as_such(server: Server, cache: Path, capsys: py
         f"{path}: expected a safetensors file, found none or a damaged"
     )
     assert weights_command.survey("paper")["state"] == "damaged"
+
+
+@pytest.mark.parametrize("damage", ["none", "of a type that is not read", "not finite", "missing"])
+def test_all_commands_agree_on_what_is_damaged(cache: Path, damage: str):
+    arrays = {
+        name: np.zeros(shape, np.float32) for name, shape in weight_names.expected(KNOWN["paper"].contents).items()
+    }
+    if damage == "of a type that is not read":
+        arrays["extra"] = np.zeros(2, ml_dtypes.float8_e4m3fn)
+    elif damage == "not finite":
+        arrays["params/siamfc/conv5/bias"][0] = np.nan
+    elif damage == "missing":
+        del arrays["params/siamfc/conv5/bias"]
+    path = cache / "weights" / "paper.safetensors"
+    path.parent.mkdir(parents=True)
+    safetensors.numpy.save_file(arrays, path)
+    found, told = doctor.check_weights(), []
+    whole = damage == "none"
+    assert assembly._is_there("paper", told.append) == whole
+    assert told == ([] if whole else [f"{path}: damaged, so it is put together again"])
+    assert found.data["paper"]["state"] == ("here" if whole else "damaged")
+    surveyed = weights_command.survey("paper")
+    assert surveyed["state"] == ("in the cache" if whole else "damaged")
+    if not whole:
+        assert found.problems == [f"weights paper: {surveyed['problem']}; download them again: mfst weights get paper"]
 
 
 def test_where_a_path_has_the_name_the_path_of_the_set_is_given(
