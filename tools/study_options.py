@@ -16,7 +16,7 @@ goes on; times are then those of when it was found.
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,15 +29,16 @@ from paired_measures import Measures, measures, paired_rows
 from tyro.conf import Positional
 
 import mfst_jax
-from mfst_jax import evaluation
+from mfst_jax import checkpoints, evaluation
 from mfst_jax.bench.side_by_side import table
-from mfst_jax.config import Config, override
+from mfst_jax.checkpoints import weight_names
+from mfst_jax.config import Config, Model, override
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import overlaps
 from mfst_jax.fast import PreparedParams
 from mfst_jax.media.images import read_image
 from mfst_jax.padding import pad
-from mfst_jax.params import choose_config
+from mfst_jax.params import Params, choose_config
 from mfst_jax.presets import Preset
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.tracks import LOST_BELOW, is_lost
@@ -116,6 +117,19 @@ def track(params: PreparedParams, configs: tuple[Config, Config], it: Direction,
     return Both(np.array(boxes, np.float64).transpose(1, 0, 2), np.array(scores), np.array(seconds).T)
 
 
+def digest_of(params: Params, models: Sequence[Model]) -> str:
+    """Digest of the weights of these backbones and of their SE-blocks."""
+    branches = [branch for model in models for branch in (model, f"{model}_se")]
+    return checkpoints.digest(weight_names.flatten_branches(params.variables, branches))
+
+
+def key_of(params: Params, configs: tuple[Config, Config]) -> str:
+    """Name of the folder of what was found by these weights in these configurations."""
+    models = sorted({model for config in configs for model in config.models})
+    parts = json.dumps([repr(configs), params.contents.describe(), digest_of(params, models)])
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
 def tracked(
     params: PreparedParams, configs: tuple[Config, Config], it: Direction, size: tuple[int, int], keep: Path | None
 ) -> Both:
@@ -190,7 +204,7 @@ def main(
         found = " ".join(flatten_settings(options))
         raise InputError(f"--options: expected what the configuration without them has not, found {found}")
     params = mfst_jax.prepare(plain, configs[1])
-    name = hashlib.sha256(json.dumps([repr(configs), plain.contents.describe()]).encode()).hexdigest()[:16]
+    name = key_of(plain, configs)
     every = []
     size = largest_frame(it for root in roots for it in directions(root, backwards=False))
     for root in roots:

@@ -22,13 +22,12 @@ import jax
 import numpy as np
 import tyro
 from paired_measures import Measures, measures, paired_rows
-from study_options import Direction, directions, largest_frame
+from study_options import Direction, digest_of, directions, largest_frame
 from tyro.conf import Positional
 
 import mfst_jax
 from mfst_jax import checkpoints
 from mfst_jax.bench.side_by_side import table
-from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import MODELS, Config, Model
 from mfst_jax.media.images import read_image
 from mfst_jax.padding import pad
@@ -139,11 +138,6 @@ def see(params: Params, model: Model, videos: list[curation.Video], cache: Path,
     parts = [part[chosen[:, 0]] for part in split_in_folds([video.name for video in videos], folds)]
     keys = [digest_of(params, (model,)), [video.key for video in videos], folds, repr(recipe)]
     return Backbone(params, recipe, pool, parts, f"{model}-{_digest(keys)}")
-
-
-def digest_of(params: Params, models: Sequence[Model]) -> str:
-    """Digest of the weights of these backbones."""
-    return checkpoints.digest(weight_names.flatten_branches(params.variables, models))
 
 
 def kept(path: Path, compute: Callable[[], Any]) -> Any:

@@ -1,0 +1,26 @@
+"""Studies in tools/: what they keep, and what they count as one video."""
+
+import dataclasses
+
+import jax
+import numpy as np
+from study_options import key_of
+
+from mfst_jax.params import Contents
+from mfst_jax.presets import ALEXNET, REALTIME
+
+
+def test_what_was_found_with_other_weights_of_the_same_contents_is_not_taken_again(random_params):
+    params = random_params(Contents(siamfc=True, alexnet="torchvision", alexnet_se=True))
+    configs = ALEXNET, dataclasses.replace(ALEXNET, second_look=0.1)
+
+    def changed(branch: str) -> str:
+        tree = {**params.variables["params"]}
+        tree[branch] = jax.tree.map(lambda each: np.asarray(each) + 1, tree[branch])
+        return key_of(dataclasses.replace(params, variables={**params.variables, "params": tree}), configs)
+
+    key = key_of(params, configs)
+    assert key == key_of(params, configs)
+    assert len({key, changed("alexnet"), changed("alexnet_se")}) == 3
+    assert changed("siamfc") == key  # which does not track
+    assert key_of(params, (REALTIME, configs[1])) != key
