@@ -167,21 +167,23 @@ def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any
             params,
             advance=lambda done, _: progress.update(computing, completed=done),
         )
-        total = settings["candidates"] + (settings["folds"] + 1) * (settings["rounds"] * settings["per_round"] + 1)
+        total = (settings["folds"] + 1) * (settings["candidates"] + settings["rounds"] * settings["per_round"] + 1)
         trying = progress.add_task("candidates", total=total)
-        search = Search(
-            volumes,
-            PAPER,
-            motion=settings["motion"],
-            seed=settings["seed"],
-            advance=lambda count: progress.advance(trying, count),
-        )
-        tried = search.broad(settings["candidates"])
         left_out = list(random_search.folds(names, settings["folds"]))
         sets = {f"fold-{k}": ~part for k, part in enumerate(left_out)} | {"chosen": np.ones(len(names), bool)}
-        configs, replayed = {"paper": to_dict(PAPER)}, {"paper": tried[1][0].tolist()}
+        configs, replayed = {"paper": to_dict(PAPER)}, {}
         for name, by in sets.items():
-            choice = search.choose(tried, by, rounds=settings["rounds"], count=settings["per_round"])
+            search = Search(
+                volumes,
+                PAPER,
+                by=by,
+                motion=settings["motion"],
+                seed=settings["seed"],
+                advance=lambda count: progress.advance(trying, count),
+            )
+            tried = search.broad(settings["candidates"])
+            replayed["paper"] = tried[1][0].tolist()  # the start, which is the same in each
+            choice = search.choose(tried, rounds=settings["rounds"], count=settings["per_round"])
             configs[name] = to_dict(to_config(choice.candidate, PAPER))
             replayed[name] = choice.scores.tolist()
     parts = [[name for name, left in zip(names, part, strict=True) if left] for part in left_out]

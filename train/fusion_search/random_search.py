@@ -46,11 +46,12 @@ class Choice:
 
 
 class Search:
-    """Search among candidates that are tried on all sequences; any set of sequences may choose among them.
+    """Search among candidates that are tried on all sequences and chosen by some of them.
 
     Args:
       volumes: of all sequences.
       start: the first candidate.
+      by: the sequences that choose; by default all. Candidates and choice depend on no others.
       motion: whether the window and the scale parameters are searched too. They suit the pace of the sequences: those
         found on thinned sequences are for thinned ones.
       seed: of the draws.
@@ -62,11 +63,13 @@ class Search:
         volumes: ResponseVolumes,
         start: Config,
         *,
+        by: Bool[np.ndarray, " sequences"] | None = None,
         motion: bool = False,
         seed: int = 0,
         advance: Callable[[int], None] = lambda count: None,
     ):
-        self.peaks = typical_peaks(volumes)
+        self.by = np.ones(len(volumes.truth), bool) if by is None else by
+        self.peaks = typical_peaks(volumes, self.by)
         self._volumes, self._seed, self._advance = volumes, seed, advance
         self.start = from_config(start)
         self._ranges = (WINDOW_RANGE, STEP_RANGE, PENALTY_RANGE, DAMPING_RANGE)
@@ -94,21 +97,18 @@ class Search:
         found = jax.tree.map(lambda every, first: np.concatenate([first[None], every[1:]]), found, self.start)
         return found, self.score(found)
 
-    def choose(
-        self, tried: tuple[Candidate, Scores], by: Bool[np.ndarray, " sequences"], *, rounds: int, count: int
-    ) -> Choice:
-        """Choice after searching on from candidates that were tried, by the mean score over the sequences of `by`.
+    def choose(self, tried: tuple[Candidate, Scores], *, rounds: int, count: int) -> Choice:
+        """Choice after searching on from candidates that were tried, by the mean score over the sequences that choose.
 
         Each round draws around the middle of the best so far, ever closer. The choice is the middle after the last
         round, which is less of an accident, unless the best candidate is better.
 
         Args:
           tried: candidates and their scores, from `broad`.
-          by: the sequences that count.
           rounds: how many.
           count: candidates of a round.
         """
-        candidates, scores = tried
+        (candidates, scores), by = tried, self.by
         draws = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 0, 1, int(np.packbits(by).sum())]))
         for number in range(rounds):
             middle, spread = self._middle(candidates, scores[:, by].mean(axis=(1, 2)))

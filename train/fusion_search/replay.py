@@ -213,7 +213,12 @@ def _window() -> np.ndarray:
     return (window / window.sum()).astype(np.float32)
 
 
-def typical_peaks(volumes: ResponseVolumes) -> Float[np.ndarray, "6"]:
-    """Median of each layer's highest response on true targets, which makes weights of different layers comparable."""
+def typical_peaks(volumes: ResponseVolumes, by: Bool[np.ndarray, " sequences"]) -> Float[np.ndarray, "6"]:
+    """Median of each layer's highest response on true targets, which makes weights of different layers comparable.
+
+    Args:
+      volumes: of all sequences.
+      by: the sequences that count.
+    """
     middle = volumes.responses[:, :, :, len(SCALES) // 2, SLACK:-SLACK, SLACK:-SLACK]
-    return np.median(middle.max(axis=(-2, -1))[volumes.counted], axis=0)
+    return np.median(middle.max(axis=(-2, -1))[by][volumes.counted[by]], axis=0)

@@ -44,15 +44,21 @@ def test_folds_part_the_sequences_and_keep_parts_of_a_video_together():
     assert other == dict(zip(NAMES, parts.T.tolist(), strict=True))
 
 
-@pytest.fixture
-def search(monkeypatch) -> Search:
+SEEN = ResponseVolumes(
+    np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
+)
+
+
+def searching(by: np.ndarray | None = None, seen: ResponseVolumes = SEEN, *, motion: bool = True) -> Search:
     """A search whose sequences like two different shares of S; what is tried is not replayed."""
-    seen = ResponseVolumes(
-        np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
-    )
-    found = Search(seen, PAPER, motion=True)
-    monkeypatch.setattr(found, "score", score)
+    found = Search(seen, PAPER, by=by, motion=motion)
+    found.score = score
     return found
+
+
+@pytest.fixture
+def search() -> Search:
+    return searching()
 
 
 def score(candidates: random_search.Candidate) -> np.ndarray:
@@ -63,17 +69,30 @@ def score(candidates: random_search.Candidate) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("sequence", "share"), [(0, 0.85), (1, 0.35)])
-def test_what_the_sequences_like_is_found_by_those_that_choose(search, sequence, share):
-    tried = search.broad(60)
+def test_what_the_sequences_like_is_found_by_those_that_choose(sequence, share):
     by = np.arange(2) == sequence
-    choice = search.choose(tried, by, rounds=4, count=40)
+    search = searching(by)
+    tried = search.broad(60)
+    choice = search.choose(tried, rounds=4, count=40)
     assert choice.candidate.models[0] == pytest.approx(share, abs=0.02)
     assert choice.candidate.window_influence == pytest.approx(0.3, abs=0.1)
     assert choice.scores[sequence, 0] >= tried[1][:, sequence].max()
     hidden = tried[0], np.where(by[:, None], tried[1], 0)
-    again = search.choose(hidden, by, rounds=4, count=40)
+    again = search.choose(hidden, rounds=4, count=40)
     for one, other in zip(jax.tree.leaves(again.candidate), jax.tree.leaves(choice.candidate), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_choice_is_the_same_whatever_the_responses_of_the_sequences_that_do_not_choose():
+    by, responses = np.array([True, False]), np.ones_like(SEEN.responses)
+    responses[1, :, 3] = 10
+    choices = []
+    for seen in (SEEN, SEEN._replace(responses=responses)):
+        search = searching(by, seen)
+        choices.append(search.choose(search.broad(40), rounds=2, count=20).candidate)
+    for one, other in zip(*map(jax.tree.leaves, choices), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert searching(~by, seen).peaks.tolist() == [1, 1, 1, 10, 1, 1]
 
 
 def test_the_start_is_the_first_that_is_tried_and_draws_are_by_the_seed(search):
@@ -110,12 +129,8 @@ def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
 
 
 def test_motion_stays_where_it_is_not_searched():
-    seen = ResponseVolumes(
-        np.ones((2, 1, 6, len(SCALES), WIDE, WIDE), np.float32), np.ones((2, 1, 4), np.float32), np.ones((2, 1), bool)
-    )
-    search = Search(seen, PAPER)
-    search.score = score
-    choice = search.choose(search.broad(20), np.ones(2, bool), rounds=2, count=10)
+    search = searching(motion=False)
+    choice = search.choose(search.broad(20), rounds=2, count=10)
     config = to_config(choice.candidate, PAPER)
     for name in ("window_influence", "scale_step", "scale_penalty", "scale_damping"):
         assert getattr(config, name) == getattr(PAPER, name)
