@@ -2,8 +2,9 @@
 
     mfst train fusion --data DATA --weights WEIGHTS --out OUT
 
-The folder of the run holds `response_volumes/`, `choices.json`, `results/` with the real tracks (as `mfst eval` writes
-them), and `table.md`. The same command goes on where it was interrupted.
+The folder of the run holds `response_volumes/`, `run.json`, `choices.json`, `results/` with the real tracks (as
+`mfst eval` writes them), and `table.md`. The same command goes on where it was interrupted; with other settings, data
+or weights it is refused there.
 """
 
 import hashlib
@@ -18,12 +19,14 @@ import jax
 import numpy as np
 
 from mfst_jax import checkpoints, evaluation, json_files
+from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Dataset, runner
 from mfst_jax.evaluation.statistics import compare
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.presets import PAPER
+from mfst_jax.program import run_records
 from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.program.progress import progress_bar
 from mfst_jax.train.fusion_search import random_search, response_volumes
@@ -148,13 +151,24 @@ def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def describe_search(params: Params, dataset: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+    """Description of what the choices of a search depend on, as plain JSON values."""
+    sequences = [[each.name, *response_volumes.frames_and_boxes(each)] for each in dataset.sequences]
+    return {
+        "settings": settings,
+        "weights": checkpoints.digest(weight_names.flatten(params.variables)),
+        "data": {"sequences": len(sequences), "sha256": hashlib.sha256(json.dumps(sequences).encode()).hexdigest()},
+    }
+
+
 def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     path = out / "choices.json"
+    record = describe_search(params, dataset, settings)
+    run_records.begin(out, record, results=out.glob(path.name), what="choices", advice="another --out")
     if path.is_file():
         try:
             found = json_files.load(path)
-            if found["settings"] == settings:
-                return found
+            return {name: found[name] for name in ("folds", "configs", "replayed")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"expected what an earlier search wrote, found {reason(error)}; remove it"
             raise InputError(f"{path}: {what}") from None
@@ -187,7 +201,7 @@ def _search(params: Params, dataset: Dataset, out: Path, settings: dict[str, Any
             configs[name] = to_dict(to_config(choice.candidate, PAPER))
             replayed[name] = choice.scores.tolist()
     parts = [[name for name, left in zip(names, part, strict=True) if left] for part in left_out]
-    choices = {"settings": settings, "folds": parts, "configs": configs, "replayed": replayed}
+    choices = {"folds": parts, "configs": configs, "replayed": replayed}
     write_atomically(path, json.dumps(choices, indent=2) + "\n")
     return choices
 

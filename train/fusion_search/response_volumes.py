@@ -77,9 +77,7 @@ def gather(
     key = checkpoints.digest(weight_names.flatten(params.variables))
     volumes = []
     for done, sequence in enumerate(sequences, start=1):
-        truth = sequence.ground_truth.tolist()
-        listing = [(path.name, path.stat().st_size) for path in sequence.frames]
-        parts = json.dumps([key, SCALES, SLACK, listing, truth])
+        parts = json.dumps([key, SCALES, SLACK, *frames_and_boxes(sequence)])
         path = root / f"{sequence.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}.npz"
         if not path.is_file():
             computed = _compute(sequence, prepared)
@@ -89,6 +87,11 @@ def gather(
         if advance is not None:
             advance(done, len(sequences))
     return _pad(volumes)
+
+
+def frames_and_boxes(sequence: Sequence) -> tuple[list, list]:
+    """Frames of a sequence, by name and size in bytes, and its true boxes, as JSON values."""
+    return [(path.name, path.stat().st_size) for path in sequence.frames], sequence.ground_truth.tolist()
 
 
 def _read(path: Path) -> ResponseVolumes:

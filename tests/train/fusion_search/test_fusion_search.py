@@ -2,19 +2,21 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from mfst_jax import checkpoints
+from mfst_jax import checkpoints, evaluation
 from mfst_jax.params import Contents
 from mfst_jax.presets import PAPER
 from mfst_jax.train.command import main
 from mfst_jax.train.fusion_search import random_search
-from mfst_jax.train.fusion_search.command import table
+from mfst_jax.train.fusion_search.command import describe_search, table
 from mfst_jax.train.fusion_search.random_search import Search, folds, from_config, to_config
 from mfst_jax.train.fusion_search.response_volumes import SCALES, WIDE, ResponseVolumes
+from mfst_jax.whole_files import write_atomically
 
 NAMES = [f"video{number}_{part}" for number in range(7) for part in (1, 2)]
 
@@ -126,6 +128,37 @@ def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
     arguments = ["fusion", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     assert "expected at least 5 sequences, found 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [("settings", "settings.seed 1 instead of 0"), ("weights", 'weights "'), ("data", 'data.sha256 "')],
+)
+def test_choices_of_other_settings_weights_or_data_are_not_taken_over(
+    sequences, random_params, tmp_path, capsys, change, differs
+):
+    params, data = random_params(Contents(siamfc=True, alexnet="torchvision")), tmp_path / "data"
+    shutil.copytree(sequences, data)
+    command = ["fusion", "--data", str(data), "--weights", str(tmp_path / "weights.safetensors"), "--folds", "2"]
+    command += ["--out", str(tmp_path / "out")]
+    checkpoints.save(params, tmp_path / "weights.safetensors")
+    dataset = evaluation.load(data, "folder")
+    settings = {"candidates": 400, "rounds": 3, "per_round": 64, "motion": False, "folds": 2, "seed": 0}
+    write_atomically(tmp_path / "out" / "run.json", json.dumps(describe_search(params, dataset, settings)))
+    write_atomically(tmp_path / "out" / "choices.json", '{"folds": []}')
+    assert main(command) == 2
+    assert "choices.json: expected what an earlier search wrote" in capsys.readouterr().err  # which is this one's
+    if change == "settings":
+        command += ["--seed", "1"]
+    elif change == "weights":
+        variables = jax.tree.map(lambda each: np.asarray(each) * 2, params.variables)
+        checkpoints.save(dataclasses.replace(params, variables=variables), tmp_path / "weights.safetensors")
+    else:
+        rows = data / "videoa" / "groundtruth.txt"
+        np.savetxt(rows, np.loadtxt(rows, delimiter=",") + 1, "%.2f", delimiter=",")
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert "run.json: expected the same run as before, or another --out, found " + differs in message
 
 
 def test_motion_stays_where_it_is_not_searched():
