@@ -4,10 +4,16 @@ import dataclasses
 
 import jax
 import numpy as np
+from paired_measures import paired_rows
 from study_options import key_of
 
 from mfst_jax.params import Contents
 from mfst_jax.presets import ALEXNET, REALTIME
+
+
+def test_a_difference_on_a_single_sequence_has_no_interval():
+    rows = paired_rows([(0.3, 0.5)], [(0.5, 0.5)])
+    assert rows == [("success AUC", "0.300", "0.500", "+0.200"), ("precision at 20 px", "0.500", "0.500", "+0.000")]
 
 
 def test_what_was_found_with_other_weights_of_the_same_contents_is_not_taken_again(random_params):

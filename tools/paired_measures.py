@@ -19,11 +19,12 @@ def measures(boxes: Float[np.ndarray, "frames 4"], truth: Float[np.ndarray, "fra
 
 
 def paired_rows(before: Sequence[Measures], after: Sequence[Measures]) -> list[tuple[str, str, str, str]]:
-    """Rows of a table: both means, and their difference with an interval of 95 %, paired over sequences."""
+    """Rows of a table: both means, and their difference with an interval of 95 % over at least two sequences."""
     rows = []
     for column, name in enumerate(("success AUC", "precision at 20 px")):
         first, second = (np.array(scores)[:, column] for scores in (before, after))
         found = compare(second, first)
-        interval = f"{found.difference:+.3f} ({found.interval[0]:+.3f} to {found.interval[1]:+.3f})"
-        rows.append((name, f"{first.mean():.3f}", f"{second.mean():.3f}", interval))
+        ends = found.interval
+        interval = f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if ends is not None else ""
+        rows.append((name, f"{first.mean():.3f}", f"{second.mean():.3f}", f"{found.difference:+.3f}{interval}"))
     return rows

@@ -70,8 +70,9 @@ def share(tracks: list[Track], low: float, high: float, below: float) -> str:
         return "none"
     counts = np.array([len(scores) for scores in scored], np.float64)
     shares = np.array([np.mean(scores < below) for scores in scored])
-    first, last = bootstrap_interval(shares, weights=counts)
-    return f"{shares @ counts / counts.sum():.3f} ({first:.3f} to {last:.3f})"
+    interval = bootstrap_interval(shares, weights=counts)
+    after = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval is not None else ""
+    return f"{shares @ counts / counts.sum():.3f}{after}"
 
 
 def of_alarms(lost: np.ndarray, alarms: np.ndarray) -> str:

@@ -96,10 +96,11 @@ def run(
         names = sorted(plain["tracking"]["sequences"])
         aucs = [np.array([line["tracking"]["sequences"][name] for name in names]) for line in (plain, best)]
         found = compare(aucs[1], aucs[0])
-        low, high = found.interval
+        ends = found.interval
+        interval = f" (95 % interval {ends[0]:+.3f} to {ends[1]:+.3f})" if ends is not None else ""
         print(
             f"held-out success AUC: {aucs[0].mean():.3f} {what}, {aucs[1].mean():.3f} best, "
-            f"{found.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})"
+            f"{found.difference:+.3f}{interval}"
         )
     print(f"wrote {out / 'best.safetensors'} and {out / 'last.safetensors'}")
     return 0

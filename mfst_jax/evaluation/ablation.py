@@ -184,11 +184,12 @@ def markdown(rows: Sequence[Row], summaries: Mapping[str, Summary], protocol: Pr
     holding = sum(ordering.holds for ordering in orderings)
     lines = [["better in the paper", "than", "by", "here", "95 % interval", ""]]
     for ordering in orderings:
-        low, high = ordering.here.interval
+        interval = ordering.here.interval
+        around = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval is not None else "-"
         difference = f"{ordering.here.difference:+.3f}"
         verdict = "holds" if ordering.holds else "does not hold"
         pair = ordering.better.name, ordering.worse.name
-        lines.append([*pair, f"{ordering.paper:+.3f}", difference, f"{low:+.3f} to {high:+.3f}", verdict])
+        lines.append([*pair, f"{ordering.paper:+.3f}", difference, around, verdict])
     title = next((summary.title for summary in summaries.values()), "nothing tracked")
     return "\n".join(
         [

@@ -218,8 +218,9 @@ def _print_comparisons(summaries: Sequence[Summary]) -> None:
     width = max(len(other.tracker) for other, _ in pairs) + 2
     p_values = holm([comparison.p_value for _, comparison in pairs])
     for (other, comparison), p_value in zip(pairs, p_values, strict=True):
-        low, high = comparison.interval
-        print(f"{other.tracker:<{width}}{comparison.difference:+.3f} [{low:+.3f}, {high:+.3f}]  p {p_value:.4f}")
+        interval = comparison.interval
+        text = f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval is not None else ""
+        print(f"{other.tracker:<{width}}{comparison.difference:+.3f}{text}  p {p_value:.4f}")
 
 
 def _rest(measures: Measures) -> str:

@@ -91,20 +91,24 @@ def comparison_table(ours: ReportedTracker, others: list[ReportedTracker]) -> st
     pairs = [(other, paired(ours.summary, other.summary, "success_auc")) for other in others]
     compared = [(other, comparison) for other, comparison in pairs if comparison is not None]
     p_values = holm([comparison.p_value for _, comparison in compared])
-    reach = max((abs(end) for _, comparison in compared for end in comparison.interval), default=0.0) or 1.0
+    ends = [end for _, comparison in compared for end in comparison.interval or (comparison.difference,)]
+    reach = max(map(abs, ends), default=0.0) or 1.0
     rows = []
     for (other, comparison), p_value in zip(compared, p_values, strict=True):
         common = sum(name in other.summary.sequences for name in ours.summary.sequences)
-        low, high = comparison.interval
         verdict = "no clear difference"
         if p_value < SIGNIFICANT:
             verdict = "ahead" if comparison.difference > 0 else "behind"
-        start, end, middle = (f"{100 * value / reach:.1f}" for value in (low, high, comparison.difference))
-        drawing = f'<path class="interval" d="M{start} 10H{end}"/><circle cx="{middle}" cy="10" r="5"/>'
+        drawing, after = f'<circle cx="{100 * comparison.difference / reach:.1f}" cy="10" r="5"/>', ""
+        if comparison.interval is not None:
+            low, high = comparison.interval
+            start, end = (f"{100 * value / reach:.1f}" for value in (low, high))
+            drawing = f'<path class="interval" d="M{start} 10H{end}"/>{drawing}'
+            after = f" <small>[{low:+.3f}, {high:+.3f}]</small>"
         cells = [
             _row_head(name_of(other)),
             _number(common, "d"),
-            _number(comparison.difference, "+.3f", f" <small>[{low:+.3f}, {high:+.3f}]</small>"),
+            _number(comparison.difference, "+.3f", after),
             f"<td>{_range(drawing)}</td>",
             _number(p_value, ".4f"),
             f"<td>{verdict}</td>",

@@ -102,8 +102,8 @@ class Summary:
     def interval(self, name: str) -> tuple[float, float] | None:
         """Bootstrap confidence interval of one of `metrics.SCORES`; None for fewer than two sequences."""
         scores = list(self.sequences.values())
-        if len(scores) < 2:
-            return None
+        if not scores:
+            return None  # there are no weights of none
         values = np.array([getattr(score.measures, name) for score in scores])
         return bootstrap_interval(values, weights=self._weights(scores))
 

@@ -23,15 +23,19 @@ Scores = Num[np.ndarray, "sequences"]
 
 def bootstrap_interval(
     scores: Scores, *, weights: Scores | None = None, level: float = LEVEL, seed: int = 0
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Confidence interval of the mean score of sequences like these: percentiles of the means of resampled ones.
 
+    None for fewer than two sequences, which say nothing about how much sequences differ.
+
     Args:
-      scores: a number for each sequence; at least one.
+      scores: a number for each sequence.
       weights: the weight of each sequence; by default all the same.
       level: how often such intervals hold the true mean, for many sequences. For few they are too narrow.
       seed: of the resampling.
     """
+    if len(scores) < 2:
+        return None
     counts = _resample(len(scores), seed)
     means = counts @ scores / len(scores) if weights is None else counts @ (weights * scores) / (counts @ weights)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -44,13 +48,13 @@ class Comparison:
 
     Attributes:
       difference: Mean of the first one's scores less mean of the second one's.
-      interval: Confidence interval of the difference at `LEVEL`, by bootstrap over the sequences.
+      interval: Confidence interval of the difference at `LEVEL`, by bootstrap over the sequences; None for only one.
       p_value: Probability of a difference as large as this, either way, if the trackers were swapped at random on each
         sequence.
     """
 
     difference: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     p_value: float
 
 

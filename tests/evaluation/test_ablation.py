@@ -105,6 +105,9 @@ def test_orderings_are_between_rows_that_differ_in_one_thing():
     assert any(line.endswith("6 of 9 hold.") for line in lines)
     assert ["both-soft", "both-hard", "+0.012", "-0.286", "-0.571 to +0.000", "does not hold"] in cells
     assert "0.564" in markdown(rows, summaries, "otb50")
+    single = {name: summary(name, 0.3 + 0.1 * place) for place, name in enumerate(names[:2])}
+    line = markdown(rows, single, "folder").splitlines()[-1]
+    assert [cell.strip() for cell in line.split("|")[-3:-1]] == ["-", "holds"]
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):

@@ -94,6 +94,17 @@ def test_the_head_shows_scores_and_their_intervals(plain):
     assert "ab" * 32 in plain[1]
 
 
+def test_of_a_single_common_sequence_there_is_a_difference_and_no_interval(case):
+    for name in HOSTILE[1:]:
+        (case.folder / "near" / f"{name}.txt").unlink()
+    page, _ = case.write()
+    tree = Tree(page)
+    near, far = ({row[0].text: row for row in tree.table("Comparison")}[name] for name in ("near", FAR))
+    assert [cell.text for cell in near[1:3]] == ["1", f"{values_of(near)[1]:+.3f}"]
+    assert "[" in far[2].text
+    assert len(tree.all("path", **{"class": "interval"})) == 1
+
+
 def test_got10k_is_known_by_other_scores(case):
     tiles = Tree(case.write(protocol="got10k")[0]).all("dl")[0].children
     assert [tile.children[0].text for tile in tiles[:2]] == ["Average overlap", "Success rate at 0.5"]

@@ -53,6 +53,15 @@ def test_several_trackers(folder, capsys):
     assert content["first"]["success_auc"] < content["second"]["success_auc"]
 
 
+def test_of_a_single_sequence_no_interval_is_printed(folder, capsys):
+    for path in [*folder.glob("truth/[MT]*.txt"), *folder.glob("results/*/[MT]*.txt")]:
+        path.unlink()
+    assert run(folder, "results") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[5].split()[2:] == ["p", "1.0000"]
+    assert not any("[" in line for line in lines)
+
+
 def test_a_partial_score_exits_with_1(folder, capsys):
     (folder / "results/first/Toy.txt").unlink()
     (folder / "results/first/Man.txt").write_text("1,2,3\n")

@@ -41,9 +41,14 @@ def test_weights_count_a_sequence_more_than_once():
     assert low < 0.5
 
 
-@pytest.mark.parametrize("scores", [[0.7], [0.7] * 5])
-def test_without_spread_an_interval_is_a_point(scores):
-    assert bootstrap_interval(np.array(scores)) == pytest.approx((0.7, 0.7))
+def test_without_spread_an_interval_is_a_point():
+    assert bootstrap_interval(np.full(5, 0.7)) == pytest.approx((0.7, 0.7))
+
+
+def test_one_sequence_has_no_interval():
+    assert bootstrap_interval(np.array([0.7])) is None
+    comparison = compare(np.array([0.5]), np.array([0.3]))
+    assert (comparison.difference, comparison.interval, comparison.p_value) == (0.2, None, 1)
 
 
 def test_a_comparison_is_paired():

@@ -23,7 +23,7 @@ from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Dataset, runner
-from mfst_jax.evaluation.statistics import compare
+from mfst_jax.evaluation.statistics import Comparison, compare
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.presets import PAPER
 from mfst_jax.program import run_records
@@ -121,9 +121,13 @@ def _try(params: Params, weights: Path, trial: Config, dataset: Dataset, out: Pa
         aucs = _track(params, weights, config, dataset, folder, names)
         rows.append((name, scores, np.array([aucs[each] for each in names])))
     single = compare(rows[1][1][:, 1], rows[0][1][:, 1])
-    low, high = single.interval
-    steps = f"single steps: {single.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})"
-    return table(rows) + steps + "\n"
+    interval = f" (95 % interval {_ends(single)})" if single.interval is not None else ""
+    return f"{table(rows)}single steps: {single.difference:+.3f}{interval}\n"
+
+
+def _ends(found: Comparison) -> str:
+    """Ends of an interval; empty where there is none, for a single sequence."""
+    return "" if found.interval is None else f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}"
 
 
 def _short(config: Config) -> str:
@@ -145,8 +149,7 @@ def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
             cells += ["", "", ""]
         else:
             found = compare(tracked, rows[0][2])
-            low, high = found.interval
-            cells += [f"{found.difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{found.p_value:.3f}"]
+            cells += [f"{found.difference:+.3f}", _ends(found), f"{found.p_value:.3f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 

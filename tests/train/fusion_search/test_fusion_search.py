@@ -123,6 +123,12 @@ def test_the_table_by_hand():
     assert lines[3].startswith("| chosen | 0.700 | 0.200 | 0.400 | +0.100 | +0.100 to +0.100 |")
 
 
+def test_the_table_has_no_interval_of_a_single_sequence():
+    replayed = np.array([[0.1, 0.6]])
+    lines = table([("PAPER", replayed, np.array([0.2])), ("chosen", replayed, np.array([0.3]))]).splitlines()
+    assert lines[3] == "| chosen | 0.600 | 0.100 | 0.300 | +0.100 |  | 1.000 |"
+
+
 def test_too_few_sequences_are_refused(sequences, params, tmp_path, capsys):
     checkpoints.save(params, tmp_path / "weights.safetensors")
     arguments = ["fusion", "--data", str(sequences), "--weights", str(tmp_path / "weights.safetensors")]
