@@ -8,11 +8,11 @@ A recipe is a program, and is run: read one from somebody else first.
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -93,17 +93,27 @@ def run(
     errors = [line["centre_errors"]["fused"] for line in (plain, best)]
     print(f"held-out centre error in px: {errors[0]:.2f} {what}, {errors[1]:.2f} best")
     if "tracking" in best:
-        names = sorted(plain["tracking"]["sequences"])
-        aucs = [np.array([line["tracking"]["sequences"][name] for name in names]) for line in (plain, best)]
-        found = compare(aucs[1], aucs[0])
-        ends = found.interval
-        interval = f" (95 % interval {ends[0]:+.3f} to {ends[1]:+.3f})" if ends is not None else ""
-        print(
-            f"held-out success AUC: {aucs[0].mean():.3f} {what}, {aucs[1].mean():.3f} best, "
-            f"{found.difference:+.3f}{interval}"
-        )
+        print(describe_tracking(plain, best, what, chosen_by_tracking=chosen.best == "tracking"))
     print(f"wrote {out / 'best.safetensors'} and {out / 'last.safetensors'}")
     return 0
+
+
+def describe_tracking(
+    before: Mapping[str, Any], best: Mapping[str, Any], what: str, *, chosen_by_tracking: bool
+) -> str:
+    """Line about success AUC in tracking: of metrics from before training, which is called `what`, and of the best.
+
+    Where the best epoch was chosen by these very tracks, the line says so: the difference is then too large, and its
+    interval too narrow.
+    """
+    names = sorted(before["tracking"]["sequences"])
+    aucs = [np.array([line["tracking"]["sequences"][name] for name in names]) for line in (before, best)]
+    found = compare(aucs[1], aucs[0])
+    notes = [] if found.interval is None else [f"95 % interval {found.interval[0]:+.3f} to {found.interval[1]:+.3f}"]
+    notes += ["epoch chosen on these sequences"] if chosen_by_tracking else []
+    after = f" ({', '.join(notes)})" if notes else ""
+    means = f"{aucs[0].mean():.3f} {what}, {aucs[1].mean():.3f} best"
+    return f"held-out success AUC: {means}, {found.difference:+.3f}{after}"
 
 
 def _find_data(roots: Sequence[Path], held_out: Path | None, cache: Path) -> tuple[Data, curation.Counts]:

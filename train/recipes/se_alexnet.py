@@ -10,7 +10,8 @@ On 40 short sequences (32 to train on: 1,698 crops), twenty minutes on two busy 
 
     held-out loss: 1.4517 without SE, 1.4701 before, 1.2159 best (epoch 4), 1.2122 last
     held-out centre error in px: 9.11 without SE, 8.61 best
-    held-out success AUC: 0.343 without SE, 0.331 best, -0.012 (95 % interval -0.049 to +0.020)
+    held-out success AUC: 0.343 without SE, 0.331 best, -0.012 (95 % interval -0.049 to +0.020,
+    epoch chosen on these sequences)
 """
 
 from mfst_jax.train.recipe import Recipe

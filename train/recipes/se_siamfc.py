@@ -8,7 +8,8 @@ On 40 short sequences (32 to train on: 1,698 crops), half an hour on two busy CP
 
     held-out loss: 0.9808 without SE, 0.9989 before, 0.7312 best (epoch 3), 0.7264 last
     held-out centre error in px: 8.34 without SE, 8.01 best
-    held-out success AUC: 0.319 without SE, 0.296 best, -0.022 (95 % interval -0.074 to +0.008)
+    held-out success AUC: 0.319 without SE, 0.296 best, -0.022 (95 % interval -0.074 to +0.008,
+    epoch chosen on these sequences)
 """
 
 from mfst_jax.train.recipe import Recipe
