@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from paired_measures import paired_rows
 from study_options import key_of
+from study_score import FOLDS, folds_of
 
 from mfst_jax.params import Contents
 from mfst_jax.presets import ALEXNET, REALTIME
@@ -14,6 +15,13 @@ from mfst_jax.presets import ALEXNET, REALTIME
 def test_a_difference_on_a_single_sequence_has_no_interval():
     rows = paired_rows([(0.3, 0.5)], [(0.5, 0.5)])
     assert rows == [("success AUC", "0.300", "0.500", "+0.200"), ("precision at 20 px", "0.500", "0.500", "+0.000")]
+
+
+def test_parts_of_one_video_are_left_out_together_by_the_study_of_the_score():
+    names = [f"UAV123_car{video}_{part}" for video in range(10) for part in (1, 2)]
+    folds = folds_of(names)
+    assert (folds[::2] == folds[1::2]).all()
+    assert set(folds) == set(range(FOLDS))
 
 
 def test_what_was_found_with_other_weights_of_the_same_contents_is_not_taken_again(random_params):

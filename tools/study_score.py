@@ -3,9 +3,11 @@
     python tools/study_score.py ROOT [--weights PATH] [--preset NAME] [--set key=value ...]
 
 Tracks every sequence below ROOT and prints each candidate's AUROC, frames with IoU > 0.5 against frames with IoU < 0.2.
-For the one in use it also prints the midpoint and slope of a logistic fit, and the fit's AUROC on sequences left out.
+For the one in use it also prints the midpoint and slope of a logistic fit, and the fit's AUROC on sequences left out,
+in folds that keep parts of one video together.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from tyro.conf import Positional
 
 import mfst_jax
@@ -27,6 +29,7 @@ from mfst_jax.program.arguments import Settings, flatten_settings
 from mfst_jax.score import mean_similarity
 from mfst_jax.search import search_regions, take_region
 from mfst_jax.state import State
+from mfst_jax.train.fusion_search.random_search import folds as split_in_folds
 
 FOLDS = 8
 IN_USE = "contrast: similarity at the peak - mean"
@@ -88,6 +91,11 @@ def fit_logistic(values: np.ndarray, positive: np.ndarray) -> tuple[float, float
     return -weights[1] / weights[0], weights[0]
 
 
+def folds_of(names: Sequence[str]) -> Int[np.ndarray, " sequences"]:
+    """Number of the fold of each sequence; parts of one video are in one fold."""
+    return np.argmax([*split_in_folds(names, FOLDS)], axis=0)
+
+
 def main(
     root: Annotated[Positional[Path], tyro.conf.arg(metavar="ROOT")],
     /,
@@ -111,7 +119,7 @@ def main(
     values: dict[str, list[float]] = {}
     ious, folds = [], []
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
-    for index, folder in enumerate(folders):
+    for folder, number in zip(folders, folds_of([folder.name for folder in folders]), strict=True):
         source = open_source(folder)
         assert source.ground_truth is not None, folder
         frames = source.frames()
@@ -121,7 +129,7 @@ def main(
             overlap = overlaps(np.asarray(box)[None], truth[None])
             if overlap.size:  # the target is there
                 ious.append(overlap[0])
-                folds.append(index % FOLDS)
+                folds.append(number)
                 for name, value in found.items():
                     values.setdefault(name, []).append(float(value))
     overlap, fold = np.array(ious), np.array(folds)
