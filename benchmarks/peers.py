@@ -5,9 +5,10 @@
 
 needs opencv-contrib-python, and for the plot the extra `plots`. Each tracker has a process of its own; for each
 sequence all take their turns, in an order that rotates, and only what a tracker does with a frame that is already in
-memory counts. Raw results and times lie in `--out`, a folder a tracker in OTB's layout; what is there already is not
-run again, so that an interrupted run goes on. Nano and ViT need weights that OpenCV publishes, in `--models`:
-nanotrackv2_backbone_sim.onnx, nanotrackv2_head_sim.onnx, object_tracking_vittrack_2023sep.onnx.
+memory counts, in the order of colours that it takes. Raw results and times lie in `--out`, a folder a tracker in OTB's
+layout; what is there already is not run again, so that an interrupted run goes on. Nano and ViT need weights that
+OpenCV publishes, in `--models`: nanotrackv2_backbone_sim.onnx, nanotrackv2_head_sim.onnx,
+object_tracking_vittrack_2023sep.onnx.
 
 The speed is the median over sequences of frames a second, all of them measured on the same cores.
 """
@@ -38,7 +39,7 @@ from mfst_jax.program.arguments import File
 
 Peer = Literal["CSRT", "KCF", "MIL", "Nano", "ViT"]
 Follow = Callable[[np.ndarray], np.ndarray]
-"""Takes the next frame, RGB, and returns the target's box (x, y, w, h) in it."""
+"""Takes the next frame, RGB or for OpenCV's trackers BGR, and returns the target's box (x, y, w, h) in it."""
 Start = Callable[[np.ndarray, np.ndarray], Follow]
 """Takes the first frame and its box, and returns the function for the others."""
 NANO = "nanotrackv2_backbone_sim.onnx", "nanotrackv2_head_sim.onnx"
@@ -81,17 +82,22 @@ def make_peer(name: Peer, models: Path | None) -> Start:
 
     def start(frame: np.ndarray, box: np.ndarray) -> Follow:
         tracker, last = create(), box
-        tracker.init(np.ascontiguousarray(frame[:, :, ::-1]), [round(float(number)) for number in box])
+        tracker.init(frame, [round(float(number)) for number in box])
 
         def follow(frame: np.ndarray) -> np.ndarray:
             nonlocal last
-            found, where = tracker.update(np.ascontiguousarray(frame[:, :, ::-1]))
+            found, where = tracker.update(frame)
             last = np.array(where, np.float32) if found else last
             return last
 
         return follow
 
     return start
+
+
+def read_bgr(path: Path) -> np.ndarray:
+    """Frame in the order of colours that OpenCV takes."""
+    return np.ascontiguousarray(read_image(path)[:, :, ::-1])
 
 
 def main(
@@ -155,7 +161,8 @@ def _track(contestants: dict[str, tuple[Callable[..., Start], tuple[Any, ...]]],
                 if name not in processes:
                     make, arguments = contestants[name]
                     processes[name] = stack.enter_context(get_context("spawn").Pool(1, _prepare, (make, arguments)))
-                boxes, seconds = processes[name].apply(_follow, (sequence.frames, sequence.ground_truth[0]))
+                read = read_image if contestants[name][0] is make_ours else read_bgr
+                boxes, seconds = processes[name].apply(_follow, (sequence.frames, sequence.ground_truth[0], read))
                 write_result(out / name, sequence.name, boxes, seconds)
                 print(f"{name}, {sequence.name}: {len(boxes) / seconds.sum():.1f} frames/s", file=sys.stderr)
 
@@ -168,9 +175,11 @@ def _prepare(make: Callable[..., Start], arguments: tuple[Any, ...]) -> None:
     _start = make(*arguments)
 
 
-def _follow(paths: tuple[Path, ...], box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _follow(
+    paths: tuple[Path, ...], box: np.ndarray, read: Callable[[Path], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Boxes, and the seconds that each took; the first frame's are those of its initialisation."""
-    pictures: Iterator[np.ndarray] = map(read_image, paths)
+    pictures: Iterator[np.ndarray] = map(read, paths)
     frame, box = next(pictures), box.astype(np.float32)
     _start(frame, box)  # what compiles, compiles here
     begin = time.perf_counter()
