@@ -3,9 +3,10 @@
     python benchmarks/throughput.py [--batches 1 8 32] [--frames 20] [--rounds 3] [--devices 0]
 
 A batch is one `vmap` over padded frames, shared out to all devices (`mfst_jax.evaluation.tracking`). Every batch tracks
-the same `--sequences` synthetic videos of several sizes, read from a temporary folder, and has to find the boxes that a
-batch of one finds. `--devices N` makes N fake devices of a CPU: that shows that sharing out is right, not that it is
-fast. Compiling is left out: each batch size runs once before the clock starts.
+the same `--sequences` synthetic videos, of several sizes that are padded to one, read from a temporary folder, and has
+to find the boxes that a batch of one finds. Their number is a multiple of each batch, so that no slot is idle.
+`--devices N` makes N fake devices of a CPU: that shows that sharing out is right, not that it is fast. Compiling and
+warming up are left out: the clock starts after a batch of short videos.
 """
 
 import math
@@ -13,9 +14,15 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import tyro
+
+SIZES = (240, 320), (200, 280), (180, 360)
+"""Heights and widths of the videos, which are padded to one shape: a batch is of one."""
+SHORT = 2
+"""Number of frames of the videos that come before the clock starts."""
 
 
 def main(
@@ -31,7 +38,7 @@ def main(
 
     Args:
         batches: How many sequences at a time.
-        sequences: How many there are.
+        sequences: How many there are: a multiple of each batch.
         frames: Of each sequence.
         rounds: How often each batch size takes its turn.
         devices: How many fake devices to make of a CPU; 0 takes what there is.
@@ -68,6 +75,9 @@ def _measure(
 
     if preset not in PRESETS or rounds < 2 or min(batches, default=0) < 1:
         raise InputError(f"expected a preset of {', '.join(PRESETS)}, 2 rounds or more and batches of 1 or more")
+    if sequences < 1 or any(sequences % batch for batch in batches):
+        sizes = ", ".join(map(str, batches))
+        raise InputError(f"--sequences: expected a multiple of each batch ({sizes}), found {sequences}")
     keep_compilations()
     config = PRESETS[preset]
     params = random_inputs.preset_params(preset)
@@ -76,20 +86,28 @@ def _measure(
         config = dataclasses.replace(config, scale_count=scale_count)
     weights = mfst_jax.prepare(params, config)
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(sequences):
-            size = [(240, 320), (200, 250), (180, 360)][number % 3]
-            clip, truth = video(number, frames=frames, size=size, velocity=(1, 1))
-            images = Path(folder, f"clip{number:03d}", "img")
+        for number in range(sequences + max(batches)):
+            name, length = (f"clip{number:03d}", frames) if number < sequences else (f"short{number:03d}", SHORT)
+            clip, truth = video(number, frames=length, size=SIZES[number % len(SIZES)], velocity=(1, 1))
+            images = Path(folder, name, "img")
             images.mkdir(parents=True)
             for index, frame in enumerate(clip, start=1):
                 Image.fromarray(frame).save(images / f"{index:04d}.bmp")
             rows = truth + np.array([1, 1, 0, 0], np.float32)
             np.savetxt(images.with_name("groundtruth_rect.txt"), rows, delimiter=",")
         dataset = load(Path(folder), "folder")
+        clips, short = dataset.sequences[:sequences], dataset.sequences[sequences:]
 
         def track(batch: int) -> tuple[float, dict[str, np.ndarray]]:
-            start = time.perf_counter()
-            tracks = list(track_sequences(weights, dataset.sequences, config, batch=batch))
+            start = 0.0
+
+            def choose(groups: list[tuple[str, ...]]) -> Iterator[int]:
+                nonlocal start
+                yield len(groups) - 1  # the short ones
+                start = time.perf_counter()
+                yield from range(len(groups) - 1)
+
+            tracks = list(track_sequences(weights, (*clips, *short[:batch]), config, batch=batch, choose=choose))
             seconds = time.perf_counter() - start
             if problems := [track.problem for track in tracks if track.problem]:
                 raise SystemExit("\n".join(problems))

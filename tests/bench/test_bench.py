@@ -15,12 +15,13 @@ from mfst_jax import cli
 from mfst_jax.bench import command, random_inputs, roofline
 from mfst_jax.bench.steps import step_of
 from mfst_jax.errors import InputError
-from mfst_jax.padding import pad
+from mfst_jax.padding import pad, padded_size
 from mfst_jax.params import resolve_config
 from mfst_jax.presets import PRESETS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import floor
+import throughput
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,6 +115,12 @@ def test_the_work_of_a_step_is_that_of_its_backbones():
     kernels = {name: params.variables["params"]["siamfc"][name]["kernel"] for name in sides}
     expected = sum(2 * 3 * side**2 * kernels[name].size for name, side in sides.items())
     assert expected < floor.step_flops(params, PRESETS["siamfc"]) < 1.03 * expected
+
+
+def test_no_slot_of_a_batch_is_idle_in_the_benchmark_of_throughput():
+    assert len({padded_size(size) for size in throughput.SIZES}) == 1
+    with pytest.raises(InputError, match=r"--sequences: expected a multiple of each batch \(1, 8\), found 12"):
+        throughput.main(batches=(1, 8), sequences=12)
 
 
 @pytest.mark.slow
