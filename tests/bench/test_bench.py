@@ -15,12 +15,14 @@ from mfst_jax import cli
 from mfst_jax.bench import command, random_inputs, roofline
 from mfst_jax.bench.steps import step_of
 from mfst_jax.errors import InputError
+from mfst_jax.media.sources import demo_source
 from mfst_jax.padding import pad, padded_size
 from mfst_jax.params import resolve_config
 from mfst_jax.presets import PRESETS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import floor
+import pipeline
 import throughput
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +117,14 @@ def test_the_work_of_a_step_is_that_of_its_backbones():
     kernels = {name: params.variables["params"]["siamfc"][name]["kernel"] for name in sides}
     expected = sum(2 * 3 * side**2 * kernels[name].size for name, side in sides.items())
     assert expected < floor.step_flops(params, PRESETS["siamfc"]) < 1.03 * expected
+
+
+def test_the_bare_steps_of_the_pipeline_are_over_the_frames_of_the_video():
+    video = demo_source()
+    held = pipeline.hold(video, 3)
+    for found, frame in zip(held, video.frames(), strict=False):
+        np.testing.assert_array_equal(found, pad(frame))
+    assert len({np.asarray(frame).tobytes() for frame in held}) == 3
 
 
 def test_no_slot_of_a_batch_is_idle_in_the_benchmark_of_throughput():
