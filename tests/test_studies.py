@@ -13,8 +13,18 @@ from mfst_jax.presets import ALEXNET, REALTIME
 
 
 def test_a_difference_on_a_single_sequence_has_no_interval():
-    rows = paired_rows([(0.3, 0.5)], [(0.5, 0.5)])
+    rows = paired_rows({"a": (0.3, 0.5)}, {"a": (0.5, 0.5)})
     assert rows == [("success AUC", "0.300", "0.500", "+0.200"), ("precision at 20 px", "0.500", "0.500", "+0.000")]
+
+
+def test_targets_of_one_video_are_resampled_together():
+    before = {"a_1": (0.25, 0.5), "a_2": (0.25, 0.5), "b": (0.25, 0.5)}
+    after = {"b": (0.75, 0.5), "a_1": (0.25, 0.5), "a_2": (0.25, 0.5)}
+    rows = paired_rows(before, after)
+    assert rows[0] == ("success AUC", "0.250", "0.417", "+0.167 (+0.000 to +0.500)")
+    alone = {name.partition("_")[0]: measures for name, measures in before.items() if name != "a_2"}
+    assert paired_rows(alone, {"a": (0.25, 0.5), "b": (0.25, 0.5)})[0][3] == "+0.000 (+0.000 to +0.000)"
+    assert paired_rows({"a_1": (0, 0), "a_2": (0, 0)}, {"a_1": (1, 0), "a_2": (0, 0)})[0][3] == "+0.500"  # one video
 
 
 def test_parts_of_one_video_are_left_out_together_by_the_study_of_the_score():

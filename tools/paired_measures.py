@@ -1,12 +1,13 @@
 """Success AUC and precision of two ways to track the same sequences, for studies: a row of a table for each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 from mfst_jax.evaluation.metrics import measure
 from mfst_jax.evaluation.statistics import compare
+from mfst_jax.train.data.curation import stem
 
 Measures = tuple[float, float]
 """Success AUC, and precision at 20 px."""
@@ -18,12 +19,19 @@ def measures(boxes: Float[np.ndarray, "frames 4"], truth: Float[np.ndarray, "fra
     return found.success_auc, found.precision_20px
 
 
-def paired_rows(before: Sequence[Measures], after: Sequence[Measures]) -> list[tuple[str, str, str, str]]:
-    """Rows of a table: both means, and their difference with an interval of 95 % over at least two sequences."""
-    rows = []
+def paired_rows(before: Mapping[str, Measures], after: Mapping[str, Measures]) -> list[tuple[str, str, str, str]]:
+    """Rows of a table: both means over the sequences, and their difference with an interval of 95 %, if there is one.
+
+    Intervals are by resampling videos: sequences whose names differ in a part or a target alone are of one.
+
+    Args:
+      before: Measures of each sequence by its name.
+      after: Those of the same sequences in the other way.
+    """
+    rows, groups = [], [stem(name) for name in before]
     for column, name in enumerate(("success AUC", "precision at 20 px")):
-        first, second = (np.array(scores)[:, column] for scores in (before, after))
-        found = compare(second, first)
+        first, second = (np.array([found[name][column] for name in before]) for found in (before, after))
+        found = compare(second, first, groups=groups)
         ends = found.interval
         interval = f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if ends is not None else ""
         rows.append((name, f"{first.mean():.3f}", f"{second.mean():.3f}", f"{found.difference:+.3f}{interval}"))

@@ -6,11 +6,11 @@
 Tracks every sequence below each ROOT from its first true box twice, frame by frame in turns: without the options, as
 weights, preset and `--set` say, and with them on top. With `--backwards` each sequence is tracked backwards too, from
 the last frame that has a true box. For each ROOT it prints success AUC and precision of both and their differences with
-intervals of 95 %, paired over sequences, each the mean of its tracks; how many tracks end lost, with an IoU below .1 in
-each of the last five annotated frames; and the median ratio of the times of a step, for frames that score at least 1/2
-with the options and for the others. All frames are padded to the size of the largest, so that each configuration is
-compiled once; that changes no box. `--keep` keeps what was found in each sequence, so that a study that was stopped
-goes on; times are then those of when it was found.
+intervals of 95 %, paired over sequences, each the mean of its tracks, of which those of one video are resampled
+together; how many tracks end lost, with an IoU below .1 in each of the last five annotated frames; and the median ratio
+of the times of a step, for frames that score at least 1/2 with the options and for the others. All frames are padded to
+the size of the largest, so that each configuration is compiled once; that changes no box. `--keep` keeps what was found
+in each sequence, so that a study that was stopped goes on; times are then those of when it was found.
 """
 
 import hashlib
@@ -151,12 +151,12 @@ def ends_lost(boxes: Float[np.ndarray, "frames 4"], truth: Float[np.ndarray, "fr
     return bool((overlaps(boxes, truth)[-LOST_FRAMES:] < LOST_IOU).all())
 
 
-def by_sequence(found: list[tuple[Direction, Both]], which: int) -> list[Measures]:
+def by_sequence(found: list[tuple[Direction, Both]], which: int) -> dict[str, Measures]:
     """Measures of each sequence, without the options (`which` is 0) or with: the mean of both directions."""
     tracks: dict[str, list[Measures]] = {}
     for it, both in found:
         tracks.setdefault(it.sequence, []).append(measures(both.boxes[which], it.truth))
-    return [tuple(np.mean(each, axis=0)) for each in tracks.values()]
+    return {name: tuple(np.mean(each, axis=0)) for name, each in tracks.items()}
 
 
 def report(name: str, found: list[tuple[Direction, Both]]) -> None:

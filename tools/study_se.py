@@ -182,7 +182,7 @@ def with_blocks(backbones: list[Backbone], settings: str, out: Path) -> Params:
     return params
 
 
-def track(params: Params, config: Config, tracks: list[Direction], folder: Path) -> list[Measures]:
+def track(params: Params, config: Config, tracks: list[Direction], folder: Path) -> dict[str, Measures]:
     """Measures of each sequence, the mean of its tracks; frames are padded to the largest, which changes no box."""
     found: dict[str, list[Measures]] = {}
     size = largest_frame(tracks)
@@ -200,7 +200,7 @@ def track(params: Params, config: Config, tracks: list[Direction], folder: Path)
             with replacing(path) as new, new.open("wb") as file:
                 np.save(file, np.array(boxes, np.float64))
         found.setdefault(it.sequence, []).append(measures(np.load(path), it.truth))
-    return [tuple(np.mean(each, axis=0)) for each in found.values()]
+    return {name: tuple(np.mean(each, axis=0)) for name, each in found.items()}
 
 
 def tracked(

@@ -51,6 +51,36 @@ def test_one_sequence_has_no_interval():
     assert (comparison.difference, comparison.interval, comparison.p_value) == (0.2, None, 1)
 
 
+def test_groups_are_resampled_whole_and_means_are_over_their_scores_by_hand():
+    scores, groups = np.array([0.0, 4.0, 2.0, 6.0]), ["a", "b", "a", "b"]
+    # Two groups, drawn twice: a and a (mean 1), a and b (3), b and b (5) once, twice and once in four times.
+    assert bootstrap_interval(scores, groups=groups, level=0.9) == (1, 5)
+    assert bootstrap_interval(scores, groups=groups, level=0.4) == (3, 3)
+    # The larger group counts more: (2 + 6) / 4 where each is drawn once.
+    uneven = np.array([0.0, 2.0, 0.0, 6.0])
+    assert bootstrap_interval(uneven, groups=["a", "a", "a", "b"], level=0.4) == (2, 2)
+    weighted = bootstrap_interval(uneven, weights=np.array([1.0, 1, 1, 3]), groups=["a", "a", "a", "b"], level=0.4)
+    assert weighted == (20 / 6, 20 / 6)
+    assert bootstrap_interval(scores, groups=["a"] * 4) is None
+
+
+def test_trackers_are_swapped_on_whole_groups():
+    differences = np.ones(10)
+    assert compare(differences, np.zeros(10)).p_value < 0.01
+    halves = compare(differences, np.zeros(10), groups=["a"] * 5 + ["b"] * 5)
+    assert halves.p_value == pytest.approx(0.5, abs=0.02)  # as both go one way in two of four cases
+    assert halves.difference == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.booleans())
+def test_groups_of_one_sequence_each_change_no_bit(scores, weighted):
+    scores = np.array(scores)
+    groups = [f"{number}" for number in range(len(scores))][::-1]
+    weights = np.arange(1.0, len(scores) + 1) if weighted else None
+    assert bootstrap_interval(scores, weights=weights, groups=groups) == bootstrap_interval(scores, weights=weights)
+    assert compare(scores, scores[::-1], groups=groups) == compare(scores, scores[::-1])
+
+
 def test_a_comparison_is_paired():
     """A small difference on every sequence is real, however much the sequences differ."""
     rng = np.random.default_rng(3)
