@@ -78,9 +78,7 @@ class TorchTraining:
         self.average = [each.detach().clone() for each in self.trained] if recipe.average else []
         self.rates = np.asarray(jax.vmap(lambda step: learning_rate(recipe, step))(np.arange(1000)))
         self.steps = 0
-        positive = torch.from_numpy(np.array(labels(recipe.label_radius)))
-        self.signs = torch.where(positive, 1.0, -1.0)
-        self.shares = torch.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
+        self.positive = torch.from_numpy(np.array(labels(recipe.label_radius)))
 
     def loss(self, images: Images) -> tuple[Tensor, float]:
         """Loss of a batch of pairs of different videos, and conv5's share of it."""
@@ -92,7 +90,7 @@ class TorchTraining:
             all_to_all = recipe.other_videos > 0
             maps = recipe.factor(layer) * correlate(z[layer], x[layer], all_to_all=all_to_all) + bias
             own = torch.diagonal(maps).permute(2, 0, 1) if all_to_all else maps
-            loss = (self.shares * F.softplus(-self.signs * own)).sum(dim=(1, 2)).mean()
+            loss = torch_reference.balanced_logistic(own, self.positive).mean()
             of_conv5 = float(loss.detach())
             total = total + recipe.loss_weight(layer) * loss
             if all_to_all:

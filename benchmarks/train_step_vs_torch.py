@@ -57,7 +57,6 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
     with_se = Params({**params.variables, "params": tree}, contents)
     network = torch_reference.MFST(contents, Config(models=("siamfc",)), with_se).to(memory_format=torch.channels_last)
     positive = torch.from_numpy(np.array(labels()))
-    share = torch.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
     biases = torch.zeros(3, requires_grad=True)
     blocks: Any = network.se["siamfc"]
     optimiser = torch.optim.SGD([*blocks.parameters(), biases], lr=recipe.learning_rate, momentum=recipe.momentum)
@@ -77,8 +76,8 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
             exemplar, search = z[layer] * weight, x[layer] * weight
             n, c, h, w = search.shape
             response = F.conv2d(search.reshape(1, n * c, h, w), exemplar, groups=n)[0]
-            signed = torch.where(positive, 1.0, -1.0) * (recipe.factors[number] * response + biases[number])
-            loss = loss + (share * F.softplus(-signed)).sum(dim=(1, 2)).mean()
+            response = recipe.factors[number] * response + biases[number]
+            loss = loss + torch_reference.balanced_logistic(response, positive).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

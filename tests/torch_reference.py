@@ -250,6 +250,12 @@ def fuse(maps: list[Tensor], strategy: Strategy, weights: tuple[float, ...]) -> 
     return total
 
 
+def balanced_logistic(responses: Tensor, positive: Tensor) -> Tensor:
+    """Logistic loss of each response map [..., h, w]: cells on the target, and those beside it, weigh one half."""
+    share = torch.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
+    return (share * F.softplus(torch.where(positive, -responses, responses))).sum(dim=(-2, -1))
+
+
 def tf1_weights() -> Tensor:
     """[272, 17]: TensorFlow 1's corners-aligned bicubic weights, from its table of 1024 fractions a cell."""
     weights = torch.zeros(272, 17, dtype=torch.float64)

@@ -87,10 +87,9 @@ def test_a_step_is_that_of_pytorch(beside, crops, done, gradients):
     bias, loss = torch.zeros((), requires_grad=True), torch.zeros(())
     z, x = (network(torch.from_numpy(np.array(each)).permute(0, 3, 1, 2))["conv5"] for each in images(crops))
     positive = torch.from_numpy(np.array(labels()))
-    share = torch.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
     for one, other in zip(z, x, strict=True):
         response = 1e-3 * F.conv2d(other[None], one[None])[0, 0] + bias
-        loss = loss + (share * F.softplus(-torch.where(positive, 1.0, -1.0) * response)).sum() / 2
+        loss = loss + torch_reference.balanced_logistic(response, positive) / 2
     loss.backward()
     assert float(done.losses["conv5"]) == pytest.approx(float(loss.detach()), rel=1e-4)
     kernel = network.conv4.weight
