@@ -8,7 +8,6 @@ includes what the allocator keeps although it is free; "in use" does not. Linux 
 
 import ctypes
 import multiprocessing
-import os
 import resource
 import tempfile
 from pathlib import Path
@@ -68,8 +67,9 @@ def main(
         def report(number: int, *_: object) -> None:
             done = number + 1
             if done >= 25 and (done & (done - 1) == 0 or done == frames):
+                resident = allocator.resident_bytes() / 2**20
                 print(
-                    f"{done:>7} frames: {resident():7.1f} MiB resident, {_peak():7.1f} at most, "
+                    f"{done:>7} frames: {resident:7.1f} MiB resident, {_peak():7.1f} at most, "
                     f"{_in_use():7.1f} of the heap in use",
                     flush=True,
                 )
@@ -81,12 +81,6 @@ def main(
             del params  # as `mfst track` does
         tracked = follow(open_source(path), box, prepared, chosen, table=Path(folder, "boxes.csv"), hear=report)
     print(f"{len(tracked.boxes)} frames tracked, {prepared.contents.describe()}")
-
-
-def resident() -> float:
-    """Resident memory of this process in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _in_use() -> float:

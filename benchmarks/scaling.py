@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from memory import resident
 
 import mfst_jax
 from mfst_jax.bench import command, random_inputs
@@ -27,6 +26,7 @@ from mfst_jax.cache import keep_compilations
 from mfst_jax.padding import pad
 from mfst_jax.params import resolve_config
 from mfst_jax.presets import PRESETS, Preset
+from mfst_jax.program import allocator
 
 SIZE = (480, 640)
 
@@ -119,7 +119,7 @@ def _long_track(preset: Preset, frames: int) -> Iterator[tuple[int, str, str]]:
         np.asarray(output.box)
         seconds.append(time.perf_counter() - start)
         if number >= 64 and (number & (number - 1) == 0 or number == frames):
-            yield number, _median(seconds), f"{resident():.0f}"
+            yield number, _median(seconds), f"{allocator.resident_bytes() / 2**20:.0f}"
             seconds.clear()
 
 

@@ -11,7 +11,6 @@ printed whenever their number has doubled. Linux only.
 
 import dataclasses
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mfst_jax.params import Contents, Params
+from mfst_jax.program import allocator
 from mfst_jax.program.threads import prefetch
 from mfst_jax.random_weights import random_params
 from mfst_jax.train import correlation_pools, loop, se_blocks
@@ -69,7 +69,7 @@ def main(steps: int = 10_000, pool: int = 512) -> None:
                 state = advance(state, None, batch, key)
                 if done >= FRAMES and (done & (done - 1) == 0 or done == steps):
                     jax.block_until_ready(state)
-                    print(f"{done:>8} {_resident():8.0f}", flush=True)
+                    print(f"{done:>8} {allocator.resident_bytes() / 2**20:8.0f}", flush=True)
 
 
 def _compare(recipe: Recipe, feed: Any, backbone: Any, params: Params) -> tuple[float, float, float]:
@@ -118,11 +118,6 @@ def _write_pool(folder: Path, params: Params, recipe: Recipe, pairs: int) -> Non
             maps[row] = draws.standard_normal(shape[1:], np.float32) / 100
         maps.flush()
     np.save(folder / "means.npy", draws.random((pairs, 2, sum(channels.values())), np.float32))
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 if __name__ == "__main__":

@@ -95,23 +95,14 @@ def programs_go_when_they_are_many() -> Iterator[None]:
     Until then it serves the next modules as well: to find a step on disk takes half as long as to compile it.
     """
     yield
-    if resident_bytes() > limit.bytes:
+    if allocator.resident_bytes() > limit.bytes:
         allocator.give_back()
-        if resident_bytes() > limit.bytes:
+        if allocator.resident_bytes() > limit.bytes:
             jax.clear_caches()
             gc.collect()
             allocator.give_back()
-            stays = resident_bytes()
+            stays = allocator.resident_bytes()
             limit.bytes = max(ENOUGH, stays + MORE) if math.isfinite(stays) else ENOUGH
-
-
-def resident_bytes() -> float:
-    """Memory that this process takes; infinite where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return float("inf")
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def hurry_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:

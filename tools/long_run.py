@@ -21,7 +21,6 @@ The record, a JSON file, is written every minute and replaced as a whole: a run 
 
 import json
 import math
-import os
 import tempfile
 import time
 from contextlib import ExitStack
@@ -128,8 +127,7 @@ class Record:
 
 def resident() -> float:
     """Resident memory of this process, in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return allocator.resident_bytes() / 2**20
 
 
 def save(record: Record, path: Path | None) -> None:
