@@ -28,7 +28,6 @@ def noise(height, width, seed=0):
 
 # Operation by operation each shape of frame would take as long to compile as all of them together.
 compiled_crop, compiled_mean = jax.jit(crop), jax.jit(mean_colour)
-compiled_samples = jax.jit(crop, static_argnames="samples")
 crop_range = jax.jit(crop_with_range, static_argnames="samples")
 
 

@@ -23,7 +23,6 @@ from mfst_jax.errors import InputError, system_errors
 from mfst_jax.whole_files import replacing, working_folder, working_name, write_atomically
 from weight_port import __main__ as port
 
-PORTS = ("conversion", "exporting")
 ALL = [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in WRITERS]
 
 

@@ -50,12 +50,6 @@ def centre_errors(boxes: Boxes, truth: Boxes) -> Counted:
     return lengths(offsets_of(*_counted(boxes, truth)))
 
 
-def normalised_errors(boxes: Boxes, truth: Boxes) -> Counted:
-    """Distance between the centres, `x` in widths and `y` in heights of the true box, for each counted row."""
-    boxes, truth = _counted(boxes, truth)
-    return lengths(offsets_of(boxes, truth), truth[:, 2:])
-
-
 def success_auc(boxes: Boxes, truth: Boxes) -> float:
     """Area under the success curve: mean over 21 thresholds of the share of rows that overlap by more.
 

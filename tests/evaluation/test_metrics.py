@@ -15,8 +15,9 @@ from mfst_jax.evaluation.metrics import (
     average,
     centre_errors,
     clip,
+    lengths,
     measure,
-    normalised_errors,
+    offsets_of,
     overlaps,
     precision_20px,
     success_auc,
@@ -125,7 +126,7 @@ def test_curves_by_hand():
     np.testing.assert_array_equal(
         measures.normalised_curve, [sum(error <= step / 100 for error in errors) / 4 for step in range(51)]
     )
-    np.testing.assert_allclose(normalised_errors(boxes, truth), errors)
+    np.testing.assert_allclose(lengths(offsets_of(boxes, truth), truth[:, 2:]), errors)
     ious = [1, 9 * 18 / (400 - 9 * 18), 7 * 16 / (400 - 7 * 16), 0]
     np.testing.assert_array_equal(
         measures.success_curve, [sum(iou > step / 20 for iou in ious) / 4 for step in range(21)]
@@ -181,9 +182,8 @@ def test_curves_are_the_shares_that_they_claim_to_be(boxes, truth):
     np.testing.assert_array_equal(
         measures.precision_curve, np.mean(centre_errors(boxes, truth)[:, None] <= PRECISION_THRESHOLDS, axis=0)
     )
-    np.testing.assert_array_equal(
-        measures.normalised_curve, np.mean(normalised_errors(boxes, truth)[:, None] <= NORMALISED_THRESHOLDS, axis=0)
-    )
+    errors = lengths(offsets_of(boxes, truth), truth[:, 2:])
+    np.testing.assert_array_equal(measures.normalised_curve, np.mean(errors[:, None] <= NORMALISED_THRESHOLDS, axis=0))
 
 
 @given(arrays(np.float64, (5, 4)), arrays(np.float64, (5, 4)))
