@@ -1,7 +1,8 @@
-"""The recipe of a run that takes seconds, and all that a run came to."""
+"""The recipe of a run that takes seconds, what kills it, and all that a run came to."""
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,20 @@ import numpy as np
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.train.recipe import Recipe
+
+
+class Killed(Exception):  # noqa: N818 (it stands for a signal)
+    """End of a run between two steps."""
+
+
+def kill_at(step: int) -> Callable[[int], None]:
+    """An `after_step` of `train` that kills the run once so many steps are done, before anything is saved of them."""
+
+    def stop(done: int) -> None:
+        if done == step:
+            raise Killed
+
+    return stop
 
 
 def numbers(out: Path) -> tuple[dict[str, np.ndarray], list[dict]]:

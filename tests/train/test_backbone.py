@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sequences import video
+from small_runs import Killed, kill_at
 
 import mfst_jax
 from mfst_jax import checkpoints
@@ -143,14 +144,11 @@ def test_a_run_resumes_to_the_last_bit_and_its_result_tracks(params, data, cache
     changes = {"flip": True, "shift": 2.0, "weight_decay": 5e-4}
     recipe = dataclasses.replace(RECIPE, **changes, batch_size=1, pairs_per_epoch=1, validation_pairs=1)
     run = partial(train, recipe, params, data, cache=cache / "pools", devices=jax.devices()[:1], quiet=True)
-
-    def stop(_: int) -> None:
-        raise KeyboardInterrupt
-
-    whole = run(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", after_step=stop)
-    resumed = run(tmp_path / "run")
+    whole, steps = run(tmp_path / "whole"), []
+    with pytest.raises(Killed):
+        run(tmp_path / "run", after_step=kill_at(2))
+    resumed = run(tmp_path / "run", after_step=steps.append)
+    assert steps == [2]
     for one, other in zip(whole, resumed, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
     assert set(whole[-1]["losses"]) == {"conv5"}

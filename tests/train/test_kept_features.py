@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sequences import video
-from small_runs import numbers
+from small_runs import Killed, kill_at, numbers
 
 import mfst_jax
 from mfst_jax.backbones import AlexNet
@@ -162,21 +162,16 @@ def test_a_step_is_that_of_the_plain_modules(start, kept):
 
 @pytest.mark.slow
 def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(start, videos, tmp_path):
-    class Killed(Exception):  # noqa: N818 (it stands for a signal)
-        pass
-
-    def stop(done: int) -> None:
-        if done == 3:
-            raise Killed
-
     recipe = dataclasses.replace(RECIPE, epochs=2, pairs_per_epoch=4, average=0.9, best="centre_error")
     data = Data(videos, [video("c", range(2), seed=3)])
     run = partial(train, recipe, start, data, cache=tmp_path / "cache", quiet=True)
     metrics = run(tmp_path / "whole")
     assert [sorted(line["centre_errors"]) for line in metrics] == [["conv5", "fused", "with_alexnet"]] * 3
     with pytest.raises(Killed):
-        run(tmp_path / "stopped", after_step=stop)
-    run(tmp_path / "stopped")
+        run(tmp_path / "stopped", after_step=kill_at(3))
+    steps = []
+    run(tmp_path / "stopped", after_step=steps.append)
+    assert steps == [3, 4]
     (weights, lines), (others, other_lines) = numbers(tmp_path / "whole"), numbers(tmp_path / "stopped")
     assert lines == other_lines
     assert all((weights[name] == others[name]).all() for name in weights)

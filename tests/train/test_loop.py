@@ -9,11 +9,12 @@ import struct
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import make_recipe, numbers
+from small_runs import Killed, kill_at, make_recipe, numbers
 
 import mfst_jax
 from mfst_jax import checkpoints, evaluation
@@ -28,10 +29,6 @@ from mfst_jax.train.epoch_validation import success_aucs
 from mfst_jax.train.loop import DivergedError, train
 from mfst_jax.train.steps import init
 from mfst_jax.train.trained_weights import with_se
-
-
-class Killed(Exception):  # noqa: N818 (it stands for a signal)
-    pass
 
 
 def same(a, b) -> bool:
@@ -53,26 +50,23 @@ def test_two_runs_agree_to_the_last_bit(reference: Path, params, data, cache, tm
     for name in ("best.safetensors", "last.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (reference / name).read_bytes()
 
-    def stop(done: int) -> None:
-        if done == 5:  # the first epoch is complete
-            raise Killed
-
+    stop = kill_at(5)  # the first epoch is complete
     with pytest.raises(Killed):
         train(make_recipe(seed=1), params, data, tmp_path / "other", cache=cache / "pools", quiet=True, after_step=stop)
     other = [json.loads(line) for line in (tmp_path / "other" / "metrics.jsonl").read_text().splitlines()]
     assert other[1]["train_loss"] != metrics[1]["train_loss"]
 
 
-@pytest.mark.parametrize("step", [2, 4, 7])
-def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(step, reference, params, data, cache, tmp_path):
-    def stop(done: int) -> None:
-        if done == step:
-            raise Killed
-
-    out = tmp_path / "run"
+@pytest.mark.parametrize(("step", "saved"), [(2, 0), (7, 4)])
+def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(
+    step, saved, reference, params, data, cache, tmp_path
+):
+    out, steps = tmp_path / "run", []
+    run = partial(train, make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
     with pytest.raises(Killed):
-        train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True, after_step=stop)
-    train(make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
+        run(after_step=kill_at(step))
+    run(after_step=steps.append)
+    assert steps == [*range(saved + 1, 13)]
     assert same(numbers(reference), numbers(out))
     assert (out / "best.safetensors").read_bytes() == (reference / "best.safetensors").read_bytes()
 
@@ -125,8 +119,9 @@ def test_metrics_reach_tensorboard(reference):
 
 
 def test_a_finished_run_is_left_as_it_is(reference, params, data, cache):
-    before = numbers(reference)
-    train(make_recipe(), params, data, reference, cache=cache / "pools", quiet=True)
+    before, steps = numbers(reference), []
+    train(make_recipe(), params, data, reference, cache=cache / "pools", quiet=True, after_step=steps.append)
+    assert steps == []
     assert same(before, numbers(reference))
     assert sorted(int(path.name) for path in (reference / "checkpoints").iterdir()) == [8, 12]
 
@@ -205,15 +200,13 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(params, data, cac
 
 @pytest.mark.slow
 def test_features_in_the_step_train_too_and_resume_with_augmentation(params, data, cache, tmp_path):
-    recipe = make_recipe(cached_pairs=0, flip=True, shift=2.0, batch_size=2, pairs_per_epoch=2, epochs=2)
-
-    def stop(done: int) -> None:
-        raise Killed
-
-    whole = train(recipe, params, data, tmp_path / "whole", cache=cache / "pools", quiet=True)
+    recipe, steps = make_recipe(cached_pairs=0, flip=True, shift=2.0, batch_size=2, pairs_per_epoch=2, epochs=2), []
+    run = partial(train, recipe, params, data, cache=cache / "pools", quiet=True)
+    whole = run(tmp_path / "whole")
     with pytest.raises(Killed):
-        train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True, after_step=stop)
-    train(recipe, params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
+        run(tmp_path / "run", after_step=kill_at(2))
+    run(tmp_path / "run", after_step=steps.append)
+    assert steps == [2]
     assert same(numbers(tmp_path / "whole"), numbers(tmp_path / "run"))
     assert np.isfinite(whole[-1]["train_loss"])
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import make_recipe, numbers
+from small_runs import Killed, kill_at, make_recipe, numbers
 from test_se_blocks import CHANNELS, correlations
 
 from mfst_jax.config import LAYERS
@@ -152,21 +152,14 @@ def test_the_fused_loss_is_of_the_weighted_sum(params: Params, batch: Correlatio
 
 def test_a_run_with_all_of_them_resumes_as_if_it_had_not_stopped(params: Params, data: Data, cache: Path, tmp_path):
     recipe = make_recipe(**VARIANTS, calibration_pairs=4, accumulation=2)
-
-    class StoppedError(Exception):
-        pass
-
-    def stop(done: int) -> None:
-        if done == 5:
-            raise StoppedError
-
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole, parts, steps = tmp_path / "whole", tmp_path / "parts", []
     lines = train(recipe, params, data, whole, cache=cache, quiet=True)
     assert lines[-1]["loss"] == lines[-1]["losses"]["fused"]
     assert lines[-1]["train_losses"].keys() == {"fused"}
-    with pytest.raises(StoppedError):
-        train(recipe, params, data, parts, cache=cache, quiet=True, after_step=stop)
-    train(recipe, params, data, parts, cache=cache, quiet=True)
+    with pytest.raises(Killed):
+        train(recipe, params, data, parts, cache=cache, quiet=True, after_step=kill_at(5))
+    train(recipe, params, data, parts, cache=cache, quiet=True, after_step=steps.append)
+    assert steps == [*range(5, 13)]
     (expected, lines), (found, others) = numbers(whole), numbers(parts)
     assert lines == others
     for name, array in expected.items():
