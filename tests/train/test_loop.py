@@ -22,7 +22,7 @@ from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params, implied_config
 from mfst_jax.presets import ADAPTIVE_ALEXNET, SIAMFC
-from mfst_jax.train import correlation_pools
+from mfst_jax.train import correlation_pools, loop
 from mfst_jax.train.command import main
 from mfst_jax.train.data.split import Data
 from mfst_jax.train.epoch_validation import success_aucs
@@ -69,6 +69,20 @@ def test_a_run_that_is_stopped_and_resumed_agrees_to_the_last_bit(
     assert steps == [*range(saved + 1, 13)]
     assert same(numbers(reference), numbers(out))
     assert (out / "best.safetensors").read_bytes() == (reference / "best.safetensors").read_bytes()
+
+
+def test_a_checkpoint_within_an_epoch_has_the_losses_of_its_first_steps(
+    reference, params, data, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "CHECK_STEPS", 1)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", -1)
+    out, steps = tmp_path / "run", []
+    run = partial(train, make_recipe(), params, data, out, cache=cache / "pools", quiet=True)
+    with pytest.raises(Killed):
+        run(after_step=kill_at(7))
+    run(after_step=steps.append)
+    assert steps == [*range(7, 13)]
+    assert same(numbers(reference), numbers(out))  # `train_losses` of the second epoch, steps 5 to 8, among them
 
 
 @pytest.mark.slow  # calibration alone is in test_calibration.py
@@ -214,7 +228,6 @@ def test_features_in_the_step_train_too_and_resume_with_augmentation(params, dat
 def test_cached_training_has_the_losses_of_uncached_training(params, data, cache, tmp_path, monkeypatch):
     """The pool of the first epoch's very pairs, in their order."""
     recipe = make_recipe(cached_pairs=0, epochs=1, pairs_per_epoch=8, factors=(1e-3, 1e-3, 1e-3))
-    from mfst_jax.train import loop
     from mfst_jax.train.data import pairs
 
     direct = train(recipe, params, data, tmp_path / "direct", cache=cache / "pools", quiet=True)
