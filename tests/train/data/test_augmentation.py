@@ -28,6 +28,41 @@ def test_with_all_of_them_off_images_are_the_exact_middle_of_their_crops(crops):
     np.testing.assert_array_equal(exemplars, crops[0][:, 80:207, 80:207])
 
 
+def test_images_are_resampled_and_coloured_by_the_draws_of_their_keys(crops):
+    by = Augmentation(flip=True, stretch=0.05, shift=3.0, grey=0.25, colour=0.2, blur=1.5)
+    keys = dict(zip(vars(by), jax.random.split(jax.random.key(1), 6), strict=True))
+    draw = lambda name, *shape: jax.random.uniform(keys[name], (6, *shape), minval=-1.0)  # noqa: E731
+    scale, shift, colours = 1 + 0.05 * draw("stretch", 2), 3 * draw("shift", 2), 1 + 0.2 * draw("colour", 1, 1, 3)
+    deviations = 1.5 * jax.random.uniform(keys["blur"], (6,))
+    flipped, grey = (jax.random.bernoulli(keys[name], share, (3,)) for name, share in (("flip", 0.5), ("grey", 0.25)))
+    assert 0 < flipped.sum() < 3
+    assert 0 < grey.sum() < 3
+    # the first three draws are of the exemplars, the others of the search images
+    for found, of, side, images in zip(run(crops, **vars(by)), (slice(3), slice(3, 6)), (127, 255), crops, strict=True):
+        moved = resample(
+            jnp.asarray(images, jnp.float32),
+            scale[of],
+            shift[of],
+            side=side,
+            flipped=flipped,
+            deviations=deviations[of],
+        )
+        expected = np.array(moved)
+        expected[np.asarray(grey)] = (expected[np.asarray(grey)] @ np.array([0.2989, 0.587, 0.114]))[..., None]
+        np.testing.assert_allclose(found, np.clip(expected * colours[of], 0, 255), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("flip", True), ("stretch", 0.1), ("shift", 4.0), ("grey", 0.5), ("colour", 0.1), ("blur", 2.0)],
+)
+def test_each_kind_alone_changes_images_alike_within_a_pair_or_each_by_itself(crops, field, value):
+    (_, plain), (exemplars, searches) = (run((crops[1], crops[1]), **each) for each in ({}, {field: value}))
+    assert np.abs(searches - plain).max() > 1
+    difference = np.abs(searches[:, 64:191, 64:191] - exemplars).max(axis=(1, 2, 3))
+    assert (difference == 0).all() if field in ("flip", "grey") else (difference > 1).all()
+
+
 def test_resampling_by_nothing_changes_nothing_and_whole_shifts_move_pixels(crops):
     images = jnp.asarray(crops[0], jnp.float32)
     nothing = resample(images, jnp.ones((3, 2)), jnp.zeros((3, 2)), side=255)
