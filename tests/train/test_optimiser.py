@@ -1,13 +1,17 @@
 """The optimiser beside its formulas, and accumulation as accelerators do it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_se_blocks import correlations
 
+from mfst_jax.params import Params
 from mfst_jax.train.backbone import Backbone
 from mfst_jax.train.recipe import Recipe
-from mfst_jax.train.steps import optimiser
+from mfst_jax.train.steps import TrainState, init, optimiser, train_step
 
 CHANGES = {"learning_rate": 0.1, "final_learning_rate": 0.01, "warmup_steps": 1, "epochs": 2, "pairs_per_epoch": 8}
 RATES = (0.05, 0.01)
@@ -56,6 +60,19 @@ def test_two_steps_are_those_of_the_formulas(kind):
         now = jax.tree.map(jnp.add, now, updates)
     for found, wanted in zip(jax.tree.leaves(now), jax.tree.leaves(as_trainable(expected)), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_in_a_scan_as_on_accelerators_add_up_as_unrolled_ones_do(params: Params, monkeypatch):
+    recipe = Recipe(model="alexnet", batch_size=4, accumulation=2, se_dropout=0.25)
+    batch = jax.tree.map(lambda each: each.reshape(2, 2, *each.shape[1:]), correlations(4, seed=0, signal=0.02))
+
+    def one_step() -> TrainState:
+        return jax.jit(partial(train_step, recipe=recipe))(init(recipe, params), None, batch, jax.random.key(0))
+
+    unrolled = one_step()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for found, expected in zip(jax.tree.leaves(one_step()), jax.tree.leaves(unrolled), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
 def as_trainable(arrays) -> Backbone:
