@@ -19,6 +19,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
 from mfst_jax.train import kept_features
 from mfst_jax.train.data import pairs
+from mfst_jax.train.data.augmentation import Augmentation, augment
 from mfst_jax.train.data.split import Data
 from mfst_jax.train.kept_features import KeptFeatures, draw_views, thinned
 from mfst_jax.train.loop import train
@@ -84,7 +85,19 @@ def test_what_is_kept_are_the_features_of_the_crops_and_of_the_crops_flipped(sta
             np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
 
 
-def test_what_is_kept_is_found_again_and_computed_anew_for_other_crops(start, kept, videos, tmp_path):
+def test_views_after_the_first_are_augmented_by_keys_of_their_own(start, videos, tmp_path):
+    recipe = dataclasses.replace(RECIPE, kept_crops=0, shift=4.0)
+    kept = kept_features.make(tmp_path, start, recipe, videos[:1])
+    last = kept.batch(np.array([[0, 3, 3]]), np.ones((1, 2), int))  # in the second part, which begins with crop 3
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(kept_features.VIEWS_SEED), 1), 3)
+    crops = np.stack([videos[0].read(3)[:, ::-1]] * kept_features.CROPS_AT_ONCE)
+    apply = jax.jit(AlexNet("torchvision").apply)
+    for found, images in zip(last[:2], augment(key, crops, crops, Augmentation(shift=4.0)), strict=True):
+        expected = np.asarray(apply({"params": start.variables["params"]["alexnet"]}, images[:1])["conv3"])
+        np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_what_is_kept_is_found_again_and_computed_anew_where_anything_differs(start, kept, videos, tmp_path):
     class Computed(Exception):  # noqa: N818 (it says what happened)
         pass
 
@@ -94,13 +107,22 @@ def test_what_is_kept_is_found_again_and_computed_anew_for_other_crops(start, ke
     def change(**changes) -> Recipe:
         return dataclasses.replace(RECIPE, **changes)
 
-    make = partial(kept_features.make, tmp_path, start, advance=computed)
-    whole = kept_features.make(tmp_path, start, change(kept_views=1, kept_crops=2), videos)
+    make = partial(kept_features.make, tmp_path, advance=computed)
+    small = change(kept_views=1, kept_crops=2)
+    whole = kept_features.make(tmp_path, start, small, videos)
     assert [len(each.frames) for each in whole.videos] == [2, 2]
-    make(change(kept_views=1, kept_crops=2, seed=5, learning_rate=1.0), videos)
-    for changed, of in ((change(kept_views=1), videos), (change(kept_views=1, kept_crops=2), videos[1:])):
+    make(start, change(kept_views=1, kept_crops=2, seed=5, learning_rate=1.0), videos)
+    other = dataclasses.replace(start, variables=jax.tree.map(lambda each: 2 * each, start.variables))
+    shifted = change(kept_views=1, kept_crops=2, shift=2.0)
+    for by, changed, of in (
+        (start, change(kept_views=1), videos),
+        (start, change(kept_crops=2), videos),
+        (start, shifted, videos),
+        (start, small, videos[1:]),
+        (other, small, videos),
+    ):
         with pytest.raises(Computed):
-            make(changed, of)
+            make(by, changed, of)
     assert len([*Path(tmp_path).glob("conv3-*")]) == 1
 
 
