@@ -77,10 +77,14 @@ class Validator:
             line |= self._on_sequences(state)
         return line
 
+    def weights(self, state: TrainState) -> Params:
+        """Weights of the tracker in this state of the training: the averaged ones where there are any."""
+        return finished(self.params, self.recipe, state.result, state.result_statistics)
+
     def _on_pairs(self, state: TrainState, recipe: Recipe) -> dict[str, Any]:
         """Means over the held-out pairs."""
         totals: Any = None
-        trainable, running = jax.device_get((state.result, state.statistics))
+        trainable, running = jax.device_get((state.result, state.result_statistics))
         for first in range(0, len(self.held_out), MEASURED_AT_ONCE):
             rows = np.arange(first, min(first + MEASURED_AT_ONCE, len(self.held_out)))
             beside = None if self.of_alexnet is None else self.of_alexnet.batch(rows)
@@ -95,7 +99,7 @@ class Validator:
         if state is None:
             config = dataclasses.replace(config, se=False)
         else:
-            params = finished(params, self.recipe, state.result, state.statistics)
+            params = self.weights(state)
         aucs = success_aucs(params, self.sequences, config)
         return {"tracking": {"success_auc": float(np.mean(list(aucs.values()))), "sequences": aucs}}
 

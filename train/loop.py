@@ -27,7 +27,7 @@ from mfst_jax.train.epoch_validation import Validator, merit
 from mfst_jax.train.kept_features import KeptFeatures
 from mfst_jax.train.recipe import DEFAULTS, Recipe
 from mfst_jax.train.run_folder import Run, open_run
-from mfst_jax.train.trained_weights import finished, write_weights
+from mfst_jax.train.trained_weights import write_weights
 
 CHECK_STEPS = 100
 """Steps from one check of the losses to the next."""
@@ -97,9 +97,8 @@ def train(
         recipe = dataclasses.replace(recipe, factors=calibration.factors)
 
         def keep(name: str, state: steps.TrainState, metrics: dict[str, Any]) -> None:
-            trained = finished(params, recipe, state.result, state.statistics)
-            biases = state.result.biases
-            write_weights(run.folder / name, trained, recipe, biases=biases, metrics=metrics, data=data, source=source)
+            known = {"biases": state.result.biases, "metrics": metrics, "data": data, "source": source}
+            write_weights(run.folder / name, validator.weights(state), recipe, **known)
 
         validator = Validator(recipe, params, held_out, data.sequences, of_alexnet)
         state = steps.init(recipe, params, calibration.biases)

@@ -47,6 +47,8 @@ class TrainState:
       statistics: Running statistics of BN in a backbone that is trained; empty for SE-blocks.
       optimiser: State of the optimiser.
       averaged: Moving average of `trainable`; None where the recipe asks for none.
+      averaged_statistics: Moving average of `statistics` by the same rule, as the averaged weights have other features
+        than the last ones; None where the recipe asks for none.
       losses: Sums over the steps of this epoch. A NaN stays in the sum, so that none goes unnoticed.
     """
 
@@ -55,12 +57,18 @@ class TrainState:
     statistics: Any
     optimiser: Any
     averaged: Trainable | backbone.Backbone | None
+    averaged_statistics: Any
     losses: Losses
 
     @property
     def result(self) -> Trainable | backbone.Backbone:
         """Result of the run so far: the averaged weights where there are any, the last ones otherwise."""
         return self.trainable if self.averaged is None else self.averaged
+
+    @property
+    def result_statistics(self) -> Any:
+        """Running statistics of BN that go with `result`."""
+        return self.statistics if self.averaged is None else self.averaged_statistics
 
 
 def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = None) -> TrainState:
@@ -70,9 +78,9 @@ def init(recipe: Recipe, params: Params, biases: Mapping[Layer, float] | None = 
     else:
         trainable, running = se_blocks.fresh(recipe, params, biases or {}), {}
     first = optimiser(recipe).init(trainable)
-    averaged = trainable if recipe.average else None
+    averaged, averaged_statistics = (trainable, running) if recipe.average else (None, None)
     losses = _zeros(("fused",) if recipe.fused_loss else trainable.biases)
-    return TrainState(jnp.zeros((), jnp.int32), trainable, running, first, averaged, losses)
+    return TrainState(jnp.zeros((), jnp.int32), trainable, running, first, averaged, averaged_statistics, losses)
 
 
 def learning_rate(recipe: Recipe, step: int | Int[Array, ""]) -> Float[Array, ""]:
@@ -170,9 +178,12 @@ def train_step(
     with jax.numpy_dtype_promotion("standard"):  # AdamW raises a Python float to a step number
         updates, optimiser_state = optimiser(recipe).update(gradients, state.optimiser, state.trainable)
     trainable = jax.tree.map(jnp.add, state.trainable, updates)
-    averaged = None if state.averaged is None else _average(state.averaged, trainable, state.step, recipe.average)
+    averaged, averaged_statistics = None, None
+    if state.averaged is not None:
+        before = state.averaged, state.averaged_statistics
+        averaged, averaged_statistics = _average(before, (trainable, running), state.step, recipe.average)
     summed = jax.tree.map(jnp.add, state.losses, losses)
-    return TrainState(state.step + 1, trainable, running, optimiser_state, averaged, summed)
+    return TrainState(state.step + 1, trainable, running, optimiser_state, averaged, averaged_statistics, summed)
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """SiamFC as what is trained: one step by PyTorch, BN's statistics, what is kept beside it, resumption, learning."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
 from mfst_jax.presets import SIAMFC
-from mfst_jax.train import backbone, correlation_pools
+from mfst_jax.train import backbone, correlation_pools, epoch_validation
 from mfst_jax.train.data import pairs
 from mfst_jax.train.data.pairs import Crops
 from mfst_jax.train.loop import train
 from mfst_jax.train.losses import balanced_logistic, labels
+from mfst_jax.train.measures import Measures
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.steps import init, train_step
 
@@ -51,11 +52,16 @@ def beside(random_params):
     return random_params(Contents(siamfc=True, alexnet="torchvision", siamfc_se=True, alexnet_se=True))
 
 
-DECAYING = dataclasses.replace(RECIPE, weight_decay=0.1)
+DECAYING = dataclasses.replace(RECIPE, weight_decay=0.1, average=0.6)
 
 
-def advance(recipe: Recipe, state, crops: Crops):
-    step = jax.jit(partial(train_step, recipe=recipe))
+@cache
+def compiled(recipe: Recipe) -> Any:
+    return jax.jit(partial(train_step, recipe=recipe))
+
+
+def advance(recipe: Recipe, state, crops: Crops, step: Any = None):
+    step = step or compiled(recipe)
     return step(state, NOTHING_FROZEN, jax.tree.map(lambda each: each[None], crops), jax.random.key(0))
 
 
@@ -80,7 +86,7 @@ def test_a_step_is_that_of_pytorch(beside, crops, done, gradients):
 
     start = init(DECAYING, beside)
     if gradients == "Toom-Cook":
-        done = advance(DECAYING, start, crops)
+        done = advance(DECAYING, start, crops, compiled.__wrapped__(DECAYING))  # traced anew
 
     alone = backbone.alone(beside, start.trainable, start.statistics, DECAYING)
     network = torch_reference.MFST(alone.contents, SIAMFC, alone).backbones["siamfc"]
@@ -110,6 +116,38 @@ def test_running_statistics_move_towards_those_of_exemplars_then_of_search_image
         seen = jax.lax.conv_general_dilated(each, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         mean = BATCH_NORM_MOMENTUM * mean + (1 - BATCH_NORM_MOMENTUM) * np.asarray(seen).mean((0, 1, 2))
     np.testing.assert_allclose(done.statistics["bn1"]["mean"], mean, rtol=1e-3, atol=1e-3 * np.abs(mean).max())
+
+
+def test_statistics_are_averaged_as_the_weights_are(beside, crops, done):
+    again = advance(DECAYING, done, crops)
+    scales = [each["bn1"]["scale"] for each in (done.trainable.weights, again.trainable.weights, again.result.weights)]
+    variances = [each["bn4"]["var"] for each in (done.statistics, again.statistics, again.result_statistics)]
+    for first, second, mean in (scales, variances):
+        assert np.abs(second - first).max() > 0
+        np.testing.assert_allclose(mean, (first + second) / 2, rtol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, done.result_statistics, done.statistics)
+    without = init(RECIPE, beside)
+    assert without.averaged_statistics is None
+    assert without.result_statistics is without.statistics
+
+
+def test_what_is_validated_and_written_are_averages(beside, done, monkeypatch):
+    measured = []
+
+    def measure(params, trainable, running, *_):
+        measured.append((trainable, running))
+        return Measures({"conv5": np.float32(0)}, {"conv5": np.float32(0)})
+
+    monkeypatch.setattr(epoch_validation, "_measure", measure)
+    average = jax.tree.map(lambda each: each + 1, jax.device_get((done.trainable, done.statistics)))
+    state = dataclasses.replace(done, averaged=average[0], averaged_statistics=average[1])
+    held_out = pairs.Chosen([video("a", range(6), seed=1)], np.array([[0, 0, 1]]))
+    validator = epoch_validation.Validator(DECAYING, beside, held_out, ())
+    validator.line(state, 1.0)
+    written = alone_variables(validator.weights(state))
+    for weights, statistics in ((measured[0][0].weights, measured[0][1]), (written["params"], written["batch_stats"])):
+        np.testing.assert_array_equal(weights["bn1"]["scale"], average[0].weights["bn1"]["scale"])
+        np.testing.assert_array_equal(statistics["bn1"]["mean"], average[1]["bn1"]["mean"])
 
 
 def test_what_is_measured_goes_by_running_statistics(beside, crops, done):
