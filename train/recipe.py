@@ -50,7 +50,7 @@ class Recipe:
         the sum of each layer's own loss.
       factors: Factors on the raw cross-correlations of conv3, conv4, conv5.
       calibration_pairs: Number of training pairs that factors and first biases are fitted to (`calibration.py`); 0:
-        `factors` as given.
+        `factors` as given, as SiamFC's network, which begins random, has to have them.
       seed: Seed of the first weights, the pairs and the augmentation.
       epochs: Number of epochs.
       pairs_per_epoch: Number of pairs in an epoch.
@@ -185,6 +185,9 @@ class Recipe:
             most = 4 if self.network == "alexnet" else 0
             known = 0 <= self.frozen_convolutions <= most
             require(known, "frozen_convolutions", f"0 to {most} for this network", self.frozen_convolutions)
+            # Calibration goes by BN's running statistics, which mean nothing yet, training by those of each batch.
+            fitted = self.calibration_pairs == 0 or self.network == "alexnet"
+            require(fitted, "calibration_pairs", "0 for SiamFC's network, which begins random", self.calibration_pairs)
             lent = self.conv1_from_alexnet and self.network == "alexnet"
             require(not lent, "conv1_from_alexnet", "off for AlexNet, all of which begins so", self.conv1_from_alexnet)
             if self.kept_views:

@@ -224,6 +224,7 @@ def test_it_overfits_one_batch(beside, crops):
     [
         ({"model": "alexnet"}, "model: expected siamfc where the backbone itself is trained, found 'alexnet'"),
         ({"cached_pairs": 8}, "cached_pairs: expected 0 where the backbone itself is trained, found 8"),
+        ({"calibration_pairs": 8}, "calibration_pairs: expected 0 for SiamFC's network, which begins random, found 8"),
         ({"frozen_convolutions": 2}, "frozen_convolutions: expected 0 to 0 for this network, found 2"),
         ({"loss_weights": (0.0, 0.0, 0.0)}, "loss_weights: expected finite numbers of at least 0, one of them above"),
         ({"trains": "se_blocks"}, "loss_weights: expected 1,1,1 for SE-blocks"),
