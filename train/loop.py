@@ -87,12 +87,15 @@ def train(
     if part % len(devices):
         raise InputError(f"batch_size: expected parts of a multiple of {len(devices)} devices, found {part}")
     everywhere = NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec())
+    tracked = {"tracked": data.tracked_key()} if recipe.tracking_epochs else {}
     identity = {
         **dataclasses.asdict(recipe),
         "weights": checkpoints.digest(weight_names.flatten(params.variables)),
         "data": data.key(),
+        **tracked,
     }
-    with open_run(out, identity, DEFAULTS) as run, progress_bar(quiet, "steps") as progress:
+    # A run by a version that did not note what it tracks is taken to track the same.
+    with open_run(out, identity, {**DEFAULTS, **tracked}) as run, progress_bar(quiet, "steps") as progress:
         feed, held_out, of_alexnet, calibration = _prepare(recipe, params, data, Path(cache), progress)
         recipe = dataclasses.replace(recipe, factors=calibration.factors)
 

@@ -22,7 +22,7 @@ from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params, implied_config
 from mfst_jax.presets import ADAPTIVE_ALEXNET, SIAMFC
-from mfst_jax.train import correlation_pools, loop
+from mfst_jax.train import correlation_pools, epoch_validation, loop
 from mfst_jax.train.command import main
 from mfst_jax.train.data.split import Data
 from mfst_jax.train.epoch_validation import success_aucs
@@ -114,6 +114,28 @@ def test_tracking_needs_sequences(params, data, cache, tmp_path):
         train(make_recipe(tracking_epochs=1), params, data, tmp_path / "run", cache=cache / "pools", quiet=True)
     with pytest.raises(InputError, match="to find the best by"):
         make_recipe(best="tracking")
+
+
+def test_a_run_that_tracks_goes_on_with_the_same_sequences_alone(params, data, sequences, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(epoch_validation, "success_aucs", lambda *_: {"videoa": 0.5})
+    found = evaluation.load(sequences, "folder").sequences
+    out, recipe = tmp_path / "run", make_recipe(tracking_epochs=1)
+
+    def begin(*sequences: evaluation.Sequence) -> None:
+        chosen = dataclasses.replace(data, sequences=sequences)
+        with pytest.raises(Killed):
+            train(recipe, params, chosen, out, cache=cache / "pools", quiet=True, after_step=kill_at(1))
+
+    begin(found[0])
+    moved = dataclasses.replace(found[0], ground_truth=found[0].ground_truth + 1)
+    for others in ((found[1],), found[:2], (moved,)):
+        with pytest.raises(InputError, match=r"found others: tracked '\w{64}', here '\w{64}'$"):
+            begin(*others)
+    begin(found[0])
+    identity = json.loads((out / "run.json").read_text())
+    del identity["tracked"]  # as a version wrote it that did not look at them
+    (out / "run.json").write_text(json.dumps(identity))
+    begin(found[1])
 
 
 def test_metrics_reach_tensorboard(reference):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mfst_jax import evaluation
+from mfst_jax.checkpoints import digest
 from mfst_jax.errors import InputError
 from mfst_jax.train.data.curation import Video, stem
 
@@ -31,6 +32,10 @@ class Data:
         """Key of the data: it stands for all of their crops and for which are held out."""
         keys = [[(video.name, video.key) for video in side] for side in (self.training, self.held_out)]
         return hashlib.sha256(json.dumps(keys).encode()).hexdigest()
+
+    def tracked_key(self) -> str:
+        """Key of the sequences to track: it stands for their names and their true boxes."""
+        return digest({each.name: each.ground_truth for each in self.sequences})
 
 
 def split(videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
