@@ -58,7 +58,7 @@ class Recipe:
       accumulation: Number of parts that a batch is computed in, one after the other.
       learning_rate: Learning rate in the first epoch, after the warm-up.
       bias_rate: Learning rate of biases of responses, and of the factor of A's response, as a multiple of the others'.
-      final_learning_rate: Learning rate in the last epoch.
+      final_learning_rate: Learning rate in the last epoch; along a cosine, that of its very end.
       schedule: How the learning rate falls: by the same factor after each epoch, or along half a cosine, step by step.
       warmup_steps: Number of steps over which the learning rate rises from 0.
       optimiser: The optimiser.

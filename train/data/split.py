@@ -41,8 +41,8 @@ class Data:
 def split(videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
     """Videos to train on, and one in five (at least one) to hold out, by a rule that depends on their names alone.
 
-    Held out are those whose names have the smallest SHA-256, digits after a last underscore left off where they are at
-    most two: they number parts of one video (`car16_1`, `car16_2`), which thereby stay on one side.
+    Held out are those whose names have the smallest SHA-256, without what numbers the parts and tracks of one video
+    (`car16_1`, `car16_2`; `curation.stem` says what does), which thereby stay on one side.
 
     Raises:
       InputError: no video would be left on one side.
