@@ -68,7 +68,7 @@ class Validator:
             "step": step,
             "epoch": epoch,
             "learning_rate": float(learning_rate(self.recipe, step - 1)),
-            "train_loss": sum(train_losses.values()),
+            "train_loss": self.recipe.weighted_sum(train_losses),
             "train_losses": train_losses,
             **self._on_pairs(state, self.recipe),
             "seconds": round(seconds, 2),
@@ -91,7 +91,7 @@ class Validator:
             found = jax.device_get(_measure(self.params, trainable, running, self.held_out.batch(rows), beside, recipe))
             totals = found if totals is None else jax.tree.map(np.add, totals, found)
         losses, errors = jax.tree.map(lambda each: float(each) / len(self.held_out), totals)
-        return {"loss": sum(losses.values()), "losses": losses, "centre_errors": errors}
+        return {"loss": recipe.weighted_sum(losses), "losses": losses, "centre_errors": errors}
 
     def _on_sequences(self, state: TrainState | None) -> dict[str, Any]:
         """Success AUC with `Recipe.tracked_with`; without SE-blocks where there is no state."""

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,7 +79,8 @@ class Recipe:
       tracking_epochs: Number of epochs from one tracking of the held-out sequences to the next; 0: they are not
         tracked.
       best: Criterion for the epoch of `best.safetensors`: least held-out loss or centre error, or highest success AUC
-        in tracking.
+        in tracking. The loss is the sum of the layers' losses by `loss_weights`, without those of `other_videos` and
+        `beside_alexnet`.
       precision: Precision of matrix products and convolutions on accelerators; CPUs always compute in float32.
       clip: Whether the built-in clip may stand in where no data are given.
       flip: Whether half of the pairs are flipped left to right, both images of a pair.
@@ -236,6 +237,13 @@ class Recipe:
     def loss_weight(self, layer: Layer) -> float:
         """Weight of the loss of `layer`."""
         return self.loss_weights[LAYERS.index(layer)]
+
+    def weighted_sum(self, losses: Mapping[str, float]) -> float:
+        """Sum of losses of layers by their weights; one of `fused` layers is as it is."""
+        return sum(
+            loss if name == "fused" else self.loss_weight(typing.cast("Layer", name)) * loss
+            for name, loss in losses.items()
+        )
 
     def factor(self, layer: Layer) -> float:
         """Factor on the raw cross-correlation of `layer`."""

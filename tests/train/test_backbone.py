@@ -16,6 +16,7 @@ import mfst_jax
 from mfst_jax import checkpoints
 from mfst_jax.backbones import BATCH_NORM_MOMENTUM, SiamFC
 from mfst_jax.checkpoints import weight_names
+from mfst_jax.config import LAYERS
 from mfst_jax.crops import central_exemplar
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents
@@ -148,6 +149,18 @@ def test_what_is_validated_and_written_are_averages(beside, done, monkeypatch):
     for weights, statistics in ((measured[0][0].weights, measured[0][1]), (written["params"], written["batch_stats"])):
         np.testing.assert_array_equal(weights["bn1"]["scale"], average[0].weights["bn1"]["scale"])
         np.testing.assert_array_equal(statistics["bn1"]["mean"], average[1]["bn1"]["mean"])
+
+
+def test_the_loss_of_an_epoch_is_weighted_as_the_one_that_is_trained(beside, done, monkeypatch):
+    found = Measures(dict.fromkeys(LAYERS, np.float32(1)), {"conv5": np.float32(0)})
+    monkeypatch.setattr(epoch_validation, "_measure", lambda *_: found)
+    recipe = dataclasses.replace(RECIPE, loss_weights=(0.25, 0.5, 1.0))
+    held_out = pairs.Chosen([video("a", range(6), seed=1)], np.array([[0, 0, 1]]))
+    summed = {layer: jnp.float32(loss) for layer, loss in zip(LAYERS, (4, 2, 1), strict=True)}
+    state = dataclasses.replace(done, losses=summed)
+    line = epoch_validation.Validator(recipe, beside, held_out, ()).line(state, 1.0)
+    assert (line["loss"], line["train_loss"]) == (1.75, 3.0)
+    assert line["losses"] == dict.fromkeys(LAYERS, 1.0)
 
 
 def test_what_is_measured_goes_by_running_statistics(beside, crops, done):
