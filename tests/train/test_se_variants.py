@@ -1,7 +1,6 @@
 """Variants of the training of SE-blocks: a first weight, dropped channels, shared blocks, a loss of fused layers."""
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_runs import Killed, kill_at, make_recipe, numbers
-from test_se_blocks import CHANNELS, correlations
+from test_se_blocks import CHANNELS, compiled, correlations
 
 from mfst_jax.config import LAYERS
 from mfst_jax.errors import InputError
@@ -21,7 +20,7 @@ from mfst_jax.train.losses import balanced_logistic, labels
 from mfst_jax.train.measures import measure
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import Correlations, Trainable, maps_with_loss, pair_weights, responses_from_correlations
-from mfst_jax.train.steps import init, train_step
+from mfst_jax.train.steps import init
 from mfst_jax.train.trained_weights import finished
 
 RECIPE = Recipe(model="alexnet", pairs_per_epoch=80)
@@ -36,8 +35,7 @@ def batch() -> Correlations:
 def advance(recipe: Recipe, params: Params, batch: Correlations, key: int = 0, **start) -> Trainable:
     """What is trained, after one step from these first biases."""
     parts = jax.tree.map(lambda x: x.reshape(recipe.accumulation, -1, *x.shape[1:]), batch)
-    step = jax.jit(partial(train_step, recipe=recipe))
-    return step(init(recipe, params, **start), None, parts, jax.random.key(key)).trainable
+    return compiled(recipe)(init(recipe, params, **start), None, parts, jax.random.key(key)).trainable
 
 
 def means(count: int) -> dict[str, jax.Array]:
