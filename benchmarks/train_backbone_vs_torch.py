@@ -58,12 +58,12 @@ class TorchTraining:
 
     def __init__(self, start: Params, recipe: Recipe):
         self.recipe = recipe
-        self.network: Any = torch_reference.MFST(start.contents, SIAMFC, start).backbones["siamfc"]
-        self.network.train().to(memory_format=torch.channels_last)
+        network: Any = torch_reference.MFST(start.contents, SIAMFC, start).backbones["siamfc"]
+        self.network = network.train().to(memory_format=torch.channels_last)
         for number in range(1, recipe.frozen_convolutions + 1):
-            getattr(self.network, f"conv{number}").requires_grad_(False)
+            getattr(network, f"conv{number}").requires_grad_(False)
         self.biases = {layer: torch.zeros((), requires_grad=True) for layer in recipe.layers}
-        weights = [each for each in self.network.parameters() if each.requires_grad]
+        weights = [each for each in network.parameters() if each.requires_grad]
         decayed = [each for each in weights if each.dim() == 4]
         self.trained = [*weights, *self.biases.values()]
         groups: list[dict[str, Any]] = [

@@ -55,7 +55,8 @@ def torch_step(params: Params, recipe: Recipe, trainable: Any, crops: Any) -> Ca
     contents = dataclasses.replace(params.contents, siamfc_se=True)
     tree = {**params.variables["params"], "siamfc_se": trainable.blocks}
     with_se = Params({**params.variables, "params": tree}, contents)
-    network = torch_reference.MFST(contents, Config(models=("siamfc",)), with_se).to(memory_format=torch.channels_last)
+    network: Any = torch_reference.MFST(contents, Config(models=("siamfc",)), with_se)
+    network.to(memory_format=torch.channels_last)
     positive = torch.from_numpy(np.array(labels()))
     biases = torch.zeros(3, requires_grad=True)
     blocks: Any = network.se["siamfc"]
