@@ -144,7 +144,7 @@ def go_on(folder: Path) -> None:
 
     each_tried(
         [
-            partial(run_folder._identify, folder, folder / "run.json", IDENTITY),
+            partial(run_folder._identify, folder, folder / "run.json", IDENTITY, {}),
             partial(runner.begin, folder / "MFST", _Run()),  # pyrefly: ignore[bad-argument-type]
             metrics,
         ]
