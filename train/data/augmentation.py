@@ -103,7 +103,7 @@ def _augment_one_of_each_pair(
     def of_images(name: str, *shape: int, low: float = -1.0) -> Array:
         return jax.random.uniform(keys[name], (2 * count, *shape), minval=low)[drawn]
 
-    flipped = of_pairs("flip", 0.5)[:, 0, 0, 0] if by.flip else jnp.zeros(count, bool)
+    flipped = of_pairs("flip", 0.5)[:, 0, 0, 0] if by.flip else None
     images = jnp.asarray(crops, jnp.float32)
     if by.stretch or by.shift or by.blur:
         scale = 1 + by.stretch * of_images("stretch", 2) if by.stretch else jnp.ones((count, 2))
@@ -113,7 +113,7 @@ def _augment_one_of_each_pair(
     else:
         margin = (CROP_SIZE - side) // 2
         images = images[:, margin:-margin, margin:-margin]
-        if by.flip:
+        if flipped is not None:
             images = jnp.where(jnp.expand_dims(flipped, (1, 2, 3)), images[:, :, ::-1], images)
     if by.grey:
         luminance = jnp.einsum("nhwc,c->nhw", images, jnp.asarray(LUMINANCE.ravel()))

@@ -15,8 +15,8 @@ The recipe as it stands has not been run. Of 168 targets of about 140 videos, wi
     held-out centre error in px: 34.49 before, 9.98 last
     held-out success AUC, conv5 alone: 0.526 last
 
-A thousandth of it, on 40 short sequences (32 to train on: 1,698 crops), took
-about ten minutes on two CPU cores and was still learning:
+A thousandth of it, on 40 short sequences (32 to train on: 1,698 crops), took about ten minutes on two CPU cores and was
+still learning:
 
     --set epochs=4 pairs_per_epoch=512 validation_pairs=64 tracking_epochs=4 final_learning_rate=1e-3
 
