@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from mfst_jax.errors import InputError
@@ -66,9 +67,28 @@ def wait(what: str) -> None:
 
 @contextlib.contextmanager
 def first_alone(what: str) -> Iterator[None]:
-    """Runs the block in the first process alone, and then in the others, which find its work done."""
+    """Runs the block in the first process alone, and then in the others, which find its work done.
+
+    Raises:
+      InputError: the block failed in the first process, and this is another one.
+    """
     if not is_first():
-        wait(what)
-    yield
-    if is_first():
-        wait(what)
+        _hear_from_first(what)
+    try:
+        yield
+    except Exception:
+        _tell_others(done=False)
+        raise
+    _tell_others(done=True)
+
+
+def _tell_others(*, done: bool) -> None:
+    """Tells the other processes how the first one's block ended; nothing is told by another one."""
+    if is_first() and jax.process_count() > 1:
+        multihost_utils.broadcast_one_to_all(np.bool_(done), is_source=True)
+
+
+def _hear_from_first(what: str) -> None:
+    """Waits for the first process's word that its block has ended, and raises `InputError` where it failed."""
+    if not multihost_utils.broadcast_one_to_all(np.bool_(False), is_source=False):
+        raise InputError(f"{what}: expected the first process to do it, found that it failed; its own message says why")

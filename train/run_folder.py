@@ -120,19 +120,17 @@ def open_run(
         process trains in it, beside those that `hosts` joins.
     """
     folder = Path(folder)
-    with (
-        alone_in(folder) if hosts.is_first() else contextlib.nullcontext(),
-        _open_alone(folder, identity, defaults) as run,
-    ):
-        yield run
+    with contextlib.ExitStack() as held:
+        with hosts.first_alone(f"{folder}: opening the run"):
+            if hosts.is_first():
+                held.enter_context(alone_in(folder))
+            _identify(folder, folder / "run.json", _as_json(identity), _as_json(dict(defaults)))
+        yield held.enter_context(_open_identified(folder))
 
 
 @contextlib.contextmanager
-def _open_alone(folder: Path, identity: dict[str, Any], defaults: Mapping[str, Any]) -> Iterator[Run]:
-    """Run in a folder as by `open_run`, which no other run works in."""
-    path = folder / "run.json"
-    with hosts.first_alone("run.json"):
-        _identify(folder, path, _as_json(identity), _as_json(dict(defaults)))
+def _open_identified(folder: Path) -> Iterator[Run]:
+    """Run in a folder whose identity is written, and that no other run works in."""
     v1 = import_orbax()
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports each step of each checkpoint

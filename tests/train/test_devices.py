@@ -96,6 +96,27 @@ def test_two_processes_train_as_one_does_and_go_on_after_one_was_killed(sequence
         assert shared.get("train_losses") == pytest.approx(alone.get("train_losses"), abs=1e-5)
 
 
+@pytest.mark.slow
+def test_where_the_first_process_refuses_the_others_say_so(sequences, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "notes.txt").write_text("something else")
+    command = [sys.executable, "-m", "mfst_jax.train", "demo", "--data", str(sequences), "--out", str(run)]
+    command += ["--cache", str(tmp_path / "cache"), "--set=clip=false", "--set=batch_size=4"]
+    command += [f"--coordinator=localhost:{free_port()}", "--processes=2"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+    started = [
+        subprocess.Popen([*command, f"--process={number}"], env=environment, stderr=subprocess.PIPE, text=True)
+        for number in range(2)
+    ]
+    first, second = (process.communicate(timeout=300)[1].splitlines() for process in started)
+    assert [process.returncode for process in started] == [2, 2]
+    assert f"train: {run}: expected a run, an empty folder or a place for one, found something else" in first
+    says = f"train: {run}: opening the run: expected the first process to do it, found that it failed"
+    assert f"{says}; its own message says why" in second
+    assert not [line for line in second if "Traceback" in line]
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
