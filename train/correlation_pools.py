@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from mfst_jax import padding
 from mfst_jax.checkpoints import digest, weight_names
 from mfst_jax.compilation import jit
 from mfst_jax.config import LAYERS, Layer
@@ -28,7 +27,7 @@ from mfst_jax.train.data.pairs import Crops, Pairs
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import CELLS, Correlations, Features, backbone_features, correlate, freeze
 from mfst_jax.train.se_blocks import layer_channels
-from mfst_jax.train.whole_folders import made_once, open_array
+from mfst_jax.train.whole_folders import gather, made_once, open_array
 
 FORMAT = 2
 """Version of the file format; pools of another version are computed again."""
@@ -53,20 +52,15 @@ class Pool:
     def batch(self, rows: Int[np.ndarray, "*batch"]) -> Correlations:
         """Correlations of the pairs of these numbers, on the host."""
         means = self._means[rows]
-        maps = {layer: _gather(of_layer, rows) for layer, of_layer in self._maps.items()}
+        maps = {
+            layer: gather([of_layer[row] for row in rows.ravel()], of_layer).reshape(*rows.shape, *of_layer.shape[1:])
+            for layer, of_layer in self._maps.items()
+        }
         return Correlations(maps, self._by_layer(means[..., 0, :]), self._by_layer(means[..., 1, :]))
 
     def _by_layer(self, of_all: np.ndarray) -> Any:
         ends = np.cumsum(list(self._channels.values()))[:-1]
         return dict(zip(self._channels, np.split(of_all, ends, axis=-1), strict=True))
-
-
-def _gather(array: np.ndarray, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
-    """Rows `array[rows]`, at an address from which a CPU device takes them without copying them again."""
-    gathered = padding.empty((rows.size, *array.shape[1:]), array.dtype)
-    for place, row in zip(gathered, rows.ravel(), strict=True):
-        place[...] = array[row]
-    return gathered.reshape(*rows.shape, *array.shape[1:])
 
 
 def make(

@@ -16,7 +16,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from mfst_jax import padding
 from mfst_jax.checkpoints import digest, weight_names
 from mfst_jax.compilation import jit
 from mfst_jax.fast import AnyParams
@@ -27,7 +26,7 @@ from mfst_jax.train.data.curation import Video
 from mfst_jax.train.data.pairs import Pairs
 from mfst_jax.train.recipe import Recipe
 from mfst_jax.train.responses import backbone_features, freeze
-from mfst_jax.train.whole_folders import made_once, open_array
+from mfst_jax.train.whole_folders import gather, made_once, open_array
 
 FORMAT = 2
 """Version of the files; features of another version are computed again."""
@@ -70,8 +69,11 @@ class KeptFeatures:
     def batch(self, chosen: Pairs, views: Int[np.ndarray, "pairs 2"]) -> KeptPairs:
         """Features of pairs of `videos` on the host, each exemplar and each search region in one of its views."""
         at = self._first[chosen[:, :1]] + chosen[:, 1:]
-        exemplars = _gather(self._exemplars, views[:, 0], at[:, 0])
-        return KeptPairs(exemplars, _gather(self._searches, views[:, 1], at[:, 1]), pairs.numbers(self.videos, chosen))
+        exemplars, searches = (
+            gather([by_view[view][row] for view, row in zip(views[:, side], at[:, side], strict=True)], by_view[0])
+            for side, by_view in enumerate((self._exemplars, self._searches))
+        )
+        return KeptPairs(exemplars, searches, pairs.numbers(self.videos, chosen))
 
 
 def draw_views(count: int, views: int, paired: bool, *, seed: int, step: int) -> Int[np.ndarray, "count 2"]:
@@ -172,14 +174,6 @@ def _see(
     """Features of conv3 of crops as exemplars and as search regions, each augmented on its own."""
     exemplars, searches = augment(key, crops, crops, by)
     return backbone_features(frozen, alexnet, exemplars)[LAYER], backbone_features(frozen, alexnet, searches)[LAYER]
-
-
-def _gather(views: Sequence[np.ndarray], view: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows of their views, at an address from which a CPU device takes them without copying them again."""
-    gathered = padding.empty((len(rows), *views[0].shape[1:]), views[0].dtype)
-    for place, which, row in zip(gathered, view, rows, strict=True):
-        place[...] = views[which][row]
-    return gathered
 
 
 def _digest(params: Params, recipe: Recipe, videos: Sequence[Video]) -> str:

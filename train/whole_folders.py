@@ -1,10 +1,11 @@
 """Folders of what is computed once: each appears when it is complete. Its arrays stay on disk until they are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mfst_jax import padding
 from mfst_jax.errors import InputError, reason
 from mfst_jax.whole_files import put, working_folder
 
@@ -33,6 +34,19 @@ def made_once(place: Path, compute: Callable[[Path], None], what: str) -> Path:
     except OSError as error:
         raise InputError(f"{place}: expected room for {what}, found {reason(error)}") from error
     return place
+
+
+def gather(rows: Sequence[np.ndarray], like: np.ndarray) -> np.ndarray:
+    """Rows as one array, at an address from which a CPU device takes it without another copy.
+
+    Args:
+      rows: rows of arrays on disk; there may be none.
+      like: an array of such rows.
+    """
+    gathered = padding.empty((len(rows), *like.shape[1:]), like.dtype)
+    for place, row in zip(gathered, rows, strict=True):
+        place[...] = row
+    return gathered
 
 
 def open_array(path: Path) -> np.ndarray:
