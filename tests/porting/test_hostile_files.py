@@ -1,5 +1,6 @@
 """Hostile files: what calls, lies, multiplies or is damaged gives our error, and nothing in it runs."""
 
+import gzip
 import io
 import json
 import os
@@ -17,10 +18,10 @@ from hypothesis import strategies as st
 from sources import AUTHORS, authors_names, lpips_names, lpips_tree, write_npz, write_pickle, write_sdist, write_wheel
 
 import weight_port
-from mfst_jax import checkpoints
+from mfst_jax import checkpoints, json_files
 from mfst_jax.checkpoints import weight_names
 from weight_port import containers
-from weight_port.formats import pickles
+from weight_port.formats import pickles, tf1_bundles
 from weight_port.reading import is_zero
 
 
@@ -131,6 +132,42 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "large").write_bytes(bytes(10**5 + 1))
     with pytest.raises(weight_port.SourceError, match="expected at most"):
         weight_port.read(tmp_path / "large")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_archive_with_a_header_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: bytes
+):
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, 10**6
+    (tmp_path / "x.tar.gz").write_bytes(gzip.compress(header.tobuf(tarfile.USTAR_FORMAT) + bytes(10**6)))
+    monkeypatch.setattr(containers, "LIMIT", 10**5)
+    with pytest.raises(weight_port.SourceError, match="unpacks to more than 100000 bytes"):
+        weight_port.read(tmp_path / "x.tar.gz")
+
+
+def test_a_file_of_very_many_tensors_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names = [f"{number}.conv1.weight" for number in range(12)]
+    safetensors.numpy.save_file(dict.fromkeys(names, np.zeros(1, np.float32)), tmp_path / "x")
+    monkeypatch.setattr(containers, "_MOST_TENSORS", 10)
+    with pytest.raises(weight_port.SourceError, match="expected at most 10 tensors, found 12"):
+        weight_port.read(tmp_path / "x")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_what_lies_beside_a_bundle_in_the_place_of_our_metadata_is_read_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tf1_bundles.write(tmp_path / "x", {"alex_branch/conv1b": np.zeros(1, np.float32)})
+    beside = tmp_path / "x.mfst_jax.json"
+    os.mkfifo(beside)  # of which reading would not end
+    with pytest.raises(weight_port.SourceError, match="a device or a pipe"):
+        weight_port.read(tmp_path / "x")
+    beside.unlink()
+    beside.write_text(" " * 1000)
+    monkeypatch.setattr(json_files, "LARGEST", 999)
+    with pytest.raises(weight_port.SourceError, match="1000 bytes, more than 999"):
+        weight_port.read(tmp_path / "x")
 
 
 @pytest.fixture(scope="module")
