@@ -4,20 +4,25 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from mfst_jax import json_files
 from mfst_jax.checkpoints import weight_names
-from mfst_jax.checkpoints.stored import parse_metadata
+from mfst_jax.checkpoints.stored import check_version
 from mfst_jax.errors import InputError, system_errors
 
 METADATA_FILE = "mfst_jax.json"
 """Name of the file with the JSON object."""
+LARGEST = 2**30
+"""Greatest number of bytes of all arrays of a directory, which may be far smaller on disk, as it is compressed."""
 
 
 def write_orbax(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
@@ -39,17 +44,37 @@ def read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None
 
     Our own directories are verified before Orbax sees them, since it also reports damage by log messages and stray
     asyncio tasks.
+
+    Raises:
+      InputError: it is of another version, damaged, or larger than `LARGEST`.
+      Exception: whatever Orbax raises on damage.
     """
     metadata = None
     if (path / METADATA_FILE).exists():
-        metadata = parse_metadata(path, (path / METADATA_FILE).read_text())
+        metadata = json_files.load(path / METADATA_FILE)
+        check_version(path, metadata)
         found = _file_digests(path)
         for name, sha256 in metadata["files"].items():
             if found.get(name) != sha256:
                 raise InputError(
                     f"{path}: expected the files that were written there, found {name!r} missing or changed"
                 )
-    return weight_names.flatten(import_orbax().load(path.absolute())), metadata
+    orbax = import_orbax()
+    sizes = map(_nbytes, jax.tree_util.tree_leaves(orbax.metadata(path.absolute()).metadata))
+    if (size := sum(sizes)) > LARGEST:
+        raise InputError(f"{path}: expected at most {LARGEST} bytes of arrays, found {size}")
+    return weight_names.flatten(orbax.load(path.absolute())), metadata
+
+
+def _nbytes(leaf: Any) -> int:
+    """Number of bytes that reading an array takes, by Orbax's metadata; 0 for a number or text by itself.
+
+    Arrays are stored in chunks, each of which is unpacked as a whole, even if the array ends within it.
+    """
+    if getattr(leaf, "shape", None) is None:
+        return 0
+    chunk = getattr(leaf.storage_metadata, "chunk_shape", None) or leaf.shape
+    return math.prod(max(sides) for sides in zip(leaf.shape, chunk, strict=True)) * np.dtype(leaf.dtype).itemsize
 
 
 def _wait_until_still(path: Path) -> None:

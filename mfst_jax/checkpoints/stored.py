@@ -17,6 +17,8 @@ from mfst_jax.config import Config, from_dict, to_dict
 from mfst_jax.errors import InputError
 
 _VERSION = 1
+_DEEPEST = 200
+"""Greatest number of levels of the JSON object. A conversion adds two to those of its source."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +55,12 @@ def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Store
     """
     if metadata is None:
         return Stored(arrays, None, {})
-    _check_version(path, metadata)
+    check_version(path, metadata)
     config, origin = metadata.get("config"), metadata.get("provenance")
     if not isinstance(config, dict | None) or not isinstance(origin, dict):
         raise InputError(f"{path}: expected a configuration and a provenance in the metadata, found something else")
+    if _is_deeper(metadata, _DEEPEST):  # than Python's own functions go, though its reader of JSON does from 3.12 on
+        raise InputError(f"{path}: expected metadata of at most {_DEEPEST} levels, found more")
     try:
         return Stored(arrays, None if config is None else from_dict(config), origin)
     except InputError as error:
@@ -66,14 +70,24 @@ def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Store
 def parse_metadata(path: Path, text: str) -> dict[str, Any]:
     """JSON object that goes with arrays, of a version that is read here. Raises `InputError` for another version."""
     metadata = json.loads(text)
-    _check_version(path, metadata)
+    check_version(path, metadata)
     return metadata
 
 
-def _check_version(path: Path, metadata: Any) -> None:
+def check_version(path: Path, metadata: Any) -> None:
+    """Raises `InputError` where the object that goes with arrays is not of a version that is read here."""
     version = metadata.get("version") if isinstance(metadata, dict) else None
     if version != _VERSION:
         raise InputError(f"{path}: expected checkpoint version {_VERSION}, found {version!r:.40}")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value has more than so many levels of objects and lists within each other."""
+    nodes = [value]
+    for _ in range(levels):
+        nested = [node for node in nodes if isinstance(node, dict | list)]
+        nodes = [inner for node in nested for inner in (node.values() if isinstance(node, dict) else node)]
+    return any(isinstance(node, dict | list) for node in nodes)
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:

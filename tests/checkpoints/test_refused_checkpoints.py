@@ -1,6 +1,8 @@
 """What is no checkpoint of MFST, or a damaged one, is refused in one line."""
 
+import functools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from random_weights import ALL, A, S, assert_same, few, message, random_arrays
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import weight_names
+from mfst_jax.checkpoints import orbax_directories, weight_names
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 
@@ -75,6 +77,11 @@ def test_se_blocks_need_their_backbone():
     assert sum(problem.endswith("found none") for problem in problems) == 10
 
 
+def nested(levels: int) -> dict:
+    """Provenance of so many levels, as of a source of a source of a source."""
+    return functools.reduce(lambda inner, _: {"sources": inner}, range(levels - 1), {})
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -84,11 +91,12 @@ def test_se_blocks_need_their_backbone():
         ({"config": {"scale_step": 0.5}}, "config.scale_step"),
         ({"config": 3}, "expected a configuration"),
         ({"provenance": None}, "expected a configuration and a provenance"),
+        ({"provenance": nested(200)}, "expected metadata of at most 200 levels, found more"),
     ],
 )
 def test_metadata_that_makes_no_sense(tmp_path: Path, change: dict, expected: str):
     arrays = random_arrays(A)
-    good = {"version": 1, "config": None, "provenance": {}, "sha256": checkpoints.digest(arrays)}
+    good = {"version": 1, "config": None, "provenance": nested(199), "sha256": checkpoints.digest(arrays)}
     file = tmp_path / "x.safetensors"
     safetensors.numpy.save_file(arrays, file, metadata={"mfst_jax": json.dumps(good)})
     checkpoints.load(file)
@@ -145,6 +153,25 @@ def orbax_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("orbax") / "weights"
     checkpoints.save(Params(weight_names.nest(random_arrays(A, np.float16)), A), path)
     return path
+
+
+def test_a_directory_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tree = {"params": {"alexnet": {"conv1": {"kernel": np.zeros(10**6, np.float32)}}}, "step": 3}
+    orbax_directories.import_orbax().save(tmp_path / "x", tree)
+    assert sum(path.stat().st_size for path in (tmp_path / "x").rglob("*") if path.is_file()) < 10**5
+    monkeypatch.setattr(orbax_directories, "LARGEST", 4 * 10**6)
+    assert checkpoints.read(tmp_path / "x").arrays.keys() == {"params/alexnet/conv1/kernel", "step"}
+    monkeypatch.setattr(orbax_directories, "LARGEST", 4 * 10**6 - 1)
+    with pytest.raises(InputError, match="expected at most 3999999 bytes of arrays, found 4000000"):
+        checkpoints.read(tmp_path / "x")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_metadata_that_are_a_pipe_are_refused(tmp_path: Path):
+    (tmp_path / "x").mkdir()
+    os.mkfifo(tmp_path / "x" / "mfst_jax.json")
+    with pytest.raises(InputError, match="a device or a pipe"):
+        checkpoints.read(tmp_path / "x")
 
 
 @given(st.data())
