@@ -61,7 +61,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def working_name(path: Path) -> Path:
-    """Path of the folder in which `path` is written, where there are locks."""
+    """Path of the folder in which `path` is written, where there are locks. Raises `InputError` without a name."""
+    if not path.name:
+        raise InputError(f"{path}: expected a name to write to, found a folder")
     return path.with_name(f".{path.name}{SUFFIX}")
 
 

@@ -105,8 +105,11 @@ def inspect(file: Source, /) -> int:
     for name, array in container.arrays.items():
         line = f"{file_kinds.printable(name)}  {array.dtype.name}{list(array.shape)}"
         if array.size and array.dtype.name in weight_names.FLOATS:
-            numbers = array.astype(np.float64)
-            line += f"  mean {numbers.mean():.6g}  std {numbers.std():.6g}"
+            with np.errstate(over="ignore", invalid="ignore"):
+                numbers = array.astype(np.float64)
+                line += f"  mean {numbers.mean():.6g}  std {numbers.std():.6g}"
+            if bad := int(np.sum(~np.isfinite(numbers))):
+                line += f"  not finite {bad}"
         print(line)
     for name, what in container.unread.items():
         print(f"{file_kinds.printable(name)}  unread: {what}")

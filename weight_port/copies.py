@@ -46,8 +46,8 @@ class Copy:
 
     @property
     def label(self) -> str:
-        """Name of the copy for users: its prefix, `/` where it has none."""
-        return f"{self.prefix}{self.suffix}".strip("./") or "/"
+        """Name of the copy for users, without control characters: its prefix, `/` where it has none."""
+        return file_kinds.printable(f"{self.prefix}{self.suffix}".strip("./")) or "/"
 
     @functools.cached_property
     def ours(self) -> frozenset[str]:

@@ -1,7 +1,6 @@
 """Export of weights of MFST in the layout of another program."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints import safetensors_files, stored, weight_names
+from mfst_jax.checkpoints import file_kinds, safetensors_files, stored, weight_names
 from mfst_jax.errors import InputError, reason
 from mfst_jax.params import Contents
 from mfst_jax.whole_files import check_free, put, replacing, working_folder
@@ -81,9 +80,12 @@ def export(
       Remarks on what was left out or made up, a line each.
 
     Raises:
-      SourceError, InputError: as `merge`; the weights lack what the layout is about; `out` cannot be written.
+      SourceError, InputError: as `merge`; the weights lack what the layout is about; `out` cannot be written, or is no
+        file that `legacy` is for.
     """
     out = _prefix(Path(out)) if to == "tf1" else Path(out)
+    if legacy and (to not in ("torch-siamfc", "torchvision-alexnet") or out.suffix == checkpoints.SUFFIX):
+        raise InputError(f"legacy: expected a layout of PyTorch, and a file as torch.save writes it, found {to}, {out}")
     check_free(out)
     params, provenance = merge([source], prefix=prefix)
     if to == "safetensors":
@@ -102,7 +104,7 @@ def export(
         arrays = _biases_into_means(arrays)
         notes.append("the biases of SiamFC's conv1-4 went into BN's means: the layout has no place for them")
     if to == "tf1" and (latest := tf1_bundles.latest(out.parent)) not in (None, out.name):
-        path, other = out.with_name(tf1_bundles.LATEST), latest or "what it says"
+        path, other = out.with_name(tf1_bundles.LATEST), file_kinds.printable(latest or "what it says")
         notes.append(f"left {path} as it is: by it TensorFlow finds {other}, not {out.name}")
     theirs, left = rules.invert(chosen.table, arrays)
     left_out = dict.fromkeys(_BRANCHES[weight_names.branch_of(name)] for name in left)
@@ -197,8 +199,15 @@ def _kept(provenance: Any) -> dict[str, int | float]:
 
 
 def _prefix(out: Path) -> Path:
-    """What the names of a bundle's files begin with, where its index may have been named."""
-    return out.with_name(re.sub(r"\.index$", "", out.name))
+    """What the names of a bundle's files begin with, where one of them may have been named.
+
+    Raises:
+      InputError: it is no name, or that of the list of a folder's bundles.
+    """
+    name = tf1_bundles.prefix_of(out)
+    if name in ("", "..", tf1_bundles.LATEST):
+        raise InputError(f"{out}: expected a name for a bundle, such as model.ckpt-0, found {out.name or 'none'}")
+    return out.with_name(name)
 
 
 def _write_tf1(prefix: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
@@ -213,8 +222,7 @@ def _write_tf1(prefix: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
         with working_folder(prefix) as scratch:
             new = scratch / prefix.name
             tf1_bundles.write(new, arrays)
-            index = tf1_bundles.locate(new)
-            assert index is not None
+            index = tf1_bundles.index_of(new)
             containers.sidecar(index).write_text(json.dumps(metadata, indent=2))
             (prefix.parent / index.name).unlink(missing_ok=True)
             latest = new.with_name(tf1_bundles.LATEST)

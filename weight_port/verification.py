@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfst_jax.backbones import AlexNet, siamfc
+from mfst_jax.errors import InputError
 from mfst_jax.params import Params
 from mfst_jax.se_block import SEBlocks
 from weight_port.conversion import merge
@@ -49,12 +50,14 @@ def verify(
     Args:
       first: one source.
       second: the other.
-      seed: of the random images.
+      seed: of the random images, 0 or more.
       prefix: which copy of the network to take, as for `weight_port.read`, in both sources or in the one that has it.
 
     Raises:
-      SourceError, InputError: as `conversion.merge` does for either.
+      SourceError, InputError: as `conversion.merge` does for either; or the seed is below 0.
     """
+    if seed < 0:
+        raise InputError(f"seed: expected 0 or more, found {seed}")
     names = name_of(first), name_of(second)
     sources, problems = read_each([first, second], prefix=prefix)
     if problems:

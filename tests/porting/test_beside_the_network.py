@@ -120,6 +120,8 @@ def test_a_training_state_of_jax(tmp_path: Path):
 def test_names_that_would_move_the_cursor_are_noted_harmlessly(tmp_path: Path):
     _, notes = read(tmp_path / "x", theirs("alexnet") | {"a\x1b[2Jb\n": np.ones(1)})
     assert notes == [r"set aside what is not of the network: 'a\x1b[2Jb\n'"]
+    _, notes = read(tmp_path / "x", theirs("alexnet", 0, "a\x1b[2J.") | theirs("alexnet", 1, "b."), prefix="b.")
+    assert notes[-1] == r"set aside another copy of the network: 'a\x1b[2J'"
 
 
 def test_notes_are_printed_where_weights_are_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -41,5 +41,8 @@ def test_command_line_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_inspecting_what_has_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["inspect", str(write_npz(tmp_path / "x.npz", {"w": np.arange(3), "e": np.zeros((0, 2))}))]) == 0
-    assert capsys.readouterr().out.splitlines()[2:] == ["w  int64[3]", "e  float64[0, 2]"]
+    numbers = np.array([np.inf, -np.inf, 1], np.float32)
+    path = write_npz(tmp_path / "x.npz", {"w": np.arange(3), "e": np.zeros((0, 2)), "i": numbers})
+    assert main(["inspect", str(path)]) == 0
+    told = ["w  int64[3]", "e  float64[0, 2]", "i  float32[3]  mean nan  std nan  not finite 2"]
+    assert capsys.readouterr().out.splitlines()[2:] == told

@@ -235,6 +235,7 @@ def test_a_bundle_has_the_released_names(tmp_path: Path):
         ('model_checkpoint_path: "model.ckpt-332499"\n', "finds model.ckpt-332499, not model.ckpt-0"),
         ("hello", "finds what it says, not model.ckpt-0"),
         (r'model_checkpoint_path: "\303\244"', "finds what it says, not model.ckpt-0"),
+        (r'model_checkpoint_path: "\u001b[2J"', r"finds '\x1b[2J', not model.ckpt-0"),
         ('model_checkpoint_path: "/elsewhere/model.ckpt-0"\n', None),
     ],
 )
@@ -248,6 +249,22 @@ def test_the_list_of_a_folders_bundles_stays(tmp_path: Path, said: str, told: st
         assert notes == [f"left {tmp_path / 'checkpoint'} as it is: by it TensorFlow {told}"]
     assert (tmp_path / "checkpoint").read_text() == said
     assert weight_port.read(tmp_path / "model.ckpt-0").arrays
+
+
+@pytest.mark.parametrize("suffix", [".index", ".meta", ".data-00000-of-00001"])
+def test_a_bundle_may_be_named_by_any_of_its_files(tmp_path: Path, suffix: str):
+    path = write(tmp_path / "in.safetensors", A, random_arrays(A))
+    weight_port.export(path, tmp_path / "tf" / f"model.ckpt-0{suffix}", "tf1")
+    files = ["checkpoint", *(f"model.ckpt-0.{part}" for part in ("data-00000-of-00001", "index", "mfst_jax.json"))]
+    assert sorted(file.name for file in (tmp_path / "tf").iterdir()) == files
+
+
+@pytest.mark.parametrize("name", ["", "..", "checkpoint", ".index"])
+def test_what_is_no_name_of_a_bundle_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"expected a name for a bundle, such as model\.ckpt-0, found"):
+        weight_port.export(tmp_path / "nothing", name, "tf1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_process_at_the_same_bundle_is_found_before_any_work(tmp_path: Path):
@@ -271,6 +288,11 @@ def test_nothing_is_written_where_something_is_wrong(tmp_path: Path):
         weight_port.export(path, tmp_path / "out.pth", "torch-siamfc")
     with pytest.raises(InputError, match=r"expected a name that ends in \.safetensors, found '\.pth'"):
         weight_port.export(path, tmp_path / "out.pth", "safetensors")
+    for to, name in (("tf1", "x"), ("matconvnet", "x.mat"), *((to, "x.safetensors") for to in get_args(Layout))):
+        with pytest.raises(InputError, match=f"^legacy: expected a layout of PyTorch, and a file .*, found .*{name}$"):
+            weight_port.export(path, tmp_path / name, to, legacy=True)
+    with pytest.raises(InputError, match="expected a name to write to, found a folder"):
+        weight_port.export(path, ".", "torchvision-alexnet")
     with pytest.raises(InputError, match=r"expected one of torch-siamfc, .*, found 'onnx'"):
         weight_port.export(path, tmp_path / "out.onnx", "onnx")
     (tmp_path / "file").write_text("")

@@ -99,6 +99,11 @@ def test_no_array_is_printed_with_what_was_read(tmp_path: Path):
         assert found != type(found)(**vars(found))
 
 
+def test_a_seed_below_zero_is_refused(capsys: pytest.CaptureFixture[str]):
+    assert main(["verify", "builtin", "builtin", "--seed", "-1"]) == 2
+    assert capsys.readouterr().err == "weight_port: seed: expected 0 or more, found -1\n"
+
+
 def test_two_variants_differ_in_channels(tmp_path: Path):
     caffe = {name: array for name, array in random_arrays(AUTHORS).items() if "/alexnet/" in name}
     write_npz(

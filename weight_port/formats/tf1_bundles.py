@@ -100,8 +100,18 @@ def locate(path: Path) -> Path | None:
         return path
     if path.is_file() and not _PART.search(path.name):
         return None
-    index = path.with_name(_PART.sub("", path.name) + ".index")
+    index = index_of(path.with_name(prefix_of(path)))
     return index if is_index(index) else None
+
+
+def prefix_of(path: Path) -> str:
+    """Beginning of the names of a bundle's files, of which `path` may be one: `model.ckpt-0`."""
+    return _PART.sub("", path.name)
+
+
+def index_of(prefix: Path) -> Path:
+    """Path of the index of the bundle whose files' names begin with `prefix`."""
+    return prefix.with_name(f"{prefix.name}.index")
 
 
 def files(index: Path) -> list[Path]:
@@ -161,7 +171,7 @@ def write(prefix: Path, arrays: Mapping[str, np.ndarray]) -> None:
             )
             file.write(words.data)
             offset += words.nbytes
-    prefix.with_name(f"{prefix.name}.index").write_bytes(leveldb_table.dumps(table))
+    index_of(prefix).write_bytes(leveldb_table.dumps(table))
     name = json.dumps(prefix.name, ensure_ascii=False)
     latest = f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n"
     prefix.with_name(LATEST).write_text(latest, encoding="utf-8")
@@ -192,7 +202,7 @@ def _shard(prefix: Path, number: int, count: int) -> Path:
 
 def _shards(index: Path, header: _Header) -> list[Path]:
     """Data files, all of which are there."""
-    prefix = index.with_name(_PART.sub("", index.name))
+    prefix = index.with_name(prefix_of(index))
     paths = []
     for number in range(header.shards):
         path = _shard(prefix, number, header.shards)
