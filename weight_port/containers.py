@@ -154,10 +154,7 @@ def sidecar(index: Path) -> Path:
 
 
 def _read_zip(path: Path) -> Read:
-    with file_kinds.open_zip(path) as archive:
-        size = sum(info.file_size for info in archive.infolist())
-        if size > LIMIT:
-            raise ValueError(f"it unpacks to {size} bytes, more than {LIMIT}")
+    with file_kinds.open_zip(path, largest=LIMIT) as archive:
         if torch_files.is_torch_zip(archive):
             return "PyTorch zip", *torch_files.read_zip(archive)
         if _LPIPS_MEMBER in archive.namelist():

@@ -98,15 +98,22 @@ def convert_command(path: Path) -> str:
 
 
 @contextmanager
-def open_zip(path: Path) -> Generator[zipfile.ZipFile]:
+def open_zip(path: Path, *, largest: int | None = None) -> Generator[zipfile.ZipFile]:
     """Zip archive with a directory of bounded size, all of which `zipfile` reads before anything else.
 
+    Args:
+      path: the archive.
+      largest: how many bytes all its files may have once unpacked; None for one of which nothing is unpacked.
+
     Raises:
-      ValueError: the directory is too large.
+      ValueError: the directory or the files are too large.
       zipfile.BadZipFile: it is no zip archive, or a damaged one.
     """
     with _DirectoryFirst(path.open("rb", buffering=0)) as file, zipfile.ZipFile(file) as archive:
         file.largest = None
+        size = sum(info.file_size for info in archive.infolist())
+        if largest is not None and size > largest:
+            raise ValueError(f"it unpacks to {size} bytes, more than {largest}")
         yield archive
 
 

@@ -3,15 +3,19 @@
 import json
 import os
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
-from mfst_jax.errors import InputError, reason_in_content
+from mfst_jax.checkpoints import file_kinds
+from mfst_jax.errors import InputError, MissingExtraError, reason_in_content
 from mfst_jax.export.signature import FORMAT
 from mfst_jax.export.stablehlo import ABOUT
 from mfst_jax.whole_files import check_free, write_atomically
 
 Kind = Literal["onnx", "stablehlo"]
+LARGEST = 2**30
+"""Greatest number of bytes of a file that is read, once it is unpacked."""
 
 
 def check_place(out: Path, kind: Kind) -> None:
@@ -40,12 +44,16 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """What an exported tracker says of itself.
 
     Raises:
-      InputError: no file there, none that `mfst export` wrote, or one in another format than this version's.
+      InputError: no file there, none that `mfst export` wrote, one in another format than this version's, or one of
+        more than `LARGEST` bytes.
+      MissingExtraError: it is an ONNX model, and the package that reads those is not installed.
     """
     if not path.is_file():
         raise InputError(f"{path}: expected an exported tracker, found no file")
     try:
         about = _read_archive(path) if zipfile.is_zipfile(path) else _read_onnx(path)
+    except MissingExtraError:
+        raise
     except Exception as error:  # `zipfile` and ONNX may raise anything on damage
         raise InputError(f"{path}: expected a file of mfst export, found {reason_in_content(error)}") from None
     found = about.get("format") if isinstance(about, dict) else None
@@ -55,15 +63,24 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return about
 
 
+def open_archive(path: Path) -> AbstractContextManager[zipfile.ZipFile]:
+    """Archive of a StableHLO program. Raises `ValueError` for one that unpacks to more than `LARGEST` bytes."""
+    return file_kinds.open_zip(path, largest=LARGEST)
+
+
 def _read_archive(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         return json.loads(archive.read(ABOUT))
 
 
 def _read_onnx(path: Path) -> Any:
-    import onnx
-    from google.protobuf.message import DecodeError
-
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "onnx", "export", "an ONNX model") from None
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(f"{size} bytes, more than {LARGEST}")
     try:
         model = onnx.load(path, load_external_data=False)
     except DecodeError as error:

@@ -8,8 +8,8 @@ import jax
 import jax.export
 import numpy as np
 
-from mfst_jax.errors import InputError, reason
-from mfst_jax.export.files import read_metadata
+from mfst_jax.errors import InputError, MissingExtraError, reason_in_content
+from mfst_jax.export.files import open_archive, read_metadata
 
 
 @runtime_checkable
@@ -35,21 +35,24 @@ def open_exported(path: Path, *, threads: int = 0) -> Exported:
       threads: threads for ONNX Runtime; 0 leaves it the choice.
 
     Raises:
-      InputError: as `files.read_metadata` does.
+      InputError: as `files.read_metadata` does, or its programs cannot be read.
+      MissingExtraError: it is an ONNX model, and a package that it needs is not installed.
     """
-    about = read_metadata(path)
+    read_metadata(path)
     try:
-        return _StableHLO(path, about) if zipfile.is_zipfile(path) else _ONNX(path, threads)
+        return _StableHLO(path) if zipfile.is_zipfile(path) else _ONNX(path, threads)
     except ImportError:
         raise
     except Exception as error:  # what reads programs does not say what it raises on damage
-        raise InputError(f"{path}: expected a file of mfst export, found {reason(error)}") from error
+        raise InputError(f"{path}: expected a file of mfst export, found {reason_in_content(error)}") from error
 
 
 class _ONNX:
     def __init__(self, path: Path, threads: int):
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ModuleNotFoundError:
+            raise MissingExtraError("onnxruntime", "export", "an ONNX model") from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -74,11 +77,11 @@ class _ONNX:
 
 
 class _StableHLO:
-    def __init__(self, path: Path, about: dict[str, Any]):
-        with zipfile.ZipFile(path) as archive:
+    def __init__(self, path: Path):
+        with open_archive(path) as archive:
             read = {name: jax.export.deserialize(bytearray(archive.read(f"{name}.bin"))) for name in ("init", "step")}
         self._init, self._step = jax.jit(read["init"].call), jax.jit(read["step"].call)
-        self._shape = tuple(about["frame_shape"])
+        self._shape = read["init"].in_avals[0].shape
         self._state: Any = None
         self.score = 1.0
 
