@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import UseAppendAction
 from tyro.constructors import PrimitiveConstructorSpec
 
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.presets import PRESETS, Preset
 from mfst_jax.program.jax_health import backend_problem
 
@@ -56,7 +56,7 @@ def description_of(docstring: str | None) -> str:
 
 
 def exit_status(command: Callable[[], int], *, program: str, interrupted: str = "interrupted") -> int:
-    """Exit status of a command: what it returns, 2 where its input or JAX is unusable, 130 where it is interrupted.
+    """Exit status of a command: what it returns, 2 where its input, its output or JAX is unusable, 130 if interrupted.
 
     In the latter two cases one line says why. A character that standard output cannot show, such as one of a file's
     name, becomes a question mark.
@@ -75,15 +75,32 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
     except KeyboardInterrupt:
         print(f"{program}: {interrupted}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception:
-        problem = backend_problem()
+    except Exception as error:
+        output = _output_error() if isinstance(error, OSError) else None
+        if isinstance(output, BrokenPipeError):  # its reader has closed it, as `head` does
+            return 0
+        problem = backend_problem() if output is None else f"standard output: expected to write, found {reason(output)}"
         if problem is None:
             raise
         print(f"{program}: {problem}", file=sys.stderr)
         return 2
+
+
+def _output_error() -> OSError | None:
+    """Error of writing to standard output, which then leads nowhere; None where it can be written to."""
+    try:
+        handle = sys.stdout.fileno()
+    except (AttributeError, ValueError):  # it is none, or no file
+        return None
+    try:
+        sys.stdout.flush()
+        os.write(handle, b"\n")  # where nothing is buffered, nothing was left to flush
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # or Python would fail on it once more at its end
+        os.dup2(nowhere, handle)
+        os.close(nowhere)
+        return error
+    return None
 
 
 @contextmanager

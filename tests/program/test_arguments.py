@@ -1,8 +1,11 @@
 """How commands end, and what they print where the terminal or the file cannot show it."""
 
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +119,50 @@ def test_unusable_input_is_one_line_and_status_2(capsys: pytest.CaptureFixture[s
 
     assert exit_status(fail, program="mfst") == 2
     assert capsys.readouterr().err == f"mfst: video {NAME}: expected more\n"
+
+
+SCRIPT = """
+import os, sys
+from mfst_jax.program.arguments import exit_status
+def command():
+    print("x" * int(sys.argv[1]))
+    if sys.argv[2:]:
+        os.write(os.open(sys.argv[2], os.O_WRONLY), b"x")
+    return 1
+sys.exit(exit_status(command, program="mfst"))
+"""
+
+
+def ended(output: int, *arguments: str, unbuffered: bool = False) -> tuple[int, list[str]]:
+    """Exit status and standard error of a process that prints to an open file."""
+    command = [sys.executable, *(["-u"] if unbuffered else []), "-c", SCRIPT, *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", [True, False])
+@pytest.mark.parametrize("length", ["1", "100000"])
+def test_an_output_without_room_is_one_line_and_status_2(length: str, unbuffered: bool):
+    with Path("/dev/full").open("wb") as full:
+        told = "mfst: standard output: expected to write, found No space left on device"
+        assert ended(full.fileno(), length, unbuffered=unbuffered) == (2, [told])
+
+
+@pytest.mark.parametrize("unbuffered", [True, False])
+@pytest.mark.parametrize("length", ["1", "100000"])
+def test_an_output_that_nobody_reads_any_more_is_no_error(length: str, unbuffered: bool):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert ended(writing, length, unbuffered=unbuffered) == (0, [])
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_another_file_without_room_is_an_error_still():
+    status, told = ended(subprocess.DEVNULL, "1", "/dev/full")
+    assert status == 1
+    assert told[-1] == "OSError: [Errno 28] No space left on device"
