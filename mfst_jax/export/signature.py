@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import jax
 
 from mfst_jax import checkpoints
-from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED
+from mfst_jax.checkpoints.known_weights import KNOWN, PUBLISHED, is_shadowed
 from mfst_jax.config import Config, to_dict
 from mfst_jax.correlation_filter import GEOMETRIES
 from mfst_jax.model import Exemplar
@@ -124,9 +124,12 @@ def metadata(weights: str | None, params: Params, config: Config) -> dict[str, A
 
 
 def licence(weights: str | None) -> str:
-    """Terms of weights, as far as they are known: of those that have a name, by what they are put together from."""
+    """Terms of weights, as far as they are known: of those that have a name, by what they are put together from.
+
+    What lies at a path of such a name is somebody else's.
+    """
     name = "builtin" if weights is None else str(weights)
-    if name not in KNOWN:
+    if name not in KNOWN or is_shadowed(weights):
         return "not known: that of the weights it was made from"
     sources, own = KNOWN[name].sources or ("alexnet",), KNOWN[name].terms
     published = [f"{PUBLISHED[each].about}: {PUBLISHED[each].terms}" for each in sources]

@@ -206,7 +206,10 @@ def test_an_exported_tracker_in_the_place_of_weights_is_named(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_weights_of_a_name_have_the_terms_of_what_they_are_made_of():
+def test_weights_of_a_name_have_the_terms_of_what_they_are_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     assert "BSD-3-Clause" in signature.licence(None)
     assert "no licence of its own" in signature.licence("paper")
     assert signature.licence("mine.safetensors").startswith("not known")
+    (tmp_path / "paper").mkdir()
+    assert signature.licence("paper").startswith("not known")
