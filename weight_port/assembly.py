@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 def get(
     name: str,
     *,
-    source: str | None = None,
+    source: str | Path | None = None,
     progress: Progress = lambda done, total: None,
     say: Say = lambda line: None,
 ) -> Path:
@@ -51,7 +51,8 @@ def get(
         waiting = "another process is downloading weights: waiting for it"
         with exclusive(path.parent / ".lock", lambda: say(waiting)):
             if not _is_there(name, say):
-                files = [_find(what, name, source, progress, say) for what in known.sources]
+                place = None if source is None else str(source)
+                files = [_find(what, name, place, progress, say) for what in known.sources]
                 try:
                     conversion.convert(files, path)
                 except SourceError as error:

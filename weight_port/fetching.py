@@ -23,7 +23,7 @@ from weight_port.problems import SourceError
 def fetch(
     what: str,
     *,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     url: str | None = None,
     progress: Progress = lambda done, total: None,
     waiting: Callable[[], None] = lambda: None,
@@ -45,7 +45,7 @@ def fetch(
         raise InputError(f"fetch: expected one of {', '.join(PUBLISHED)}, found {what!r}")
     published = PUBLISHED[what]
     try:
-        path = (cache_folder() if cache is None else cache) / published.name
+        path = (cache_folder() if cache is None else Path(cache)) / published.name
     except RuntimeError as error:
         raise InputError(f"cache: expected a folder for {published.name}, found none: {error}") from error
     if path.exists():

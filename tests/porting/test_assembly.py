@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 from servers import Server
-from sources import A, S, assert_same, random_arrays
+from sources import A, S, assert_same, names_in, random_arrays
 
 import mfst_jax
 import weight_port
@@ -26,10 +26,6 @@ from weight_port.assembly import get
 
 SIAMFC, ALEXNET = "2016-08-17.net.mat", "alexnet-owt-7be5be79.pth"
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_set_is_downloaded_once_and_loads_by_its_name(server: Server, cache: Path):
@@ -47,8 +43,8 @@ def test_a_set_is_downloaded_once_and_loads_by_its_name(server: Server, cache: P
     assert get("paper", source=server.url, say=told.append) == path
     assert told[2:] == ["paper is here already: nothing to download"]
     assert [name for name, _ in server.asked] == [SIAMFC, ALEXNET]
-    assert names(cache / "weights") == ["downloads", "paper.safetensors"]
-    assert names(cache / "weights" / "downloads") == [f"{SIAMFC}.sha256"]  # which holds for the next time
+    assert names_in(cache / "weights") == ["downloads", "paper.safetensors"]
+    assert names_in(cache / "weights" / "downloads") == [f"{SIAMFC}.sha256"]  # which holds for the next time
 
 
 def test_downloads_that_a_killed_process_left_go_at_the_next_start(server: Server, cache: Path):
@@ -73,7 +69,7 @@ def test_the_formats_of_the_published_files_become_these_weights(tmp_path: Path,
         weight_port.export(tmp_path / "x.safetensors", files / name, to)
     sha256 = hashlib.sha256((files / ALEXNET).read_bytes()).hexdigest()
     monkeypatch.setitem(PUBLISHED, "alexnet", dataclasses.replace(PUBLISHED["alexnet"], sha256=sha256, size=None))
-    get("paper", source=str(files))
+    get("paper", source=files)
     assert_same(mfst_jax.load("paper"), siamfc | alexnet)
 
 
@@ -92,8 +88,8 @@ def test_a_folder_on_disk_is_read_and_stays_as_it_is(
         get("paper", source="stick")
     (folder / ALEXNET).write_bytes(published[ALEXNET])
     assert get("paper", source="stick").exists()
-    assert names(folder) == [SIAMFC, ALEXNET]
-    assert names(cache / "weights") == ["paper.safetensors"]
+    assert names_in(folder) == [SIAMFC, ALEXNET]
+    assert names_in(cache / "weights") == ["paper.safetensors"]
     assert server.asked == []
 
 
@@ -102,7 +98,7 @@ def test_what_was_fetched_before_is_taken_and_stays(server: Server, published: d
     for name in (SIAMFC, ALEXNET):
         (cache / name).write_bytes(published[name])
     get("paper")
-    assert names(cache) == [SIAMFC, f"{SIAMFC}.sha256", ALEXNET, "weights"]
+    assert names_in(cache) == [SIAMFC, f"{SIAMFC}.sha256", ALEXNET, "weights"]
     assert [name for name, _ in server.asked] == [ALEXNET]
 
 
@@ -112,7 +108,7 @@ def test_what_broke_off_goes_on_with_the_next_try(server: Server, published: dic
         InputError, match=rf"^weights 'paper': expected to download {server.url}/{SIAMFC}, found the end of"
     ):
         get("paper", source=server.url)
-    assert names(cache / "weights") == ["downloads"]
+    assert names_in(cache / "weights") == ["downloads"]
     with pytest.raises(InputError, match="found nothing there; download them: mfst weights get paper"):
         mfst_jax.load("paper")
     get("paper", source=server.url)
@@ -123,7 +119,7 @@ def test_a_wrong_checksum_is_refused_and_what_was_right_stays(server: Server, pu
     server.files[ALEXNET] = bytes(reversed(published[ALEXNET]))
     with pytest.raises(InputError, match=rf"^{server.url}/{ALEXNET}: expected the file of SHA-256"):
         get("paper", source=server.url)
-    assert names(cache / "weights" / "downloads") == [SIAMFC, f"{SIAMFC}.sha256"]
+    assert names_in(cache / "weights" / "downloads") == [SIAMFC, f"{SIAMFC}.sha256"]
     server.files[ALEXNET] = published[ALEXNET]
     get("paper", source=server.url)
     assert [name for name, _ in server.asked] == [SIAMFC, ALEXNET, ALEXNET]
@@ -145,7 +141,7 @@ def test_files_that_do_not_go_together_are_refused(server: Server, published: di
         InputError, match=r"^weights 'paper': expected files that make up the set, found params/alexnet"
     ):
         get("paper", source=server.url)
-    assert "paper.safetensors" not in names(cache / "weights")
+    assert "paper.safetensors" not in names_in(cache / "weights")
 
 
 def test_no_room_for_the_result_leaves_the_downloads(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch):
@@ -156,7 +152,7 @@ def test_no_room_for_the_result_leaves_the_downloads(server: Server, cache: Path
         patch.setattr(files, "write_safetensors", full)
         with pytest.raises(InputError, match=r"paper\.safetensors: expected a place to write.*No space left on device"):
             get("paper", source=server.url)
-    assert names(cache / "weights") == ["downloads"]
+    assert names_in(cache / "weights") == ["downloads"]
     get("paper", source=server.url)
     assert [name for name, _ in server.asked] == [SIAMFC, ALEXNET]
 
@@ -209,7 +205,7 @@ def test_two_at_once_download_a_set_once(server: Server, cache: Path):
         thread.join()
     assert found == [cache / "weights" / "paper.safetensors"] * 2
     assert [name for name, _ in server.asked] == [SIAMFC, ALEXNET]
-    assert names(cache / "weights") == ["downloads", "paper.safetensors"]
+    assert names_in(cache / "weights") == ["downloads", "paper.safetensors"]
 
 
 def test_a_further_set_is_one_more_entry(server: Server, monkeypatch: pytest.MonkeyPatch):

@@ -28,7 +28,7 @@ def test_a_file_is_fetched_once(siamfc_server: Server, url: str, pinned: None, t
     assert path.read_bytes() == CONTENT
     assert told[0] == (0, len(CONTENT))
     assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert fetch("siamfc", cache=cache, url=url) == path
+    assert fetch("siamfc", cache=str(cache), url=url) == path
     assert siamfc_server.asked == [(NAME, None)]
     assert names_in(cache) == [NAME]
 
