@@ -25,6 +25,7 @@ from weight_port.__main__ import main
         {"conv2.": "conv2.module.", "features.8.": "features.8._orig_mod."},
         {"conv": "_fsdp_wrapped_module.conv", ".0.weight": "._checkpoint_wrapped_module.0.weight"},
         {"": "state_dict/module.model.tracker."},
+        {".0.": "._orig_mod.module._fsdp_wrapped_module._checkpoint_wrapped_module.0.module._orig_mod."},
     ],
     ids=str,
 )
@@ -115,6 +116,30 @@ def test_a_training_state_of_jax(tmp_path: Path):
     params, notes = read(tmp_path / "x", names)
     assert_same(params, ours("alexnet"))
     assert notes == ["dropped the state of the optimiser", "set aside what is not of the network: step"]
+
+
+def test_a_few_names_of_the_network_elsewhere_are_no_copy_of_it(tmp_path: Path):
+    few = {f"head.features.0.{leaf}": np.ones(64, np.float32) for leaf in ("weight", "bias")}
+    params, notes = read(tmp_path / "x", theirs("alexnet", 0, "model.") | few)
+    assert_same(params, ours("alexnet"))
+    assert notes == ["set aside what is not of the network: head.features.0.bias, head.features.0.weight"]
+
+
+def test_what_is_within_another_copy_is_beside_the_one_that_is_taken(tmp_path: Path):
+    average = {name.replace("backbone.", "backbone.ema."): array for name, array in theirs("siamfc", 1).items()}
+    arrays = theirs("siamfc") | average | {"backbone.ema.conv6.weight": np.ones(4, np.float32)}
+    params, notes = read(tmp_path / "x", arrays, prefix="backbone")
+    assert_same(params, ours("siamfc"))
+    assert notes[-1] == "set aside what is not of the network: backbone.ema.conv6.weight"
+    with pytest.raises(weight_port.SourceError, match=r"backbone\.ema\.conv6\.weight: expected a name of this layout"):
+        read(tmp_path / "x", arrays, prefix="ema")
+
+
+def test_of_what_the_way_back_needs_single_numbers_alone_are_kept(tmp_path: Path):
+    names = theirs("alexnet", table=name_tables.TF1)
+    for step, kept in ((np.array([3]), {"global_step": [3.0]}), (np.array([3, 4]), {})):
+        safetensors.numpy.save_file(names | {"global_step": step}, tmp_path / "x")
+        assert weight_port.read(tmp_path / "x").provenance.get("kept", {}) == kept
 
 
 def test_names_that_would_move_the_cursor_are_noted_harmlessly(tmp_path: Path):
