@@ -9,6 +9,7 @@ import numpy as np
 
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import known_weights, weight_names
+from mfst_jax.checkpoints.files import check_replaceable
 from mfst_jax.config import MODELS
 from mfst_jax.errors import InputError
 from mfst_jax.params import Params
@@ -67,8 +68,10 @@ def convert(sources: Sequence[str | Path | Source], out: str | Path, *, prefix: 
 
     Raises:
       SourceError, InputError: as `merge` does; nothing was written.
-      InputError: `out` cannot be written or holds something that is not a checkpoint.
+      InputError: `out` cannot be written, holds something that is not a checkpoint, or is called as another program's
+        file.
     """
+    check_replaceable(Path(out))
     check_free(Path(out))
     params, provenance = merge(sources, prefix=prefix)
     checkpoints.save(params, out, provenance=provenance)

@@ -31,6 +31,8 @@ BUILT_IN = known_weights.place("builtin")
 
 SUFFIX = ".safetensors"
 """Suffix of a checkpoint that is one file; any other is an Orbax directory."""
+_FOREIGN = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".npz", ".npy", ".mat", ".h5", ".onnx")
+"""Suffixes of other programs' files, of which none is a name for a directory."""
 _log = logging.getLogger(__name__)
 _SHOWN = 4
 """Number of problems that an error message spells out."""
@@ -123,8 +125,8 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
       provenance: JSON values that say where the weights come from; `provenance(path)` returns them.
 
     Raises:
-      InputError: the weights are prepared ones or not fit for use, or the path cannot be written or holds something
-        else.
+      InputError: the weights are prepared ones or not fit for use, or the path cannot be written, holds something else
+        or is called as another program's file.
     """
     path = Path(path)
     check_plain(params)
@@ -184,10 +186,13 @@ def read(path: Path) -> Stored:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raises `InputError` where a checkpoint would take the place of something that is none."""
+    """Raises `InputError` for a name of another program's file, or the place of something that is no checkpoint."""
     if path.suffix != SUFFIX and path.is_symlink():  # a directory cannot take its place in one step
         raise InputError(f"{path}: expected a directory or nothing to replace, found a link to {path.readlink()}")
     if not path.exists():
+        if path.suffix.lower() in _FOREIGN:
+            found = f"{path.suffix}, as of another program's file (python -m weight_port export writes those)"
+            raise InputError(f"{path}: expected a name that ends in {SUFFIX}, or one for a directory, found {found}")
         return
     if path.suffix == SUFFIX:
         if not path.is_file():

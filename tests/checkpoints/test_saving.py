@@ -128,6 +128,14 @@ def test_a_link_to_a_directory_is_refused_before_anything_is_written(
     assert_same(checkpoints.load(tmp_path / "a.safetensors"), random_params(A))
 
 
+@pytest.mark.parametrize("name", ["weights.pth", "weights.NPZ", "net.mat"])
+def test_no_directory_gets_the_name_of_another_programs_file(tmp_path: Path, name: str):
+    found = f"found {Path(name).suffix}, as of another program's file"
+    with pytest.raises(InputError, match=rf"expected a name that ends in \.safetensors, or .* a directory, {found}"):
+        checkpoints.save(random_params(A), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_programs_orbax_checkpoint_is_not_replaced(tmp_path: Path):
     save_with_orbax(tmp_path / "theirs", {"step": np.zeros(3, np.float32)})
     with pytest.raises(InputError, match="to replace"):

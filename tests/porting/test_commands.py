@@ -46,3 +46,10 @@ def test_inspecting_what_has_no_table(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["inspect", str(path)]) == 0
     told = ["w  int64[3]", "e  float64[0, 2]", "i  float32[3]  mean nan  std nan  not finite 2"]
     assert capsys.readouterr().out.splitlines()[2:] == told
+
+
+def test_an_output_that_can_be_none_is_refused_before_anything_is_read(tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert main(["convert", str(tmp_path / "no.npz"), "--out", str(tmp_path / "mfst.pth")]) == 2
+    told = "expected a name that ends in .safetensors, or one for a directory, found .pth, as of another program's file"
+    export = "(python -m weight_port export writes those)"
+    assert capsys.readouterr().err == f"weight_port: {tmp_path / 'mfst.pth'}: {told} {export}\n"
