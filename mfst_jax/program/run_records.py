@@ -16,7 +16,7 @@ import numpy as np
 from mfst_jax import checkpoints
 from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config, to_dict
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 from mfst_jax.json_files import read_json
 from mfst_jax.locks import exclusive
 from mfst_jax.params import Params
@@ -91,7 +91,7 @@ def _written(path: Path, record: dict[str, Any], results: Iterator[Path], what: 
             write_atomically(path, json.dumps(record, indent=2) + "\n")
             return True
     except OSError as error:
-        raise InputError(f"{folder}: expected a folder to write in, found {error.strerror}") from error
+        raise InputError(f"{folder}: expected a folder to write in, found {reason(error)}") from error
 
 
 def _differences(now: Any, there: Any, name: str = "") -> Iterator[str]:

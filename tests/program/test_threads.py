@@ -81,6 +81,21 @@ def test_leaving_early_closes_what_came_ahead(error: type[BaseException]):
     assert numbers.made <= 4
 
 
+def test_on_leaving_no_more_is_made_than_the_item_in_the_making():
+    made, begun = [], threading.Event()
+
+    def slow() -> Generator[int, None, None]:
+        for number in range(50):
+            made.append(number)
+            begun.set()
+            time.sleep(0.2)
+            yield number
+
+    with prefetch(slow(), depth=10):
+        assert begun.wait(30)
+    assert len(made) < 5
+
+
 def test_calls_run_behind_in_order_and_all_of_them():
     done = []
 
