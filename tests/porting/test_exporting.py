@@ -1,6 +1,7 @@
 """Exporting: every way back is bitwise, in every direction; what a layout has no place for is told."""
 
 import dataclasses
+import errno
 import tempfile
 import warnings
 from pathlib import Path
@@ -20,7 +21,7 @@ from mfst_jax.config import Config
 from mfst_jax.errors import InputError
 from mfst_jax.params import Contents, Params
 from mfst_jax.whole_files import working_folder
-from weight_port import containers, name_tables, rules
+from weight_port import containers, exporting, name_tables, rules
 from weight_port.exporting import Layout
 from weight_port.formats import matconvnet, tf1_bundles, torch_files
 
@@ -265,6 +266,27 @@ def test_what_is_no_name_of_a_bundle_is_refused(tmp_path: Path, name: str, monke
     with pytest.raises(InputError, match=r"expected a name for a bundle, such as model\.ckpt-0, found"):
         weight_port.export(tmp_path / "nothing", name, "tf1")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("written", range(3))
+def test_a_bundle_that_is_not_written_to_its_end_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int):
+    """Its files are told apart by the one that is the bundle: without the index there is none."""
+    path, put, left = write(tmp_path / "in.safetensors", A, random_arrays(A)), exporting.put, [written]
+    weight_port.export(path, tmp_path / "model.ckpt-0", "tf1")
+
+    def put_some(new: Path, place: Path) -> None:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        put(new, place)
+
+    monkeypatch.setattr(exporting, "put", put_some)
+    with pytest.raises(InputError, match="expected a place to write a bundle, found No space left on device"):
+        weight_port.export(path, tmp_path / "model.ckpt-0", "tf1")
+    assert sorted(tmp_path.glob(".*")) == []
+    assert not (tmp_path / "model.ckpt-0.index").exists()
+    with pytest.raises(weight_port.SourceError):
+        weight_port.read(tmp_path / "model.ckpt-0")
 
 
 def test_another_process_at_the_same_bundle_is_found_before_any_work(tmp_path: Path):
