@@ -125,8 +125,8 @@ def save(params: Params, path: str | Path, *, provenance: Mapping[str, Any] | No
       provenance: JSON values that say where the weights come from; `provenance(path)` returns them.
 
     Raises:
-      InputError: the weights are prepared ones or not fit for use, or the path cannot be written, holds something else
-        or is called as another program's file.
+      InputError: the weights are prepared ones or not fit for use, the provenance is not of JSON values, or the path
+        cannot be written, holds something else or is called as another program's file.
     """
     path = Path(path)
     check_plain(params)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mfst_jax.config import Config, from_dict, to_dict
-from mfst_jax.errors import InputError
+from mfst_jax.errors import InputError, reason
 
 _VERSION = 1
 _DEEPEST = 200
@@ -39,12 +39,20 @@ class Stored:
 
 
 def make_metadata(config: Config | None, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON object that goes with arrays, as it is in every kind of file."""
-    return {
-        "version": _VERSION,
-        "config": None if config is None else to_dict(config),
-        "provenance": dict(provenance),
-    }
+    """JSON object that goes with arrays, as it is in every kind of file.
+
+    Raises:
+      InputError: the provenance is no JSON object, or has so many levels that it would not be read.
+    """
+    recommended = None if config is None else to_dict(config)
+    try:
+        text = json.dumps({"version": _VERSION, "config": recommended, "provenance": dict(provenance)})
+        metadata = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"provenance: expected JSON values by name, found {reason(error)}") from error
+    if _is_deeper(metadata, _DEEPEST):
+        raise InputError(f"provenance: expected JSON values of at most {_DEEPEST - 1} levels, found more")
+    return metadata
 
 
 def interpret(path: Path, arrays: dict[str, np.ndarray], metadata: Any) -> Stored:

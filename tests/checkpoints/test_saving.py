@@ -1,6 +1,7 @@
 """Writing a checkpoint: a failure leaves the old one, and what is no checkpoint is not replaced."""
 
 import errno
+import functools
 import inspect
 import threading
 import time
@@ -168,6 +169,19 @@ def test_what_is_no_plain_weights_is_not_saved(tmp_path: Path):
         with pytest.raises(InputError, match=f"^params: expected plain weights, as mfst_jax.load .*, found {found}$"):
             save(params, tmp_path / "x.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_provenance_that_is_none_is_refused(tmp_path: Path):
+    itself: dict[str, Any] = {}
+    itself["itself"] = itself
+    for provenance in ({"tool": Path("x")}, itself, {"digits": 10**5000}, {"a": {("b", 1): 2}}):
+        with pytest.raises(InputError, match="provenance: expected JSON values by name, found "):
+            checkpoints.save(random_params(A), tmp_path / "x.safetensors", provenance=provenance)
+    deep = functools.reduce(lambda inner, _: {"sources": [inner]}, range(99), {})
+    checkpoints.save(random_params(A), tmp_path / "x.safetensors", provenance=deep)
+    assert checkpoints.provenance(tmp_path / "x.safetensors") == deep
+    with pytest.raises(InputError, match="provenance: expected JSON values of at most 199 levels, found more"):
+        checkpoints.save(random_params(A), tmp_path / "x.safetensors", provenance={"sources": deep})
 
 
 def test_weights_unfit_for_use_are_not_saved(tmp_path: Path):
