@@ -20,6 +20,7 @@ from mfst_jax import checkpoints, json_files
 from mfst_jax.checkpoints import file_kinds, files, known_weights, safetensors_files
 from mfst_jax.config import Config
 from mfst_jax.errors import InputError
+from mfst_jax.zip_files import open_zip
 from weight_port.formats import matconvnet, pickled_values, pickles, tf1_bundles, torch_files
 from weight_port.formats.pickled_values import Tree
 from weight_port.problems import SourceError
@@ -154,7 +155,7 @@ def sidecar(index: Path) -> Path:
 
 
 def _read_zip(path: Path) -> Read:
-    with file_kinds.open_zip(path, largest=LIMIT) as archive:
+    with open_zip(path, largest=LIMIT) as archive:
         if torch_files.is_torch_zip(archive):
             return "PyTorch zip", *torch_files.read_zip(archive)
         if _LPIPS_MEMBER in archive.namelist():

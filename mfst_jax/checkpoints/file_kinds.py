@@ -3,20 +3,17 @@
 This serves the error messages of those who read weights, and reads none itself.
 """
 
-import io
 import re
 import shlex
 import stat
 import zipfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfst_jax.checkpoints.safetensors_files import is_safetensors
+from mfst_jax.zip_files import open_zip
 
-_LARGEST_DIRECTORY = 2**20
-"""Largest directory of a zip, in bytes: 10,000 entries fit."""
 _SHOWN = 3
 """Number of names that a message spells out."""
 _WEIGHTS = (".pth", ".pt", ".tar", ".pkl", ".ckpt", ".bin", ".npz", ".npy", ".mat", ".safetensors", ".index", ".pickle")
@@ -95,41 +92,6 @@ def identify(path: Path) -> Kind | None:
 def convert_command(path: Path) -> str:
     """Command line that makes a checkpoint of another program's weights."""
     return f"python -m weight_port convert {shlex.quote(str(path))} --out mfst.safetensors"
-
-
-@contextmanager
-def open_zip(path: Path, *, largest: int | None = None) -> Generator[zipfile.ZipFile]:
-    """Zip archive with a directory of bounded size, all of which `zipfile` reads before anything else.
-
-    Args:
-      path: the archive.
-      largest: how many bytes all its files may have once unpacked; None for one of which nothing is unpacked.
-
-    Raises:
-      ValueError: the directory or the files are too large.
-      zipfile.BadZipFile: it is no zip archive, or a damaged one.
-    """
-    with _DirectoryFirst(path.open("rb", buffering=0)) as file, zipfile.ZipFile(file) as archive:
-        file.largest = None
-        size = sum(info.file_size for info in archive.infolist())
-        if largest is not None and size > largest:
-            raise ValueError(f"it unpacks to {size} bytes, more than {largest}")
-        yield archive
-
-
-class _DirectoryFirst(io.BufferedReader):
-    """File from which `zipfile` reads a directory, in one piece, wherever it takes that to be.
-
-    Attributes:
-      largest: Greatest number of bytes of the directory; None once it is read.
-    """
-
-    largest: int | None = _LARGEST_DIRECTORY
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.largest is not None and size is not None and size > self.largest:
-            raise ValueError(f"expected a directory of at most {self.largest} bytes, found {size}")
-        return super().read(size)
 
 
 def printable(name: str) -> str:

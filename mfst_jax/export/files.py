@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
-from mfst_jax.checkpoints import file_kinds
 from mfst_jax.errors import InputError, MissingExtraError, reason_in_content
 from mfst_jax.export.signature import FORMAT
 from mfst_jax.export.stablehlo import ABOUT
 from mfst_jax.whole_files import check_free, write_atomically
+from mfst_jax.zip_files import open_zip
 
 Kind = Literal["onnx", "stablehlo"]
 LARGEST = 2**30
@@ -65,7 +65,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def open_archive(path: Path) -> AbstractContextManager[zipfile.ZipFile]:
     """Archive of a StableHLO program. Raises `ValueError` for one that unpacks to more than `LARGEST` bytes."""
-    return file_kinds.open_zip(path, largest=LARGEST)
+    return open_zip(path, largest=LARGEST)
 
 
 def _read_archive(path: Path) -> Any:
