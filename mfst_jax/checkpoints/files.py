@@ -106,7 +106,7 @@ def _read_weights(path: Path) -> tuple[dict[str, np.ndarray], Contents]:
     problems += [f"{name}: expected floating point, found {dtype}" for name, dtype in stored.unread.items()]
     if contents is None:
         advice = f"if they are another program's: {file_kinds.convert_command(path)}"
-        raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}; {advice}")
+        raise InputError(f"{path}: {_summary(problems)}; {advice}")
     if problems:
         raise InputError(f"{path}: expected weights of MFST, found {_summary(problems)}")
     return stored.arrays, dataclasses.replace(contents, config=stored.config)

@@ -45,6 +45,8 @@ def test_weights_of_another_network(tmp_path: Path):
     safetensors.numpy.save_file(other, tmp_path / "x.safetensors")
     with pytest.raises(InputError, match=r"found model\.layers\.0\. weight") as error:
         checkpoints.load(tmp_path / "x.safetensors")
+    expected = "expected tensors such as params/siamfc/conv1/kernel, found model.layers.0. weight, "
+    assert message(error).startswith(f"{tmp_path / 'x.safetensors'}: {expected}")
     assert len(message(error)) < 600  # with the path in it twice
 
 
