@@ -46,9 +46,13 @@ def read_orbax(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None
     asyncio tasks.
 
     Raises:
-      InputError: it is of another version, damaged, or larger than `LARGEST`.
+      InputError: it is of another version, damaged, larger than `LARGEST`, or has a device or a pipe in it.
       Exception: whatever Orbax raises on damage.
     """
+    for entry in path.rglob("*"):
+        if entry.exists() and not entry.is_file() and not entry.is_dir():  # of which reading need not end
+            found = f"a device or a pipe, {entry.relative_to(path)}"
+            raise InputError(f"{path}: expected files and folders in an Orbax directory, found {found}")
     metadata = None
     if (path / METADATA_FILE).exists():
         metadata = json_files.load(path / METADATA_FILE)

@@ -169,10 +169,13 @@ def test_a_directory_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
-def test_metadata_that_are_a_pipe_are_refused(tmp_path: Path):
-    (tmp_path / "x").mkdir()
-    os.mkfifo(tmp_path / "x" / "mfst_jax.json")
-    with pytest.raises(InputError, match="a device or a pipe"):
+@pytest.mark.parametrize("name", ["mfst_jax.json", "_CHECKPOINT_METADATA", "state/_METADATA", "state/manifest.ocdbt"])
+def test_a_directory_with_a_pipe_in_it_is_refused(tmp_path: Path, orbax_directory: Path, name: str):
+    shutil.copytree(orbax_directory, tmp_path / "x")
+    (tmp_path / "x" / "mfst_jax.json").unlink()
+    (tmp_path / "x" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "x" / name)
+    with pytest.raises(InputError, match=f"expected files and folders in .*, found a device or a pipe, {name}"):
         checkpoints.read(tmp_path / "x")
 
 
