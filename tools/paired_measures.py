@@ -32,7 +32,5 @@ def paired_rows(before: Mapping[str, Measures], after: Mapping[str, Measures]) -
     for column, name in enumerate(("success AUC", "precision at 20 px")):
         first, second = (np.array([found[name][column] for name in before]) for found in (before, after))
         found = compare(second, first, groups=groups)
-        ends = found.interval
-        interval = f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if ends is not None else ""
-        rows.append((name, f"{first.mean():.3f}", f"{second.mean():.3f}", f"{found.difference:+.3f}{interval}"))
+        rows.append((name, f"{first.mean():.3f}", f"{second.mean():.3f}", str(found)))
     return rows

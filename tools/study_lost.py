@@ -19,7 +19,7 @@ from tyro.conf import Positional
 import mfst_jax
 from mfst_jax.bench.side_by_side import table
 from mfst_jax.evaluation import Sequence, load, overlaps
-from mfst_jax.evaluation.statistics import bootstrap_interval
+from mfst_jax.evaluation.statistics import bootstrap_interval, describe_mean
 from mfst_jax.media.images import read_image
 from mfst_jax.params import choose_config
 from mfst_jax.presets import Preset
@@ -70,9 +70,7 @@ def share(tracks: list[Track], low: float, high: float, below: float) -> str:
         return "none"
     counts = np.array([len(scores) for scores in scored], np.float64)
     shares = np.array([np.mean(scores < below) for scores in scored])
-    interval = bootstrap_interval(shares, weights=counts)
-    after = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval is not None else ""
-    return f"{shares @ counts / counts.sum():.3f}{after}"
+    return describe_mean(shares @ counts / counts.sum(), bootstrap_interval(shares, weights=counts))
 
 
 def of_alarms(lost: np.ndarray, alarms: np.ndarray) -> str:

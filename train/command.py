@@ -20,7 +20,7 @@ from tyro.conf import Positional
 
 from mfst_jax import checkpoints, evaluation
 from mfst_jax.errors import InputError
-from mfst_jax.evaluation.statistics import compare
+from mfst_jax.evaluation.statistics import compare, describe_interval
 from mfst_jax.program.arguments import Settings, description_of, exit_status, flatten_settings
 from mfst_jax.program.progress import progress_of
 from mfst_jax.sequences import Place, read_sequence
@@ -109,7 +109,8 @@ def describe_tracking(
     names = sorted(before["tracking"]["sequences"])
     aucs = [np.array([line["tracking"]["sequences"][name] for name in names]) for line in (before, best)]
     found = compare(aucs[1], aucs[0])
-    notes = [] if found.interval is None else [f"95 % interval {found.interval[0]:+.3f} to {found.interval[1]:+.3f}"]
+    ends = describe_interval(found.interval, signed=True)
+    notes = [f"95 % interval {ends}"] if ends else []
     notes += ["epoch chosen on these sequences"] if chosen_by_tracking else []
     after = f" ({', '.join(notes)})" if notes else ""
     means = f"{aucs[0].mean():.3f} {what}, {aucs[1].mean():.3f} best"

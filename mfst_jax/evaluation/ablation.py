@@ -21,7 +21,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.evaluation import runner, scoring
 from mfst_jax.evaluation.datasets import TITLES, Dataset, Protocol
 from mfst_jax.evaluation.scoring import Summary
-from mfst_jax.evaluation.statistics import Comparison
+from mfst_jax.evaluation.statistics import Comparison, describe_interval
 from mfst_jax.params import resolve_config
 from mfst_jax.program.sharing import Share, in_turn
 from mfst_jax.whole_files import write_atomically
@@ -184,8 +184,7 @@ def markdown(rows: Sequence[Row], summaries: Mapping[str, Summary], protocol: Pr
     holding = sum(ordering.holds for ordering in orderings)
     lines = [["better in the paper", "than", "by", "here", "95 % interval", ""]]
     for ordering in orderings:
-        interval = ordering.here.interval
-        around = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval is not None else "-"
+        around = describe_interval(ordering.here.interval, signed=True) or "-"
         difference = f"{ordering.here.difference:+.3f}"
         verdict = "holds" if ordering.holds else "does not hold"
         pair = ordering.better.name, ordering.worse.name

@@ -20,7 +20,7 @@ from mfst_jax.evaluation.datasets import Dataset, Protocol, load
 from mfst_jax.evaluation.metrics import Measures
 from mfst_jax.evaluation.results import Results, find_results, write_submission
 from mfst_jax.evaluation.scoring import Align, Summary
-from mfst_jax.evaluation.statistics import holm
+from mfst_jax.evaluation.statistics import describe_mean, holm
 from mfst_jax.params import choose_config
 from mfst_jax.presets import PRESETS
 from mfst_jax.program.arguments import PresetName, Settings, Weights, flatten_settings, one_of
@@ -184,16 +184,14 @@ def _print_problems(problems: Sequence[str]) -> None:
 
 def _print_scores(title: str, summaries: Sequence[Summary]) -> None:
     width = max(len(name) for name in (title, *(summary.tracker for summary in summaries))) + 2
-    print(f"{title:<{width}}{'success AUC':<22}{'precision at 20 px':<22}{_HEADER}  frames/s")
+    print(f"{title:<{width}}{'success AUC':<24}{'precision at 20 px':<24}{_HEADER}  frames/s")
     for summary in summaries:
         if summary.overall is None:
             print(f"{summary.tracker:<{width}}no sequence scored")
             continue
         cells = [summary.tracker.ljust(width)]
         for name in ("success_auc", "precision_20px"):
-            interval = summary.interval(name)
-            text = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval is not None else ""
-            cells.append(f"{getattr(summary.overall, name):.3f}{text}".ljust(22))
+            cells.append(describe_mean(getattr(summary.overall, name), summary.interval(name)).ljust(24))
         speed = f"{summary.frames_per_second:8.1f}" if summary.frames_per_second is not None else f"{'-':>8}"
         print("".join(cells) + _rest(summary.overall) + f"  {speed}")
 
@@ -218,9 +216,7 @@ def _print_comparisons(summaries: Sequence[Summary]) -> None:
     width = max(len(other.tracker) for other, _ in pairs) + 2
     p_values = holm([comparison.p_value for _, comparison in pairs])
     for (other, comparison), p_value in zip(pairs, p_values, strict=True):
-        interval = comparison.interval
-        text = f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval is not None else ""
-        print(f"{other.tracker:<{width}}{comparison.difference:+.3f}{text}  p {p_value:.4f}")
+        print(f"{other.tracker:<{width}}{comparison}  p {p_value:.4f}")
 
 
 def _rest(measures: Measures) -> str:

@@ -8,7 +8,7 @@ from mfst_jax.evaluation.datasets import Dataset
 from mfst_jax.evaluation.plots import printable
 from mfst_jax.evaluation.results import Results
 from mfst_jax.evaluation.scoring import Summary, paired
-from mfst_jax.evaluation.statistics import holm
+from mfst_jax.evaluation.statistics import describe_interval, holm
 from mfst_jax.media.palette import colour
 from mfst_jax.sequences.otb import ATTRIBUTES
 
@@ -65,8 +65,7 @@ def name_of(tracker: ReportedTracker) -> str:
 
 def interval_of(summary: Summary, score: str) -> str | None:
     """95 % interval of a mean score, as text; None for fewer than two sequences."""
-    interval = summary.interval(score)
-    return None if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+    return describe_interval(summary.interval(score)) or None
 
 
 def score_table(ranked: list[ReportedTracker]) -> str:
@@ -77,7 +76,7 @@ def score_table(ranked: list[ReportedTracker]) -> str:
         cells = [_row_head(name_of(tracker)), _number(len(summary.sequences), "d")]
         for score in LABELS:
             interval = interval_of(summary, score) if score in ("success_auc", "precision_20px") else None
-            after = f" <small>{interval}</small>" if interval is not None else ""
+            after = f" <small>({interval})</small>" if interval is not None else ""
             cells.append(_number(getattr(summary.overall, score), ".3f", after))
         cells.append(_number(summary.frames_per_second, ".1f"))
         rows.append(_row(cells, "ours" if tracker.place == 0 else ""))
@@ -101,10 +100,9 @@ def comparison_table(ours: ReportedTracker, others: list[ReportedTracker]) -> st
             verdict = "ahead" if comparison.difference > 0 else "behind"
         drawing, after = f'<circle cx="{100 * comparison.difference / reach:.1f}" cy="10" r="5"/>', ""
         if comparison.interval is not None:
-            low, high = comparison.interval
-            start, end = (f"{100 * value / reach:.1f}" for value in (low, high))
+            start, end = (f"{100 * value / reach:.1f}" for value in comparison.interval)
             drawing = f'<path class="interval" d="M{start} 10H{end}"/>{drawing}'
-            after = f" <small>[{low:+.3f}, {high:+.3f}]</small>"
+            after = f" <small>({describe_interval(comparison.interval, signed=True)})</small>"
         cells = [
             _row_head(name_of(other)),
             _number(common, "d"),

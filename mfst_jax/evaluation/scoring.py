@@ -25,7 +25,7 @@ from mfst_jax.evaluation import lasot
 from mfst_jax.evaluation.datasets import Dataset, Protocol, title
 from mfst_jax.evaluation.metrics import SCORES, Measures, average, clip, measure
 from mfst_jax.evaluation.results import Result, Results
-from mfst_jax.evaluation.statistics import Comparison, bootstrap_interval, compare
+from mfst_jax.evaluation.statistics import Comparison, Interval, bootstrap_interval, compare
 from mfst_jax.sequences import Sequence
 from mfst_jax.sequences.otb import ATTRIBUTES
 from mfst_jax.sequences.text import line_numbers
@@ -99,7 +99,7 @@ class Summary:
         speeds = [score.frames_per_second for score in self.sequences.values() if score.frames_per_second is not None]
         return float(np.mean(speeds)) if speeds else None
 
-    def interval(self, name: str) -> tuple[float, float] | None:
+    def interval(self, name: str) -> Interval | None:
         """Bootstrap confidence interval of one of `metrics.SCORES`; None for fewer than two sequences."""
         scores = list(self.sequences.values())
         if not scores:

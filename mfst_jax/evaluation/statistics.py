@@ -21,6 +21,8 @@ LEVEL = 0.95
 RESAMPLES = 10_000
 
 Scores = Num[np.ndarray, "sequences"]
+Interval = tuple[float, float]
+"""Lower and upper end of a confidence interval."""
 
 
 def bootstrap_interval(
@@ -30,7 +32,7 @@ def bootstrap_interval(
     groups: Sequence[str] | None = None,
     level: float = LEVEL,
     seed: int = 0,
-) -> tuple[float, float] | None:
+) -> Interval | None:
     """Confidence interval of the mean score of sequences like these: percentiles of the means of resampled ones.
 
     None for fewer than two sequences (or groups), which say nothing about how much sequences differ.
@@ -65,8 +67,12 @@ class Comparison:
     """
 
     difference: float
-    interval: tuple[float, float] | None
+    interval: Interval | None
     p_value: float
+
+    def __str__(self) -> str:
+        """Difference with its interval as text, such as `+0.020 (+0.013 to +0.027)`."""
+        return describe_mean(self.difference, self.interval, signed=True)
 
 
 def compare(
@@ -93,6 +99,28 @@ def compare(
         bootstrap_interval(differences, groups=groups, level=level, seed=seed),
         float((1 + as_large.sum()) / (1 + RESAMPLES)),
     )
+
+
+def describe_interval(interval: Interval | None, *, signed: bool = False) -> str:
+    """Interval as text with three decimals, such as `0.543 to 0.655`; empty where there is none.
+
+    Args:
+      interval: the interval.
+      signed: whether positive ends have a plus sign, as those of differences.
+    """
+    return "" if interval is None else " to ".join(f"{end:+.3f}" if signed else f"{end:.3f}" for end in interval)
+
+
+def describe_mean(mean: float, interval: Interval | None, *, signed: bool = False) -> str:
+    """Mean with its interval as text, such as `0.601 (0.543 to 0.655)`; the mean alone where there is no interval.
+
+    Args:
+      mean: the mean.
+      interval: its interval.
+      signed: whether positive numbers have a plus sign, as differences have.
+    """
+    ends = describe_interval(interval, signed=signed)
+    return (f"{mean:+.3f}" if signed else f"{mean:.3f}") + (f" ({ends})" if ends else "")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -32,7 +32,7 @@ def test_one_tracker(folder, capsys):
     printed = capsys.readouterr()
     title, line, _, header, *attributes = printed.out.splitlines()
     assert title.startswith("OTB-100 (3 of 100 sequences)  success AUC")
-    assert line.split()[:4] == ["second", "0.952", "[0.952,", "0.952]"]
+    assert line.split()[:5] == ["second", "0.952", "(0.952", "to", "0.952)"]
     assert line.split()[-1] == "50.0"
     assert header.startswith("attribute")
     assert any(line.startswith("BC   background clutter (1) ") for line in attributes)

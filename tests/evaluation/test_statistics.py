@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfst_jax.evaluation.statistics import bootstrap_interval, compare, holm
+from mfst_jax.evaluation.statistics import (
+    Comparison,
+    bootstrap_interval,
+    compare,
+    describe_interval,
+    describe_mean,
+    holm,
+)
 
 
 def test_an_interval_holds_the_mean_about_as_often_as_it_says():
@@ -132,3 +139,13 @@ def test_holm_raises_and_keeps_the_order(p_values):
     assert all(low <= high <= 1 for low, high in zip(p_values, raised, strict=True))
     assert [raised[i] for i in np.argsort(p_values, kind="stable")] == sorted(raised)
     assert min(raised) == pytest.approx(min(1, len(p_values) * min(p_values)))
+
+
+def test_means_differences_and_intervals_are_written_in_one_way():
+    assert describe_interval((0.5, 0.75)) == "0.500 to 0.750"
+    assert describe_interval((-0.5, 0.75), signed=True) == "-0.500 to +0.750"
+    assert describe_interval(None) == ""
+    assert describe_mean(0.625, (0.5, 0.75)) == "0.625 (0.500 to 0.750)"
+    assert describe_mean(0.625, None) == "0.625"
+    assert str(Comparison(0.125, (-0.5, 0.75), 1.0)) == "+0.125 (-0.500 to +0.750)"
+    assert str(Comparison(0.125, None, 1.0)) == "+0.125"

@@ -23,7 +23,7 @@ from mfst_jax.checkpoints import weight_names
 from mfst_jax.config import Config, from_dict, override, to_dict
 from mfst_jax.errors import InputError, reason
 from mfst_jax.evaluation import Dataset, runner
-from mfst_jax.evaluation.statistics import Comparison, compare
+from mfst_jax.evaluation.statistics import compare, describe_interval
 from mfst_jax.params import Params, resolve_config
 from mfst_jax.presets import PAPER
 from mfst_jax.program import run_records
@@ -121,13 +121,7 @@ def _try(params: Params, weights: Path, trial: Config, dataset: Dataset, out: Pa
         aucs = _track(params, weights, config, dataset, folder, names)
         rows.append((name, scores, np.array([aucs[each] for each in names])))
     single = compare(rows[1][1][:, 1], rows[0][1][:, 1])
-    interval = f" (95 % interval {_ends(single)})" if single.interval is not None else ""
-    return f"{table(rows)}single steps: {single.difference:+.3f}{interval}\n"
-
-
-def _ends(found: Comparison) -> str:
-    """Ends of an interval; empty where there is none, for a single sequence."""
-    return "" if found.interval is None else f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}"
+    return f"{table(rows)}single steps: {single}\n"
 
 
 def _short(config: Config) -> str:
@@ -149,7 +143,8 @@ def table(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
             cells += ["", "", ""]
         else:
             found = compare(tracked, rows[0][2])
-            cells += [f"{found.difference:+.3f}", _ends(found), f"{found.p_value:.3f}"]
+            interval = describe_interval(found.interval, signed=True)
+            cells += [f"{found.difference:+.3f}", interval, f"{found.p_value:.3f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
