@@ -79,6 +79,20 @@ def test_the_commands_are_those_that_ci_runs():
         assert each.removeprefix("python ").replace("ruff", 'ruff"').replace("pyrefly", 'pyrefly"') in script
 
 
+def test_ci_runs_all_tests_of_beam_and_of_the_toolkits_where_these_are_installed():
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    needed = re.compile(r"importorskip\(\s*\"(apache_beam|colorama|got10k\.experiments|trax)\"")
+    found = {
+        path.relative_to(ROOT).as_posix(): needed.findall(path.read_text("utf-8"))
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    found = {name: modules for name, modules in found.items() if modules}
+    assert {*found} == {*re.findall(r"tests/\S+\.py", script.partition("others=")[2])}
+    imported = re.search(r"-c 'import (apache_beam.*)'", script)
+    assert imported is not None
+    assert {*imported[1].split(", ")} == {module for modules in found.values() for module in modules}
+
+
 def test_ci_takes_along_all_that_stands_beside_the_packages():
     copied = re.search(r"^cp -r (.*\n.*)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
     assert copied is not None
