@@ -13,6 +13,7 @@ the size of the largest, so that each configuration is compiled once; that chang
 in each sequence, so that a study that was stopped goes on; times are then those of when it was found.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -91,6 +92,14 @@ def directions(root: Path, *, backwards: bool) -> Iterator[Direction]:
             yield Direction(sequence.name, f"{sequence.name}-backwards", frames[:end][::-1], truth[:end][::-1])
 
 
+def by_name(roots: Sequence[Path]) -> dict[str, Path]:
+    """Folders by their names, under which their tracks are kept. Raises `InputError` where two share one."""
+    names = [root.resolve().name for root in roots]
+    if len({*names}) < len(names):
+        raise InputError(f"ROOT: expected folders of different names, found {', '.join(names)}")
+    return dict(zip(names, roots, strict=True))
+
+
 def largest_frame(tracks: Iterable[Direction]) -> tuple[int, int]:
     """Largest height and largest width of the first frames of some tracks."""
     height, width = np.max([read_image(it.frames[0]).shape[:2] for it in tracks], axis=0)
@@ -159,6 +168,11 @@ def by_sequence(found: list[tuple[Direction, Both]], which: int) -> dict[str, Me
     return {name: tuple(np.mean(each, axis=0)) for name, each in tracks.items()}
 
 
+def of_root(name: str, found: list[tuple[Direction, Both]]) -> list[tuple[Direction, Both]]:
+    """What was found in a folder, its name before those of its sequences: other folders may have the same ones."""
+    return [(dataclasses.replace(it, sequence=f"{name}/{it.sequence}"), both) for it, both in found]
+
+
 def report(name: str, found: list[tuple[Direction, Both]]) -> None:
     """Prints the tables of one folder."""
     rows = paired_rows(*(by_sequence(found, which) for which in (0, 1)))
@@ -189,7 +203,7 @@ def main(
     """Prints tables for each folder, and for all sequences together.
 
     Args:
-        roots: Folders of sequences.
+        roots: Folders of sequences, of different names.
         options: Settings of the second configuration, as for `--set`.
         backwards: Track each sequence backwards too.
         weights: As for `mfst track`.
@@ -203,15 +217,16 @@ def main(
     if configs[0] == configs[1]:
         found = " ".join(flatten_settings(options))
         raise InputError(f"--options: expected what the configuration without them has not, found {found}")
+    folders = by_name(roots)
     params = mfst_jax.prepare(plain, configs[1])
-    name = key_of(plain, configs)
+    key = key_of(plain, configs)
     every = []
     size = largest_frame(it for root in roots for it in directions(root, backwards=False))
-    for root in roots:
-        folder = None if keep is None else keep / name / root.name
+    for name, root in folders.items():
+        folder = None if keep is None else keep / key / name
         found = [(it, tracked(params, configs, it, size, folder)) for it in directions(root, backwards=backwards)]
-        report(root.name, found)
-        every += found
+        report(name, found)
+        every += of_root(name, found)
     if len(roots) > 1:
         report("all", every)
 
