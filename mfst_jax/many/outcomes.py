@@ -24,11 +24,13 @@ class Outcomes:
     """What has become of each job in a folder of results.
 
     A failure that was there before the work began is tried again, and one since then is not, whichever process it
-    was in.
+    was in. What was found whole is not looked at again.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._whole: set[str] = set()
+        """Names of the jobs that were found whole."""
         self._before = {path.name: _stamp(path) for path in (folder / FAILED).glob("*.txt")}
 
     def table(self, job: Job) -> Path:
@@ -51,6 +53,12 @@ class Outcomes:
         Raises:
           InputError: the table is one of another source.
         """
+        if job.name not in self._whole and self._is_found_whole(job):
+            self._whole.add(job.name)
+        return job.name in self._whole
+
+    def _is_found_whole(self, job: Job) -> bool:
+        """As `is_whole`, by its record and the first frame of its table."""
         table = self.table(job)
         try:
             record = read_record(table)
@@ -70,6 +78,7 @@ class Outcomes:
 
     def begin(self, job: Job) -> None:
         """Drops what an earlier track of a job has left, so that nothing vouches for what is written from here on."""
+        self._whole.discard(job.name)
         try:
             for path in (self._reason(job), record_path(self.table(job))):
                 path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from short_clips import FRAMES, NAMES, content, track_all, write_clips, write_vi
 
 from mfst_jax import cli
 from mfst_jax.errors import InputError
-from mfst_jax.many import command, tracking
+from mfst_jax.many import command, outcomes, tracking
 from mfst_jax.tracks.files import read_table
 from mfst_jax.whole_files import working_name
 
@@ -54,9 +54,12 @@ def test_a_table_of_boxes_gives_targets_first_frames_and_names(clips: Path, tmp_
 def test_what_is_whole_is_passed_over(
     clips: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
+    looked, read_record = [], outcomes.read_record
     monkeypatch.setattr(command, "track_job", no_tracking)
+    monkeypatch.setattr(outcomes, "read_record", lambda table: (looked.append(table.stem), read_record(table))[1])
     assert track_all(clips, "--out", clips.parent / "whole") == 0
     assert content(clips.parent / "whole") == whole
+    assert looked == [*NAMES]  # each record once
     said = capsys.readouterr().err
     assert "4 of 4 sources are tracked already" in said
     assert "tracked 0 of 4 sources, 0 frames" in said
