@@ -22,7 +22,7 @@ LISTED = 4
 def natural_key(path: Path) -> tuple[list[str | int], str]:
     """Sort key that puts img2 before img10."""
     parts = re.split("([0-9]+)", path.as_posix().lower())
-    return [int(part) if part.isdecimal() else part for part in parts], path.as_posix()
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.as_posix()
 
 
 def is_image(path: Path) -> bool:

@@ -14,6 +14,12 @@ def test_natural_key():
     assert ordered == ["9", "10", "a", "A1", "a1", "a01b2", "a1b10", "a2", "a10", "b/2", "b/10"]
 
 
+def test_names_in_digits_of_other_scripts_are_ordered_as_text():
+    names = ["３", "10", "a1٣2", "a1x2", "a2"]
+    ordered = [path.as_posix() for path in sorted(map(Path, names), key=natural_key)]
+    assert ordered == ["10", "a1x2", "a1٣2", "a2", "３"]
+
+
 def images(*numbers):
     return [Path(f"img/frame{number:04d}.jpg") for number in numbers]
 
