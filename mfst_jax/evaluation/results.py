@@ -5,6 +5,7 @@ otherwise, and maybe `times/<sequence>_time.txt`. In GOT-10k's it holds `<sequen
 0, one file for each repetition, and `<sequence>/<sequence>_time.txt`. Numbers stand between commas, tabs or spaces.
 """
 
+import glob
 import io
 import zipfile
 from collections.abc import Collection, Iterable
@@ -24,6 +25,9 @@ from mfst_jax.whole_files import write_atomically
 Layout = Literal["otb", "got10k"]
 ORIGINS: dict[Layout, int] = {"otb": 1, "got10k": 0}
 """Number of the first pixel in the files of each layout."""
+
+SHORTEST = 1e-9
+"""Seconds below which a frame's time counts as not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +186,7 @@ def write_submission(path: Path, folder: Path, sequences: Iterable[str]) -> None
 def _read(path: Path, first_pixel: int) -> Result:
     name = path.parent.name
     layout: Layout = "got10k" if path.stem == f"{name}_001" else "otb"
-    runs = sorted(path.parent.glob(f"{name}_[0-9]*.txt")) if layout == "got10k" else [path]
+    runs = sorted(path.parent.glob(f"{glob.escape(name)}_[0-9]*.txt")) if layout == "got10k" else [path]
     place = (path.parent.parent, name) if layout == "got10k" else (path.parent, path.stem)
     _, times = result_files(*place, layout)
     boxes, origin = tuple(read_numbers(run, (4,)) for run in runs), first_pixel if layout == "otb" else ORIGINS[layout]
@@ -194,5 +198,5 @@ def _read(path: Path, first_pixel: int) -> Result:
 
 def _speed(path: Path) -> float | None:
     seconds = read_numbers(path, range(1, 100))
-    seconds = seconds[seconds > 0]
+    seconds = seconds[seconds >= SHORTEST]
     return float(np.mean(1 / seconds)) if seconds.size else None

@@ -93,6 +93,19 @@ def test_a_damaged_file_is_named(tmp_path, text, words):
         Results(tmp_path).read("Deer")
 
 
+def test_brackets_in_the_name_of_a_sequence_are_no_pattern(tmp_path):
+    write_result(tmp_path, "video[1]", boxes_of(2), layout="got10k")
+    (run,) = Results(tmp_path).read("video[1]").runs
+    np.testing.assert_array_equal(run, boxes_of(2))
+
+
+@pytest.mark.parametrize("seconds", ["0", "1e-320", "-1", "nan"])
+def test_times_that_no_frame_can_take_do_not_count(tmp_path, seconds):
+    write_result(tmp_path, "Deer", boxes_of(2), np.ones(2))
+    (tmp_path / "times/Deer_time.txt").write_text(f"0.5\n{seconds}\n")
+    assert Results(tmp_path).read("Deer").frames_per_second == 2
+
+
 def test_damaged_times_are_named_and_cost_nothing_else(tmp_path):
     write_result(tmp_path, "Deer", boxes_of(2), np.array([0.0, 1.0]))
     (tmp_path / "times/Deer_time.txt").write_text("0.1\nfast\n")
