@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -143,13 +143,8 @@ def load(
 def _load_dataset(
     root: Path, found: list[Place], protocol: Protocol | None, *, images: bool, polygons: Polygons
 ) -> Dataset:
-    """Dataset of the targets of a data set as a whole. Names that several of them have are told apart by a number."""
-    names: dict[str, int] = {}
-    places: list[tuple[Place, otb.Entry | None]] = []
-    for place in found:
-        again = names[place.name] = names.get(place.name, 0) + 1
-        places.append((replace(place, name=f"{place.name}-{again}") if again > 1 else place, None))
-    chosen = protocol or _kind(found)
+    """Dataset of the targets of a data set as a whole."""
+    chosen, places = protocol or _kind(found), [(place, None) for place in found]
     return _read_all(root, chosen, places, len(places), [], images=images, polygons=polygons)
 
 

@@ -8,6 +8,7 @@ name. What else may be said: `first_pixel: 1` (0 where it is not said), `box: co
 x, y, w, h, and `columns: 2-5` for the columns that the box is in.
 """
 
+import glob
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -77,7 +78,9 @@ def read_described(place: Place, images: bool) -> Sequence:
         boxes, absent, _ = read_boxes(truth, origin=origin)
     frames: tuple[Path, ...] = ()
     if images:
-        pattern = described["images"].replace("{name}", place.name)
+        called = re.fullmatch(_pattern(described["boxes"]), truth.relative_to(path.parent).as_posix())
+        assert called is not None
+        pattern = described["images"].replace("{name}", glob.escape(called[1]))
         try:
             found = sorted((each for each in path.parent.glob(pattern) if is_image(each)), key=natural_key)
         except (OSError, ValueError) as error:  # such as a name that is too long for one

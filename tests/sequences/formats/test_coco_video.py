@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from data_sets import ABSENT, coco_video, numbers, refused, sequences
 
+from mfst_jax.evaluation import load
+from mfst_jax.many.jobs import find_jobs
+from mfst_jax.media import open_source
 from mfst_jax.sequences import find_dataset
 
 
@@ -36,6 +39,17 @@ def test_names_of_videos_and_tracks_lead_nowhere(tmp_path):
     for annotation in content["annotations"][:2]:
         annotation["track_id"] = "/etc/x"
     assert list(sequences(coco_video(tmp_path / "mine", content))) == ["v-1--etc-x", "v-1-8", "mine"]
+
+
+def test_videos_whose_names_become_the_same_are_told_apart_by_a_number(tmp_path):
+    content = tracks_of_coco(videos=[{"id": 1, "name": "a-b"}, {"id": 2, "name": "a/b-7"}])
+    found = sequences(coco_video(tmp_path, content, "frames"))
+    assert {name: len(each.frames) for name, each in found.items()} == {"a-b-7": 3, "a-b-8": 2, "a-b-7-2": 3}
+    np.testing.assert_array_equal(found["a-b-7-2"].ground_truth[0], (1, 1, 1, 1))
+    jobs, _ = find_jobs([str(tmp_path)])
+    assert [job.name for job in jobs] == [*found]
+    assert open_source(f"{tmp_path}#a-b-7-2").ground_truth[0].tolist() == [1, 1, 1, 1]
+    assert [sequence.name for sequence in load(tmp_path).sequences] == [*found]
 
 
 def test_youtube_vis_has_the_boxes_of_a_track_in_one_annotation(tmp_path):

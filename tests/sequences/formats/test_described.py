@@ -24,6 +24,23 @@ def test_two_lines_describe_a_data_set(tmp_path):
     np.testing.assert_array_equal(found["two"].ground_truth, boxes_of(3) + 1)
 
 
+def test_names_with_what_means_something_in_patterns_are_taken_as_they_are(tmp_path):
+    root = described(tmp_path, "images: frames/{name}/*.jpg\nboxes: labels/{name}.txt\n")
+    for folder, suffix in (("frames", ""), ("labels", ".txt")):
+        (root / folder / f"one{suffix}").rename(root / folder / f"o[n]e?{suffix}")
+    assert numbers(sequences(root)["o[n]e?"]) == [1, 2, 3]
+
+
+def test_files_of_one_name_in_two_folders_are_two_sequences(tmp_path):
+    root = described(tmp_path, "images: frames/{name}/*.jpg\nboxes: labels*/{name}.txt\n")
+    write_rows(root / "labels2/one.txt", boxes_of(3) + 7)
+    found = sequences(root)
+    assert list(found) == ["one", "one-2", "two"]
+    for name, boxes in (("one", boxes_of(3) + 7), ("one-2", boxes_of(3))):
+        np.testing.assert_array_equal(found[name].ground_truth, boxes)
+        assert numbers(found[name]) == [1, 2, 3]
+
+
 def test_a_description_goes_before_what_the_folder_looks_like(tmp_path):
     root = described(tmp_path, "images: sequences/{name}/*.jpg\nboxes: anno/nfs_{name}.txt\n")
     (root / "frames").rename(root / "sequences")
