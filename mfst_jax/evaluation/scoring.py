@@ -214,10 +214,15 @@ def score(
 
 
 def paired(first: Summary, second: Summary, name: str) -> Comparison | None:
-    """Comparison of two trackers by one of `metrics.SCORES` on the sequences that both have; None without any."""
+    """Comparison of two trackers by one of `metrics.SCORES` on the sequences that both have; None without any.
+
+    Sequences count as in the means of the first tracker's protocol: in GOT-10k by its number of frames.
+    """
     common = [sequence for sequence in first.sequences if sequence in second.sequences]
     values = [[getattr(each.sequences[sequence].measures, name) for sequence in common] for each in (first, second)]
-    return compare(*np.array(values)) if common else None
+    if not common:
+        return None
+    return compare(*np.array(values), weights=first._weights([first.sequences[sequence] for sequence in common]))
 
 
 def _score(sequence: Sequence, result: Result, protocol: Protocol, align: Align, problems: list[str]) -> SequenceScore:

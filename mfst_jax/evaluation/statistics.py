@@ -59,7 +59,7 @@ class Comparison:
     """Comparison of two trackers on the same sequences.
 
     Attributes:
-      difference: Mean of the first one's scores less mean of the second one's.
+      difference: Mean of the first one's scores less mean of the second one's, each by the same weights.
       interval: Confidence interval of the difference at `LEVEL`, by bootstrap over the sequences, or over groups of
         them; None for only one.
       p_value: Probability of a difference as large as this, either way, if the trackers were swapped at random on each
@@ -76,27 +76,34 @@ class Comparison:
 
 
 def compare(
-    first: Scores, second: Scores, *, groups: Sequence[str] | None = None, level: float = LEVEL, seed: int = 0
+    first: Scores,
+    second: Scores,
+    *,
+    weights: Scores | None = None,
+    groups: Sequence[str] | None = None,
+    level: float = LEVEL,
+    seed: int = 0,
 ) -> Comparison:
-    """Comparison of two trackers by their scores on the same sequences, at least one, each counting the same.
+    """Comparison of two trackers by their scores on the same sequences, at least one.
 
     The p-value is that of a permutation test of the differences' signs, by 10,000 random ones and the observed ones.
 
     Args:
       first: the first one's scores.
       second: the second one's.
+      weights: as for `bootstrap_interval`.
       groups: as for `bootstrap_interval`.
       level: as for `bootstrap_interval`.
       seed: as for `bootstrap_interval`, and of the signs.
     """
     differences = np.subtract(first, second, dtype=np.float64)
-    totals = _sums(differences, groups)
+    totals = _sums(differences if weights is None else weights * differences, groups)
     signs = np.random.default_rng(seed).integers(0, 2, (RESAMPLES, len(totals))) * 2.0 - 1
     observed = abs(totals.sum())
     as_large = np.abs(signs @ totals) >= observed * (1 - 1e-9)  # another order of the sum rounds differently
     return Comparison(
-        float(differences.mean()),
-        bootstrap_interval(differences, groups=groups, level=level, seed=seed),
+        float(np.average(differences, weights=weights)),
+        bootstrap_interval(differences, weights=weights, groups=groups, level=level, seed=seed),
         float((1 + as_large.sum()) / (1 + RESAMPLES)),
     )
 

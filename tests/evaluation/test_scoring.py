@@ -233,6 +233,19 @@ def test_a_comparison_takes_the_sequences_of_both(tmp_path):
     assert comparison.interval is None  # of a single sequence
 
 
+def test_in_got10k_sequences_count_in_a_comparison_as_in_the_means(tmp_path):
+    for name, count, ahead in (("A", 101, "a"), ("B", 6, "b"), ("C", 6, "b")):
+        boxes = np.tile([10.0, 10, 30, 30], (count, 1))
+        got10k(tmp_path / "data", name, boxes)
+        for tracker in "ab":
+            written = boxes if tracker == ahead else np.add(boxes, (20, 0, 0, 0))
+            write_result(tmp_path / "all" / tracker, name, written, layout="got10k")
+    a, b = (score_all(tmp_path / "all", tmp_path / "data", "got10k")[name] for name in "ab")
+    comparison = paired(a, b, "average_overlap")
+    assert comparison.difference == pytest.approx(a.overall.average_overlap - b.overall.average_overlap)
+    assert comparison.difference == pytest.approx((100 * 0.8 - 10 * 0.8) / 110)
+
+
 # Published figures
 
 

@@ -98,6 +98,14 @@ def test_a_comparison_is_paired():
     assert comparison.p_value == 1 / 10_001
 
 
+def test_a_sequence_of_weight_two_is_compared_as_two_of_one_video():
+    first, second = np.array([0.5, 0.25, 0.75]), np.array([0.25, 0.5, 0.25])
+    weighted = compare(first, second, weights=np.array([2.0, 1.0, 1.0]))
+    twice = [0, 0, 1, 2]
+    assert weighted == compare(first[twice], second[twice], groups=["a", "a", "b", "c"])
+    assert weighted.difference == 0.1875
+
+
 def test_a_comparison_the_other_way_round():
     rng = np.random.default_rng(4)
     first, second = rng.random((2, 20))
