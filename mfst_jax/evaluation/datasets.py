@@ -24,7 +24,7 @@ from mfst_jax.sequences.layouts import (
     places_in,
     sequence_folders,
 )
-from mfst_jax.sequences.places import Place
+from mfst_jax.sequences.places import Place, named_apart
 from mfst_jax.sequences.text import read_start
 
 Protocol = Literal[
@@ -133,7 +133,8 @@ def load(
         if protocol is None:
             places = [found for found in places if found[0].truth or found[0].folder]
     else:
-        places = [(place, None) for place in _find_listed(root, files, folders, strangers, problems)]
+        listed = _find_listed(root, files, folders, strangers, problems)
+        places = [(place, None) for place in named_apart(listed)]
         total = len(places)
         if protocol is None and chosen == "folder":
             chosen = _kind([place for place, _ in places])

@@ -15,6 +15,7 @@ from mfst_jax.sequences import Place, find_dataset, places_in, read_sequence
 from mfst_jax.sequences.dataset_layouts import data_set_below, places_above
 from mfst_jax.sequences.image_files import IMAGE_SUFFIXES, LISTED, natural_key
 from mfst_jax.sequences.layouts import TRUTH_FILES, folders_in, list_images, name_of
+from mfst_jax.sequences.places import named_apart
 
 
 def open_folder(folder: Path) -> Source:
@@ -55,7 +56,7 @@ def _places_of(folder: Path) -> list[Place]:
 
 def open_named(folder: Path, name: str) -> Source:
     """Source of one of several sequences in a folder. Raises `InputError` where there is none of that name."""
-    places = _places_of(folder) or [place for inner in folders_in(folder) for place in places_in(inner)]
+    places = _places_of(folder) or named_apart(place for inner in folders_in(folder) for place in places_in(inner))
     for place in places:
         if place.name == name:
             return open_place(place)

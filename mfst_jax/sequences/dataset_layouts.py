@@ -4,7 +4,6 @@ A layout in which each sequence is a folder of its own is in `layouts`; LaSOT's 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from mfst_jax.sequences.formats import (
     pysot,
 )
 from mfst_jax.sequences.layouts import describe_other, folders_in, places_in
-from mfst_jax.sequences.places import Place, Request
+from mfst_jax.sequences.places import Place, Request, named_apart
 from mfst_jax.sequences.sequence import Sequence
 
 
@@ -138,7 +137,7 @@ def find_dataset(root: Path, request: Request | None = None) -> list[Place] | No
         if not found:
             return None
         (layout,) = found
-        places = _named_apart(layout.find(root, request))
+        places = named_apart(layout.find(root, request))
     except OSError as error:
         raise InputError(f"{root}: expected a folder of sequences, found {error.strerror}") from None
     if not places:
@@ -150,18 +149,6 @@ def _recognised(root: Path) -> list[Layout]:
     """Layouts that a folder has; that of its owner's description alone where there is one."""
     found = [layout for layout in LAYOUTS if layout.recognises(root)]
     return [layout for layout in found if layout.content == described.FILE] or found
-
-
-def _named_apart(places: list[Place]) -> list[Place]:
-    """Places of which each has a name of its own: those that come later get a number, as in `car-2`."""
-    taken, named = {place.name for place in places}, dict[str, Place]()
-    for place in places:
-        name, number = place.name, 1
-        while name in named or (number > 1 and name in taken):
-            number += 1
-            name = f"{place.name}-{number}"
-        named[name] = replace(place, name=name)
-    return [*named.values()]
 
 
 def data_set_below(root: Path) -> str | None:
@@ -190,7 +177,7 @@ def places_above(images: Path) -> list[Place]:
         for layout in LAYOUTS:
             try:
                 if layout.images_apart and layout.recognises(root):
-                    places = _named_apart(layout.find(root, Request()))
+                    places = named_apart(layout.find(root, Request()))
                     return [place for place in places if _is_same(place.folder, folder)]
             except (InputError, OSError):
                 continue

@@ -1,7 +1,8 @@
 """Where the sequence of one target is on disk: small enough to send to another process, which then reads it."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 LASOT_LABELS = ("full_occlusion.txt", "out_of_view.txt")
@@ -55,6 +56,19 @@ def target_name(video: str, target: object, *, alone: bool) -> str:
     """
     name = video if alone else f"{video}-{target}"
     return re.sub(r"(?:[/\\\x00-\x1f]|\.\.)+", "-", name).lstrip("-.") or "video"
+
+
+def named_apart(places: Iterable[Place]) -> list[Place]:
+    """Places of which each has a name of its own: those that come later get a number, as in `car-2`."""
+    places = [*places]
+    taken, named = {place.name for place in places}, dict[str, Place]()
+    for place in places:
+        name, number = place.name, 1
+        while name in named or (number > 1 and name in taken):
+            number += 1
+            name = f"{place.name}-{number}"
+        named[name] = replace(place, name=name)
+    return [*named.values()]
 
 
 @dataclass(frozen=True)

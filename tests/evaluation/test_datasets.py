@@ -8,6 +8,7 @@ from layouts import boxes_of, from_one, got10k, lasot, otb, vot, write_images, w
 from mfst_jax.errors import InputError
 from mfst_jax.evaluation import load
 from mfst_jax.evaluation.datasets import TITLES
+from mfst_jax.media import open_source
 from mfst_jax.sequences.otb import entries
 
 NAN = float("nan")
@@ -267,3 +268,14 @@ def test_a_damaged_sequence_of_a_data_set_is_named_and_the_others_are_loaded(tmp
     assert (only(dataset).name, dataset.missing) == ("bike1", ("bike2",))
     truth = tmp_path / "anno/UAV123/bike2.txt"
     assert dataset.problems == (f"{truth}, line 5: expected 4 lines, one a frame, found 5",)
+
+
+def test_sequences_whose_names_become_the_same_are_told_apart_by_a_number(tmp_path):
+    for number in (1, 2):
+        otb(tmp_path, "car", boxes_of(3) + number, file=f"groundtruth_{number}.txt")
+    otb(tmp_path, "car-1", boxes_of(5))
+    found = load(tmp_path).sequences
+    assert [(sequence.name, len(sequence.frames)) for sequence in found] == [("car-1", 3), ("car-2", 3), ("car-1-2", 5)]
+    for sequence in found:
+        named = open_source(f"{tmp_path}#{sequence.name}")
+        np.testing.assert_array_equal(named.ground_truth, sequence.ground_truth)
