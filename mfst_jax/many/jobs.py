@@ -99,7 +99,7 @@ def find_jobs(sources: Sequence[str], boxes: Path | None = None) -> tuple[list[J
         where = "--boxes: expected a table with" if boxes is None else f"boxes {boxes}: expected"
         raise InputError(
             f"{where} a box for each video and folder of images without true boxes, found none for {len(lacking)} of "
-            f"{len(jobs)}: {_listed(lacking)}"
+            f"{len(jobs)}: {_listed(lacking)}{_hint(lacking)}"
         )
     _check_names(jobs)
     others = [start.source for key, start in starts.items() if key not in found]
@@ -193,8 +193,7 @@ def _in_folder(text: str) -> Iterator[_Found]:
     if own:
         yield from own
         return
-    entries = _sorted(folder.iterdir())
-    videos = [_Found(str(path)) for path in entries if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+    videos = [_Found(str(path)) for path in _videos_in(folder)]
     inner = [each for path in folders_in(folder) for each in _of_sequence(str(path))]
     if not videos and not inner:
         raise InputError(
@@ -203,6 +202,20 @@ def _in_folder(text: str) -> Iterator[_Found]:
         )
     yield from videos
     yield from inner
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    """Videos in a folder by their suffixes, in natural order."""
+    entries = _sorted(folder.iterdir())
+    return [path for path in entries if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+
+
+def _hint(lacking: Sequence[str]) -> str:
+    """What helps where one of the sources without a box is a folder of images that holds videos too."""
+    for source in lacking:
+        if Path(source).is_dir() and (videos := _videos_in(Path(source))):
+            return f"; videos beside the images in {source} are found by {Path(source) / '*'}{videos[0].suffix}"
+    return ""
 
 
 def _of_sequence(text: str) -> Iterator[_Found]:

@@ -135,6 +135,14 @@ def test_what_cannot_be_tracked_is_said_before_any_work(
     assert expected in str(error.value)
 
 
+def test_videos_beside_an_image_are_found_by_a_glob_which_the_error_names(tree: Path):
+    write_images(tree / "videos", [0])
+    boxes = table(tree, "videos/v10.mp4,1,2,3,4")
+    with pytest.raises(InputError, match=r"; videos beside the images in videos are found by videos/\*\.MKV$"):
+        find_jobs(["videos"], boxes)
+    assert names(find_jobs(["videos/*.mp4"], boxes)[0]) == ["v10"]
+
+
 @pytest.mark.parametrize("source", ["set", "set/TRAIN_0", "set/TRAIN_0/frames/bee"])
 def test_a_sequence_of_a_data_set_is_found_from_it_and_from_its_images(tree: Path, source: str):
     """TrackingNet has its boxes apart from the images."""
