@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ def read_coco(path: Path) -> tuple[Rows, int]:
 
     Args:
       path: `images` with `id` and `frame_id` (or `frame_index`), from 0 or 1, or else in order; `annotations` with
-        `image_id`, `track_id` (or `instance_id`) and `bbox`, and maybe `score` and `lost`; `tracks` may have names.
+        `image_id`, `track_id` (or `instance_id`) and `bbox`, and maybe `score` and `lost`; `tracks` may have names,
+        to which their ids are added where several have the same.
 
     Raises:
       InputError: anything else, several videos, or a frame that a target has twice.
@@ -83,6 +85,8 @@ def read_coco(path: Path) -> tuple[Rows, int]:
         frames = {identity: number - first for identity, number in frames.items()}
         where = "its tracks"
         names = {track["id"]: str(track.get("name") or track["id"]) for track in content.get("tracks", [])}
+        several = {name for name, count in Counter(names.values()).items() if count > 1}
+        names = {identity: f"{name}-{identity}" if name in several else name for identity, name in names.items()}
         found.update((name, {}) for name in names.values())
         for place, each in enumerate(content["annotations"]):
             where = f"annotation {place}"
@@ -90,6 +94,8 @@ def read_coco(path: Path) -> tuple[Rows, int]:
             row = _row(each["bbox"], each.get("score"), each.get("lost"))
             name = names.get(identity, str(identity))
             add(found, f"boxes {path}, {where}", name, frames[each["image_id"]], row)
+    except InputError:
+        raise
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"boxes {path}: expected COCO's JSON for videos, found {reason_in_content(error)} in {where}"

@@ -96,6 +96,15 @@ def test_json_of_another_program_is_read(tmp_path: Path):
     assert (car.name, car.lost.tolist()) == ("car", [False, True])
 
 
+def test_tracks_of_one_name_in_coco_are_told_apart_by_their_ids(tmp_path: Path):
+    path = tmp_path / "boxes.json"
+    named = [{"id": 1, "name": "car"}, {"id": 2, "name": "car"}, {"id": 3, "name": "bus"}]
+    boxes = [{"image_id": 50, "track_id": track, "bbox": [track, 2, 3, 4]} for track in (1, 2, 3)]
+    path.write_text(json.dumps(coco(annotations=boxes, tracks=named)))
+    found = [(track.name, track.boxes[1, 0]) for track in read_table(path)]
+    assert found == [("car-1", 1), ("car-2", 2), ("bus", 3)]
+
+
 @pytest.mark.parametrize("name", ["frame_id", "frame_index"])
 @pytest.mark.parametrize("first", [0, 1])
 def test_frames_of_json_may_count_from_0_or_1(tmp_path: Path, name: str, first: int):
@@ -129,6 +138,7 @@ def test_what_is_no_json_of_coco_is_refused_in_one_line(tmp_path: Path, content:
     with pytest.raises(InputError) as caught:
         read_table(path)
     assert str(caught.value).startswith(f"boxes {path}")
+    assert str(caught.value).count(str(path)) == 1
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
