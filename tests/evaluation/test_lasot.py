@@ -53,6 +53,7 @@ def test_a_track_by_hand():
     expected = [4 / 5] * 7 + [2 / 5] * 13 + [0]
     np.testing.assert_allclose(found.success_curve, expected)
     assert found.success_auc == pytest.approx((7 * 4 + 13 * 2) / 5 / 21)
+    assert found.average_overlap == pytest.approx((1 + 1 + 1 / 3 + 1 / 3) / 5)
     # Errors: 0, 0, 5 px and 5 px; normalised 0, 0, 0.5 and 0.5 widths.
     np.testing.assert_allclose(found.precision_curve, [2 / 5] * 5 + [4 / 5] * 46)
     assert found.precision_20px == 4 / 5
@@ -63,7 +64,7 @@ def test_a_track_by_hand():
 def test_a_true_box_that_begins_outside_is_a_miss_of_the_overlap_and_a_hit_of_the_centre():
     truth = np.array([(11, 11, 10, 20), (0, 11, 10, 20), (NAN,) * 4], np.float64)
     found = lasot.measure(np.add(truth, (0, 300, 0, 0)), truth, np.zeros(3, bool))
-    assert found.success_curve[0] == 1 / 3
+    assert found.success_curve[0] == found.average_overlap == 1 / 3
     assert found.precision_curve[0] == found.normalised_curve[0] == 1
 
 

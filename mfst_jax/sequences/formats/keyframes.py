@@ -19,7 +19,7 @@ class Keyframe(NamedTuple):
 
     frame: int
     box: Float64[np.ndarray, "4"]
-    ends: bool = False
+    ends: bool
     seen: bool = True
 
 
