@@ -61,6 +61,12 @@ def test_a_track_by_hand():
     assert found.normalised_precision == 2 / 5  # at 0.2
 
 
+@pytest.mark.parametrize("row", [(5, 5, NAN, 3), (NAN, 5, 3, 3), (5, 5, 3, 0), (5, 5, -1, 3), (5, np.inf, 3, 3)])
+def test_a_row_without_a_box_repeats_the_row_before_it(row):
+    boxes = np.array([(1, 2, 3, 4), row, row, (6, 7, 8, 9)], np.float64)
+    np.testing.assert_array_equal(lasot.carried(boxes), boxes[[0, 0, 0, 3]])
+
+
 def test_a_true_box_that_begins_outside_is_a_miss_of_the_overlap_and_a_hit_of_the_centre():
     truth = np.array([(11, 11, 10, 20), (0, 11, 10, 20), (NAN,) * 4], np.float64)
     found = lasot.measure(np.add(truth, (0, 300, 0, 0)), truth, np.zeros(3, bool))
