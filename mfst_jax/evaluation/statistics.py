@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float64, Num
+from jaxtyping import Num, UInt
 
 LEVEL = 0.95
 """Level of confidence intervals."""
 RESAMPLES = 10_000
+AT_ONCE = 500
+"""Number of resamples that are computed at a time: thousands of sequences would fill the memory otherwise."""
 
 Scores = Num[np.ndarray, "sequences"]
 Interval = tuple[float, float]
@@ -48,8 +50,8 @@ def bootstrap_interval(
     totals, sizes = _sums(weights * scores, groups), _sums(weights, groups)
     if len(totals) < 2:
         return None
-    counts = _resample(len(totals), seed)
-    means = counts @ totals / (counts @ sizes)
+    resamples = (counts.astype(np.float64) for counts in _resample(len(totals), seed))
+    means = np.concatenate([counts @ totals / (counts @ sizes) for counts in resamples])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -98,13 +100,15 @@ def compare(
     """
     differences = np.subtract(first, second, dtype=np.float64)
     totals = _sums(differences if weights is None else weights * differences, groups)
-    signs = np.random.default_rng(seed).integers(0, 2, (RESAMPLES, len(totals))) * 2.0 - 1
-    observed = abs(totals.sum())
-    as_large = np.abs(signs @ totals) >= observed * (1 - 1e-9)  # another order of the sum rounds differently
+    generator, as_large = np.random.default_rng(seed), 0
+    least = abs(totals.sum()) * (1 - 1e-9)  # another order of the sum rounds differently
+    for _ in range(RESAMPLES // AT_ONCE):
+        signs = generator.integers(0, 2, (AT_ONCE, len(totals))) * 2.0 - 1
+        as_large += int(np.count_nonzero(np.abs(signs @ totals) >= least))
     return Comparison(
         float(np.average(differences, weights=weights)),
         bootstrap_interval(differences, weights=weights, groups=groups, level=level, seed=seed),
-        float((1 + as_large.sum()) / (1 + RESAMPLES)),
+        (1 + as_large) / (1 + RESAMPLES),
     )
 
 
@@ -150,6 +154,8 @@ def _sums(values: Scores, groups: Sequence[str] | None) -> Num[np.ndarray, " gro
 
 
 @lru_cache(maxsize=4)
-def _resample(count: int, seed: int) -> Float64[np.ndarray, "resamples groups"]:
-    """Number of times that each sequence, or group of them, is drawn in each resample."""
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
+def _resample(count: int, seed: int) -> list[UInt[np.ndarray, "resamples groups"]]:
+    """Number of times that each sequence, or group of them, is drawn in each resample, `AT_ONCE` resamples a part."""
+    generator, shares = np.random.default_rng(seed), np.full(count, 1 / count)
+    draws = (generator.multinomial(count, shares, AT_ONCE) for _ in range(RESAMPLES // AT_ONCE))
+    return [each.astype(np.min_scalar_type(count)) for each in draws]

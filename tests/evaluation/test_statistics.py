@@ -1,6 +1,7 @@
 """Intervals and comparisons: by hand where that is possible, by simulation where not."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -157,3 +158,14 @@ def test_means_differences_and_intervals_are_written_in_one_way():
     assert describe_mean(0.625, None) == "0.625"
     assert str(Comparison(0.125, (-0.5, 0.75), 1.0)) == "+0.125 (-0.500 to +0.750)"
     assert str(Comparison(0.125, None, 1.0)) == "+0.125"
+
+
+def test_thousands_of_sequences_need_little_memory():
+    scores = np.random.default_rng(8).random((2, 1000))
+    tracemalloc.start()
+    try:
+        compare(*scores)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 50e6  # 10,000 resamples as float64 are 80e6 bytes
