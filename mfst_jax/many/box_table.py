@@ -1,7 +1,6 @@
 """Table of the boxes that many sources begin with, for `mfst track-all --boxes`: CSV with a row for each target."""
 
 import csv
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,8 +29,8 @@ class SourceStart:
 
     source: str
     targets: tuple[Target, ...]
-    first: int = 0
-    name: str = ""
+    first: int
+    name: str
 
 
 @dataclass
@@ -87,9 +86,8 @@ def _add(found: dict[str, _Rows], where: str, line: int, row: Mapping[str, Any])
     try:
         x, y, w, h = (float(row[column]) for column in NUMBERS)
         first = int((row.get("first") or "").strip() or 0)
-        if "" in row or not all(abs(number) <= FARTHEST for number in (x, y, w, h)) or min(w, h) <= 0:
-            raise ValueError
-        if not 0 <= first < MOST_FRAMES or not math.isfinite(x + y + w + h):
+        far = not all(abs(number) <= FARTHEST for number in (x, y, w, h))  # or a NaN
+        if "" in row or far or min(w, h) <= 0 or not 0 <= first < MOST_FRAMES:
             raise ValueError
     except (TypeError, ValueError):
         values = ",".join(str(value) for value in row.values())

@@ -91,6 +91,12 @@ def test_rows_of_one_source_are_its_targets(tmp_path: Path):
     assert start.targets == (Target("car", (1, 2, 3, 4)), Target("2", (5, 6, 7, 8)))
 
 
+def test_spaces_after_commas_do_not_matter_and_boxes_may_be_smaller_than_a_pixel(tmp_path: Path):
+    path = table(tmp_path, 'b.mp4, 1, 2, 0.5, 0.25, "a b"', header=HEADER + ", name")
+    (start,) = read_box_table(path).values()
+    assert (start.name, start.targets) == ("a b", (Target("target", (1, 2, 0.5, 0.25)),))
+
+
 def test_a_sequence_begins_with_its_own_first_true_box(tree: Path):
     jobs, _ = find_jobs(["otb"])
     source, (target,) = jobs[1].open()
