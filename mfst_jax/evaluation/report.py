@@ -20,13 +20,13 @@ from mfst_jax.evaluation.report_tables import (
     ReportedTracker,
     best_other,
     comparison_table,
-    interval_of,
     score_table,
     sequence_table,
     text_of,
 )
 from mfst_jax.evaluation.results import Results
 from mfst_jax.evaluation.scoring import Summary
+from mfst_jax.evaluation.statistics import describe_interval
 from mfst_jax.media.drawing import TRUE
 from mfst_jax.media.palette import BRIGHT_COLOURS, COLOURS
 from mfst_jax.whole_files import write_atomically
@@ -119,7 +119,7 @@ def _headline(dataset: Dataset, ours: ReportedTracker) -> str:
         main = GOT10K_MAIN_MEASURES if summary.protocol == "got10k" else MAIN_MEASURES
         for score in (*main, *(score for score in LABELS if score not in main)):
             style = ' class="main"' if score in main else ""
-            below = interval_of(summary, score) or "one sequence"
+            below = describe_interval(summary.interval(score)) or "one sequence"
             tiles += _tile(LABELS[score], f"{getattr(overall, score):.3f}", f"95 %: {below}", style)
     if summary.frames_per_second is not None:
         tiles += _tile("Speed", f"{summary.frames_per_second:.1f}", "frames a second", "")

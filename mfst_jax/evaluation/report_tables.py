@@ -63,11 +63,6 @@ def name_of(tracker: ReportedTracker) -> str:
     return f'<span class="tracker">{mark}<span class="name">{text_of(tracker.name)}</span></span>'
 
 
-def interval_of(summary: Summary, score: str) -> str | None:
-    """95 % interval of a mean score, as text; None for fewer than two sequences."""
-    return describe_interval(summary.interval(score)) or None
-
-
 def score_table(ranked: list[ReportedTracker]) -> str:
     """Table of scores as HTML: a row for each tracker, in the order given. All must have scores."""
     rows = []
@@ -75,8 +70,8 @@ def score_table(ranked: list[ReportedTracker]) -> str:
         summary = tracker.summary
         cells = [_row_head(name_of(tracker)), _number(len(summary.sequences), "d")]
         for score in LABELS:
-            interval = interval_of(summary, score) if score in ("success_auc", "precision_20px") else None
-            after = f" <small>({interval})</small>" if interval is not None else ""
+            interval = summary.interval(score) if score in ("success_auc", "precision_20px") else None
+            after = f" <small>({describe_interval(interval)})</small>" if interval is not None else ""
             cells.append(_number(getattr(summary.overall, score), ".3f", after))
         cells.append(_number(summary.frames_per_second, ".1f"))
         rows.append(_row(cells, "ours" if tracker.place == 0 else ""))
