@@ -208,7 +208,7 @@ def _is_complete(folder: Path, sequence: Sequence) -> bool:
             boxes, seconds = read_numbers(path, (4,)), read_numbers(times, (1,))
         except InputError:
             continue
-        first = sequence.ground_truth[0] + np.array([origin, origin, 0, 0])
+        first = sequence.ground_truth[0].astype(np.float32) + np.array([origin, origin, 0, 0])  # as it was tracked
         if len(boxes) == len(seconds) == len(sequence.frames) and np.allclose(boxes[0], first, rtol=0, atol=1e-3):
             return True
     return False

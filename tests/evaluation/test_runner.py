@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from clips import CLIPS, boxes_in, damage, evaluate, read_results, write_clips
-from layouts import otb
+from layouts import boxes_of, otb
 from one_layer import CHEAP
 
 import mfst_jax
@@ -243,3 +243,12 @@ def test_a_batch_is_shared_out_to_the_devices(root, monkeypatch):
     for (name, ours), (other, theirs) in zip(two, one, strict=True):
         assert name == other
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)
+
+
+def test_a_result_is_complete_however_far_from_the_corner_its_target_is(tmp_path):
+    """Boxes are tracked as float32, which has steps of 0.008 there."""
+    otb(tmp_path / "data", "far", boxes_of(2))
+    (tmp_path / "data/far/groundtruth_rect.txt").write_text("70000.303,5,10,10\n70000.303,5,10,10\n")
+    (sequence,) = load(tmp_path / "data", "folder").sequences
+    results_module.write_result(tmp_path / "mine", "far", sequence.ground_truth.astype(np.float32), np.ones(2))
+    assert runner._is_complete(tmp_path / "mine", sequence)
