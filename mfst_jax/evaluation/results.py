@@ -82,19 +82,24 @@ class Results:
         """Whether there is a result on any of these sequences."""
         return any(otb.key(sequence) in self._files for sequence in sequences)
 
-    def read(self, sequence: str) -> Result | None:
-        """Result on a sequence, under any accepted spelling of its name; None if there is none.
+    def read(self, sequence: str, *, exact: bool = False) -> Result | None:
+        """Result on a sequence; None if there is none.
+
+        Args:
+          sequence: its name.
+          exact: whether the result has to have that very name; by default any accepted spelling of it will do.
 
         Raises:
           InputError: a file that cannot be read, or a line that is not four numbers; several files for the sequence,
             none of which has its exact name.
         """
         paths = self._files.get(otb.key(sequence), [])
-        exact = [path for path in paths if sequence in (path.stem, path.parent.name)]
-        if len(exact or paths) > 1:
-            found = " and ".join(str(path.relative_to(self.folder)) for path in exact or paths)
+        named = [path for path in paths if path.stem in (sequence, f"{sequence}_001")]
+        paths = named if named or exact else paths
+        if len(paths) > 1:
+            found = " and ".join(str(path.relative_to(self.folder)) for path in paths)
             raise InputError(f"{self.folder}: expected one file for {sequence}, found {found}")
-        return _read((exact or paths)[0], self.first_pixel) if paths else None
+        return _read(paths[0], self.first_pixel) if paths else None
 
 
 def find_results(

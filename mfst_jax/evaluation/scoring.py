@@ -13,6 +13,7 @@ A row that a tracker did not write is a miss; one too many is ignored. Either is
 nothing but the first box is annotated, as in GOT-10k's test split, cannot be scored.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,8 +27,7 @@ from mfst_jax.evaluation.datasets import Dataset, Protocol, title
 from mfst_jax.evaluation.metrics import SCORES, Measures, average, clip, measure
 from mfst_jax.evaluation.results import Result, Results
 from mfst_jax.evaluation.statistics import Comparison, Interval, bootstrap_interval, compare
-from mfst_jax.sequences import Sequence
-from mfst_jax.sequences.otb import ATTRIBUTES
+from mfst_jax.sequences import Sequence, otb
 from mfst_jax.sequences.text import line_numbers
 
 Align = Literal["first", "last"]
@@ -89,7 +89,7 @@ class Summary:
         """Mean over the sequences with each attribute that any has, in OTB's order."""
         means = {
             attribute: self._mean(score for score in self.sequences.values() if attribute in score.attributes)
-            for attribute in ATTRIBUTES
+            for attribute in otb.ATTRIBUTES
         }
         return {attribute: mean for attribute, mean in means.items() if mean is not None}
 
@@ -184,9 +184,11 @@ def score(
     """
     scores: dict[str, SequenceScore] = {}
     missing, unscored, problems = list(dataset.missing), [], list(dataset.problems)
+    spellings = Counter(otb.key(sequence.name) for sequence in dataset.sequences)
     for sequence in dataset.sequences:
         try:
-            result = results.read(sequence.name)
+            # `car_1` may be called `car-1`, unless that is another sequence.
+            result = results.read(sequence.name, exact=spellings[otb.key(sequence.name)] > 1)
             if result is None:
                 raise InputError(f"{results.folder / sequence.name}.txt: expected a result, found none")
             if sequence.annotated > 1:

@@ -233,6 +233,17 @@ def test_a_comparison_takes_the_sequences_of_both(tmp_path):
     assert comparison.interval is None  # of a single sequence
 
 
+def test_a_result_on_one_sequence_is_not_taken_for_that_on_another_whose_name_is_spelt_likewise(tmp_path):
+    for name in ("car_1", "car-1", "Bus_1"):
+        write_rows(tmp_path / f"truth/{name}.txt", from_one(boxes_of(3)))
+    for name in ("car-1", "bus-1"):
+        write_result(tmp_path / "mine", name, boxes_of(3))
+    summary = score_all(tmp_path / "mine", tmp_path / "truth")["mine"]
+    assert ({*summary.sequences}, summary.missing) == ({"Bus_1", "car-1"}, ("car_1",))
+    (tmp_path / "mine").rename(tmp_path / "car_1")  # a tracker may be called so
+    assert score_all(tmp_path / "car_1", tmp_path / "truth")["car_1"].missing == ("car_1",)
+
+
 def test_in_got10k_sequences_count_in_a_comparison_as_in_the_means(tmp_path):
     for name, count, ahead in (("A", 101, "a"), ("B", 6, "b"), ("C", 6, "b")):
         boxes = np.tile([10.0, 10, 30, 30], (count, 1))
