@@ -28,7 +28,7 @@ def is_motchallenge(root: Path) -> bool:
 def find_motchallenge(root: Path, request: Request) -> list[Place]:
     """A sequence for each identity that counts, in every video with annotations.
 
-    MOT17 has each video three times, one for each detector; the first one is taken.
+    MOT17 has each video three times in one folder, for three detectors; the first one is taken.
     """
     videos = [root] if _is_video(root) else [path for path in _videos(root, request.split) if _is_video(path)]
     annotated = [path for path in videos if (path / "gt" / "gt.txt").is_file()]
@@ -41,9 +41,9 @@ def find_motchallenge(root: Path, request: Request) -> list[Place]:
     places, seen = [], set()
     for folder in annotated:
         video = re.sub(r"-(DPM|FRCNN|SDP)$", "", name_of(folder))
-        if video in seen:
+        if (folder.parent, video) in seen:
             continue
-        seen.add(video)
+        seen.add((folder.parent, video))
         truth, images = folder / "gt" / "gt.txt", _images_of(folder)
         try:
             identities = np.unique(_read_rows(truth, changes(truth))[:, 1]).astype(int)

@@ -29,6 +29,14 @@ def test_the_split_that_is_asked_for_is_taken_where_it_is_there(tmp_path):
     assert list(sequences(tmp_path, "test")) == ["dancetrack-train-2"]
 
 
+def test_videos_of_one_name_in_two_splits_are_two(tmp_path):
+    motchallenge(tmp_path / "train", "video", IDENTITIES, 4)
+    motchallenge(tmp_path / "val", "video", [(1, 2, 11, 11, 5, 5, 1, 1, 1)], 2)
+    found = sequences(tmp_path)
+    assert list(found) == ["video-2", "video-7", "video-2-2"]
+    assert [numbers(found[name]) for name in ("video-2", "video-2-2")] == [[1, 2, 3, 4], [1]]
+
+
 def test_the_files_of_mot15_have_ten_columns_and_no_classes(tmp_path):
     folder = motchallenge(tmp_path, "Venice-2", IDENTITIES, 3, info=False)
     lines = ["1,1,1699,383.5,100,231,1,-1,-1,-1", "3,1,1697,383,100,231,1,-1,-1,-1", "1,2,5,6,7,8,0,-1,-1,-1"]
