@@ -62,6 +62,8 @@ def import_av(purpose: str = "reading video files"):
 def open_container(what: str, address: str, **options) -> "InputContainer":
     """Container of the file or device at `address`, opened with PyAV's options.
 
+    To learn what is in it, FFmpeg decodes frames here already, but none of more than `LARGEST_FRAME` pixels.
+
     Args:
       what: its name in errors.
       address: the file or device.
@@ -73,6 +75,7 @@ def open_container(what: str, address: str, **options) -> "InputContainer":
     av = import_av()
     if int(av.__version__.split(".")[0]) < 19:  # later ones read tags of any encoding, of which none matters
         options["metadata_errors"] = "replace"
+    options["options"] = {"max_pixels": str(LARGEST_FRAME)} | options.get("options", {})
     started, patience = time.monotonic(), options.get("timeout")
     try:
         return av.open(address, **options)
@@ -86,7 +89,7 @@ def video_stream(what: str, container: "InputContainer") -> "VideoStream":
     """First video stream of a container that is not a cover picture.
 
     Raises:
-      InputError: there is none, it consists of stills, or FFmpeg has no decoder for it.
+      InputError: there is none, it consists of stills, FFmpeg has no decoder for it, or its frames are too large.
     """
     if container.metadata.get("major_brand", "").strip() in HEIF_BRANDS:
         raise InputError(f"{what}: expected a video, found a HEIC or AVIF image: save it as a PNG or JPEG")
@@ -94,6 +97,9 @@ def video_stream(what: str, container: "InputContainer") -> "VideoStream":
         if not stream.disposition & import_av().stream.Disposition.attached_pic:
             if stream.codec_context is None:
                 raise InputError(f"{what}: expected a video that FFmpeg decodes, found one of an unknown codec")
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > LARGEST_FRAME:
+                raise InputError(f"{what}: expected frames of at most {LARGEST_FRAME} pixels, found {width}x{height}")
             return stream
     kinds = ", ".join(stream.type for stream in container.streams if stream.type != "video") or "nothing"
     raise InputError(f"{what}: expected a video stream, found {kinds}")
@@ -231,7 +237,8 @@ def decode(
         except av.error.ExitError:
             problem = f"none for {options.get('timeout', 0):g} s"
         except av.FFmpegError as error:
-            problem = reason(error)
+            sized = read or stream.codec_context.width
+            problem = reason(error) if sized else f"frames of an unknown size, or of more than {LARGEST_FRAME} pixels"
         if problem is None and endless:
             problem = "the end of the stream"
         if problem is None and incomplete and not container.format.name.startswith("mpeg"):  # those have no fixed end

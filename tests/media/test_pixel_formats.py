@@ -7,7 +7,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from mfst_jax.media import open_source
+from mfst_jax.errors import InputError
+from mfst_jax.media import decoding, open_source
 
 av = pytest.importorskip("av")
 
@@ -70,11 +71,27 @@ def test_hdr_is_read_as_it_is_stored(tmp_path: Path, curve: str):
     assert np.abs(found.astype(int) - frames)[:, 2:-2, 2:-2].mean() < 3
 
 
-def test_a_frame_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from mfst_jax.errors import InputError
-    from mfst_jax.media import decoding
-
-    write(tmp_path / "a.mkv", "yuv420p", codec="mpeg4")
+@pytest.mark.parametrize(
+    ("codec", "pixels", "found"),
+    [("libx264", "yuv420p", "found 64x32"), ("ffv1", "yuv420p", "an unknown size, or of more than 1000 pixels")],
+)
+def test_a_frame_of_too_many_pixels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, pixels: str, found: str
+):
+    path = tmp_path / "a.mkv"
+    write(path, pixels, codec=codec)
     monkeypatch.setattr(decoding, "LARGEST_FRAME", 1000)
-    with pytest.raises(InputError, match=r"a.mkv: expected .*, found"):
-        open_source(tmp_path / "a.mkv")
+    with pytest.raises(InputError, match=f"a.mkv: expected .*{found}"):
+        open_source(path)
+
+
+def test_frames_of_too_many_pixels_are_not_decoded_to_learn_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "a.mkv"
+    write(path, "bgr0")
+    with decoding.open_container("a", str(path)) as container:
+        assert container.streams.video[0].pix_fmt == "bgr0"  # which the container does not say
+    monkeypatch.setattr(decoding, "LARGEST_FRAME", 1000)
+    with decoding.open_container("a", str(path)) as container:
+        assert container.streams.video[0].pix_fmt is None

@@ -18,6 +18,7 @@ from PIL import Image
 import mfst_jax
 from mfst_jax.errors import InputError
 from mfst_jax.media import video_sources
+from mfst_jax.media.decoding import LARGEST_FRAME
 from mfst_jax.media.sources import demo_source, open_source
 
 ROOT = Path(__file__).parents[2]
@@ -249,7 +250,7 @@ def test_a_webcam_without_a_device_is_none():
     ("platform", "address", "options"),
     [
         ("linux", "/dev/video0", {"format": "v4l2"}),
-        ("darwin", "0", {"format": "avfoundation", "options": {"framerate": "30"}}),
+        ("darwin", "0", {"format": "avfoundation", "options": {"max_pixels": str(LARGEST_FRAME), "framerate": "30"}}),
     ],
 )
 def test_a_webcam_is_opened_the_way_of_the_platform(tmp_path, monkeypatch, platform, address, options):
