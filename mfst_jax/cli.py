@@ -213,9 +213,6 @@ def train(arguments: Positional[tuple[str, ...]] = ()) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Where the input is unusable, one line on standard error says why, and the exit status is 2."""
     arguments = sys.argv[1:] if arguments is None else [*arguments]
-    if arguments in (["--version"], ["-V"]):
-        print(f"mfst_jax {__version__}")
-        return 0
     if arguments[:1] == ["train"]:  # its options are those of a command of its own, which the extra `train` is for
         return exit_status(partial(train, tuple(arguments[1:])), program="mfst")
     commands = {"track": track, "track-all": track_all, "view": view, "demo": demo, "info": info}
@@ -223,6 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands |= {"weights": weights_command, "export": export, "doctor": doctor}
 
     def run() -> int:
+        if arguments in (["--version"], ["-V"]):
+            print(f"mfst_jax {__version__}")
+            return 0
         if arguments[:1] == ["track"]:
             refuse_spaced_box(arguments)
         description = description_of(__doc__)

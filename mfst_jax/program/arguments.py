@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,13 +68,11 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
     """
     try:
         with _replacing():
-            return command()
+            return _flushed(command)
     except InputError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return _end(f"{program}: {error}", 2)
     except KeyboardInterrupt:
-        print(f"{program}: {interrupted}", file=sys.stderr)
-        return 130
+        return _end(f"{program}: {interrupted}", 130)
     except Exception as error:
         output = _output_error() if isinstance(error, OSError) else None
         if isinstance(output, BrokenPipeError):  # its reader has closed it, as `head` does
@@ -82,8 +80,30 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
         problem = backend_problem() if output is None else f"standard output: expected to write, found {reason(output)}"
         if problem is None:
             raise
-        print(f"{program}: {problem}", file=sys.stderr)
-        return 2
+        return _end(f"{program}: {problem}", 2)
+
+
+def _end(line: str, status: int) -> int:
+    """Says why a command ends, and returns its exit status, also where nobody is there to read the line."""
+    with suppress(OSError):  # of a terminal that is gone
+        print(line, file=sys.stderr, flush=True)
+    return status
+
+
+def _flushed(command: Callable[[], int]) -> int:
+    """What a command returns, once all that it printed is written: the interpreter would report a failure too late."""
+    try:
+        status = command()
+    except SystemExit:  # as after --help
+        _flush()
+        raise
+    _flush()
+    return status
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _output_error() -> OSError | None:

@@ -1,11 +1,13 @@
 """How commands end, and what they print where the terminal or the file cannot show it."""
 
+import errno
 import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -166,3 +168,29 @@ def test_another_file_without_room_is_an_error_still():
     status, told = ended(subprocess.DEVNULL, "1", "/dev/full")
     assert status == 1
     assert told[-1] == "OSError: [Errno 28] No space left on device"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("unbuffered", [False, True])
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["info"]])
+def test_a_full_disk_behind_standard_output_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], unbuffered: bool
+):
+    with (
+        Path("/dev/full").open("wb", buffering=0 if unbuffered else -1) as file,
+        io.TextIOWrapper(file, "utf-8", write_through=unbuffered) as stream,
+    ):
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli.main(arguments) == 2
+        assert not stream.closed
+    assert capsys.readouterr().err == "mfst: standard output: expected to write, found No space left on device\n"
+
+
+@pytest.mark.parametrize(("error", "status"), [(InputError("no"), 2), (KeyboardInterrupt(), 130)])
+def test_the_status_says_what_happened_where_the_terminal_is_gone(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
+):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "write", Mock(side_effect=OSError(errno.EIO, os.strerror(errno.EIO))))
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert exit_status(Mock(side_effect=error), program="mfst") == status
