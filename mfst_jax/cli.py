@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import jax
 import numpy as np
@@ -233,15 +233,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command() -> int:
-    """Runs `main` as a program: SIGTERM ends a track as Ctrl-C does, and compilations are kept.
+    """Runs `main` as a program: SIGTERM and SIGHUP end a track as Ctrl-C does, and compilations are kept.
 
     Training goes on from its checkpoints however it ended.
     """
     if sys.argv[1:2] == ["train"]:
         return main()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminal that is closed, or a connection to it that breaks; `nohup` has it ignored. Windows has no such signal.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _hang_up)
     keep_compilations()
     return main()
+
+
+def _hang_up(number: int, _: object) -> NoReturn:
+    """Interrupts, but only once: a terminal that is closed may say so to the shell and to what runs in it."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _check_apart(paths: dict[str, Path | None]) -> None:

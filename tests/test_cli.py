@@ -1,6 +1,7 @@
 """The command `mfst`, run in this process on small videos that the tests make."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -196,7 +197,11 @@ sys.exit(command())
 """
 
 
-def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
+SIGNALS = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path, name: str):
     boxes = tmp_path / "boxes.csv"
     clip = Path(mfst_jax.__file__).parent / "assets" / "demo.mp4"
     arguments = [sys.executable, "-c", PROGRAM, "track", str(clip), "--box", "158,208,61,44"]
@@ -209,7 +214,9 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
                 break
             time.sleep(0.1)
         assert process.poll() is None, "it ended before it could be killed"
-        process.terminate()
+        for _ in range(2 if name == "SIGHUP" else 1):  # a shell that ends sends it beside the terminal
+            process.send_signal(getattr(signal, name))
+            time.sleep(0.05)
         assert process.wait(timeout=60) == 130
     finally:
         process.kill()
@@ -217,6 +224,26 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path):
     assert 3 <= len(table) < 150
     assert [int(row["frame"]) for row in table] == list(range(len(table)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "boxes.csv.json"]
+
+
+@pytest.mark.skipif("SIGHUP" not in SIGNALS, reason="Windows has no such signal")
+def test_a_terminal_that_goes_interrupts_once_unless_that_was_to_be_ignored(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cli, "main", lambda: 0)
+    monkeypatch.setattr(cli, "keep_compilations", lambda: None)
+    handlers = {name: signal.getsignal(getattr(signal, name)) for name in SIGNALS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+        cli.command()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        cli.command()
+        assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL  # or it would end this process
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)  # while what was tracked is being written
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def test_weights_and_preset(clip: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
