@@ -79,6 +79,8 @@ def demo_source() -> Source:
 
 def _unusable(text: str, path: Path) -> str:
     """Description of what `text` names: neither a file, a folder, a webcam nor a pattern of names that exist."""
+    if not text:
+        return "an empty text"
     if is_address(text):
         return "an address: " + (
             "give the path alone" if text.startswith("file:") else "save what it leads to as a file first"

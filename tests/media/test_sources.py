@@ -135,7 +135,7 @@ def test_names_that_exist_are_no_patterns(tmp_path, monkeypatch):
 
 
 def test_the_empty_source_is_not_the_current_folder():
-    with pytest.raises(InputError, match="source ''"):
+    with pytest.raises(InputError, match=r"source '': expected .*, found an empty text$"):
         open_source("")
 
 
