@@ -48,7 +48,7 @@ class Followed:
       boxes: Boxes (x, y, w, h) in 0-indexed pixels.
       scores: Scores in [0, 1].
       frames_per_second: Rate of reading, tracking, drawing and writing together, without the first frames, which wait
-        for the compiler.
+        for the compiler; 0 where there are no others.
       stopped: Whether it ended because every target was lost for long enough.
       first: Number of the frame of row 0 in the source.
     """

@@ -23,12 +23,14 @@ def summary(
       stop_when_lost: the number of lost frames in a row that ends the track.
     """
     truth = None if truth is None else truth[followed.first :]
-    line = f"tracked {len(followed.boxes)} frames"
-    if followed.first:
-        line += f" ({followed.first}-{followed.first + len(followed.boxes) - 1})"
+    count, first = len(followed.boxes), followed.first
+    line = f"tracked {count} frame{'s' if count > 1 else ''}"
+    if first:
+        line += f" ({first}{f'-{first + count - 1}' if count > 1 else ''})"
     if several := len(names) > 1:
         line += f" of {len(names)} targets"
-    line += f", {followed.frames_per_second:.1f} frames/s after compiling"
+    if followed.frames_per_second:
+        line += f", {followed.frames_per_second:.1f} frames/s after compiling"
     if truth is not None and not several and len(overlaps(followed.boxes[:, 0], truth)) > 1:
         mean = np.mean(overlaps(followed.boxes[:, 0], truth))
         line += f"; mean IoU {mean:.3f}, success AUC {success_auc(followed.boxes[:, 0], truth):.3f}"

@@ -35,6 +35,12 @@ def test_frames_are_counted_as_the_source_does():
     assert "IoU" not in summary(found, ["target"], truth[:4])
 
 
+def test_no_rate_is_said_of_frames_that_all_waited_for_the_compiler():
+    found = replace(followed([[1]]), frames_per_second=0.0)
+    assert summary(found, ["target"]) == "tracked 1 frame"
+    assert summary(replace(found, first=5), ["target"]) == "tracked 1 frame (5)"
+
+
 def test_of_one_target_with_a_name():
     assert summary(followed([[1], [0.4], [1]]), ["car"]).endswith("after compiling; car lost in frame 1")
 
