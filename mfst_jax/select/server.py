@@ -29,7 +29,9 @@ REOPENING = 10.0
 LARGEST_BODY = 64 * 1024
 LONGEST_PAGE = 64
 """Number of characters of the name by which one page is told from another."""
-FILES = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
+SCRIPTS = ("frames.js", "boxes.js", "pointers.js", "controls.js")
+"""The page's program, in folder script, in the order in which the page loads it."""
+FILES = {"": "page.html", "page.css": "page.css", **{f"script/{name}": f"script/{name}" for name in SCRIPTS}}
 KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "

@@ -13,7 +13,7 @@ from mfst_jax.errors import InputError
 from mfst_jax.media.source import Source
 from mfst_jax.select import server as server_module
 from mfst_jax.select.frames import StoredFrames
-from mfst_jax.select.server import LARGEST_BODY, Server, parse_choice
+from mfst_jax.select.server import FILES, LARGEST_BODY, SCRIPTS, Server, parse_choice
 
 
 @pytest.fixture
@@ -115,9 +115,12 @@ def test_the_page_may_load_nothing_from_elsewhere(server: Server):
     assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
     assert {source for sources in policy.values() for source in sources.split()} <= {"'none'", "'self'", "data:"}
     assert "//" not in page.replace("<!DOCTYPE html>", "")
-    for name in ("page.js", "page.css"):
+    assert re.findall('(?:src|href)="([^":]+)"', page) == ["page.css", *(f"script/{name}" for name in SCRIPTS)]
+    addresses = []
+    for name in FILES.values():
         text = (resources.files("mfst_jax") / "select" / name).read_text(encoding="utf-8")
-        assert re.findall(r"\w+://[\w./]+", text) == ["http://www.w3.org/2000/svg"] * name.endswith("js")  # a mere name
+        addresses += re.findall(r"\w+://[\w./]+", text)
+    assert addresses == ["http://www.w3.org/2000/svg"]  # a mere name
 
 
 @pytest.mark.parametrize(
