@@ -111,18 +111,17 @@ class LiveFrames:
           InputError: the stream ended.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._latest is not None or self._problem is not None, PATIENCE)
-            frame = self._latest if self._frozen is None else self._frozen
-            if self._frozen is None and self._problem is not None:
-                raise self._problem
-        if frame is None:
-            raise InputError(f"{self.source.name}: expected a frame within {PATIENCE} s, found none")
+            frame = self._await_latest() if self._frozen is None else self._frozen
         return encode(frame[0])
 
     def freeze(self, frozen: bool) -> None:
-        """Freezes the latest frame to draw in, or goes back to live frames."""
+        """Freezes the latest frame to draw in, or goes back to live frames.
+
+        Raises:
+          InputError: there is none to freeze, as the stream ended or gives none.
+        """
         with self._changed:
-            self._frozen = self._latest if frozen else None
+            self._frozen = self._await_latest() if frozen else None
 
     def source_from(self, number: int) -> Source:
         """Source of the frozen frame and those that come from now on. It can be read once.
@@ -146,6 +145,15 @@ class LiveFrames:
                     yield f"{self.source.name}, frame {count}", *timed
 
         return replace(self.source, read=read)
+
+    def _await_latest(self) -> Timed:
+        """Latest frame, as soon as there is one. The lock is held by the caller."""
+        self._changed.wait_for(lambda: self._latest is not None or self._problem is not None, PATIENCE)
+        if self._problem is not None:
+            raise self._problem
+        if self._latest is None:
+            raise InputError(f"{self.source.name}: expected a frame within {PATIENCE} s, found none")
+        return self._latest
 
     def _read(self) -> None:
         try:

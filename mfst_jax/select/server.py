@@ -179,7 +179,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(413, error=f"expected a body of at most {LARGEST_BODY} bytes, found {length}")
         body = self.rfile.read(int(length))
         if path in ("freeze", "thaw"):
-            self.server_of.frames.freeze(path == "freeze")
+            try:
+                self.server_of.frames.freeze(path == "freeze")
+            except InputError as error:
+                return self._say(409, error=str(error))
             return self._say(200)
         if path in ("open", "closed"):
             self.server_of.note_page(body.decode("utf-8", "replace")[:LONGEST_PAGE], is_open=path == "open")

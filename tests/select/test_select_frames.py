@@ -140,6 +140,13 @@ def test_a_webcam_shows_the_latest_frame_until_one_is_frozen(shown: LiveFrames, 
     assert camera.closed
 
 
+def test_a_frame_that_is_frozen_before_any_came_is_the_first(shown: LiveFrames, camera: Camera):
+    threading.Timer(0.2, camera.let.release).start()
+    shown.freeze(True)
+    camera.give(shown, 2)
+    assert number_of(shown.jpeg(0)) == 1
+
+
 def test_a_webcam_that_was_unplugged_is_said(shown: LiveFrames, camera: Camera):
     camera.give(shown, 1)
     shown.freeze(True)
@@ -150,10 +157,12 @@ def test_a_webcam_that_was_unplugged_is_said(shown: LiveFrames, camera: Camera):
     shown.freeze(False)
     with pytest.raises(InputError, match="found it unplugged"):
         shown.jpeg(0)
+    with pytest.raises(InputError, match="found it unplugged"):
+        shown.freeze(True)
 
 
 def test_a_webcam_that_gives_no_frame_is_said(shown: LiveFrames, camera: Camera, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(select_frames, "PATIENCE", 0.1)
-    for ask in (shown.jpeg, shown.source_from):
+    for ask in (shown.jpeg, lambda _: shown.freeze(True), shown.source_from):
         with pytest.raises(InputError, match=r"webcam 0: expected a frame within 0\.1 s, found none"):
             ask(0)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from importlib import resources
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -58,6 +59,11 @@ def test_no_browser_and_a_port_in_use_are_said(server: Server):
         server.wait(0.1)
     with pytest.raises(InputError, match="a port that is free"):
         Server(server.frames, server.port)
+
+
+def test_a_webcam_that_has_no_frame_to_freeze_is_said(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server.frames, "freeze", Mock(side_effect=InputError("webcam 0: found its end")))
+    assert ask(server, f"/{server.token}/freeze", "") == 409
 
 
 def choice(*box: float, frame: int = 0) -> str:
