@@ -17,7 +17,7 @@ from mfst_jax.media import demo_source
 def main(picture: str | None = None) -> None:
     """Prints how much of the gradient lies inside the box, and writes its magnitude to `picture` if that is given."""
     first, second = islice(demo_source().frames(), 2)  # uint8 RGB [height, width, 3]
-    params = mfst_jax.load()  # plain weights have gradients
+    params = mfst_jax.load()  # for one gradient, `prepare` would take longer to compile than it saves
     state = mfst_jax.init(params, first, (158, 208, 61, 44))
 
     def score(frame: jax.Array) -> tuple[jax.Array, jax.Array]:
