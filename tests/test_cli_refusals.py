@@ -10,6 +10,7 @@ from one_layer import ONE_LAYER
 from PIL import Image
 
 from mfst_jax import cli
+from mfst_jax.errors import InputError
 from mfst_jax.program.box_arguments import refuse_spaced_box
 
 
@@ -150,3 +151,14 @@ def test_a_preset_may_have_capitals_and_an_unknown_one_is_refused_with_all_names
 @pytest.mark.parametrize("arguments", [["1,2,3,4", "0"], ["1", "0"], ["a=1,2,3,4", "5,6,7,8"], ["1,2,3,4"], []])
 def test_a_number_after_a_whole_box_is_the_source(arguments: list[str]):
     refuse_spaced_box(["--box", *arguments])
+
+
+@pytest.mark.parametrize("arguments", [["--box=1,2,3,4", "0"], ["--box=a=1,2,3,4"], ["--boxes=1", "2", "3", "4"]])
+def test_a_box_after_a_sign_of_equality_is_whole(arguments: list[str]):
+    refuse_spaced_box(arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--box=1,", "2,3,4"], ["--box=1", "2", "3", "4"], ["--box", "1,", "2,3,4"]])
+def test_a_box_with_spaces_is_refused_with_how_to_write_it(arguments: list[str]):
+    with pytest.raises(InputError, match="such as --box 1,2,3,4, found"):
+        refuse_spaced_box(arguments)

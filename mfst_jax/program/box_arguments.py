@@ -35,9 +35,11 @@ def refuse_spaced_box(arguments: Sequence[str]) -> None:
       InputError: there is one; it says how to write it.
     """
     for index, argument in enumerate(arguments):
-        if argument != "--box":
+        option, equals, value = argument.partition("=")
+        if option != "--box":
             continue
-        words = [*takewhile(re.compile(r"([^=]*=)?[-+.,\d]+").fullmatch, arguments[index + 1 :])]
+        given = [value] * bool(equals) + [*arguments[index + 1 :]]
+        words = [*takewhile(re.compile(r"([^=]*=)?[-+.,\d]+").fullmatch, given)]
         counts = [len(re.findall(r"[^,]+", word.rpartition("=")[2])) for word in words]
         whole = next((end for end in range(2, len(words) + 1) if sum(counts[:end]) == 4), None)
         if whole is not None:
