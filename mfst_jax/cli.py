@@ -68,6 +68,7 @@ def track(
     /,
     *,
     box: Boxes = (),
+    first: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
     select: bool = False,
     browser: bool = True,
     port: int | None = None,
@@ -87,8 +88,9 @@ def track(
     Args:
         source: A video, a folder or (quoted) glob of images, a sequence of a data set (its folder, or FOLDER#NAME if
             there are several), a webcam's number, or the address of a video or a camera (http, https, rtsp, rtsps).
-        box: The object in the first frame as x,y,w,h in pixels, from 0, or name=x,y,w,h; by default the source's first
-            true box. Give it again for each further object.
+        box: The object in the first frame as x,y,w,h in pixels, from 0, or name=x,y,w,h; by default the source's true
+            box. Give it again for each further object.
+        first: The number of the frame to begin in, from 0.
         select: Draw the objects in a page of your browser, in the first frame or any other, to start from there.
         browser: Open the browser; --no-browser only prints the address.
         port: The page's port on 127.0.0.1; by default any that is free.
@@ -106,6 +108,8 @@ def track(
         raise InputError(f"--stop-when-lost: expected a number of frames of at least 1, found {stop_when_lost}")
     if select and box:
         raise InputError("--select: expected no --box beside it, found both")
+    if select and first:
+        raise InputError("--first: expected no --select beside it, which has a frame chosen, found both")
     if not select and (port is not None or not browser):
         raise InputError(f"{'--no-browser' if port is None else '--port'}: expected --select beside it, found none")
     if patience is not None and not is_stream(source):
@@ -120,6 +124,7 @@ def track(
             selection = select_targets(opened, open_browser=browser, port=port or 0)
             opened, targets = selection.source, selection.targets
         else:
+            opened = opened.starting_at(first)
             targets = choose_targets(opened, box)
         names = [target.name for target in targets]
     for note in opened.notes:

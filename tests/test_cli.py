@@ -47,6 +47,20 @@ def test_track_writes_boxes_and_video(
     assert "mean IoU" in printed.err
 
 
+def test_a_track_begins_in_any_frame_and_has_the_numbers_of_the_source(
+    clip: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, truth = clip
+    boxes, given = tmp_path / "boxes.csv", tmp_path / "given.csv"
+    assert cli.main(["track", str(folder), "--first", "2", "--boxes", str(boxes), *OPTIONS]) == 0
+    assert "tracked 2 frames (2-3)" in capsys.readouterr().err
+    assert [row["frame"] for row in rows(boxes)] == ["2", "3"]
+    np.testing.assert_allclose([float(rows(boxes)[0][key]) for key in "xywh"], truth[2])
+    box = ",".join(map(str, truth[2].tolist()))
+    assert cli.main(["track", str(folder), "--first", "2", "--box", box, "--boxes", str(given), *OPTIONS]) == 0
+    assert given.read_text() == boxes.read_text()
+
+
 def test_track_prints_boxes_where_nothing_is_to_be_written(
     clip: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture[str]
 ):

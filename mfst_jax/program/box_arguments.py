@@ -12,11 +12,11 @@ from mfst_jax.targets import Target, check_boxes, check_names, default_names, un
 
 
 def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
-    """Targets to start from: those of the texts `x,y,w,h` or `name=x,y,w,h`, or else the source's first true box.
+    """Targets in the first frame of a source: those of the texts `x,y,w,h` or `name=x,y,w,h`, or else its true box.
 
     Raises:
-      InputError: a text that is neither, names that are not sound, a box that cannot be in the first frame (it says
-        whose), or no text for a source whose first frame has no true box.
+      InputError: a text that is neither, names that are not sound, a box that cannot be in a frame of that size (it
+        says whose), or no text for a source whose first frame has no true box.
     """
     if texts:
         targets = parse_targets(texts)
@@ -25,7 +25,7 @@ def choose_targets(source: Source, texts: Sequence[str]) -> list[Target]:
     if (why := lacks_start(source)) is not None:
         raise InputError(f"--box: expected x,y,w,h, or --select to draw it, as {why}, found none")
     assert source.ground_truth is not None
-    return [unnamed_target(source.ground_truth[0])]
+    return [unnamed_target(source.ground_truth[source.first])]
 
 
 def refuse_spaced_box(arguments: Sequence[str]) -> None:
@@ -53,8 +53,9 @@ def lacks_start(source: Source) -> str | None:
     """Reason why a source has no true box in its first frame to start from, in words; None where it has one."""
     if source.ground_truth is None:
         return source.lacks or f"{source.name} has no ground truth to take it from"
-    if not np.isfinite(source.ground_truth[0]).all():
-        return f"the target is absent from {source.name}'s first frame"
+    if not np.isfinite(source.ground_truth[source.first : source.first + 1]).all(axis=1).any():
+        frame = f"frame {source.first}" if source.first else "first frame"
+        return f"{source.name}'s {frame} has no true box"
     return None
 
 
