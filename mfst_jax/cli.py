@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -39,6 +40,7 @@ from mfst_jax.page.command import view
 from mfst_jax.params import choose_config, implied_config, preset_of
 from mfst_jax.program import allocator
 from mfst_jax.program.arguments import (
+    INTERRUPTED,
     File,
     PresetName,
     Settings,
@@ -249,13 +251,27 @@ def command() -> int:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _hang_up)
     keep_compilations()
-    return main()
+    status = main()
+    if status == INTERRUPTED and sys.argv[1] in KEEPING:
+        _leave(status)
+    return status
 
 
 def _hang_up(number: int, _: object) -> NoReturn:
     """Interrupts, but only once: a terminal that is closed may say so to the shell and to what runs in it."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process at once, where the interpreter would wait for a compilation, which nothing can interrupt.
+
+    All files are whole by now; of a compilation that is being kept, half is removed by the next start.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):  # `None` where it is closed
+            stream.flush()
+    os._exit(status)
 
 
 def _check_apart(paths: dict[str, Path | None]) -> None:

@@ -240,6 +240,23 @@ def test_a_polite_kill_keeps_what_was_tracked(tmp_path: Path, name: str):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "boxes.csv.json"]
 
 
+COMPILING = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+from mfst_jax import cli
+
+ThreadPoolExecutor(1).submit(time.sleep, 600)  # a compilation
+cli.main = lambda: print("1,2,3") or 130
+sys.argv = ["mfst", "track"]
+sys.exit(cli.command())
+"""
+
+
+def test_an_interrupted_track_does_not_wait_for_the_compiler():
+    found = subprocess.run([sys.executable, "-c", COMPILING], capture_output=True, text=True, timeout=30, check=False)
+    assert (found.returncode, found.stdout) == (130, "1,2,3\n")
+
+
 @pytest.mark.skipif("SIGHUP" not in SIGNALS, reason="Windows has no such signal")
 def test_a_terminal_that_goes_interrupts_once_unless_that_was_to_be_ignored(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cli, "main", lambda: 0)

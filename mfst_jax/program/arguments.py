@@ -22,6 +22,9 @@ Weights = Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")]
 Settings = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], tyro.conf.arg(metavar="KEY=VALUE")]
 """Values of every `--set`, each with all that follows it."""
 
+INTERRUPTED = 130
+"""Exit status of what was ended by Ctrl-C, as shells have it."""
+
 
 def one_of(choices: Iterable[str]) -> PrimitiveConstructorSpec[Any]:
     """Way to read an optional argument that is one of these words, in capitals or not; without it, it is None."""
@@ -72,7 +75,7 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
     except InputError as error:
         return _end(f"{program}: {error}", 2)
     except KeyboardInterrupt:
-        return _end(f"{program}: {interrupted}", 130)
+        return _end(f"{program}: {interrupted}", INTERRUPTED)
     except Exception as error:
         output = _output_error() if isinstance(error, OSError) else None
         if isinstance(output, BrokenPipeError):  # its reader has closed it, as `head` does
