@@ -41,6 +41,10 @@ def bench(
         rounds: How often each takes its turn.
         calls: How many steps make a turn.
     """
+    given = {"--presets": presets, "--kinds": kinds, "--sizes": sizes, "--targets": targets}
+    for option, values in given.items():
+        if not values:
+            raise InputError(f"{option}: expected at least one, found none")
     shapes = [parse_size(size) for size in sizes]
     if any(count < 1 for count in targets):
         raise InputError(f"--targets: expected 1 or more, found {targets}")

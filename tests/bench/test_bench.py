@@ -53,6 +53,8 @@ def test_bench_prints_a_line_for_each_combination(capsys: pytest.CaptureFixture[
     ("arguments", "message"),
     [
         (["--sizes", "64"], "expected WIDTHxHEIGHT such as 640x480, found '64'"),
+        (["--sizes"], "--sizes: expected at least one, found none"),
+        (["--kinds"], "--kinds: expected at least one, found none"),
         (["--sizes", "0x5"], "WIDTHxHEIGHT"),
         (["--targets", "0"], "--targets"),
         (["--rounds", "1"], "at least 2 rounds"),
