@@ -1,5 +1,6 @@
 """Frames of image files, read by Pillow: a still, or every frame of a file that holds several."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ COPYING = ("JPEG2000", "WEBP")
 """
 COUNTED_PIXELS = 2**30
 """Number of pixels that are decoded at most to count the frames of a file."""
+TAIL = 2**16
+"""Bytes at the end of a file that are read at a time."""
 SUBFILE_TYPE, REDUCED_OR_MASK = 254, 0b101
 """TIFF's tag for the kind of a page, and the bits in it that say that it is no picture of its own."""
 
@@ -165,4 +168,13 @@ def _pixels(file: ImageFile) -> Frame:
 
 
 def _ends_as_gif(path: Path) -> bool:
-    return path.read_bytes().rstrip(b"\0\r\n").endswith(b";")
+    """Whether a file ends by the mark of a GIF's end, but for padding, which is passed over block by block."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - TAIL)
+            file.seek(start)
+            if tail := file.read(end - start).rstrip(b"\0\r\n"):
+                return tail.endswith(b";")
+            end = start
+    return False

@@ -1,5 +1,8 @@
 """Image files that hold several frames: all of them are read, in time, or it is said how many there are."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from media import noisy, read_until_error, save
@@ -7,7 +10,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter, ImageFileDirectory_v2
 
 from mfst_jax.errors import InputError
-from mfst_jax.media.images import read_image
+from mfst_jax.media.images import TAIL, read_image
 from mfst_jax.media.sources import open_source
 
 FRAMES = [noisy(8 * number) for number in range(5)]
@@ -153,6 +156,19 @@ def test_a_gif_that_ends_after_a_frame_but_has_no_end_is_cut_short(tmp_path):
     read, message = read_until_error(open_source(tmp_path / "a.gif"))
     assert read == 5
     assert message.endswith("a.gif: expected more frames or an end mark, found 5, then the end of the file")
+
+
+@pytest.mark.parametrize("more", [1, TAIL, 3 * TAIL + 5])
+def test_padding_after_the_end_of_a_gif_is_passed_over_without_reading_the_file_whole(tmp_path, monkeypatch, more: int):
+    path = write(tmp_path / "a.gif")
+    with path.open("ab") as file:
+        file.write(bytes(more))
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=MemoryError))
+    assert len(list(open_source(path).frames())) == 5
+    with path.open("ab") as file:
+        file.write(b"\1")
+    with pytest.raises(InputError, match="expected more frames or an end mark, found 5"):
+        list(open_source(path).frames())
 
 
 def test_a_comment_of_any_encoding_does_not_matter(tmp_path):
