@@ -61,6 +61,24 @@ def check_frame(frame: Any, expected: tuple[int, ...] | None = None) -> Numbers:
     return frame
 
 
+def check_picture(name: str, picture: Any) -> np.ndarray:
+    """Picture to draw on or to write, [height, width, 3] uint8 in NumPy.
+
+    Args:
+      name: what messages call it.
+      picture: an array of any library.
+
+    Raises:
+      InputError: no array, or one of another shape or dtype.
+    """
+    array = as_array(name, picture)
+    if array is None:
+        raise InputError(f"{name}: expected an array of uint8 RGB, found {type(picture).__name__}")
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
+        raise InputError(f"{name}: expected uint8 RGB [height, width, 3], found {array.dtype} of {_shape(array)}")
+    return np.asarray(array)
+
+
 def check_frame_size(frame_size: Any, frame_shape: tuple[int, ...]) -> Numbers:
     """Size of the real part of a frame, [2] int32 (height, width); the whole frame where it is None.
 

@@ -12,9 +12,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Num
 from PIL import Image, ImageDraw, ImageFont
 
+from mfst_jax.arrays import AnyArray
 from mfst_jax.errors import InputError
 from mfst_jax.media.decoding import Frame
 from mfst_jax.media.palette import luminance, on_pictures
+from mfst_jax.validation import check_picture
 
 Box = Sequence[float | int] | Num[np.ndarray, "4"] | Num[Array, "4"]
 
@@ -51,7 +53,7 @@ class Mark:
 
 
 def draw(
-    frame: Frame,
+    frame: AnyArray,
     box: Box,
     *,
     score: SupportsFloat | None = None,
@@ -62,15 +64,18 @@ def draw(
     """Copy of a frame with the boxes of one target on it, drawn as `draw_marks` does.
 
     Args:
-      frame: the picture.
+      frame: the picture, uint8 RGB [height, width, 3].
       box: the tracked box (x, y, w, h), in `TRACKED`.
       score: written above the tracked box, with two decimals.
       number: the frame's number, written into the top-left corner of the frame.
       truth: the true box, in `TRUE`, below the tracked one.
       lost: whether the target counts as lost, so that the tracked box is dashed.
+
+    Raises:
+      InputError: the frame is no uint8 RGB [height, width, 3].
     """
     label = "" if score is None else f"{float(score):.2f}"
-    return draw_marks(frame, [Mark(box, label, lost=lost)], number=number, truth=truth)
+    return draw_marks(check_picture("frame", frame), [Mark(box, label, lost=lost)], number=number, truth=truth)
 
 
 def draw_targets(

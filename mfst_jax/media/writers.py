@@ -17,8 +17,10 @@ import numpy as np
 from PIL import Image
 
 from mfst_jax import whole_files
+from mfst_jax.arrays import AnyArray
 from mfst_jax.errors import InputError, reason
-from mfst_jax.media.decoding import POSSIBLE_FPS, Frame, import_av
+from mfst_jax.media.decoding import POSSIBLE_FPS, import_av
+from mfst_jax.validation import check_picture
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -90,18 +92,25 @@ class VideoWriter:
             raise InputError(f"{self._target.what}: expected {expected}, found PyAV's without it") from None
         self._rate = Fraction(fps).limit_denominator(1001)  # 29.97... is 30000/1001
         self._shape: tuple[int, ...] | None = None
-        self._failed = False
+        self._failed = self._entered = False
 
     def __enter__(self) -> "VideoWriter":
         self._target.begin()
+        self._entered = True
         return self
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: AnyArray) -> None:
         """Appends a frame.
 
+        Args:
+          frame: uint8 RGB [height, width, 3].
+
         Raises:
-          InputError: its size is not the first one's, or it cannot be written.
+          InputError: it is none, its size is not the first one's, it cannot be written, or there is no `with` block.
         """
+        if not self._entered:
+            raise InputError(f"{self._target.what}: expected a `with` block around what is written, found none")
+        frame = check_picture(f"{self._target.what}, frame", frame)
         height, width, _ = frame.shape
         if self._shape is None:
             self._open(height + height % 2, width + width % 2)

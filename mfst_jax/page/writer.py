@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num
 
+from mfst_jax.arrays import AnyArray, AnyNumbers
+from mfst_jax.errors import InputError
 from mfst_jax.media.decoding import Frame
 from mfst_jax.media.drawing import TRUE
 from mfst_jax.media.palette import BRIGHT_COLOURS, COLOURS
@@ -23,6 +25,7 @@ from mfst_jax.media.writers import AtomicFile, write_all
 from mfst_jax.page.data import describe_target, map_share, plain, script_json
 from mfst_jax.page.pictures import BUDGET, MAP_SIDE, MOST_MAPS, MOST_PICTURES, FrameEncoder, encode_bytes, encode_map
 from mfst_jax.tracks.lost_frames import LOST_BELOW, is_lost
+from mfst_jax.validation import check_picture
 
 HERE = Path(__file__).parent
 SCRIPTS = ("pictures.js", "frame.js", "track.js", "controls.js")
@@ -87,6 +90,7 @@ class PageWriter:
           InputError: another suffix, no such folder, or one that cannot be written to.
         """
         self._target = AtomicFile("page", path, SUFFIXES)
+        self._size = tuple(size)
         self._encoder = FrameEncoder(size, count, maps=len(targets) if maps else 0)
         self._targets, self._config = tuple(targets), dict(config or {})
         self.facts = dict(facts or {})
@@ -106,32 +110,37 @@ class PageWriter:
 
     def write(
         self,
-        frame: Frame,
-        boxes: Num[np.ndarray, "targets 4"],
-        scores: Num[np.ndarray, " targets"],
+        frame: AnyArray,
+        boxes: AnyArray | Sequence[AnyNumbers],
+        scores: AnyNumbers,
         *,
         lost: Sequence[bool] | None = None,
         responses: Sequence[Float[np.ndarray, "samples samples"]] | None = None,
     ) -> None:
-        """Appends the next frame. Raises `InputError` where it cannot be written.
+        """Appends the next frame.
 
         Args:
-          frame: the picture, without anything drawn on it.
-          boxes: (x, y, w, h) of each target, 0-indexed pixels; NaN where it has none.
-          scores: of each target, NaN where it has none.
+          frame: the picture, uint8 RGB [height, width, 3], without anything drawn on it.
+          boxes: (x, y, w, h) of each target, 0-indexed pixels; [targets, 4], NaN where it has none.
+          scores: of each target; [targets], NaN where it has none.
           lost: whether each target is lost; by default as its score says.
           responses: the fused response map of each target; None in the first frame, which is not searched.
+
+        Raises:
+          InputError: the frame is of another size or kind, there is not one of all else for each target, or the frame
+            cannot be written.
         """
+        picture = self._checked_picture(frame)
+        rows = self._checked_rows(boxes, scores, lost, responses)
         number = len(self._boxes)
-        self._boxes.append(np.asarray(boxes, np.float32))
-        self._scores.append(np.asarray(scores, np.float32))
-        self._lost.append(np.asarray(is_lost(self._scores[-1]) if lost is None else lost, bool))
+        for kept, row in zip((self._boxes, self._scores, self._lost), rows, strict=True):
+            kept.append(row)
         if number % self._every:
             return
-        picture: dict[str, Any] = {"frame": number, "picture": encode_bytes(self._encoder.encode(frame))}
+        shown: dict[str, Any] = {"frame": number, "picture": encode_bytes(self._encoder.encode(picture))}
         if responses is not None:
-            picture["maps"] = [encode_bytes(encode_map(np.asarray(response))) for response in responses]
-        block = f'<script type="application/json" class="frame">{script_json(picture)}</script>\n'.encode()
+            shown["maps"] = [encode_bytes(encode_map(np.asarray(response))) for response in responses]
+        block = f'<script type="application/json" class="frame">{script_json(shown)}</script>\n'.encode()
         start = self._end()
         with self._target.reported(OSError):
             try:
@@ -143,6 +152,36 @@ class PageWriter:
         if len(self._blocks) > MOST_PICTURES or self._end() - len(self._head) > BUDGET:
             with self._target.reported(OSError):
                 self._thin()
+
+    def _checked_picture(self, frame: AnyArray) -> Frame:
+        picture = check_picture(f"{self._target.what}, frame", frame)
+        if picture.shape[:2] != self._size:
+            (height, width), (found_height, found_width) = self._size, picture.shape[:2]
+            raise InputError(
+                f"{self._target.what}: expected frames of {width}x{height} pixels, found {found_width}x{found_height}"
+            )
+        return picture
+
+    def _checked_rows(
+        self,
+        boxes: AnyArray | Sequence[AnyNumbers],
+        scores: AnyNumbers,
+        lost: Sequence[bool] | None,
+        responses: Sequence[Any] | None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes [targets, 4], scores and whether lost, both [targets]."""
+        found = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
+        rows = *found, np.asarray(is_lost(found[1]) if lost is None else lost, bool)
+        count = len(self._targets)
+        shapes = [list(row.shape) for row in rows]
+        if shapes != [[count, 4], [count], [count]]:
+            raise InputError(
+                f"{self._target.what}: expected boxes [{count}, 4], scores [{count}] and lost [{count}], one for each "
+                f"target, found {', '.join(map(str, shapes))}"
+            )
+        if responses is not None and len(responses) != count:
+            raise InputError(f"{self._target.what}: expected {count} responses, found {len(responses)}")
+        return rows
 
     def __exit__(self, *_: object) -> None:
         try:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mfst_jax.errors import InputError, MissingExtraError
 from mfst_jax.media import writers
-from mfst_jax.media.drawing import contact_sheet
+from mfst_jax.media.drawing import contact_sheet, draw
 from mfst_jax.media.writers import AtomicFile, VideoWriter, save_image
 from mfst_jax.tracks.tables import CsvTable
 
@@ -98,6 +98,23 @@ def test_a_frame_of_another_size_is_refused(tmp_path):
             video.write(GREY)
             video.write(GREY[:, :60])
     assert len(decoded(tmp_path / "out.mp4")) == 1
+
+
+@pytest.mark.parametrize("frame", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3))])
+def test_what_is_no_frame_is_refused_in_words(tmp_path, frame):
+    with (
+        pytest.raises(InputError, match=r"out\.mp4, frame: expected uint8 RGB \[height"),
+        VideoWriter(tmp_path / "out.mp4", fps=25) as video,
+    ):
+        video.write(frame)
+    with pytest.raises(InputError, match=r"^frame: expected "):
+        draw(frame, (1, 1, 2, 2))
+
+
+def test_a_video_without_a_with_block_is_refused_as_it_would_never_appear(tmp_path):
+    with pytest.raises(InputError, match="expected a `with` block around what is written, found none"):
+        VideoWriter(tmp_path / "out.mp4", fps=25).write(np.zeros((9, 9, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failing_encoder_leaves_nothing_behind(tmp_path):

@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from html_tree import Tree
@@ -247,3 +248,30 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path: Path, monke
     with pytest.raises(InputError, match="No space left"):
         write_page(tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
+
+
+FRAME, BOX = np.zeros((32, 48, 3), np.uint8), [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("frame", "boxes", "scores", "more", "said"),
+    [
+        (FRAME, BOX[0], [1], {}, "expected boxes [1, 4], scores [1] and lost [1], one for each target, found [4]"),
+        (FRAME, BOX * 2, [1, 1], {}, "found [2, 4], [2], [2]"),
+        (FRAME, BOX, np.ones((1, 1)), {}, "found [1, 4], [1, 1], [1, 1]"),
+        (FRAME, BOX, [1], {"lost": [False, True]}, "found [1, 4], [1], [2]"),
+        (FRAME, BOX, [1], {"responses": []}, "expected 1 responses, found 0"),
+        (FRAME[:30], BOX, [1], {}, "expected frames of 48x32 pixels, found 48x30"),
+        (FRAME.astype(np.float32), BOX, [1], {}, "frame: expected uint8 RGB [height, width, 3], found float32 of"),
+        (FRAME[..., 0], BOX, [1], {}, "found uint8 of shape [32, 48]"),
+    ],
+)
+def test_what_is_not_of_every_target_is_refused_when_it_comes_and_the_frames_before_are_kept(
+    tmp_path: Path, frame: np.ndarray, boxes: list, scores: list | np.ndarray, more: dict, said: str
+):
+    path = tmp_path / "page.html"
+    page = PageWriter(path, name="a", size=(32, 48), fps=25, targets=[PageTarget("car")])
+    with pytest.raises(InputError, match=re.escape(said)), page:  # noqa: PT012
+        page.write(jnp.asarray(FRAME), BOX, [1])
+        page.write(frame, boxes, scores, **more)
+    assert data_of(path.read_text(encoding="utf-8"))["frames"] == 1
