@@ -18,6 +18,8 @@ KEPT = 24
 AHEAD = 16
 """Number of frames up to which a later frame is reached by reading on; one further away is sought."""
 QUALITY = 90
+CLOSING = 1.0
+"""Seconds that a frame which is being read may take to come when nobody is shown any more."""
 Timed = tuple[Frame, float | None]
 """Frame and its time in seconds."""
 PATIENCE = 20
@@ -85,8 +87,12 @@ class StoredFrames:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._close()
+        # A frame far into a video without an index may take minutes; whoever asked for it has gone.
+        if self._lock.acquire(timeout=CLOSING):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
 
 
 class LiveFrames:

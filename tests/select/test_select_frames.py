@@ -76,6 +76,25 @@ def test_a_frame_that_is_not_there_or_not_readable_leaves_the_others():
         assert number_of(shown.jpeg(COUNT - 1)) == COUNT - 1
 
 
+def test_leaving_does_not_wait_for_a_frame_that_takes_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(select_frames, "CLOSING", 0.1)
+    asked, let = threading.Event(), threading.Event()
+
+    def read() -> Labelled:
+        asked.set()
+        assert let.wait(10)
+        yield "frame 0", grey(0)
+
+    with StoredFrames(Source("slow", (8, 12), 1, 25.0, None, read)) as shown:
+        asking = threading.Thread(target=shown.jpeg, args=(0,))
+        asking.start()
+        assert asked.wait(10)
+    assert not let.is_set()
+    assert asking.is_alive()
+    let.set()
+    asking.join()
+
+
 class Camera:
     """Gives a frame each time that it is let, and counts them."""
 
