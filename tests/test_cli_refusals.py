@@ -32,7 +32,7 @@ def clip(tmp_path: Path) -> tuple[Path, np.ndarray]:
         (["{clip}", "--box", "nan,10,10,10"], "finite"),
         (["{clip}/img/*.png"], "--box: expected x,y,w,h"),
         (["{clip}", "--first", "-1"], "expected to start at a frame from 0 on, found -1"),
-        (["{clip}", "--first", "4"], "--box: expected x,y,w,h, or --select to draw it, as Patch's frame 4 has no true"),
+        (["{clip}", "--first", "4"], "--select to draw it, as Patch has no true box of frame 4"),
         (["{clip}", "--first", "4", "--box", "1,2,30,40"], "source Patch: expected a frame 4, found fewer frames"),
         (["{clip}", "--first", "1", "--select"], "--first: expected no --select beside it"),
         (

@@ -53,9 +53,10 @@ def lacks_start(source: Source) -> str | None:
     """Reason why a source has no true box in its first frame to start from, in words; None where it has one."""
     if source.ground_truth is None:
         return source.lacks or f"{source.name} has no ground truth to take it from"
-    if not np.isfinite(source.ground_truth[source.first : source.first + 1]).all(axis=1).any():
-        frame = f"frame {source.first}" if source.first else "first frame"
-        return f"{source.name}'s {frame} has no true box"
+    if source.first >= len(source.ground_truth):
+        return f"{source.name} has no true box of frame {source.first}"
+    if not np.isfinite(source.ground_truth[source.first]).all():
+        return f"the target is absent from {source.name}'s {f'frame {source.first}' if source.first else 'first frame'}"
     return None
 
 
