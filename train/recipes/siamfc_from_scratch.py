@@ -6,7 +6,7 @@ DATA is ILSVRC2015-VID, GOT-10k, or a folder of sequences (docs/sequences.md). T
 backbone of `--weights`, the built-in AlexNet where there are none.
 
 The recipe as it stands has not been run. Of 168 targets of about 140 videos, with 22 sequences of others held out
-(docs/training.md), in an hour on two CPU cores that other programs used too, and still learning:
+(docs/training.md), in an hour on two CPU cores that other programs used too (more pairs were no better):
 
     --set epochs=5 pairs_per_epoch=3200 schedule=cosine warmup_steps=50 other_videos=.25 colour=.2 blur=1 average=.99
           conv1_from_alexnet=on
