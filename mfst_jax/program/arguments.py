@@ -77,7 +77,7 @@ def exit_status(command: Callable[[], int], *, program: str, interrupted: str = 
     except KeyboardInterrupt:
         return _end(f"{program}: {interrupted}", INTERRUPTED)
     except Exception as error:
-        output = _output_error() if isinstance(error, OSError) else None
+        output = _output_error(error)
         if isinstance(output, BrokenPipeError):  # its reader has closed it, as `head` does
             return 0
         problem = backend_problem() if output is None else f"standard output: expected to write, found {reason(output)}"
@@ -109,8 +109,10 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _output_error() -> OSError | None:
-    """Error of writing to standard output, which then leads nowhere; None where it can be written to."""
+def _output_error(error: Exception) -> OSError | None:
+    """Error of writing to standard output, which then leads nowhere; None where `error` is another one."""
+    if not isinstance(error, OSError):
+        return None
     try:
         handle = sys.stdout.fileno()
     except (AttributeError, ValueError):  # it is none, or no file
@@ -118,11 +120,11 @@ def _output_error() -> OSError | None:
     try:
         sys.stdout.flush()
         os.write(handle, b"\n")  # where nothing is buffered, nothing was left to flush
-    except OSError as error:
+    except OSError as found:
         nowhere = os.open(os.devnull, os.O_WRONLY)  # or Python would fail on it once more at its end
         os.dup2(nowhere, handle)
         os.close(nowhere)
-        return error
+        return found if found.errno == error.errno else None
     return None
 
 

@@ -127,7 +127,7 @@ SCRIPT = """
 import os, sys
 from mfst_jax.program.arguments import exit_status
 def command():
-    print("x" * int(sys.argv[1]))
+    sys.stdout.write("x" * int(sys.argv[1]))
     if sys.argv[2:]:
         os.write(os.open(sys.argv[2], os.O_WRONLY), b"x")
     return 1
@@ -166,6 +166,18 @@ def test_an_output_that_nobody_reads_any_more_is_no_error(length: str, unbuffere
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_another_file_without_room_is_an_error_still():
     status, told = ended(subprocess.DEVNULL, "1", "/dev/full")
+    assert status == 1
+    assert told[-1] == "OSError: [Errno 28] No space left on device"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_another_file_without_room_is_an_error_where_nobody_reads_the_output_too():
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        status, told = ended(writing, "0", "/dev/full")
+    finally:
+        os.close(writing)
     assert status == 1
     assert told[-1] == "OSError: [Errno 28] No space left on device"
 
